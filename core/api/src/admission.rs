@@ -1,0 +1,274 @@
+//! Which requests are served, and how well.
+
+use crate::PeerId;
+use std::cmp::Ordering;
+use std::fmt::{self, Debug};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+/// Decides for every request whether it is served in full, degraded or declined.
+///
+/// Policies are asked in the order of the config, narrow before wide, and joined by the most severe verdict. The
+/// first one that declines ends the asking; those before it are told [`Outcome::NeverStarted`].
+///
+/// # Rules
+/// - **A1** A policy that did not decline is told the end of the request exactly once; the node sees to it. On
+///   [`Outcome::NeverStarted`] the policy gives back what it took.
+/// - **A2** Memory is fixed by the config: a million peers leave it flat.
+/// - **A3** `admit` and `settle` do no I/O, take no await, allocate nothing and return within 200 ns.
+/// - **A4** Time is the `now` that is passed; no policy reads a clock. A `now` that goes back does no harm.
+/// - **A5** A decline takes nothing: it is not settled, and asking again costs the caller's budget nothing.
+/// - **A6** Both are called from many threads at once; together they admit no more than one thread could.
+pub trait AdmissionPolicy: Debug + Send + Sync + 'static {
+    /// The verdict on a request that has just come in.
+    fn admit(&self, request: &Request, load: &Load, now: Instant) -> Verdict;
+
+    /// Takes note of how a request that this policy did not decline has ended.
+    fn settle(&self, request: &Request, outcome: &Outcome, now: Instant);
+}
+
+/// What a policy may know of a request.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Request<'a> {
+    /// What is asked for.
+    pub operation: Operation,
+    /// Who asks. Ids cost nothing to make: be fair by [`Self::address`] first.
+    pub peer: PeerId,
+    /// Where the connection comes from; `None` when it is relayed.
+    pub address: Option<IpAddr>,
+    /// The slot of the head that was asked.
+    pub head: u32,
+    /// The key as it came, not yet validated by any policy; empty for a ping.
+    pub key: &'a [u8],
+}
+
+impl<'a> Request<'a> {
+    /// A request as the node, or a test, describes it.
+    pub const fn new(
+        operation: Operation,
+        peer: PeerId,
+        address: Option<IpAddr>,
+        head: u32,
+        key: &'a [u8],
+    ) -> Self {
+        Self { operation, peer, address, head, key }
+    }
+}
+
+/// The requests of the Kademlia protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Operation {
+    /// Ask for the peers closest to a key.
+    FindNode,
+    /// Ask for the providers of a key.
+    GetProviders,
+    /// Announce that the sender provides a key.
+    AddProvider,
+    /// Ask for a value record.
+    GetValue,
+    /// Store a value record.
+    PutValue,
+    /// Ask for a sign of life.
+    Ping,
+}
+
+impl Operation {
+    /// Every operation, in the order of their discriminants.
+    pub const ALL: [Self; 6] =
+        [Self::FindNode, Self::GetProviders, Self::AddProvider, Self::GetValue, Self::PutValue, Self::Ping];
+
+    /// The specification's word for it, as in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::FindNode => "FIND_NODE",
+            Self::GetProviders => "GET_PROVIDERS",
+            Self::AddProvider => "ADD_PROVIDER",
+            Self::GetValue => "GET_VALUE",
+            Self::PutValue => "PUT_VALUE",
+            Self::Ping => "PING",
+        }
+    }
+
+    /// Whether the request would write to the store.
+    pub const fn is_write(self) -> bool {
+        matches!(self, Self::AddProvider | Self::PutValue)
+    }
+}
+
+/// How busy the node is, as of the moment of asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Load {
+    /// Records waiting to be written.
+    pub ring: Level,
+    /// Reads waiting for a permit of the store gate.
+    pub waiting: Level,
+    /// Permits of the store gate in use: statements in flight.
+    pub in_flight: Level,
+    /// The rung of the whole node.
+    pub rung: Rung,
+}
+
+impl Load {
+    /// A node that has nothing to do.
+    pub const IDLE: Self = Self {
+        ring: Level { used: 0, max: 1 },
+        waiting: Level { used: 0, max: 1 },
+        in_flight: Level { used: 0, max: 1 },
+        rung: Rung::Full,
+    };
+
+    /// A load of these levels.
+    pub const fn new(ring: Level, waiting: Level, in_flight: Level, rung: Rung) -> Self {
+        Self { ring, waiting, in_flight, rung }
+    }
+}
+
+/// How full a bounded thing is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Level {
+    /// How much of it is taken.
+    pub used: u32,
+    /// How much there is.
+    pub max: u32,
+}
+
+impl Level {
+    /// How full it is in percent, 0 to 100; full when there is nothing at all.
+    pub const fn percent(self) -> u32 {
+        if self.max == 0 || self.used >= self.max {
+            return 100;
+        }
+        (self.used as u64 * 100 / self.max as u64) as u32
+    }
+}
+
+/// A step of the ladder of degradation, from full service down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(u8)]
+pub enum Rung {
+    /// Everything is answered from the store.
+    #[default]
+    Full = 0,
+    /// Answers are shorter and come sooner.
+    Short = 1,
+    /// Answers may be some minutes old.
+    Stale = 2,
+    /// The store is asked only for keys that are near the head.
+    NearOnly = 3,
+    /// Nothing is read from the store.
+    CacheOnly = 4,
+    /// Closer peers alone: full decline.
+    RoutingOnly = 5,
+}
+
+impl Rung {
+    /// Every rung, from full service down.
+    pub const ALL: [Self; 6] =
+        [Self::Full, Self::Short, Self::Stale, Self::NearOnly, Self::CacheOnly, Self::RoutingOnly];
+
+    /// The word for it in config, metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Short => "short",
+            Self::Stale => "stale",
+            Self::NearOnly => "near_only",
+            Self::CacheOnly => "cache_only",
+            Self::RoutingOnly => "routing_only",
+        }
+    }
+}
+
+impl fmt::Display for Rung {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a policy says of a request. Ordered by severity: [`Ord::max`] joins two verdicts.
+#[derive(Debug, Clone, Copy)]
+pub enum Verdict {
+    /// Serve it as well as the node can.
+    Admit,
+    /// Serve it as on this rung, or a lower one if the node stands there.
+    Degrade(Rung),
+    /// Answer with closer peers alone; drop a write.
+    Decline(Reason),
+}
+
+impl Verdict {
+    const fn severity(self) -> u8 {
+        match self {
+            Self::Admit => 0,
+            Self::Degrade(rung) => rung as u8,
+            Self::Decline(_) => u8::MAX,
+        }
+    }
+}
+
+/// Two declines are equal whatever their reasons; a degrade to full service is an admit.
+impl PartialEq for Verdict {
+    fn eq(&self, other: &Self) -> bool {
+        self.severity() == other.severity()
+    }
+}
+impl Eq for Verdict {}
+impl PartialOrd for Verdict {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Verdict {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.severity().cmp(&other.severity())
+    }
+}
+
+/// Why a policy declined: a short word, constant, for a metric's label and never a peer's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Reason(pub &'static str);
+
+/// How a request that was not declined has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Answered, or its write taken.
+    Served {
+        /// The rung on which it was.
+        rung: Rung,
+        /// How long that took.
+        took: Duration,
+    },
+    /// Answered with closer peers alone, or its write dropped, because the store or the ring had no room or failed.
+    Degraded {
+        /// How long that took.
+        took: Duration,
+    },
+    /// The client went away first.
+    Abandoned,
+    /// A later policy declined it: give back what was taken.
+    NeverStarted,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verdicts_join_by_severity() {
+        let decline = Verdict::Decline(Reason("test"));
+        let verdicts =
+            [Verdict::Admit, Verdict::Degrade(Rung::Short), Verdict::Degrade(Rung::RoutingOnly), decline];
+        assert!(verdicts.is_sorted());
+        assert_eq!(verdicts.into_iter().max(), Some(decline));
+        assert_eq!(Verdict::Admit, Verdict::Degrade(Rung::Full));
+    }
+
+    #[test]
+    fn a_level_of_nothing_is_full() {
+        assert_eq!(Level { used: 0, max: 0 }.percent(), 100);
+        assert_eq!(Level { used: 1, max: 3 }.percent(), 33);
+        assert_eq!(Level { used: u32::MAX, max: 3 }.percent(), 100);
+    }
+}

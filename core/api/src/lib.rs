@@ -1,0 +1,43 @@
+//! What a hydra plugin implements, and nothing else.
+//!
+//! A node of hydra is put together from three kinds of part, each behind a trait of this crate and chosen by its
+//! `kind` in TOML:
+//!
+//! | role | trait | says |
+//! |---|---|---|
+//! | store | [`ProviderStore`] | where provider records are kept |
+//! | admission | [`AdmissionPolicy`] | which requests are served in full, degraded or declined |
+//! | ids | [`IdAllocator`] | which identities and ports this process serves |
+//!
+//! Each trait numbers its rules in its documentation (S1, A1, I1 …); the crate `hydra-conformance` has a test for
+//! every number. The values are hydra's own, not libp2p's: a release of libp2p does not break a plugin.
+//!
+//! A plugin is a type that implements [`Plugin`]; it is made known with [`Registry::add`].
+
+mod addresses;
+pub mod admission;
+pub mod ids;
+mod key;
+mod peer;
+mod plugin;
+mod record;
+mod registry;
+mod secret;
+pub mod store;
+mod time;
+
+pub use addresses::{Addresses, AddressesError};
+pub use admission::{AdmissionPolicy, Load, Operation, Outcome, Reason, Request, Rung, Verdict};
+pub use async_trait::async_trait;
+pub use ids::{HeadCount, HeadLease, IdAllocator, IdError, IdErrorKind, Identity, Renewal};
+pub use key::{ContentKey, KeyError};
+pub use peer::{PeerId, PeerIdError};
+pub use plugin::{Admission, Ids, OpenError, OpenErrorKind, Plugin, Role, Scope, Store};
+pub use record::{Provider, ProviderRecord};
+pub use registry::{ConfigIssue, Entry, Registry};
+pub use secret::{Secret, SecretError, SecretSource};
+pub use store::{
+    Durability, Estimate, EstimateMethod, Inserted, ProviderStore, PurgeProgress, Purged, Sharing,
+    StoreError, StoreErrorKind, StoreProfile,
+};
+pub use time::UnixSeconds;

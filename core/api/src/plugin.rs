@@ -1,0 +1,172 @@
+//! What makes a type a plugin.
+
+use crate::registry::{Entry, Registry};
+use crate::{AdmissionPolicy, IdAllocator, ProviderStore};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A part of a node that TOML picks by its [`KIND`](Self::KIND).
+///
+/// ```toml
+/// [store]
+/// kind = "fjall"      # KIND; the other keys of the table are the plugin's own Config
+/// ```
+pub trait Plugin: Send + Sync + 'static {
+    /// Which part it plays: [`Store`], [`Admission`] or [`Ids`].
+    type Role: Role;
+
+    /// Its table in TOML, without `kind`. Derive `serde`'s traits with `deny_unknown_fields` and `default`, and state
+    /// bounds with `#[schemars(range(…))]`: unknown keys and values out of bounds are then refused with file and line,
+    /// and the key's doc comment stands in the generated reference.
+    type Config: DeserializeOwned + Serialize + JsonSchema + Send + 'static;
+
+    /// The word in TOML, in kebab-case.
+    const KIND: &'static str;
+
+    /// One line on what it is good for.
+    const SUMMARY: &'static str;
+
+    /// Opens it: connects, creates files, recovers. Called once, before any head listens.
+    ///
+    /// # Errors
+    /// [`OpenError`]; the node tells the operator and does not start.
+    fn open(
+        config: Self::Config,
+        scope: &Scope,
+    ) -> impl Future<Output = Result<Arc<<Self::Role as Role>::Object>, OpenError>> + Send;
+}
+
+/// A part that plugins can play. Sealed: the parts are [`Store`], [`Admission`] and [`Ids`].
+pub trait Role: sealed::Sealed + Sized + Send + Sync + 'static {
+    /// The trait object of this part.
+    type Object: ?Sized + Send + Sync + 'static;
+
+    /// The name of the part, which is also the name of its table in TOML.
+    const NAME: &'static str;
+
+    #[doc(hidden)]
+    fn entries(registry: &Registry) -> &Vec<Entry<Self>>;
+    #[doc(hidden)]
+    fn entries_mut(registry: &mut Registry) -> &mut Vec<Entry<Self>>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+macro_rules! role {
+    ($(#[$doc:meta])* $role:ident, $object:ty, $name:literal, $field:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy)]
+        pub enum $role {}
+        impl sealed::Sealed for $role {}
+        impl Role for $role {
+            type Object = $object;
+            const NAME: &'static str = $name;
+            fn entries(registry: &Registry) -> &Vec<Entry<Self>> {
+                &registry.$field
+            }
+            fn entries_mut(registry: &mut Registry) -> &mut Vec<Entry<Self>> {
+                &mut registry.$field
+            }
+        }
+    };
+}
+role!(
+    /// Keeps provider records: a [`ProviderStore`].
+    Store, dyn ProviderStore, "store", stores
+);
+role!(
+    /// Decides on requests: an [`AdmissionPolicy`].
+    Admission, dyn AdmissionPolicy, "admission", admissions
+);
+role!(
+    /// Gives out identities: an [`IdAllocator`].
+    Ids, dyn IdAllocator, "ids", ids
+);
+
+/// What a plugin may know of the node that opens it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Scope {
+    data_dir: PathBuf,
+}
+
+impl Scope {
+    /// The scope of a node that keeps its files in `data_dir`, which exists.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self { data_dir: data_dir.into() }
+    }
+
+    /// Where the node keeps its files.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// `path` as the operator meant it: relative ones are taken from [`Self::data_dir`].
+    pub fn resolve(&self, path: &Path) -> PathBuf {
+        self.data_dir.join(path)
+    }
+}
+
+/// A plugin that could not be opened.
+#[derive(Debug)]
+pub struct OpenError {
+    kind: OpenErrorKind,
+    message: String,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// What to do about a plugin that could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OpenErrorKind {
+    /// A key of its table is wrong: correct it.
+    Config {
+        /// The key, dotted from the plugin's table down.
+        key: String,
+    },
+    /// Something it needs cannot be reached or is in use: start again when it can.
+    Unavailable,
+    /// What it kept is damaged.
+    Corrupt,
+}
+
+impl OpenError {
+    /// The value of `key` cannot be used: `message` says why, and what would do.
+    pub fn config(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { kind: OpenErrorKind::Config { key: key.into() }, message: message.into(), source: None }
+    }
+
+    /// Something that the plugin needs is not to be had.
+    pub fn unavailable(message: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { kind: OpenErrorKind::Unavailable, message: message.into(), source: Some(source.into()) }
+    }
+
+    /// What the plugin kept cannot be read.
+    pub fn corrupt(message: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { kind: OpenErrorKind::Corrupt, message: message.into(), source: Some(source.into()) }
+    }
+
+    /// What to do about it.
+    pub const fn kind(&self) -> &OpenErrorKind {
+        &self.kind
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for OpenError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_ref().map(|source| &**source as &(dyn Error + 'static))
+    }
+}

@@ -1,0 +1,1 @@
+//! What the integration tests share: nodes, servers and foreign clients that end with the test that started them.
