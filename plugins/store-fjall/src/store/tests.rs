@@ -242,3 +242,38 @@ async fn providers_are_forgotten_after_their_last_record() {
     let found = store.providers(&[key(1)], over, limit).await.unwrap();
     assert_eq!((found[0][0].peer, &found[0][0].addresses), (again.provider, &again.addresses));
 }
+
+/// Neither the cost of a refresh nor that of a read under a limit follows the number of providers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_thirty_thousand_providers_is_refreshed_and_read_like_others() {
+    const PROVIDERS: u64 = 30_000;
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    let crowd: Vec<_> = (0..PROVIDERS).map(|provider| record(1, provider)).collect();
+    let few: Vec<_> = (0..300).map(|provider| record(2, provider)).collect();
+    for batch in crowd.chunks(1000).chain([&few[..]]) {
+        store.insert(batch, NOW).await.unwrap();
+    }
+    let db = store.reader.read().unwrap().as_ref().unwrap().db.clone();
+    let written = |of| ProviderRecord {
+        expires: record(1, of).expires.saturating_add(Duration::from_secs(60)),
+        ..record(1, of)
+    };
+    for provider in [0, 15, 16, PROVIDERS / 2, PROVIDERS - 1] {
+        let before = db.write_buffer_size();
+        store.insert(&[written(provider)], NOW).await.unwrap();
+        let grown = db.write_buffer_size() - before;
+        assert!(grown < 2000, "a refresh wrote {grown} bytes");
+    }
+    let limit = NonZeroU32::new(128).unwrap();
+    let mut fastest = [Duration::MAX; 2];
+    for _ in 0..100 {
+        for (number, fastest) in [1, 2].into_iter().zip(&mut fastest) {
+            let begun = std::time::Instant::now();
+            let found = store.providers(&[key(number)], NOW, limit).await.unwrap();
+            *fastest = begun.elapsed().min(*fastest);
+            assert_eq!(found[0].len(), 128);
+        }
+    }
+    assert!(fastest[0] < fastest[1] * 10, "of 30,000 providers and of 300: {fastest:?}");
+}
