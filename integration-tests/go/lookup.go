@@ -45,12 +45,29 @@ func provide(ctx context.Context, o *options) error {
 	if c.dht.RoutingTable().Find(c.server.ID) == "" {
 		return errors.New("the server failed the library's requests and left its routing table")
 	}
+	// The library does not wait for ADD_PROVIDER to reach the server. This request follows it on the same stream:
+	// once it is answered, the record is there, and what was answered is not ADD_PROVIDER.
+	if err := c.askOnSameStream(ctx); err != nil {
+		return fmt.Errorf("FIND_NODE after ADD_PROVIDER: %w", err)
+	}
 	me := infoOut(peer.AddrInfo{ID: c.host.ID(), Addrs: c.host.Addrs()})
 	if err := print(map[string]any{"event": "provided", "cid": content.String(), "provider": me}); err != nil {
 		return err
 	}
 	if o.stay {
 		untilStdinCloses(ctx)
+	}
+	return nil
+}
+
+func (c *client) askOnSameStream(ctx context.Context) error {
+	request := pb.NewMessage(pb.Message_FIND_NODE, []byte(c.server.ID), 0)
+	response, err := c.dht.MessageSender().SendRequest(ctx, c.server.ID, request)
+	if err != nil {
+		return err
+	}
+	if response.GetType() != pb.Message_FIND_NODE {
+		return fmt.Errorf("answered with %s", response.GetType())
 	}
 	return nil
 }

@@ -67,6 +67,8 @@ async function provide (options, signal) {
   const seen = await run(node.services.dht.provide(cid, { signal }), server)
   // Without an error the library has sent the record, but only to servers that its lookup found.
   if (!seen.answers.includes('ADD_PROVIDER')) throw new Error('the record was not sent to the server')
+  // The library does not wait for the record to reach the server: a later answer makes that likely.
+  await run(node.services.dht.getClosestPeers(cid.multihash.bytes, { signal }), server)
   print({ event: 'provided', cid: cid.toString(), provider: infoOut({ id: node.peerId, multiaddrs: node.getMultiaddrs() }) })
   if (options.stay) await untilStdinCloses(signal)
 }
