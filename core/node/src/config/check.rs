@@ -2,6 +2,7 @@
 
 use super::document::Part;
 use super::path::KeyPath;
+use super::secrets::concealed;
 use super::suggest;
 use jsonschema::error::ValidationErrorKind as Kind;
 use jsonschema::{ValidationError, Validator};
@@ -121,7 +122,7 @@ fn enclosing<'s>(schema: &'s Value, pointer: &str) -> Option<&'s Value> {
 }
 
 /// `at`, or what its `$ref` shows.
-fn resolved<'s>(schema: &'s Value, at: &'s Value) -> &'s Value {
+pub(crate) fn resolved<'s>(schema: &'s Value, at: &'s Value) -> &'s Value {
     let target = at.get("$ref").and_then(Value::as_str).and_then(|to| to.strip_prefix('#'));
     target.and_then(|pointer| schema.pointer(pointer)).unwrap_or(at)
 }
@@ -174,6 +175,11 @@ pub(crate) fn expected(schema: &Value, at: &Value) -> Option<String> {
     if let Some(words) = alternatives(schema, at) {
         return Some(format!("one of {}", suggest::listed(&words)));
     }
+    if let Some(choices) = at.get("anyOf").or_else(|| at.get("oneOf")).and_then(Value::as_array) {
+        let mut words: Vec<_> = choices.iter().filter_map(|choice| expected(schema, choice)).collect();
+        words.dedup();
+        return (!words.is_empty()).then(|| words.join(" or "));
+    }
     let kind = match at.get("type")? {
         Value::String(kind) => kind.as_str(),
         Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).find(|kind| *kind != "null")?,
@@ -189,9 +195,21 @@ pub(crate) fn expected(schema: &Value, at: &Value) -> Option<String> {
             let each = items.map(|items| format!(", each {items}")).unwrap_or_default();
             format!("a list{}{each}", range(at, "minItems", "maxItems", " items"))
         }
-        "object" => "a table".to_owned(),
+        "object" => table(at),
+        "null" => return None,
         other => other.to_owned(),
     })
+}
+
+/// A table, and if it must have keys, which.
+fn table(at: &Value) -> String {
+    match at.get("required").and_then(Value::as_array).map(|keys| strings(keys)) {
+        Some(keys) if !keys.is_empty() => {
+            let keys: Vec<_> = keys.iter().map(|key| format!("{key} = …")).collect();
+            format!("a table `{{ {} }}`", keys.join(", "))
+        }
+        _ => "a table".to_owned(),
+    }
 }
 
 fn range(at: &Value, min: &str, max: &str, unit: &str) -> String {
@@ -222,7 +240,7 @@ fn shown(value: &Value) -> String {
         Value::Object(_) => "a table".to_owned(),
         Value::Array(_) => "a list".to_owned(),
         other => {
-            let text = other.to_string();
+            let text = concealed("", other).to_string();
             match text.char_indices().nth(SHOWN_MAX) {
                 Some((end, _)) => format!("{}…", &text[..end]),
                 None => text,

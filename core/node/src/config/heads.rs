@@ -35,6 +35,16 @@ pub enum Transport {
     Quic,
 }
 
+impl Transport {
+    /// The word in TOML.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Quic => "quic",
+        }
+    }
+}
+
 impl Heads {
     /// [`Self::count`] unless told otherwise.
     pub const COUNT: u32 = 3;

@@ -73,6 +73,17 @@ pub enum Diversity {
     Off,
 }
 
+impl AddressPolicy {
+    /// The word in TOML.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Lan => "lan",
+            Self::Any => "any",
+        }
+    }
+}
+
 impl Network {
     /// [`Self::protocol`] unless told otherwise.
     pub const PROTOCOL: &'static str = "/ipfs/kad/1.0.0";

@@ -51,6 +51,17 @@ pub enum LogFormat {
     Json,
 }
 
+impl LogFormat {
+    /// The word in TOML.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Pretty => "pretty",
+            Self::Json => "json",
+        }
+    }
+}
+
 impl Log {
     /// [`Self::level`] unless told otherwise.
     pub const LEVEL: &'static str = "info";
