@@ -1,0 +1,237 @@
+//! The desk at which every request is handled.
+
+use crate::chain::{Decision, NamedPolicy};
+use crate::chores::Chores;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::core::Core;
+use crate::key::{self, Refused};
+use crate::stats::{Ending, Snapshot};
+use hydra_api::{
+    Addresses, ContentKey, Load, Operation, Outcome, PeerId, Provider, ProviderRecord, ProviderStore, Reason,
+    Request, Rung,
+};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Handles the requests of all heads over one store.
+#[derive(Debug)]
+pub struct Desk {
+    pub(crate) core: Arc<Core>,
+    pub(crate) chores: Chores,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller {
+    /// The authenticated id of the peer.
+    pub peer: PeerId,
+    /// Where the connection comes from; `None` when it is relayed.
+    pub address: Option<IpAddr>,
+    /// The slot of the head that was asked.
+    pub head: u32,
+}
+
+/// The answer to a read. In every case the client also gets closer peers (V15).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The providers, freshest first; none unless [`Self::ended`] is [`Ended::Full`].
+    pub providers: Vec<Provider>,
+    /// The rung on which the request was served.
+    pub rung: Rung,
+    /// How it ended.
+    pub ended: Ended,
+}
+
+/// How a read ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The store has answered.
+    Full,
+    /// The soft deadline came first.
+    Late,
+    /// No permit was free within the time a read may wait.
+    NoPermit,
+    /// The store failed.
+    StoreFailed,
+    /// A policy declined, or the node's rung leaves the store alone, or the node is closing.
+    Declined,
+    /// The key is one for which no store is asked (V20).
+    NotKept,
+}
+
+/// How an announcement was taken. The client gets no reply in any case (V5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Announced {
+    /// It waits to be written.
+    Taken,
+    /// It waits in the place of an earlier one of the same key and provider.
+    Merged,
+    /// There was no room for it.
+    Dropped,
+    /// A policy declined, or the node's rung takes no writes, or the node is closing.
+    Declined,
+}
+
+/// What the policies say of a request that needs no store. It is answered in any case: FIND_NODE with closer peers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Routing {
+    /// Answer it as well as the node can.
+    Admitted,
+    /// Answer it with what is at hand.
+    Declined(Reason),
+}
+
+impl Desk {
+    /// A desk over this store, with its chores running in tasks of the current tokio runtime.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn open(
+        store: Arc<dyn ProviderStore>,
+        policies: Vec<NamedPolicy>,
+        config: Config,
+        clock: Clock,
+    ) -> Arc<Self> {
+        let core = Arc::new(Core::new(store, policies, config, clock));
+        Arc::new(Self { chores: Chores::start(&core), core })
+    }
+
+    /// The providers of a key.
+    ///
+    /// # Errors
+    /// [`Refused`] when the key is malformed: the stream is to be reset.
+    ///
+    /// # Cancel safety
+    /// A dropped future counts as abandoned. A store call that it has started goes on to its end, under its permit.
+    pub async fn providers(&self, caller: Caller, key: &[u8]) -> Result<Found, Refused> {
+        let core = &*self.core;
+        let operation = Operation::GetProviders;
+        let content = ContentKey::new(key).inspect_err(|_| core.stats.count(operation, Ending::Refused))?;
+        let node_rung = core.ladder.note_request();
+        if node_rung == Rung::RoutingOnly || core.is_closing() {
+            core.stats.count(operation, Ending::Shed);
+            return Ok(Found::nothing(Ended::Declined, node_rung));
+        }
+        let request = caller.request(operation, key);
+        let ticket = match core.chain.admit(request, &core.load(node_rung), core.clock.now()) {
+            Decision::Admitted(ticket) => ticket,
+            Decision::Declined(_) => {
+                core.stats.count(operation, Ending::Declined);
+                return Ok(Found::nothing(Ended::Declined, Rung::RoutingOnly));
+            }
+        };
+        let rung = ticket.rung().max(node_rung);
+        let found = core.read(content, rung, ticket.started()).await;
+        let now = core.clock.now();
+        let took = now.saturating_duration_since(ticket.started());
+        let outcome = match found.ended {
+            Ended::Full | Ended::NotKept => Outcome::Served { rung, took },
+            Ended::Late | Ended::NoPermit | Ended::StoreFailed | Ended::Declined => {
+                Outcome::Degraded { took }
+            }
+        };
+        core.stats.count(operation, found.ended.counted());
+        ticket.settle(&outcome, now);
+        Ok(found)
+    }
+
+    /// Takes the announcement that the caller provides `key` and can be reached at `addresses`.
+    ///
+    /// # Errors
+    /// [`Refused`] when the key is malformed: the stream is to be reset.
+    pub fn announce(&self, caller: Caller, key: &[u8], addresses: Addresses) -> Result<Announced, Refused> {
+        let core = &*self.core;
+        let operation = Operation::AddProvider;
+        let content = key::announced(key, core.limits.announced_keys)
+            .inspect_err(|_| core.stats.count(operation, Ending::Refused))?;
+        let node_rung = core.ladder.note_request();
+        if node_rung == Rung::RoutingOnly || core.is_closing() {
+            core.stats.count(operation, Ending::Shed);
+            return Ok(Announced::Declined);
+        }
+        let now = core.clock.now();
+        let request = caller.request(operation, key);
+        let ticket = match core.chain.admit(request, &core.load(node_rung), now) {
+            Decision::Admitted(ticket) => ticket,
+            Decision::Declined(_) => {
+                core.stats.count(operation, Ending::Declined);
+                return Ok(Announced::Declined);
+            }
+        };
+        let rung = ticket.rung().max(node_rung);
+        let expires = core.clock.unix().saturating_add(core.limits.record_ttl);
+        let record = ProviderRecord { key: content, provider: caller.peer, addresses, expires };
+        let (announced, ending) = core.take(record, rung);
+        let took = Duration::ZERO;
+        let outcome = match announced {
+            Announced::Taken | Announced::Merged => Outcome::Served { rung, took },
+            Announced::Dropped | Announced::Declined => Outcome::Degraded { took },
+        };
+        core.stats.count(operation, ending);
+        ticket.settle(&outcome, now);
+        Ok(announced)
+    }
+
+    /// Asks the policies about a request that needs no store, and tells them that it was served.
+    ///
+    /// They are shown an idle node: nobody is kept from finding closer peers because the store is busy.
+    pub fn admit_routing(&self, caller: Caller, operation: Operation, key: &[u8]) -> Routing {
+        let core = &*self.core;
+        let now = core.clock.now();
+        match core.chain.admit(caller.request(operation, key), &Load::IDLE, now) {
+            Decision::Admitted(ticket) => {
+                let rung = ticket.rung();
+                ticket.settle(&Outcome::Served { rung, took: Duration::ZERO }, now);
+                core.stats.count(operation, Ending::Served);
+                Routing::Admitted
+            }
+            Decision::Declined(reason) => {
+                core.stats.count(operation, Ending::Declined);
+                Routing::Declined(reason)
+            }
+        }
+    }
+
+    /// The rung on which the node stands.
+    pub fn rung(&self) -> Rung {
+        self.core.ladder.rung()
+    }
+
+    /// How busy the node is.
+    pub fn load(&self) -> Load {
+        self.core.load(self.rung())
+    }
+
+    /// What has been counted, and how full the node is.
+    pub fn stats(&self) -> Snapshot {
+        self.core.snapshot()
+    }
+}
+
+impl Caller {
+    const fn request(self, operation: Operation, key: &[u8]) -> Request<'_> {
+        Request::new(operation, self.peer, self.address, self.head, key)
+    }
+}
+
+impl Found {
+    pub(crate) const fn nothing(ended: Ended, rung: Rung) -> Self {
+        Self { providers: Vec::new(), rung, ended }
+    }
+}
+
+impl Ended {
+    /// The ending of a request that the policies admitted.
+    const fn counted(self) -> Ending {
+        match self {
+            Self::Full => Ending::Served,
+            Self::Late => Ending::Late,
+            Self::NoPermit => Ending::NoPermit,
+            Self::StoreFailed => Ending::StoreFailed,
+            Self::Declined => Ending::Shed,
+            Self::NotKept => Ending::NotKept,
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Takes the [`Snapshot`] of all that is counted.
+
+use crate::core::Core;
+use crate::lock;
+use crate::stats::{
+    Background, Declines, Ending, EstimateNow, Gauge, RequestCount, Snapshot, Statements, Writes,
+};
+use hydra_api::Operation;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+impl Core {
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            requests: self.requests(),
+            declines: self
+                .chain
+                .declines()
+                .map(|(policy, reason, count)| Declines { policy: policy.to_owned(), reason, count })
+                .collect(),
+            statements: Statements {
+                started: read(&self.stats.statements_started),
+                ended: read(&self.stats.statements_ended),
+                failed: read(&self.stats.statements_failed),
+                writes: read(&self.stats.write_statements),
+            },
+            writes: Writes {
+                merged: read(&self.stats.merged),
+                windows: read(&self.stats.windows),
+                written: read(&self.stats.written),
+                retried: read(&self.stats.retried),
+                dropped_ring_full: read(&self.stats.dropped_ring_full),
+                dropped_by_store: read(&self.stats.dropped_by_store),
+                dropped_after_retries: read(&self.stats.dropped_after_retries),
+            },
+            background: Background {
+                purged: read(&self.stats.purged),
+                panics: read(&self.stats.chore_panics),
+            },
+            gauge: Gauge {
+                ring: self.ring.level(),
+                ring_bytes: self.ring.bytes() as u64,
+                waiting: self.gate.waiting(),
+                turned_away: self.gate.turned_away(),
+                in_flight: self.gate.in_flight(),
+                rung: self.ladder.rung(),
+            },
+            estimate: self.estimate_now(),
+        }
+    }
+
+    fn requests(&self) -> Vec<RequestCount> {
+        let mut counts = Vec::new();
+        for operation in Operation::ALL {
+            for ending in Ending::ALL {
+                let count = match ending {
+                    Ending::Abandoned => self.chain.abandoned(operation),
+                    _ => self.stats.requests(operation, ending),
+                };
+                if count > 0 {
+                    counts.push(RequestCount { operation, ending, count });
+                }
+            }
+        }
+        counts
+    }
+
+    fn estimate_now(&self) -> Option<EstimateNow> {
+        let (estimate, at) = (*lock(&self.stats.estimate))?;
+        let age = estimate.age + self.clock.now().saturating_duration_since(at);
+        Some(EstimateNow { estimate, age })
+    }
+
+    /// Announcements that were taken and are not in the store yet.
+    pub(crate) fn unwritten(&self) -> u64 {
+        u64::from(self.ring.level().used) + read(&self.stats.in_hand)
+    }
+}
+
+fn read(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}

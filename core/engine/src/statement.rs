@@ -1,0 +1,42 @@
+//! One call of the store, in its own task, under its permit.
+
+use crate::gate::Permit;
+use crate::stats::Stats;
+use hydra_api::StoreError;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::task::JoinHandle;
+
+/// Starts a call. It runs to its end whoever waits for it, and the permit with it; a call that panics gives the
+/// permit back too and counts as failed. There are never more such tasks than permits.
+pub(crate) fn start<T: Send + 'static>(
+    permit: Permit,
+    stats: &Arc<Stats>,
+    call: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> JoinHandle<Result<T, StoreError>> {
+    stats.statements_started.fetch_add(1, Ordering::Relaxed);
+    let ending = Ending { stats: stats.clone(), failed: true };
+    tokio::spawn(async move {
+        // Locals are dropped last to first, also by a panic: first the count, then the permit.
+        let _permit = permit;
+        let mut ending = ending;
+        let answer = call.await;
+        ending.failed = answer.is_err();
+        answer
+    })
+}
+
+struct Ending {
+    stats: Arc<Stats>,
+    failed: bool,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.stats.statements_ended.fetch_add(1, Ordering::Relaxed);
+        if self.failed {
+            self.stats.statements_failed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
