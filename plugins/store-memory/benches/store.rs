@@ -1,0 +1,2 @@
+//! What a record costs: `cargo bench -p hydra-store-memory`.
+fn main() {}
