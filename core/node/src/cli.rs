@@ -1,6 +1,7 @@
 //! The command line.
 
 mod args;
+mod ask;
 mod check;
 mod completions;
 mod failure;
@@ -49,6 +50,10 @@ fn dispatch(registry: Registry, invocation: Invocation, out: &mut Output) -> Res
         Command::Ids { count, json } => {
             let loaded = quiet(&registry, &config.sources(count))?;
             in_runtime(ids::ids(&loaded, &registry, json, out))
+        }
+        Command::Ask(question) => {
+            let loaded = quiet(&registry, &config.sources(None))?;
+            in_runtime(ask::ask(&loaded.config, &question, out))
         }
         Command::Config(ConfigCommand::Show { json }) => {
             show::show(&load(&registry, &config.sources(None))?, json, out)

@@ -1,8 +1,9 @@
 //! What the command line may say.
 
-use crate::config::{LogFormat, Setting, Sources};
+use crate::config::{LogFormat, PeerAddress, Setting, Sources};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use multiaddr::Multiaddr;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
@@ -11,6 +12,7 @@ Examples:
   hydra run --config config/amino.toml     join the public IPFS DHT
   hydra check --config my.toml             open everything that the config names, and stop again
   hydra config show --set heads.count=10   what would count, and who said so
+  hydra ask providers <cid>                ask the heads of the node that runs here
   HYDRA_HEADS__COUNT=10 hydra              the environment goes over the file, flags over both
 
 Exit codes: 0 done, 1 failed, 2 the config or the command line is wrong.";
@@ -69,6 +71,9 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Ask a head, as any client would: a small client for trying things out.
+    #[command(subcommand)]
+    Ask(AskCommand),
     /// List the plugins that the config can name.
     Plugins {
         /// Print JSON.
@@ -83,6 +88,59 @@ pub(crate) enum Command {
         /// The shell.
         shell: Shell,
     },
+}
+
+/// What is asked.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AskCommand {
+    /// Who provides this? Exit code 1 when nobody is known.
+    #[command(
+        after_help = "Example:\n  hydra ask providers bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
+    )]
+    Providers {
+        /// A CID (version 0 or 1), or a multihash in hexadecimal.
+        #[arg(value_name = "CID")]
+        key: String,
+        #[command(flatten)]
+        whom: Whom,
+    },
+    /// Store a record that somebody provides this, under a fresh identity. Exit code 1 unless it is found afterwards.
+    #[command(
+        after_help = "Example:\n  hydra ask provide QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n \\\n    --peer /ip4/127.0.0.1/tcp/30000/p2p/12D3Koo…"
+    )]
+    Provide {
+        /// A CID (version 0 or 1), or a multihash in hexadecimal.
+        #[arg(value_name = "CID")]
+        key: String,
+        /// The address that the record says the provider has; may be repeated.
+        #[arg(long, value_name = "ADDR", default_value = "/ip4/127.0.0.1/tcp/4001")]
+        address: Vec<Multiaddr>,
+        #[command(flatten)]
+        whom: Whom,
+    },
+    /// Which peers are closest to this? Exit code 1 when none is known.
+    Closest {
+        /// A CID, a multihash in hexadecimal, or a peer id.
+        #[arg(value_name = "CID|PEER ID")]
+        key: String,
+        #[command(flatten)]
+        whom: Whom,
+    },
+}
+
+/// Whom to ask, and how the answer looks.
+#[derive(Debug, Args)]
+pub(crate) struct Whom {
+    /// The peer to ask, as a multiaddr that ends in `/p2p/<peer id>`. Without it the heads of the node that runs on the
+    /// same `data_dir` are asked, until one answers.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) peer: Option<PeerAddress>,
+    /// How long to wait for an answer, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    pub(crate) timeout_ms: u64,
+    /// Print JSON, as when standard output is no terminal.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What of the config is shown.

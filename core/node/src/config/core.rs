@@ -24,6 +24,8 @@ pub struct Config {
     pub connections: Connections,
     /// The limits of the Kademlia protocol on each connection.
     pub kad: Kad,
+    /// How requests are answered and how the store is spared.
+    pub engine: hydra_engine::Config,
     /// How the node stops.
     pub shutdown: Shutdown,
     /// What is logged, and how. Logs go to standard error.
@@ -56,6 +58,7 @@ impl Default for Config {
             network: Network::default(),
             connections: Connections::default(),
             kad: Kad::default(),
+            engine: hydra_engine::Config::default(),
             shutdown: Shutdown::default(),
             log: Log::default(),
             store: PluginTable::of(Self::STORE_KIND),
