@@ -52,10 +52,16 @@ fn explain(schema: &Value, root: &Value, error: &ValidationError<'_>, at: &KeyPa
         Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
             if let Some(allowed) = around.and_then(|around| alternatives(schema, around)) {
                 into.push(not_allowed(path, &given(), &allowed));
-            } else if let Some(branch) = nearest_branch(context) {
+            } else if let Some(branch) = nearest_branch(context, error.instance_path().as_str()) {
                 branch.iter().for_each(|error| explain(schema, root, error, at, into));
             } else {
-                into.push(Problem::of_value(path, format!("{} is not accepted", given()), None));
+                // The value itself is not shown: it may be a secret in the wrong place.
+                let message = format!("{} does not fit here", root_type(root, error));
+                into.push(Problem::of_value(
+                    path,
+                    message,
+                    expected().map(|what| format!("expected {what}")),
+                ));
             }
         }
         Kind::Enum { options } => {
@@ -74,8 +80,7 @@ fn explain(schema: &Value, root: &Value, error: &ValidationError<'_>, at: &KeyPa
         }
         Kind::Type { .. } => {
             // The value itself is not shown: it may be a secret in the wrong place.
-            let given = root.pointer(error.instance_path().as_str()).map(type_name).unwrap_or_default();
-            let message = format!("{given} is of the wrong type here");
+            let message = format!("{} is of the wrong type here", root_type(root, error));
             into.push(Problem::of_value(path, message, expected().map(|what| format!("expected {what}"))));
         }
         Kind::Minimum { .. }
@@ -154,15 +159,26 @@ pub(crate) fn alternatives<'s>(schema: &'s Value, at: &'s Value) -> Option<Vec<&
     Some(words)
 }
 
-/// The branch of a choice that the value comes nearest to: the one whose errors lie deepest.
+/// The branch of a choice that the value fits but for something below it; `None` when it fits none that far.
 fn nearest_branch<'e>(
     context: &'e [Vec<ValidationError<'static>>],
+    at: &str,
 ) -> Option<&'e Vec<ValidationError<'static>>> {
-    context.iter().filter(|branch| !branch.is_empty()).max_by_key(|branch| {
-        let depth = branch.iter().map(|error| error.instance_path().as_str().matches('/').count()).max();
-        let of_type = branch.iter().any(|error| matches!(error.kind(), Kind::Type { .. }));
-        (depth, !of_type)
-    })
+    let below = |error: &ValidationError<'_>| {
+        error.instance_path().as_str().len() > at.len()
+            || matches!(error.kind(), Kind::AdditionalProperties { .. } | Kind::Required { .. })
+    };
+    let of_type = |error: &ValidationError<'_>| matches!(error.kind(), Kind::Type { .. });
+    let null = |branch: &[ValidationError<'_>]| branch.iter().any(of_type) && !branch.iter().any(below);
+    let mut fitting = context.iter().filter(|branch| !branch.is_empty() && !null(branch));
+    let branch = fitting.next().filter(|branch| branch.iter().any(below))?;
+    // Two tables that both fit are no better than none.
+    fitting.next().is_none().then_some(branch)
+}
+
+/// What the value that an error is about is.
+fn root_type(root: &Value, error: &ValidationError<'_>) -> &'static str {
+    root.pointer(error.instance_path().as_str()).map(type_name).unwrap_or_default()
 }
 
 fn description(at: &Value) -> Option<String> {
@@ -179,6 +195,9 @@ pub(crate) fn expected(schema: &Value, at: &Value) -> Option<String> {
         let mut words: Vec<_> = choices.iter().filter_map(|choice| expected(schema, choice)).collect();
         words.dedup();
         return (!words.is_empty()).then(|| words.join(" or "));
+    }
+    if let Some(word) = at.get("const") {
+        return Some(format!("`{word}`"));
     }
     let kind = match at.get("type")? {
         Value::String(kind) => kind.as_str(),

@@ -54,7 +54,12 @@ pub fn load(registry: &Registry, sources: &Sources) -> Result<Loaded, Issues> {
             }
         }
     }
-    Err(Issues(problems.into_iter().map(|problem| locate(&layers, problem)).collect()))
+    let mut issues: Vec<_> = problems.into_iter().map(|problem| locate(&layers, problem)).collect();
+    issues.sort_by_key(|issue| match &issue.origin {
+        Origin::File(place) => (place.line(), place.column()),
+        _ => (0, 0),
+    });
+    Err(Issues(issues))
 }
 
 impl Loaded {
@@ -163,7 +168,7 @@ fn unknown_kind<R: Role>(registry: &Registry, kind: &str, at: &KeyPath) -> Probl
     let kinds: Vec<&str> = registry.all::<R>().iter().map(|entry| entry.kind()).collect();
     let list = match kinds.is_empty() {
         true => format!("this program has no plugin for {}", R::NAME),
-        false => format!("there are {}", suggest::listed(&kinds)),
+        false => format!("known kinds: {}", suggest::listed(&kinds)),
     };
     let help = match suggest::nearest(kind, kinds.iter().copied()) {
         Some(word) => format!("did you mean `{word}`? {list}"),

@@ -104,6 +104,8 @@ fn rows(text: &mut String, schema: &Value, entries: &[(&str, &Value)], defaults:
         let name = format!("{prefix}{key}");
         let nested = self::entries(schema, property);
         if !nested.is_empty() {
+            let meaning = description(schema, property).unwrap_or_default();
+            text.push_str(&format!("| `{name}` | a table | | {} |\n", cell(&meaning)));
             rows(text, schema, &nested, default, &format!("{name}."));
             continue;
         }

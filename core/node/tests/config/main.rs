@@ -163,7 +163,7 @@ fn a_word_that_is_no_choice_tells_the_choices() {
 fn an_unknown_kind_tells_the_kinds() {
     let (found, at) = issue("[store]\nkind = 'fjal'\npath = 'x'\n");
     assert_eq!((found.key.as_str(), at), ("store.kind", (2, 8)));
-    assert_eq!(found.help.as_deref(), Some("did you mean `fjall`? there are `fjall`"));
+    assert_eq!(found.help.as_deref(), Some("did you mean `fjall`? known kinds: `fjall`"));
     let (found, at) = issue("[[admission]]\nkind = 'queue-depth'\n[[admission]]\npeer = {}\n");
     assert_eq!((found.key.as_str(), at.0), ("admission[1]", 3));
     assert!(found.message.contains("`kind` is missing"), "{found}");
@@ -192,8 +192,7 @@ fn keys_that_do_not_fit_together_are_refused() {
 fn every_issue_is_told_not_only_the_first() {
     let file = file("bogus = 1\n[heads]\ncount = 0\n[store]\nrecords_max = 0\n");
     let found = issues(&file.sources);
-    let mut keys: Vec<_> = found.iter().map(|issue| issue.key.as_str()).collect();
-    keys.sort_unstable();
+    let keys: Vec<_> = found.iter().map(|issue| issue.key.as_str()).collect();
     assert_eq!(keys, ["bogus", "heads.count", "store.records_max"]);
 }
 
@@ -225,6 +224,8 @@ fn no_value_in_the_place_of_a_secret_is_shown() {
     let (found, _) = issue("[store]\nsecret = 'hunter2'\n");
     assert_eq!(found.key, "store.secret");
     assert!(!found.to_string().contains("hunter2"), "{found}");
+    let help = found.help.unwrap();
+    assert!(help.contains("{ file = … }") && help.contains("{ env = … }"), "{help}");
 }
 
 #[tokio::test]
