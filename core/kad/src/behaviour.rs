@@ -11,7 +11,7 @@ use libp2p::swarm::{
     ConnectionClosed, ConnectionDenied, ConnectionId, DialFailure, FromSwarm, NetworkBehaviour,
     NotifyHandler, THandlerInEvent, ToSwarm,
 };
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::fmt;
@@ -47,7 +47,7 @@ pub struct Behaviour<S = NoService> {
 /// A dial of ours, and the requests that wait for it; those that were given up stay until it has ended.
 struct Dialing {
     dial: ConnectionId,
-    asks: Vec<Box<Ask>>,
+    asks: SmallVec<[Box<Ask>; 1]>,
 }
 
 impl<S: Service> Behaviour<S> {
@@ -125,7 +125,7 @@ impl<S: Service> Behaviour<S> {
             .addresses(ask.addresses.clone());
         let opts =
             if ask.addresses.is_empty() { opts.extend_addresses_through_behaviour() } else { opts }.build();
-        self.dialing.insert(ask.peer, Dialing { dial: opts.connection_id(), asks: vec![ask] });
+        self.dialing.insert(ask.peer, Dialing { dial: opts.connection_id(), asks: smallvec![ask] });
         self.orders.push_back(ToSwarm::Dial { opts });
     }
 
