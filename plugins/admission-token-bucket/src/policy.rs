@@ -26,13 +26,13 @@ pub struct TokenBucket {
     node: Option<Bucket>,
 }
 
-/// A request that is judged: what it costs, and which buckets it takes from.
+/// A request that is judged: what it costs, and whose buckets it takes from.
 #[derive(Debug, Clone, Copy)]
 struct Bill {
     cost: u32,
     now: u64,
     peer: Option<Place>,
-    prefix: Option<Place>,
+    address: Option<IpAddr>,
 }
 
 impl TokenBucket {
@@ -71,7 +71,7 @@ impl TokenBucket {
             cost,
             now: self.clock.read(now),
             peer: self.peers.as_ref().map(|table| table.place(request.peer)),
-            prefix: self.prefixes.as_ref().map(|table| table.place(self.prefix_of(address))),
+            address,
         })
     }
 
@@ -104,9 +104,9 @@ impl TokenBucket {
         if refused { Err(PEER) } else { Ok(()) }
     }
 
+    /// The prefix is looked for only here, as most of those who are declined are so for their peer's sake.
     fn pay_prefix(&self, bill: Bill) -> Result<(), Reason> {
-        let refused =
-            self.prefixes.as_ref().zip(bill.prefix).is_some_and(|(it, at)| !it.take(at, bill.now, bill.cost));
+        let refused = self.prefix(bill).is_some_and(|(it, at)| !it.take(at, bill.now, bill.cost));
         if refused { Err(PREFIX) } else { Ok(()) }
     }
 
@@ -122,18 +122,20 @@ impl TokenBucket {
     }
 
     fn give_back_prefix(&self, bill: Bill) {
-        if let Some((table, place)) = self.prefixes.as_ref().zip(bill.prefix) {
+        if let Some((table, place)) = self.prefix(bill) {
             table.give_back(place, bill.cost);
         }
     }
 
     fn has_room(&self, bill: Bill) -> bool {
-        let room = |table: &Option<Table>, place: Option<Place>| {
-            table.as_ref().zip(place).is_none_or(|(it, at)| it.has_room(at, bill.now, bill.cost))
-        };
-        room(&self.peers, bill.peer)
-            && room(&self.prefixes, bill.prefix)
+        let room = |(table, place): (&Table, Place)| table.has_room(place, bill.now, bill.cost);
+        self.peers.as_ref().zip(bill.peer).is_none_or(room)
+            && self.prefix(bill).is_none_or(room)
             && self.node.as_ref().is_none_or(|it| it.has_room(bill.now, bill.cost))
+    }
+
+    fn prefix(&self, bill: Bill) -> Option<(&Table, Place)> {
+        self.prefixes.as_ref().map(|table| (table, table.place(self.prefix_of(bill.address))))
     }
 }
 

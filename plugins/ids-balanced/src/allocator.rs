@@ -58,7 +58,7 @@ impl Balanced {
     }
 
     /// The heads that the first `count` slots of this process would have, without taking them. `progress` is told
-    /// from any thread how many are found; the search blocks and takes some 15 ms of one core for each head that was
+    /// from any thread how many are found; the search blocks and takes some 20 ms of one core for each head that was
     /// never acquired.
     pub fn preview(&self, count: HeadCount, progress: &(dyn Fn(usize) + Sync)) -> Vec<Head> {
         let slots: Vec<u32> = self.0.slots().take(count.get() as usize).collect();

@@ -47,7 +47,7 @@ pub const fn prefix(slot: u32) -> u16 {
 
 const PREFIX_MASK: u16 = !(u16::MAX >> PREFIX_BITS);
 
-/// The head of one slot. Takes some 15 ms of one core.
+/// The head of one slot. Takes some 20 ms of one core.
 pub fn derive(seed: &Seed, slot: u32) -> Head {
     Deriver::new(seed).search(slot)
 }
