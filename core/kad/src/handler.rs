@@ -175,3 +175,15 @@ impl<S> fmt::Debug for Handler<S> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::NoService;
+
+    #[test]
+    fn an_idle_connection_costs_little() {
+        assert!(size_of::<Handler<NoService>>() <= 128, "{} bytes", size_of::<Handler<NoService>>());
+        assert!(size_of::<Order>() <= 16, "orders are queued, so they are small");
+    }
+}
