@@ -13,8 +13,24 @@
 //! }
 //! ```
 
+pub mod address;
+mod announcer;
+mod book;
+mod budget;
 mod cli;
 pub mod config;
+pub mod crowd;
+mod files;
+mod head;
+pub mod kad_id;
+mod keeper;
+pub mod lookup;
+pub mod node;
+mod scout;
+mod service;
+mod sockets;
+mod swarm;
+pub mod table;
 
 use hydra_api::Registry;
 use std::ffi::OsString;
