@@ -146,10 +146,16 @@ mod tests {
     use super::*;
     use std::cell::Cell;
 
-    /// A network of peers in which each knows the 20 closest to everything, as with full tables.
-    fn network(count: usize) -> Vec<Contact> {
+    /// Peers with ids that are the same in every run.
+    fn network(count: u32) -> Vec<Contact> {
         let address: Multiaddr = "/ip4/127.0.0.1/tcp/1".parse().unwrap();
-        (0..count).map(|_| Contact { peer: PeerId::random(), addresses: vec![address.clone()] }).collect()
+        let contact = |seed: u32| {
+            let digest =
+                libp2p::multihash::Multihash::wrap(0x12, KadId::of_key(&seed.to_be_bytes()).as_bytes());
+            let peer = PeerId::from_multihash(digest.unwrap()).unwrap();
+            Contact { peer, addresses: vec![address.clone()] }
+        };
+        (0..count).map(contact).collect()
     }
 
     fn sorted(mut peers: Vec<Contact>, target: &KadId) -> Vec<Contact> {

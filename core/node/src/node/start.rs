@@ -136,12 +136,12 @@ pub(super) async fn start(config: Config, backends: Backends) -> Result<Node, St
 }
 
 fn open_desk(
-    _config: &Config,
+    config: &Config,
     store: Arc<dyn ProviderStore>,
     admission: Vec<(String, Arc<dyn AdmissionPolicy>)>,
 ) -> Arc<Desk> {
     let policies = admission.into_iter().map(|(name, policy)| NamedPolicy { name, policy }).collect();
-    Desk::open(store, policies, hydra_engine::Config::default(), Clock::system())
+    Desk::open(store, policies, config.engine.clone(), Clock::system())
 }
 
 fn keeper(
