@@ -1,1 +1,3 @@
 //! What the integration tests share: nodes, servers and foreign clients that end with the test that started them.
+
+pub mod foreign;
