@@ -169,7 +169,7 @@ async fn a_peer_that_says_nothing_is_given_up_at_the_deadline_and_its_stream_res
             ended.send(is_reset(&mut stream).await).unwrap();
         });
     };
-    let asked = ask_bare(&client, &mut raw, Duration::from_millis(500), silent).await;
+    let asked = ask_bare(&client, &mut raw, Duration::from_secs(2), silent).await;
     assert_eq!(asked, Err(AskError::Deadline));
     assert!(timeout(LONG, told).await.unwrap().unwrap(), "the peer sees a reset");
 }
