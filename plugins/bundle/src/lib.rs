@@ -6,6 +6,8 @@ use hydra_api::Registry;
 pub fn add_all(registry: &mut Registry) {
     #[cfg(feature = "store-memory")]
     registry.add::<hydra_store_memory::Memory>();
+    #[cfg(feature = "store-fjall")]
+    registry.add::<hydra_store_fjall::Fjall>();
     #[cfg(feature = "admission-token-bucket")]
     registry.add::<hydra_admission_token_bucket::TokenBucket>();
     #[cfg(feature = "admission-queue-depth")]

@@ -21,7 +21,7 @@ fn every_feature_adds_its_plugin_and_no_other() {
     let on = |kinds: &[(&'static str, bool)]| -> Vec<&'static str> {
         kinds.iter().filter(|(_, on)| *on).map(|(kind, _)| *kind).collect()
     };
-    let stores = on(&[("memory", cfg!(feature = "store-memory"))]);
+    let stores = on(&[("fjall", cfg!(feature = "store-fjall")), ("memory", cfg!(feature = "store-memory"))]);
     assert_eq!(kinds::<Store>(&registry), stores);
     let admissions = on(&[
         ("queue-depth", cfg!(feature = "admission-queue-depth")),
