@@ -31,7 +31,7 @@ fn say(config: &Config, backends: &Backends, out: &mut Output) -> std::io::Resul
     out.line(format_args!("data       {}", config.data_dir.display()))?;
     out.line(format_args!("ids        {}", config.ids.kind))?;
     out.line(format_args!("store      {}: {}", config.store.kind, profile(&backends.store.profile())))?;
-    let policies: Vec<_> = backends.policies.iter().map(|policy| policy.name.as_str()).collect();
+    let policies: Vec<_> = backends.admission.iter().map(|(kind, _)| kind.as_str()).collect();
     let policies =
         if policies.is_empty() { "everything is admitted".to_owned() } else { policies.join(", then ") };
     out.line(format_args!("admission  {policies}"))

@@ -4,9 +4,9 @@ use super::issue::{Issue, Issues};
 use super::load::Loaded;
 use super::path::KeyPath;
 use hydra_api::{
-    Admission, IdAllocator, Ids, OpenError, OpenErrorKind, ProviderStore, Registry, Role, Scope, Store,
+    Admission, AdmissionPolicy, IdAllocator, Ids, OpenError, OpenErrorKind, ProviderStore, Registry, Role,
+    Scope, Store,
 };
-use hydra_engine::NamedPolicy;
 use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub struct Backends {
     /// Where the identities come from.
     pub ids: Arc<dyn IdAllocator>,
     /// The policies with their kinds, in the order in which they are asked.
-    pub policies: Vec<NamedPolicy>,
+    pub admission: Vec<(String, Arc<dyn AdmissionPolicy>)>,
 }
 
 /// A config that is good in itself, but whose plugins could not be opened.
@@ -56,17 +56,18 @@ impl Loaded {
     /// [`StartError`]: nothing is left open then.
     pub async fn open(&self, registry: &Registry) -> Result<Backends, StartError> {
         let scope = self.scope()?;
-        let mut policies = Vec::with_capacity(self.config.admission.len());
-        for (index, table) in self.config.admission.iter().enumerate() {
+        let mut admission = Vec::new();
+        for (index, policy) in self.config.admission.iter().enumerate() {
             let at = KeyPath::root().key(Admission::NAME).item(index);
-            let policy = self.open_one::<Admission>(registry, &table.kind, table.table(), at, &scope).await?;
-            policies.push(NamedPolicy { name: table.kind.clone(), policy });
+            let opened =
+                self.open_one::<Admission>(registry, &policy.kind, policy.table(), at, &scope).await?;
+            admission.push((policy.kind.clone(), opened));
         }
         let ids = self.open_ids_in(registry, &scope).await?;
         let store = &self.config.store;
         let at = KeyPath::root().key(Store::NAME);
         let store = self.open_one::<Store>(registry, &store.kind, store.table(), at, &scope).await?;
-        Ok(Backends { store, ids, policies })
+        Ok(Backends { store, ids, admission })
     }
 
     /// Makes the data directory at need and opens the allocator of identities alone.
