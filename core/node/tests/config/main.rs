@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod hostile;
 mod plugins;
 
 use hydra_node::config::{AddressPolicy, Config, Issue, Loaded, Origin, Setting, Sources, StartError, load};
