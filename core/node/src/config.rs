@@ -21,6 +21,7 @@ mod secrets;
 mod source;
 mod suggest;
 mod values;
+mod words;
 
 pub use self::core::Config;
 pub use connections::Connections;

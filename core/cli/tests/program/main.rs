@@ -1,5 +1,7 @@
 //! The program as its user meets it: what it prints, and how it exits.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod commands;
 mod files;
 

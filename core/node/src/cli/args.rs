@@ -63,6 +63,8 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Print the peer ids of the heads and where their Kademlia ids begin, without starting them.
+    ///
+    /// The first time, this makes what they follow from, as the first start would.
     Ids {
         /// How many heads (`heads.count`).
         #[arg(long, value_name = "N")]

@@ -125,6 +125,12 @@ impl fmt::Display for Issues {
 
 impl std::error::Error for Issues {}
 
+impl From<Issue> for Issues {
+    fn from(issue: Issue) -> Self {
+        Self(vec![issue])
+    }
+}
+
 /// An issue as miette draws it on a terminal: the line of the file with the key underlined.
 #[derive(Debug)]
 pub(crate) struct Drawn<'i> {

@@ -1,7 +1,7 @@
 //! The sources of a config, one over the other.
 
 use super::document::{Document, Part};
-use super::issue::{Issue, Origin};
+use super::issue::{Issue, Issues, Origin};
 use super::path::{KeyPath, Step};
 use super::source::{Layer, Sources};
 use figment::providers::Serialized;
@@ -41,7 +41,7 @@ impl Provider for Named<'_> {
 
 impl Layers {
     /// Reads every source and lays it over the ones before: defaults, file, environment, command line.
-    pub(crate) fn read(defaults: &Map<String, Value>, sources: &Sources) -> Result<Self, Issue> {
+    pub(crate) fn read(defaults: &Map<String, Value>, sources: &Sources) -> Result<Self, Issues> {
         let file = sources.read_file()?;
         let environment = sources.environment_layer()?;
         let settings = sources.settings_layer()?;
@@ -55,13 +55,14 @@ impl Layers {
     }
 
     /// All of it, as one value.
-    pub(crate) fn merged(&self) -> Result<Value, Issue> {
-        self.figment.extract().map_err(|cause| Issue {
+    pub(crate) fn merged(&self) -> Result<Value, Issues> {
+        let merged = self.figment.extract().map_err(|cause| Issue {
             key: cause.path.join("."),
             message: cause.kind.to_string(),
             help: None,
             origin: Origin::Default,
-        })
+        })?;
+        Ok(merged)
     }
 
     /// Where the value at `path` came from; a value that no source gave is the default.

@@ -36,8 +36,8 @@ pub struct Effective {
 /// Everything that is wrong with it, each with the place that says so.
 pub fn load(registry: &Registry, sources: &Sources) -> Result<Loaded, Issues> {
     let defaults = defaults()?;
-    let layers = Layers::read(&defaults, sources).map_err(|issue| Issues(vec![issue]))?;
-    let mut values = layers.merged().map_err(|issue| Issues(vec![issue]))?;
+    let layers = Layers::read(&defaults, sources)?;
+    let mut values = layers.merged()?;
     let mut problems = check(&core_schema(), &values, &KeyPath::root());
     plugin_problems(registry, &mut values, &mut problems);
     if problems.is_empty() {

@@ -1,7 +1,7 @@
 //! The reference of every key, in Markdown, made from the schemas.
 
-use super::check::{alternatives, expected, resolved};
 use super::load::core_schema;
+use super::words::{alternatives, expected, resolved};
 use super::{Config, suggest};
 use hydra_api::{Admission, Ids, Registry, Role, Store};
 use serde_json::{Value, json};

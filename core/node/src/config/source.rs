@@ -1,7 +1,7 @@
 //! Where the parts of a config come from.
 
 use super::document::Document;
-use super::issue::{Issue, Origin};
+use super::issue::{Issue, Issues, Origin};
 use super::path::KeyPath;
 use serde_json::{Map, Value};
 use std::ffi::OsString;
@@ -36,6 +36,9 @@ pub(crate) struct Layer {
     pub(crate) said_by: Vec<(KeyPath, Origin)>,
 }
 
+/// What the file says, and the file itself.
+pub(crate) type FromFile = (Document, Map<String, Value>);
+
 impl Sources {
     /// What the environment's names begin with: `HYDRA_HEADS__COUNT` is `count` of `[heads]`.
     pub const PREFIX: &'static str = "HYDRA_";
@@ -48,7 +51,7 @@ impl Sources {
         std::env::vars_os().collect()
     }
 
-    pub(crate) fn read_file(&self) -> Result<Option<(Document, Map<String, Value>)>, Issue> {
+    pub(crate) fn read_file(&self) -> Result<Option<FromFile>, Issues> {
         let Some(path) = &self.file else { return Ok(None) };
         let name = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|cause| Issue {
@@ -66,11 +69,12 @@ impl Sources {
                 message: format!("this is no TOML: {}", cause.message),
                 help: None,
                 origin: Origin::File(cause.place),
-            }),
+            }
+            .into()),
         }
     }
 
-    pub(crate) fn environment_layer(&self) -> Result<Layer, Issue> {
+    pub(crate) fn environment_layer(&self) -> Result<Layer, Issues> {
         let mut named: Vec<(&str, &OsString)> = self
             .environment
             .iter()
@@ -90,7 +94,7 @@ impl Sources {
         Ok(layer)
     }
 
-    pub(crate) fn settings_layer(&self) -> Result<Layer, Issue> {
+    pub(crate) fn settings_layer(&self) -> Result<Layer, Issues> {
         let mut layer = Layer::default();
         for setting in &self.settings {
             let keys: Vec<String> = setting.key.split('.').map(str::to_owned).collect();
@@ -112,7 +116,7 @@ fn is_foreign(name: &str) -> bool {
 }
 
 impl Layer {
-    fn put(&mut self, keys: &[String], text: &str, origin: Origin) -> Result<(), Issue> {
+    fn put(&mut self, keys: &[String], text: &str, origin: Origin) -> Result<(), Issues> {
         if keys.iter().any(String::is_empty) {
             return Err(issue(keys, "a part of the key is empty", None, origin));
         }
@@ -159,6 +163,6 @@ fn parse(text: &str) -> Result<Value, String> {
     }
 }
 
-fn issue(keys: &[String], message: &str, help: Option<String>, origin: Origin) -> Issue {
-    Issue { key: keys.join("."), message: message.to_owned(), help, origin }
+fn issue(keys: &[String], message: &str, help: Option<String>, origin: Origin) -> Issues {
+    Issues(vec![Issue { key: keys.join("."), message: message.to_owned(), help, origin }])
 }

@@ -1,5 +1,8 @@
 //! What a config may say, and how it is refused.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod hostile;
 mod plugins;
 
 use hydra_node::config::{AddressPolicy, Config, Issue, Loaded, Origin, Setting, Sources, StartError, load};
