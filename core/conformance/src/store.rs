@@ -4,6 +4,8 @@ mod insert;
 mod many;
 mod model;
 mod read;
+#[cfg(test)]
+mod sabotage;
 mod upkeep;
 
 use crate::check::{Broken, Kept, Outcome, ensure};

@@ -12,6 +12,9 @@ pub(crate) enum Fault {
     /// A row cannot be read.
     #[error("a row of {0} is damaged")]
     Row(&'static str),
+    /// The journal is gone, and with it the order of writes.
+    #[error("the journal is missing")]
+    Journal,
     /// Every number for a provider was given out.
     #[error("there is no number left for a provider")]
     Numbers,
@@ -32,7 +35,7 @@ impl Fault {
     pub(crate) fn is_damage(&self) -> bool {
         use fjall::{Error, LsmError};
         match self {
-            Self::Row(_) => true,
+            Self::Row(_) | Self::Journal => true,
             Self::Numbers | Self::Panic(_) => false,
             Self::Engine(Error::Io(io) | Error::Storage(LsmError::Io(io))) => io_is_damage(io),
             Self::Engine(Error::Locked | Error::Poisoned | Error::KeyspaceDeleted) => false,
@@ -48,7 +51,11 @@ impl Fault {
     }
 }
 
-/// A file that is too short, missing or nonsense is damage; one that may not be read, or a full disk, is not.
+/// A file that is too short, missing, nonsense or where none should be yet is damage; one that may not be read, or a
+/// full disk, is not.
 fn io_is_damage(io: &std::io::Error) -> bool {
-    matches!(io.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::NotFound)
+    matches!(
+        io.kind(),
+        ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::NotFound | ErrorKind::AlreadyExists
+    )
 }

@@ -9,9 +9,11 @@ use crate::purge::Pass;
 use crate::read::Reader;
 use crate::writer::Engine;
 use fjall::compaction::filter::Factory;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable};
 use hydra_api::{OpenError, UnixSeconds};
+use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,6 +28,9 @@ const MEMTABLE_BYTES: u64 = 32 << 20;
 /// The file that says that a call found damage.
 const DAMAGED: &str = "damaged";
 
+/// Names of what fjall keeps in its directory, beside journals.
+const OURS: [&str; 4] = ["keyspaces", "version", "lock", DAMAGED];
+
 /// Threads of fjall that write files and merge them.
 const WORKERS: usize = 2;
 
@@ -38,6 +43,7 @@ pub(crate) struct Opened {
 
 /// Opens the files at `dir`. Damaged ones are moved aside, and the store starts empty.
 pub(crate) fn open(dir: &Path, config: &Config) -> Result<Opened, OpenError> {
+    refuse_foreign(dir)?;
     let lock = lock(dir)?;
     let damage = Damage { marker: dir.join(DAMAGED) };
     if damage.marker.exists() {
@@ -79,6 +85,24 @@ pub(crate) fn open(dir: &Path, config: &Config) -> Result<Opened, OpenError> {
     Ok(Opened { engine, reader: Arc::new(reader), lock })
 }
 
+/// Damaged files are moved aside, so nothing may be taken for them that is the operator's own.
+fn refuse_foreign(dir: &Path) -> Result<(), OpenError> {
+    let foreign =
+        |what| OpenError::config("dir", format!("{} {what}: name a directory of its own", dir.display()));
+    let names = match fs::read_dir(dir) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.file_name())).collect::<std::io::Result<Vec<_>>>(),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(cause) if cause.kind() == ErrorKind::NotADirectory => return Err(foreign("is no directory")),
+        Err(cause) => Err(cause),
+    };
+    let names = names.map_err(|cause| {
+        OpenError::unavailable(format!("cannot read the directory {}", dir.display()), cause)
+    })?;
+    let is_ours =
+        |name: &OsString| OURS.iter().any(|ours| name == ours) || name.to_string_lossy().ends_with(".jnl");
+    if names.is_empty() || names.iter().any(is_ours) { Ok(()) } else { Err(foreign("holds other files")) }
+}
+
 type Files = (Database, Keyspace, Clock, Result<Counts, u8>);
 
 /// A panic in fjall's recovery is a fault like others.
@@ -97,7 +121,12 @@ fn files(dir: &Path, config: &Config) -> Result<Files, Fault> {
         .open()?;
     let rows =
         db.keyspace(KEYSPACE, || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES))?;
-    let counts = match rows.get(layout::META)? {
+    let counts = rows.get(layout::META)?;
+    // Without its journal fjall numbers writes from the start again: snapshots then miss what is in the files.
+    if counts.is_some() && db.snapshot().get(&rows, layout::META)? != counts {
+        return Err(Fault::Journal);
+    }
+    let counts = match counts {
         Some(counts) => Counts::decode(&counts)?,
         None if rows.first_key_value().is_none() => {
             rows.insert(layout::META, Counts::default().encode())?;

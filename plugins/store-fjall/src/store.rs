@@ -184,10 +184,11 @@ impl ProviderStore for Fjall {
             // The last reads have ended when all permits are back; the writer then has the last handle.
             drop(reads.acquire_many_owned(all).await);
             let (reply, replied) = oneshot::channel();
-            let queued = tokio::task::spawn_blocking(move || jobs.send(Job::Close { reply }));
+            // A thread of its own: with a writer that is stuck and a full queue it never ends, and a runtime that is
+            // shut down waits for its blocking tasks.
+            let queued = std::thread::Builder::new().spawn(move || jobs.send(Job::Close { reply }));
             let closed = wait(&pulse, "close", replied).await;
-            drop(queued);
-            drop(lock.take());
+            drop((queued, lock.take()));
             closed
         });
         closing

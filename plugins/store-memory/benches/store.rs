@@ -1,2 +1,0 @@
-//! What a record costs: `cargo bench -p hydra-store-memory`.
-fn main() {}
