@@ -129,3 +129,24 @@ fn ask_needs_a_key_and_somebody_to_ask() {
     let output = hydra.run(&["ask", "providers", CID, "--peer", "/ip4/127.0.0.1/tcp/1"]);
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
 }
+
+#[test]
+fn another_kind_brings_its_own_keys_and_none_of_the_default_kind() {
+    let hydra = Hydra::new();
+    let all = hydra.prints_json(&[
+        "config",
+        "show",
+        "--json",
+        "--set",
+        "store.kind=memory",
+        "--set",
+        "admission=[]",
+    ]);
+    let said = all.as_array().unwrap().iter().map(|said| said["key"].as_str().unwrap());
+    let keys: BTreeSet<_> =
+        said.filter(|key| key.starts_with("store.") || key.starts_with("admission")).collect();
+    assert_eq!(keys, ["admission", "store.kind", "store.mib_max", "store.providers_per_key_max"].into());
+    let output = hydra.run(&["check", "--set", "store.kind=memory", "--set", "store.cache_mib=8"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).starts_with("error: --set store.cache_mib: store.cache_mib: unknown key"));
+}

@@ -4,6 +4,10 @@ use crate::config::{Log, LogFormat};
 use std::io::{self, IsTerminal};
 use tracing_subscriber::EnvFilter;
 
+/// Libraries whose everyday talk nobody needs: they warn, unless the level names them.
+const LIBRARIES: &str =
+    "fjall=warn,lsm_tree=warn,libp2p=warn,quinn=warn,hickory=warn,yamux=warn,multistream_select=warn";
+
 /// Starts logging as the config says.
 pub(crate) fn start(log: &Log) {
     install(&log.level, log.format);
@@ -21,7 +25,9 @@ fn install(level: &str, format: LogFormat) {
         LogFormat::Pretty => true,
         LogFormat::Json => false,
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(level)).with_writer(io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(format!("{LIBRARIES},{level}")))
+        .with_writer(io::stderr);
     let installed = match pretty {
         true => builder.with_ansi(io::stderr().is_terminal()).try_init(),
         false => builder.json().flatten_event(true).try_init(),

@@ -33,6 +33,7 @@ impl Default for Shutdown {
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or a list such as `info,hydra_node::table=debug`.
+    /// Libraries warn only, unless the list names them, as in `info,libp2p=debug`.
     #[schemars(length(min = 1, max = 1_000))]
     pub level: String,
     /// How it looks.
