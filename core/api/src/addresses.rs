@@ -2,6 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use std::fmt;
+use std::time::Duration;
 
 /// A list of binary multiaddrs, at most [`Addresses::BYTES_MAX`] in all, held encoded in one shared buffer.
 ///
@@ -13,6 +14,10 @@ pub struct Addresses(Bytes);
 impl Addresses {
     /// The longest encoded list, in bytes (go-libp2p-kad-dht `MaxPeerRecordSize`).
     pub const BYTES_MAX: usize = 8192;
+
+    /// How long addresses are served after they were last told (go-libp2p-kad-dht `DefaultProviderAddrTTL`,
+    /// requirement V11).
+    pub const LIFE: Duration = Duration::from_secs(24 * 3600);
 
     /// No address.
     pub const fn none() -> Self {

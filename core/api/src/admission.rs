@@ -1,6 +1,8 @@
 //! Which requests are served, and how well.
 
 use crate::PeerId;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::fmt::{self, Debug};
 use std::net::IpAddr;
@@ -145,7 +147,10 @@ impl Level {
 }
 
 /// A step of the ladder of degradation, from full service down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Rung {
     /// Everything is answered from the store.
@@ -263,6 +268,13 @@ mod tests {
         assert!(verdicts.is_sorted());
         assert_eq!(verdicts.into_iter().max(), Some(decline));
         assert_eq!(Verdict::Admit, Verdict::Degrade(Rung::Full));
+    }
+
+    #[test]
+    fn a_rung_has_one_word_in_config_and_metrics() {
+        for rung in Rung::ALL {
+            assert_eq!(serde_json::to_value(rung).unwrap(), rung.as_str());
+        }
     }
 
     #[test]

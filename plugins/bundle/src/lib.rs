@@ -3,4 +3,20 @@
 use hydra_api::Registry;
 
 /// Makes the plugins known whose features are on.
-pub fn add_all(_registry: &mut Registry) {}
+pub fn add_all(registry: &mut Registry) {
+    #[cfg(feature = "store-memory")]
+    registry.add::<hydra_store_memory::Memory>();
+    #[cfg(feature = "store-fjall")]
+    registry.add::<hydra_store_fjall::Fjall>();
+    #[cfg(feature = "admission-token-bucket")]
+    registry.add::<hydra_admission_token_bucket::TokenBucket>();
+    #[cfg(feature = "admission-queue-depth")]
+    registry.add::<hydra_admission_queue_depth::QueueDepth>();
+    #[cfg(feature = "ids-balanced")]
+    registry.add::<hydra_ids_balanced::Balanced>();
+    // Without any feature nothing is added.
+    let _ = registry;
+}
+
+#[cfg(test)]
+mod tests;

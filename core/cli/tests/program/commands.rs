@@ -1,0 +1,152 @@
+//! Each command.
+
+use crate::{Hydra, stderr};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::process::Stdio;
+
+const CID: &str = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy";
+
+#[test]
+fn help_and_version_are_no_failure_and_a_wrong_flag_is_one() {
+    let hydra = Hydra::new();
+    let help = hydra.prints(&["--help"]);
+    for word in ["Examples:", "run", "check", "config", "ids", "ask", "plugins", "completions", "Exit codes"]
+    {
+        assert!(help.contains(word), "{word}: {help}");
+    }
+    assert_eq!(hydra.prints(&["--version"]), format!("hydra {}\n", env!("CARGO_PKG_VERSION")));
+    for wrong in [&["--bogus"][..], &["bogus"], &["--set", "heads.count"], &["ids", "--count", "many"]] {
+        assert_eq!(hydra.run(wrong).status.code(), Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_wrong_config_exits_with_2_and_a_failure_with_1() {
+    let hydra = Hydra::new();
+    let code = |args: &[&str]| {
+        let output = hydra.run(args);
+        (output.status.code(), stderr(&output))
+    };
+    let (status, told) = code(&["check", "--config", "nowhere.toml"]);
+    assert_eq!(status, Some(2), "{told}");
+    assert!(told.contains("nowhere.toml: cannot read the config file"), "{told}");
+    let (status, told) = code(&["check", "--set", "heads.count=0"]);
+    assert_eq!(status, Some(2), "{told}");
+    assert!(told.starts_with("error: --set heads.count: heads.count: 0 is out of bounds"), "{told}");
+    hydra.file("not-a-directory", "");
+    let (status, told) = code(&["check", "--data-dir", "not-a-directory"]);
+    assert_eq!(status, Some(1), "{told}");
+}
+
+#[test]
+fn a_missing_secret_is_told_with_its_line_and_exits_with_2() {
+    let hydra = Hydra::new();
+    hydra.file("secret.toml", "[ids]\nkind = 'balanced'\nseed = { file = '/nowhere/seed' }\n");
+    let output = hydra.run(&["check", "--config", "secret.toml"]);
+    let told = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.starts_with("error: secret.toml:3:8: ids.seed: "), "{told}");
+    assert!(told.contains("/nowhere/seed"), "{told}");
+}
+
+#[test]
+fn show_tells_where_each_value_comes_from() {
+    let hydra = Hydra::new();
+    hydra.file("node.toml", "[heads]\ncount = 4\n\n[log]\nlevel = 'warn'\n");
+    let mut command =
+        hydra.command(&["config", "show", "--config", "node.toml", "--log-level", "debug", "--json"]);
+    let output = command.env("HYDRA_NETWORK__ADDRESSES", "lan").output().unwrap();
+    let all: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let said = |key: &str| all.as_array().unwrap().iter().find(|said| said["key"] == key).unwrap().clone();
+    let count = said("heads.count");
+    assert_eq!((&count["value"], &count["origin"]["from"]), (&Value::from(4), &Value::from("file")));
+    assert_eq!((&count["origin"]["line"], &count["origin"]["column"]), (&Value::from(2), &Value::from(1)));
+    assert_eq!(said("network.addresses")["origin"]["variable"], "HYDRA_NETWORK__ADDRESSES");
+    assert_eq!(said("log.level")["value"], "debug");
+    assert_eq!(said("log.level")["origin"]["flag"], "--log-level");
+    assert_eq!(said("store.kind")["origin"]["from"], "default");
+    let lines = hydra.prints(&["config", "show", "--config", "node.toml"]);
+    let line = lines.lines().find(|line| line.starts_with("heads.count = 4 ")).unwrap();
+    assert!(line.ends_with("# node.toml:2:1"), "{line}");
+}
+
+#[test]
+fn ids_are_the_same_every_time_and_start_nothing() {
+    let hydra = Hydra::new();
+    let first = hydra.prints(&["ids", "--count", "4"]);
+    assert_eq!(hydra.prints(&["ids", "--count", "4"]), first);
+    let heads: Vec<Value> = first.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(heads.len(), 4);
+    let peers: BTreeSet<_> = heads.iter().map(|head| head["peer"].as_str().unwrap()).collect();
+    assert!(peers.len() == 4 && peers.iter().all(|peer| peer.starts_with("12D3KooW")), "{peers:?}");
+    let starts: BTreeSet<_> =
+        heads.iter().map(|head| head["kademlia_prefix"].as_str().unwrap()[..2].to_owned()).collect();
+    assert_eq!(starts, ["00", "01", "10", "11"].map(str::to_owned).into(), "spread evenly");
+    assert!(hydra.prints(&["ids", "--count", "2"]).lines().eq(first.lines().take(2)));
+}
+
+#[test]
+fn plugins_lists_every_kind_with_its_role() {
+    let all = Hydra::new().prints_json(&["plugins", "--json"]);
+    let named = |role: &str| -> Vec<_> {
+        let of_role = all.as_array().unwrap().iter().filter(|plugin| plugin["role"] == role);
+        of_role.map(|plugin| plugin["kind"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(named("store"), ["fjall", "memory"]);
+    assert_eq!(named("ids"), ["balanced"]);
+    assert_eq!(named("admission"), ["queue-depth", "token-bucket"]);
+}
+
+#[test]
+fn completions_are_there_for_every_shell() {
+    let hydra = Hydra::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        assert!(hydra.prints(&["completions", shell]).contains("providers"), "{shell}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let hydra = Hydra::new();
+    for args in [&["config", "schema"][..], &["--help"], &["completions", "bash"], &["config", "show"]] {
+        let mut child = hydra.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""), "{args:?}");
+    }
+}
+
+#[test]
+fn ask_needs_a_key_and_somebody_to_ask() {
+    let hydra = Hydra::new();
+    let output = hydra.run(&["ask", "providers", CID]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("no node runs on ./hydra-data"), "{}", stderr(&output));
+    let output = hydra.run(&["ask", "providers", "no-cid"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("`no-cid` is neither a CID nor"), "{}", stderr(&output));
+    let output = hydra.run(&["ask", "providers", CID, "--peer", "/ip4/127.0.0.1/tcp/1"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+}
+
+#[test]
+fn another_kind_brings_its_own_keys_and_none_of_the_default_kind() {
+    let hydra = Hydra::new();
+    let all = hydra.prints_json(&[
+        "config",
+        "show",
+        "--json",
+        "--set",
+        "store.kind=memory",
+        "--set",
+        "admission=[]",
+    ]);
+    let said = all.as_array().unwrap().iter().map(|said| said["key"].as_str().unwrap());
+    let keys: BTreeSet<_> =
+        said.filter(|key| key.starts_with("store.") || key.starts_with("admission")).collect();
+    assert_eq!(keys, ["admission", "store.kind", "store.mib_max", "store.providers_per_key_max"].into());
+    let output = hydra.run(&["check", "--set", "store.kind=memory", "--set", "store.cache_mib=8"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).starts_with("error: --set store.cache_mib: store.cache_mib: unknown key"));
+}

@@ -1,0 +1,145 @@
+//! The suite of [`AdmissionPolicy`].
+
+mod budget;
+mod cost;
+
+use crate::check::{Broken, Outcome};
+use crate::given::peer;
+use crate::place::{Lab, Place};
+use crate::suite::{Alone, Case, Rule, Suite, case};
+use hydra_api::{
+    Admission, AdmissionPolicy, Load, Operation, Outcome as Ended, PeerId, Plugin, Request, Verdict,
+};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const fn rule(id: &'static str, text: &'static str) -> Rule {
+    Rule { id, text }
+}
+
+/// The rules of [`AdmissionPolicy`], as its documentation words them.
+pub const RULES: [Rule; 6] = [
+    rule(
+        "A1",
+        "A policy that did not decline is told the end of the request exactly once; the node sees to it. On \
+         Outcome::NeverStarted the policy gives back what it took.",
+    ),
+    rule("A2", "Memory is fixed by the config: a million peers leave it flat."),
+    rule("A3", "admit and settle do no I/O, take no await, allocate nothing and return within 200 ns."),
+    rule("A4", "Time is the now that is passed; no policy reads a clock. A now that goes back does no harm."),
+    rule(
+        "A5",
+        "A decline takes nothing: it is not settled, and asking again costs the caller's budget nothing.",
+    ),
+    rule(
+        "A6",
+        "Both are called from many threads at once; together they admit no more than one thread could.",
+    ),
+];
+
+/// The suite of an admission policy. `place` makes a fresh place for each case.
+///
+/// The policy must decline at some point when one peer asks again and again at one moment, after at most 100,000
+/// requests: give it a config with small budgets. A policy that goes by the load must decline at once under the load
+/// that the place names with [`Place::under`], and admit under [`Load::IDLE`].
+///
+/// The cases run one at a time, as some measure the whole process. See also
+/// [`count_allocations!`](crate::count_allocations).
+pub fn admission<P, F, Fut>(place: F) -> Suite
+where
+    P: Plugin<Role = Admission>,
+    F: Fn() -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Place> + Send + 'static,
+{
+    Suite::of::<P, F, Fut>(cases(), place, Alone::Yes)
+}
+
+fn cases() -> Vec<Case<Admission>> {
+    use {budget::*, cost::*};
+    let [a1, a2, a3, a4, a5, a6] = RULES;
+    vec![
+        case!(crate::store::CONFIG, an_unknown_key_of_the_table_is_refused),
+        case!(a1, a1_what_never_started_is_given_back),
+        case!(a2, a2_a_million_peers_leave_memory_flat),
+        case!(a3, a3_a_decision_allocates_nothing),
+        case!(a3, a3_a_decision_costs_the_same_after_a_million_peers),
+        case!(a4, a4_no_clock_is_read),
+        case!(a4, a4_a_now_that_goes_back_does_no_harm),
+        case!(a5, a5_a_decline_takes_nothing),
+        case!(a6, a6_many_threads_admit_no_more_than_one),
+    ]
+}
+
+async fn an_unknown_key_of_the_table_is_refused(lab: Arc<Lab<Admission>>) -> Outcome {
+    crate::store::refuses_unknown_key(&lab).await
+}
+
+/// More requests than any policy may admit at one moment in its suite.
+const ADMITTED_MAX: u64 = 100_000;
+
+/// A policy, and the load under which it is asked.
+#[derive(Debug, Clone)]
+struct Gate {
+    policy: Arc<dyn AdmissionPolicy>,
+    load: Load,
+}
+
+impl Gate {
+    /// A policy that knows nothing yet.
+    async fn open(lab: &Lab<Admission>) -> Result<Self, Broken> {
+        Ok(Self { policy: lab.open().await?, load: lab.place.load })
+    }
+
+    fn admits(&self, number: u64, now: Instant) -> bool {
+        self.admits_from(peer(number), address(number), now)
+    }
+
+    fn admits_from(&self, peer: PeerId, address: IpAddr, now: Instant) -> bool {
+        !matches!(self.policy.admit(&request(peer, address), &self.load, now), Verdict::Decline(_))
+    }
+
+    fn settle(&self, number: u64, outcome: Ended, now: Instant) {
+        self.policy.settle(&request(peer(number), address(number)), &outcome, now);
+    }
+
+    /// How many requests of one peer are admitted at one moment, until the first decline.
+    fn exhaust(&self, number: u64, now: Instant) -> Result<u64, Broken> {
+        let admitted = (0..=ADMITTED_MAX).take_while(|_| self.admits(number, now)).count() as u64;
+        if admitted > ADMITTED_MAX {
+            return Err(Broken::new(format!(
+                "the suite needs a config in which a peer is declined after at most {ADMITTED_MAX} requests"
+            )));
+        }
+        Ok(admitted)
+    }
+}
+
+/// A moment with room before it and after it.
+fn some_time() -> Instant {
+    Instant::now() + Duration::from_secs(100_000)
+}
+
+fn address(number: u64) -> IpAddr {
+    // 11.0.0.0 and up: a /24 for each peer of the first 2^24.
+    let bits = (11u32 << 24).wrapping_add((number as u32).rotate_left(8));
+    IpAddr::V4(Ipv4Addr::from_bits(bits))
+}
+
+fn request(peer: PeerId, address: IpAddr) -> Request<'static> {
+    Request::new(Operation::GetProviders, peer, Some(address), 0, &[7; 34])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_is_quoted_as_it_stands_and_has_a_case() {
+        crate::suite::tests::quoted_and_covered(
+            include_str!("../../api/src/admission.rs"),
+            &RULES,
+            &cases().iter().map(|case| case.rule).collect::<Vec<_>>(),
+        );
+    }
+}

@@ -1,0 +1,136 @@
+//! Cases on what a policy gives out and takes back: A1, A4 to A6.
+
+use super::{Gate, some_time};
+use crate::check::{Broken, Kept, Outcome, ensure, ensure_eq};
+use crate::place::Lab;
+use hydra_api::{Admission, Load, Outcome as Ended};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+pub(super) async fn a1_what_never_started_is_given_back(lab: Arc<Lab<Admission>>) -> Outcome {
+    let now = some_time();
+    let fresh = Gate::open(&lab).await?.exhaust(1, now)?;
+    let mut gate = Gate::open(&lab).await?;
+    if fresh == 0 {
+        // It goes by the load: what it would keep back shows when there is no load.
+        gate.load = Load::IDLE;
+    }
+    for round in 0..3 * fresh + 100 {
+        ensure!(gate.admits(1, now), "request {round} was declined though those before it never started");
+        gate.settle(1, Ended::NeverStarted, now);
+    }
+    if fresh > 0 {
+        ensure_eq!(gate.exhaust(1, now)?, fresh, "what is admitted after all was given back");
+    }
+    Ok(Kept::Shown)
+}
+
+pub(super) async fn a4_no_clock_is_read(lab: Arc<Lab<Admission>>) -> Outcome {
+    let now = some_time();
+    let gate = Gate::open(&lab).await?;
+    let fresh = gate.exhaust(1, now)?;
+    std::thread::sleep(Duration::from_millis(300));
+    ensure_eq!(gate.exhaust(1, now)?, 0, "what is admitted at the same `now`, some time later");
+    if fresh > 0 {
+        ensure!(gate.admits(1, now + HOUR), "nothing is admitted at a `now` one hour on");
+    }
+    Ok(Kept::Shown)
+}
+
+pub(super) async fn a4_a_now_that_goes_back_does_no_harm(lab: Arc<Lab<Admission>>) -> Outcome {
+    let now = some_time();
+    let gate = Gate::open(&lab).await?;
+    let fresh = gate.exhaust(1, now)?;
+    for seconds in [1, 3600, 50_000, 1, 100_000] {
+        let back = now.checked_sub(Duration::from_secs(seconds)).unwrap_or(now);
+        let gained = gate.exhaust(1, back)? + gate.exhaust(1, now)?;
+        ensure!(gained <= 1, "going back by {seconds} s and on again admitted {gained} more requests");
+        // Others are asked at that time as well, and settled.
+        if gate.admits(2, back) {
+            gate.settle(2, Ended::Abandoned, back);
+        }
+    }
+    if fresh > 0 {
+        ensure!(gate.admits(1, now + HOUR), "after going back, nothing is admitted an hour on");
+        let after = gate.exhaust(1, now + 24 * HOUR)?;
+        ensure_eq!(after, fresh, "what is admitted a day on");
+    }
+    Ok(Kept::Shown)
+}
+
+pub(super) async fn a5_a_decline_takes_nothing(lab: Arc<Lab<Admission>>) -> Outcome {
+    let now = some_time();
+    let gate = Gate::open(&lab).await?;
+    let fresh = gate.exhaust(1, now)?;
+    if fresh == 0 {
+        // It goes by the load: a thousand declines leave an idle node as open as before.
+        for _ in 0..1000 {
+            ensure!(!gate.admits(1, now), "the load that declines is not the same for all");
+        }
+        let idle = Gate { load: Load::IDLE, ..gate };
+        ensure!(idle.admits(1, now), "after declines under load, an idle node declines");
+        return Ok(Kept::Shown);
+    }
+    // When is the next one admitted, if nobody asks in between? Found on a policy of its own for each try.
+    let (mut early, mut late) = (Duration::ZERO, HOUR);
+    while late - early > Duration::from_millis(1) {
+        let middle = early + (late - early) / 2;
+        let other = Gate::open(&lab).await?;
+        other.exhaust(1, now)?;
+        if other.admits(1, now + middle) { late = middle } else { early = middle }
+    }
+    for tenth in 0..10 {
+        for _ in 0..1000 {
+            ensure!(!gate.admits(1, now + early * tenth / 10), "it admits before its time");
+        }
+    }
+    ensure!(
+        gate.admits(1, now + late),
+        "after 10,000 declines it does not admit after {late:?}, as it would"
+    );
+    Ok(Kept::Shown)
+}
+
+pub(super) async fn a6_many_threads_admit_no_more_than_one(lab: Arc<Lab<Admission>>) -> Outcome {
+    const THREADS: u64 = 8;
+    const ROUNDS: u64 = 20;
+    let now = some_time();
+    let fresh = Gate::open(&lab).await?.exhaust(1, now)?;
+    for round in 0..ROUNDS {
+        let gate = Gate::open(&lab).await?;
+        let admitted = AtomicU64::new(0);
+        std::thread::scope(|threads| {
+            for _ in 0..THREADS {
+                threads.spawn(|| {
+                    for _ in 0..fresh + 1000 {
+                        admitted.fetch_add(u64::from(gate.admits(1, now)), Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        let admitted = admitted.into_inner();
+        ensure!(
+            admitted <= fresh,
+            "in round {round} {THREADS} threads were admitted {admitted} times, one {fresh}"
+        );
+        ensure!(admitted == fresh || admitted > 0, "in round {round} nothing was admitted");
+        // Given back from many threads, as many can be admitted again.
+        std::thread::scope(|threads| {
+            let gate = &gate;
+            for thread in 0..THREADS {
+                let share = admitted / THREADS + u64::from(thread < admitted % THREADS);
+                threads.spawn(move || (0..share).for_each(|_| gate.settle(1, Ended::NeverStarted, now)));
+            }
+        });
+        let again = gate.exhaust(1, now)?;
+        if again > fresh {
+            return Err(Broken::new(format!(
+                "after giving back {admitted}, {again} are admitted, and {fresh} at first"
+            )));
+        }
+    }
+    Ok(Kept::Shown)
+}

@@ -1,0 +1,104 @@
+//! The suite of [`IdAllocator`].
+
+mod lease;
+mod restart;
+
+use crate::check::{Broken, Outcome, ensure_eq};
+use crate::place::{Lab, Place};
+use crate::suite::{Alone, Case, Rule, Suite, case};
+use hydra_api::{HeadCount, HeadLease, IdAllocator, Ids, PeerId, Plugin};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+const fn rule(id: &'static str, text: &'static str) -> Rule {
+    Rule { id, text }
+}
+
+/// The rules of [`IdAllocator`], as its documentation words them.
+pub const RULES: [Rule; 8] = [
+    rule("I1", "The same slot gives the same identity and port after a restart."),
+    rule("I2", "Slots, identities and ports of all leases that are held at a time are distinct."),
+    rule("I3", "Wanting more heads adds slots and changes none of those there were."),
+    rule("I4", "What was released is given out again."),
+    rule("I5", "HeadLease::peer is the id of HeadLease::identity."),
+    rule("I6", "A port that renew reports is the one the slot gets from then on."),
+    rule("I7", "No identity's secret is shown by Debug."),
+    rule(
+        "I8",
+        "A slot is held by one process at a time: another that asks for it fails with IdErrorKind::Held, or gets \
+         other slots.",
+    ),
+];
+
+/// The suite of an allocator of identities. `place` makes a fresh place for each case.
+///
+/// The allocator must have at least 12 slots to give.
+pub fn ids<P, F, Fut>(place: F) -> Suite
+where
+    P: Plugin<Role = Ids>,
+    F: Fn() -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Place> + Send + 'static,
+{
+    Suite::of::<P, F, Fut>(cases(), place, Alone::No)
+}
+
+fn cases() -> Vec<Case<Ids>> {
+    use {lease::*, restart::*};
+    let [i1, i2, i3, i4, i5, i6, i7, i8] = RULES;
+    vec![
+        case!(crate::store::CONFIG, an_unknown_key_of_the_table_is_refused),
+        case!(i1, i1_a_slot_is_the_same_after_a_restart),
+        case!(i1, i1_a_slot_is_the_same_after_a_crash),
+        case!(i2, i2_what_is_held_is_distinct),
+        case!(i3, i3_more_heads_change_none_of_those_before),
+        case!(i4, i4_what_was_released_is_given_out_again),
+        case!(i5, i5_the_peer_is_the_id_of_the_identity),
+        case!(i6, i6_a_reported_port_stays_with_its_slot),
+        case!(i7, i7_no_secret_is_shown),
+        case!(i8, i8_a_slot_is_held_once),
+    ]
+}
+
+async fn an_unknown_key_of_the_table_is_refused(lab: Arc<Lab<Ids>>) -> Outcome {
+    crate::store::refuses_unknown_key(&lab).await
+}
+
+/// What must not change of a slot.
+type Slots = BTreeMap<u32, (PeerId, [u8; 32], u16)>;
+
+async fn acquire(allocator: &Arc<dyn IdAllocator>, wanted: u32) -> Result<Vec<HeadLease>, Broken> {
+    let leases = allocator.acquire(HeadCount::new(wanted).unwrap_or(HeadCount::MIN)).await?;
+    ensure_eq!(leases.len(), wanted as usize, "the number of leases");
+    Ok(leases)
+}
+
+fn slots(leases: &[HeadLease]) -> Slots {
+    leases
+        .iter()
+        .map(|lease| (lease.slot, (lease.peer, *lease.identity.ed25519_seed(), lease.port)))
+        .collect()
+}
+
+/// Demands that both are the same, and shows no secret where they differ.
+fn same(found: &Slots, expected: &Slots, when: &str) -> Result<(), Broken> {
+    let shown = |slots: &Slots| -> Vec<_> {
+        slots.iter().map(|(slot, (peer, _, port))| (*slot, peer.to_string(), *port)).collect()
+    };
+    ensure_eq!(shown(found), shown(expected), "slots, peers and ports {when}");
+    crate::check::ensure!(found == expected, "an identity is another {when}");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_is_quoted_as_it_stands_and_has_a_case() {
+        crate::suite::tests::quoted_and_covered(
+            include_str!("../../api/src/ids.rs"),
+            &RULES,
+            &cases().iter().map(|case| case.rule).collect::<Vec<_>>(),
+        );
+    }
+}

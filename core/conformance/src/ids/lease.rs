@@ -1,0 +1,120 @@
+//! Cases on leases that are held: I2 to I5, I7, I8.
+
+use super::{acquire, same, slots};
+use crate::check::{Broken, Kept, Outcome, ensure, ensure_eq};
+use crate::place::Lab;
+use hydra_api::{HeadLease, IdErrorKind, Ids};
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::sync::Arc;
+
+pub(super) async fn i2_what_is_held_is_distinct(lab: Arc<Lab<Ids>>) -> Outcome {
+    let allocator = lab.open().await?;
+    let mut held = acquire(&allocator, 5).await?;
+    // More may be had from the same allocator, or not; never the same.
+    if let Ok(more) = allocator.acquire(std::num::NonZeroU32::MIN).await {
+        held.extend(more);
+    }
+    distinct(&held)?;
+    Ok(Kept::Shown)
+}
+
+fn distinct(held: &[HeadLease]) -> Result<(), Broken> {
+    let slots: BTreeSet<_> = held.iter().map(|lease| lease.slot).collect();
+    let peers: BTreeSet<_> = held.iter().map(|lease| lease.peer).collect();
+    let seeds: BTreeSet<_> = held.iter().map(|lease| *lease.identity.ed25519_seed()).collect();
+    let ports: BTreeSet<_> = held.iter().map(|lease| lease.port).collect();
+    let found = [slots.len(), peers.len(), seeds.len(), ports.len()];
+    ensure_eq!(
+        found,
+        [held.len(); 4],
+        "how many slots, peers, identities and ports differ of {}",
+        held.len()
+    );
+    Ok(())
+}
+
+pub(super) async fn i3_more_heads_change_none_of_those_before(lab: Arc<Lab<Ids>>) -> Outcome {
+    let allocator = lab.open().await?;
+    let few = acquire(&allocator, 3).await?;
+    let expected = slots(&few);
+    allocator.release(few).await?;
+    let many = acquire(&allocator, 12).await?;
+    distinct(&many)?;
+    let mut found = slots(&many);
+    found.retain(|slot, _| expected.contains_key(slot));
+    same(&found, &expected, "when more are wanted")?;
+    allocator.release(many).await?;
+    let few = acquire(&allocator, 3).await?;
+    same(&slots(&few), &expected, "when fewer are wanted again")?;
+    Ok(Kept::Shown)
+}
+
+pub(super) async fn i4_what_was_released_is_given_out_again(lab: Arc<Lab<Ids>>) -> Outcome {
+    let allocator = lab.open().await?;
+    let first = acquire(&allocator, 4).await?;
+    let expected = slots(&first);
+    allocator.release(first).await?;
+    for round in 1..=3 {
+        let again = acquire(&allocator, 4).await?;
+        same(&slots(&again), &expected, &format!("in round {round}"))?;
+        allocator.release(again).await?;
+    }
+    Ok(Kept::Shown)
+}
+
+pub(super) async fn i5_the_peer_is_the_id_of_the_identity(lab: Arc<Lab<Ids>>) -> Outcome {
+    let allocator = lab.open().await?;
+    for lease in acquire(&allocator, 8).await? {
+        let keys = libp2p_identity::Keypair::ed25519_from_bytes(*lease.identity.ed25519_seed())
+            .map_err(|cause| Broken::new(format!("slot {} has no Ed25519 seed: {cause}", lease.slot)))?;
+        let id = keys.public().to_peer_id().to_bytes();
+        ensure!(lease.peer.as_bytes() == id, "slot {} says it is {}", lease.slot, lease.peer);
+    }
+    Ok(Kept::Shown)
+}
+
+pub(super) async fn i7_no_secret_is_shown(lab: Arc<Lab<Ids>>) -> Outcome {
+    let allocator = lab.open().await?;
+    let leases = acquire(&allocator, 3).await?;
+    let shown = format!("{allocator:?} {allocator:#?} {leases:?} {leases:#?}");
+    let shown: String = shown.split_whitespace().collect();
+    for lease in &leases {
+        // A part of eight bytes, wherever it begins, as numbers and in both kinds of hexadecimal.
+        for part in lease.identity.ed25519_seed().windows(8) {
+            let numbers: String = format!("{part:?}").split_whitespace().collect();
+            let mut hex = String::new();
+            for byte in part {
+                write!(hex, "{byte:02x}").map_err(|_| Broken::new("out of memory"))?;
+            }
+            for form in [numbers.trim_matches(['[', ']']), &hex, &hex.to_uppercase()] {
+                ensure!(!shown.contains(form), "Debug shows the secret of slot {}", lease.slot);
+            }
+        }
+    }
+    Ok(Kept::Shown)
+}
+
+pub(super) async fn i8_a_slot_is_held_once(lab: Arc<Lab<Ids>>) -> Outcome {
+    let one = lab.open().await?;
+    let held = acquire(&one, 3).await?;
+    let taken: BTreeSet<_> = held.iter().map(|lease| lease.slot).collect();
+    for _ in 0..3 {
+        // Another allocator on the same state, as another process would open it. It may fail to open already.
+        let Ok(other) = lab.open().await else { continue };
+        match other.acquire(std::num::NonZeroU32::MIN.saturating_add(2)).await {
+            Ok(others) => {
+                let twice = others.iter().find(|lease| taken.contains(&lease.slot));
+                ensure!(twice.is_none(), "slot {:?} is held twice", twice.map(|lease| lease.slot));
+                other.release(others).await?;
+            }
+            Err(error) => ensure_eq!(error.kind(), IdErrorKind::Held, "the kind of the error"),
+        }
+    }
+    // Whoever comes after gets them.
+    one.release(held).await?;
+    drop(one);
+    let other = lab.open().await?;
+    acquire(&other, 3).await?;
+    Ok(Kept::Shown)
+}

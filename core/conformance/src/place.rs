@@ -1,0 +1,104 @@
+//! Where a case opens its plugin.
+
+use crate::Broken;
+use hydra_api::{Load, Plugin, Registry, Role, Scope};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::any::Any;
+use std::sync::Arc;
+use tempfile::TempDir;
+
+/// A place of its own for one case: the plugin's table, and with it what the plugin keeps. A case may open and close
+/// the plugin there many times.
+///
+/// The data directory of the node is temporary and empty at first. Whatever else the table names (a database, a key
+/// prefix) must be fresh as well.
+#[derive(Debug)]
+pub struct Place {
+    table: Value,
+    pub(crate) load: Load,
+    guard: Option<Box<dyn Guard>>,
+}
+
+trait Guard: Any + Send + Sync {}
+impl<T: Any + Send + Sync> Guard for T {}
+
+impl std::fmt::Debug for dyn Guard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Guard")
+    }
+}
+
+impl Place {
+    /// A plugin with an empty table: all its defaults.
+    pub fn with_defaults() -> Self {
+        Self::of(Map::new())
+    }
+
+    /// A plugin with this table: a value of its config struct, or `serde_json::json!({ … })`.
+    ///
+    /// # Panics
+    /// When the table has no form in JSON.
+    pub fn of(table: impl Serialize) -> Self {
+        let table = match serde_json::to_value(table) {
+            Ok(table) => table,
+            Err(cause) => panic!("a plugin's table must have a form in JSON: {cause}"),
+        };
+        Self { table, load: Load::IDLE, guard: None }
+    }
+
+    /// The load under which an admission policy is asked; [`Load::IDLE`] unless told otherwise.
+    #[must_use]
+    pub fn under(mut self, load: Load) -> Self {
+        self.load = load;
+        self
+    }
+
+    /// Keeps `guard` until the case has ended: what drops the database, say.
+    #[must_use]
+    pub fn guarded_by(mut self, guard: impl Any + Send + Sync) -> Self {
+        self.guard = Some(Box::new(guard));
+        self
+    }
+}
+
+/// A place, and how to open the plugin there.
+#[derive(Debug)]
+pub(crate) struct Lab<R: Role> {
+    registry: Registry,
+    kind: &'static str,
+    pub(crate) place: Place,
+    data_dir: TempDir,
+    _role: std::marker::PhantomData<R>,
+}
+
+impl<R: Role> Lab<R> {
+    pub(crate) fn new<P: Plugin<Role = R>>(place: Place) -> Result<Self, Broken> {
+        let mut registry = Registry::default();
+        registry.add::<P>();
+        let data_dir =
+            tempfile::tempdir().map_err(|cause| Broken::new(format!("no temporary directory: {cause}")))?;
+        Ok(Self { registry, kind: P::KIND, place, data_dir, _role: std::marker::PhantomData })
+    }
+
+    /// Opens the plugin; again, when it was open here before.
+    pub(crate) async fn open(&self) -> Result<Arc<R::Object>, Broken> {
+        self.open_with(self.place.table.clone()).await
+    }
+
+    /// Opens the plugin with its table and one key more.
+    pub(crate) async fn open_with_key(&self, key: &str) -> Result<Arc<R::Object>, Broken> {
+        let mut table = self.place.table.clone();
+        if let Some(table) = table.as_object_mut() {
+            table.insert(key.to_owned(), Value::Bool(true));
+        }
+        self.open_with(table).await
+    }
+
+    async fn open_with(&self, table: Value) -> Result<Arc<R::Object>, Broken> {
+        let scope = Scope::new(self.data_dir.path());
+        let entry =
+            self.registry.find::<R>(self.kind).ok_or_else(|| Broken::new("the plugin is not known"))?;
+        Ok(entry.open(table, &scope).await?)
+    }
+}

@@ -1,0 +1,241 @@
+//! The suite of [`ProviderStore`].
+
+mod insert;
+mod many;
+mod model;
+mod read;
+#[cfg(test)]
+mod sabotage;
+mod upkeep;
+
+use crate::check::{Broken, Kept, Outcome, ensure};
+use crate::given::NOW;
+use crate::place::{Lab, Place};
+use crate::suite::{Alone, Case, Rule, Suite, case};
+use hydra_api::{ContentKey, Plugin, Provider, ProviderRecord, ProviderStore, Store, UnixSeconds};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+const fn rule(id: &'static str, text: &'static str) -> Rule {
+    Rule { id, text }
+}
+
+/// The rules of [`ProviderStore`], as its documentation words them.
+pub const RULES: [Rule; 16] = [
+    rule("S1", "insert is idempotent: one record per (key, provider), however often it is announced."),
+    rule("S2", "The later expiry wins; an insert never shortens a record's life."),
+    rule(
+        "S3",
+        "providers returns one entry per key asked for, in that order, repeated keys too; an absent key's is empty.",
+    ),
+    rule("S4", "What has expired (expires <= now) is never returned, purged or not."),
+    rule(
+        "S5",
+        "Entries are ordered freshest (latest expiry) first and hold at most limit; which of more than limit are left \
+         out is the store's choice.",
+    ),
+    rule(
+        "S6",
+        "Addresses belong to the provider, not to the record: the last ones told replace the earlier ones for all its \
+         keys, and addresses_at says when (to within half their life, so that a store need not write each time).",
+    ),
+    rule("S7", "An insert without addresses keeps those that are known."),
+    rule(
+        "S8",
+        "A batch may name the same (key, provider) twice; the outcome is that of inserting one after the other.",
+    ),
+    rule("S9", "A batch of StoreProfile::batch_len_max is accepted whole; an empty one does nothing."),
+    rule(
+        "S10",
+        "purge_expired removes at most limit expired records, never a live one, and says if there are more.",
+    ),
+    rule(
+        "S11",
+        "estimate is cheap at any size, and on a store that has come to rest within 20 % of the truth, or says with \
+         its age that it is older than that.",
+    ),
+    rule(
+        "S12",
+        "close flushes; calls after it fail with StoreErrorKind::Unavailable; closing twice is no error.",
+    ),
+    rule(
+        "S13",
+        "With Durability::SurvivesRestart, what was inserted before close is there after the next open.",
+    ),
+    rule(
+        "S14",
+        "A dropped future leaves each record of its batch either stored or not, and the store in order.",
+    ),
+    rule("S15", "Keys, ids and addresses come back byte for byte; a key and its prefix are different keys."),
+    rule("S16", "Calls from many tasks at once lose nothing."),
+];
+
+/// What is asked of every plugin, beside the rules of its trait.
+pub(crate) const CONFIG: Rule =
+    rule("Plugin::Config", "unknown keys and values out of bounds are refused with file and line");
+
+/// The suite of a store. `place` makes a fresh place for each case.
+///
+/// The store must have room for 100,000 records.
+pub fn store<P, F, Fut>(place: F) -> Suite
+where
+    P: Plugin<Role = Store>,
+    F: Fn() -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Place> + Send + 'static,
+{
+    Suite::of::<P, F, Fut>(cases(), place, Alone::No)
+}
+
+fn cases() -> Vec<Case<Store>> {
+    use {insert::*, many::*, model::*, read::*, upkeep::*};
+    let [s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15, s16] = RULES;
+    vec![
+        case!(CONFIG, an_unknown_key_of_the_table_is_refused),
+        case!(s1, s1_an_insert_is_idempotent),
+        case!(s1, s1_s2_s4_s5_s6_s7_s8_s10_random_calls_agree_with_a_model),
+        case!(s2, s2_the_later_expiry_wins),
+        case!(s3, s3_each_key_gets_its_entry_in_order),
+        case!(s4, s4_what_expires_now_is_not_returned),
+        case!(s5, s5_the_freshest_come_first_and_no_more_than_the_limit),
+        case!(s5, s5_a_hot_key_is_read_under_its_limit),
+        case!(s6, s6_addresses_belong_to_the_provider),
+        case!(s6, s6_addresses_told_again_do_not_age),
+        case!(s7, s7_an_insert_without_addresses_keeps_them),
+        case!(s8, s8_a_batch_may_name_a_record_twice),
+        case!(s9, s9_the_largest_batch_is_accepted_whole),
+        case!(s9, s9_an_empty_batch_does_nothing),
+        case!(s10, s10_a_purge_goes_in_steps_and_spares_the_living),
+        case!(s10, s10_a_hot_key_is_purged_in_steps),
+        case!(s11, s11_the_estimate_is_near_the_truth),
+        case!(s11, s11_the_estimate_is_no_count),
+        case!(s12, s12_a_closed_store_is_unavailable),
+        case!(s13, s13_records_survive_a_restart),
+        case!(s14, s14_dropped_inserts_leave_the_store_in_order),
+        case!(s15, s15_bytes_come_back_as_they_were),
+        case!(s15, s15_a_key_and_its_prefix_are_different_keys),
+        case!(s16, s16_inserts_of_many_tasks_are_all_there),
+    ]
+}
+
+async fn an_unknown_key_of_the_table_is_refused(lab: Arc<Lab<Store>>) -> Outcome {
+    refuses_unknown_key(&lab).await
+}
+
+pub(crate) async fn refuses_unknown_key<R: hydra_api::Role>(lab: &Lab<R>) -> Outcome {
+    lab.open().await?;
+    let opened = lab.open_with_key("no_plugin_has_such_a_key").await;
+    ensure!(opened.is_err(), "the key `no_plugin_has_such_a_key` was taken");
+    let said = opened.err().map(|how| how.to_string()).unwrap_or_default();
+    ensure!(said.contains("no_plugin_has_such_a_key"), "the error does not name the key: {said}");
+    Ok(Kept::Shown)
+}
+
+/// An open store, with the calls that cases make all the time.
+#[derive(Debug, Clone)]
+struct Shop(Arc<dyn ProviderStore>);
+
+impl Shop {
+    async fn open(lab: &Lab<Store>) -> Result<Self, Broken> {
+        Ok(Self(lab.open().await?))
+    }
+
+    fn batch_len_max(&self) -> usize {
+        self.0.profile().batch_len_max.get()
+    }
+
+    /// Inserts in as many batches as it takes, and demands that all is accepted.
+    async fn insert(&self, records: &[ProviderRecord], now: UnixSeconds) -> Result<(), Broken> {
+        for batch in records.chunks(self.batch_len_max()) {
+            let inserted = self.0.insert(batch, now).await?;
+            ensure!(
+                inserted.accepted == batch.len() as u64 && inserted.dropped == 0,
+                "of a batch of {} records the store says {inserted:?}",
+                batch.len()
+            );
+        }
+        Ok(())
+    }
+
+    async fn providers_of(
+        &self,
+        key: ContentKey,
+        now: UnixSeconds,
+        limit: u32,
+    ) -> Result<Vec<Provider>, Broken> {
+        let mut entries = self.providers(&[key], now, limit).await?;
+        entries.pop().ok_or_else(|| Broken::new("no entry for the key"))
+    }
+
+    /// Reads, and demands what must hold of every answer: S3 (its length), S4, S5.
+    async fn providers(
+        &self,
+        keys: &[ContentKey],
+        now: UnixSeconds,
+        limit: u32,
+    ) -> Result<Vec<Vec<Provider>>, Broken> {
+        let limit = NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN);
+        let mut entries = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(self.batch_len_max()) {
+            let answer = self.0.providers(keys, now, limit).await?;
+            ensure!(answer.len() == keys.len(), "{} entries for {} keys", answer.len(), keys.len());
+            entries.extend(answer);
+        }
+        for entry in &entries {
+            ensure!(entry.len() <= limit.get() as usize, "{} providers for a limit of {limit}", entry.len());
+            ensure!(
+                entry.is_sorted_by(|one, next| one.expires >= next.expires),
+                "providers are not ordered freshest first"
+            );
+            ensure!(entry.iter().all(|one| one.expires > now), "an expired record was returned");
+            let mut peers: Vec<_> = entry.iter().map(|one| one.peer).collect();
+            peers.sort_unstable();
+            ensure!(peers.is_sorted_by(|one, next| one < next), "a provider was returned twice for one key");
+        }
+        Ok(entries)
+    }
+
+    /// Demands that this record is there, with its addresses, among up to `limit` of its key.
+    async fn has(&self, record: &ProviderRecord, now: UnixSeconds, limit: u32) -> Result<(), Broken> {
+        let entry = self.providers_of(record.key, now, limit).await?;
+        let found = entry.iter().find(|one| one.peer == record.provider);
+        let found =
+            found.ok_or_else(|| Broken::new(format!("{} of {} is missing", record.provider, record.key)))?;
+        ensure!(found.expires == record.expires, "it expires at {}, not {}", found.expires, record.expires);
+        ensure!(found.addresses == record.addresses, "its addresses have changed");
+        Ok(())
+    }
+
+    /// Purges to the end in steps; how many records went.
+    async fn purge(&self, now: UnixSeconds, limit: u32) -> Result<u64, Broken> {
+        const STEPS_MAX: u32 = 100_000;
+        let limit = NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN);
+        let mut removed = 0;
+        for _ in 0..STEPS_MAX {
+            let step = self.0.purge_expired(now, limit).await?;
+            ensure!(step.removed <= u64::from(limit.get()), "a step of {limit} removed {}", step.removed);
+            removed += step.removed;
+            if step.progress == hydra_api::PurgeProgress::Done {
+                return Ok(removed);
+            }
+        }
+        Err(Broken::new(format!("the purge was not through after {STEPS_MAX} steps")))
+    }
+}
+
+fn later(seconds: u32) -> UnixSeconds {
+    UnixSeconds(NOW.0 + seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_is_quoted_as_it_stands_and_has_a_case() {
+        crate::suite::tests::quoted_and_covered(
+            include_str!("../../api/src/store.rs"),
+            &RULES,
+            &cases().iter().map(|case| case.rule).collect::<Vec<_>>(),
+        );
+    }
+}

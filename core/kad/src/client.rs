@@ -1,0 +1,260 @@
+//! Asking another peer, one request at a time.
+
+use crate::framing::FrameReader;
+use crate::message::{Message, Peer, encode_request};
+use crate::stats::add;
+use crate::{Config, Connection, Kind, Record, Request, Reset};
+use bytes::Bytes;
+use futures::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use libp2p::{Multiaddr, PeerId};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// How long a stream may take to close once its answer is there.
+const CLOSE_WAIT: Duration = Duration::from_secs(1);
+
+/// Asks other peers through the [`Behaviour`](crate::Behaviour) it comes from. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Client {
+    asks: mpsc::Sender<Box<Ask>>,
+    permits: Arc<Semaphore>,
+    config: Arc<Config>,
+}
+
+/// What a peer answered. Everything but the ids and addresses being well formed is its own word.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Answer {
+    /// Peers closer to the key, at most [`Limits::answer_closer_max`](crate::Limits::answer_closer_max).
+    pub closer: Vec<AnswerPeer>,
+    /// Providers, at most [`Limits::answer_providers_max`](crate::Limits::answer_providers_max).
+    pub providers: Vec<AnswerPeer>,
+    /// The record, if there was one.
+    pub record: Option<Record>,
+}
+
+/// A peer in an [`Answer`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnswerPeer {
+    /// Its id. Peers whose id is none are left out.
+    pub peer: PeerId,
+    /// Its addresses. Those that are none are left out.
+    pub addresses: Vec<Multiaddr>,
+    /// What the peer asked says about its connection to it.
+    pub connection: Connection,
+}
+
+/// Why a request has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// The peer could not be reached.
+    #[error("the peer could not be reached: {0}")]
+    Dial(String),
+    /// The peer does not speak the protocol, or only as a client.
+    #[error("the peer does not serve the protocol")]
+    Unsupported,
+    /// There was no answer in time.
+    #[error("no answer in time")]
+    Deadline,
+    /// The peer reset the stream, or the connection closed.
+    #[error("the peer broke off")]
+    Reset,
+    /// The answer is no message, is too long, or answers something else.
+    #[error("the answer is malformed")]
+    Malformed,
+    /// As many requests as allowed are under way, or the memory for large answers is used up.
+    #[error("too many requests are under way")]
+    Busy,
+    /// The behaviour is gone.
+    #[error("the client is shut down")]
+    Closed,
+}
+
+impl Client {
+    pub(crate) fn new(config: Arc<Config>) -> (Self, mpsc::Receiver<Box<Ask>>) {
+        let requests_max = config.limits.requests_max.max(1);
+        let (asks, queue) = mpsc::channel(requests_max);
+        (Self { asks, permits: Arc::new(Semaphore::new(requests_max)), config }, queue)
+    }
+
+    /// Asks `peer`, on a stream of its own, and waits at most `patience` for the answer.
+    ///
+    /// When there is no connection, the peer is dialed at `addresses`, or at those that other behaviours of the swarm
+    /// know when there are none. ADD_PROVIDER is not answered: it is done when it has been written, and its answer is
+    /// empty.
+    ///
+    /// # Errors
+    /// [`AskError`], as told there. Nothing is tried twice.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives the request up: its stream is reset. A dial that has begun goes on.
+    pub async fn ask(
+        &self,
+        peer: PeerId,
+        addresses: Vec<Multiaddr>,
+        request: Request,
+        patience: Duration,
+    ) -> Result<Answer, AskError> {
+        let stats = &self.config.stats;
+        add(&stats.asks, 1);
+        let failure = Failure { config: &self.config };
+        let answer = self.ask_once(peer, addresses, request, patience).await?;
+        std::mem::forget(failure);
+        Ok(answer)
+    }
+
+    async fn ask_once(
+        &self,
+        peer: PeerId,
+        addresses: Vec<Multiaddr>,
+        request: Request,
+        patience: Duration,
+    ) -> Result<Answer, AskError> {
+        let deadline = Instant::now() + patience;
+        let permit = self.permits.clone().try_acquire_owned().map_err(|_| AskError::Busy)?;
+        let (outcome, told) = oneshot::channel();
+        let ask = Ask {
+            peer,
+            addresses,
+            kind: request.kind(),
+            frame: encode_request(&request).bytes,
+            deadline,
+            outcome,
+            _permit: permit,
+        };
+        self.asks.try_send(Box::new(ask)).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(_) => AskError::Busy,
+            mpsc::error::TrySendError::Closed(_) => AskError::Closed,
+        })?;
+        match timeout_at(deadline, told).await {
+            Err(_) => Err(AskError::Deadline),
+            Ok(Err(_)) => Err(AskError::Reset),
+            Ok(Ok(outcome)) => outcome,
+        }
+    }
+}
+
+/// Counts a request as failed, unless it is forgotten; so one that was given up is counted too.
+struct Failure<'a> {
+    config: &'a Config,
+}
+
+impl Drop for Failure<'_> {
+    fn drop(&mut self) {
+        add(&self.config.stats.asks_failed, 1);
+    }
+}
+
+/// A request on its way to the connection that will carry it. Whoever drops it ends it with [`AskError::Reset`].
+pub struct Ask {
+    pub(crate) peer: PeerId,
+    pub(crate) addresses: Vec<Multiaddr>,
+    kind: Kind,
+    frame: Bytes,
+    pub(crate) deadline: Instant,
+    outcome: oneshot::Sender<Result<Answer, AskError>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Ask {
+    /// Whether nobody waits for it any more.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.outcome.is_closed()
+    }
+
+    pub(crate) fn fail(self, error: AskError) {
+        // The one who asked may have gone; then nobody needs to know.
+        drop(self.outcome.send(Err(error)));
+    }
+}
+
+impl fmt::Debug for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ask({:?} to {})", self.kind, self.peer)
+    }
+}
+
+/// Carries a request over its stream and tells the outcome.
+pub(crate) async fn carry<IO: AsyncRead + AsyncWrite + Unpin>(
+    mut io: IO,
+    ask: Box<Ask>,
+    config: Arc<Config>,
+) {
+    let Ask { kind, frame, deadline, mut outcome, _permit, .. } = *ask;
+    let answer = tokio::select! {
+        biased;
+        () = outcome.closed() => return,
+        answer = timeout_at(deadline, exchange(&mut io, kind, &frame, &config)) => {
+            answer.unwrap_or(Err(AskError::Deadline))
+        }
+    };
+    let done = answer.is_ok();
+    drop(outcome.send(answer));
+    if done {
+        // Its stream has served; when it does not close properly, dropping it is enough.
+        drop(timeout(CLOSE_WAIT, io.close()).await);
+    }
+}
+
+async fn exchange<IO: AsyncRead + AsyncWrite + Unpin>(
+    io: &mut IO,
+    kind: Kind,
+    frame: &[u8],
+    config: &Config,
+) -> Result<Answer, AskError> {
+    io.write_all(frame).await.map_err(|_| AskError::Reset)?;
+    io.flush().await.map_err(|_| AskError::Reset)?;
+    if !kind.is_answered() {
+        io.close().await.map_err(|_| AskError::Reset)?;
+        return Ok(Answer::default());
+    }
+    let mut reader = FrameReader::new(&config.limits, &config.frames);
+    let frame = reader.next(io).await.map_err(|cause| match cause {
+        Reset::FrameTooLong => AskError::Malformed,
+        Reset::NoBudget => AskError::Busy,
+        Reset::Malformed | Reset::Idle | Reset::SlowReader | Reset::Refused | Reset::Broken => {
+            AskError::Reset
+        }
+    })?;
+    Answer::decode(frame.ok_or(AskError::Reset)?, kind, &config.limits)
+}
+
+impl Answer {
+    /// Decodes an answer to a request of this kind, from a frame without its length prefix.
+    ///
+    /// # Errors
+    /// [`AskError::Malformed`] when it is no message, or of another kind.
+    pub fn decode(frame: Bytes, kind: Kind, limits: &crate::Limits) -> Result<Self, AskError> {
+        let (closer_max, providers_max) = (limits.answer_closer_max, limits.answer_providers_max);
+        let message = Message::decode(frame, closer_max, providers_max, limits.peer_addresses_max)
+            .map_err(|_| AskError::Malformed)?;
+        if message.kind != kind {
+            return Err(AskError::Malformed);
+        }
+        // The record is copied out of the frame, which would otherwise live as long as the answer.
+        let record = message.record.map(|record| Record {
+            key: Bytes::copy_from_slice(&record.key),
+            value: Bytes::copy_from_slice(&record.value),
+            time_received: Bytes::copy_from_slice(&record.time_received),
+        });
+        let closer = message.closer.into_iter().filter_map(AnswerPeer::parse).collect();
+        let providers = message.providers.into_iter().filter_map(AnswerPeer::parse).collect();
+        Ok(Self { closer, providers, record })
+    }
+}
+
+impl AnswerPeer {
+    fn parse(peer: Peer) -> Option<Self> {
+        Some(Self {
+            peer: PeerId::from_bytes(&peer.id).ok()?,
+            addresses: peer
+                .addresses
+                .iter()
+                .filter_map(|address| Multiaddr::try_from(address.to_vec()).ok())
+                .collect(),
+            connection: peer.connection,
+        })
+    }
+}

@@ -1,0 +1,65 @@
+//! The addresses of peers that were met, servers or not.
+
+use crate::address::is_relayed;
+use hydra_kad::EncodedPeer;
+use libp2p::{Multiaddr, PeerId};
+use quick_cache::sync::Cache;
+use std::sync::Arc;
+
+/// Addresses kept of one peer.
+pub(crate) const ADDRESSES_PER_PEER_MAX: usize = 16;
+
+/// What identify told of peers: at most as many as it was made for, the least asked for are forgotten first.
+///
+/// It answers who asks for a peer by its very id (requirement Q5), whether that peer is a server or not.
+#[derive(Debug)]
+pub(crate) struct Book {
+    met: Cache<PeerId, Arc<Met>>,
+}
+
+/// A peer that was met.
+#[derive(Debug)]
+pub(crate) struct Met {
+    /// Id and addresses as they stand in answers, private addresses too.
+    pub(crate) encoded: EncodedPeer,
+    /// Its addresses.
+    pub(crate) addresses: Vec<Multiaddr>,
+}
+
+impl Book {
+    /// A book of at most `peers_max` peers.
+    pub(crate) fn new(peers_max: usize) -> Self {
+        Self { met: Cache::new(peers_max) }
+    }
+
+    /// Notes where a peer can be reached. A peer without an address is not noted.
+    pub(crate) fn note(&self, peer: PeerId, addresses: Vec<Multiaddr>) {
+        if !addresses.is_empty() {
+            let encoded = EncodedPeer::new(&peer.to_bytes(), &addresses);
+            self.met.insert(peer, Arc::new(Met { encoded, addresses }));
+        }
+    }
+
+    /// What is known of a peer.
+    pub(crate) fn find(&self, peer: &PeerId) -> Option<Arc<Met>> {
+        self.met.get(peer)
+    }
+}
+
+/// The addresses of an identify message that are worth keeping: at most `max`, direct ones before relayed ones,
+/// without the peer's own id at their end.
+pub(crate) fn worth_keeping(peer: &PeerId, told: Vec<Multiaddr>, max: usize) -> Vec<Multiaddr> {
+    let mut kept: Vec<_> = told.into_iter().take(4 * max).map(|address| without_id(peer, address)).collect();
+    kept.sort_by_key(is_relayed);
+    kept.dedup();
+    kept.truncate(max);
+    kept
+}
+
+/// The address without `/p2p/<peer>` at its end.
+pub(crate) fn without_id(peer: &PeerId, mut address: Multiaddr) -> Multiaddr {
+    if address.iter().last() == Some(libp2p::multiaddr::Protocol::P2p(*peer)) {
+        address.pop();
+    }
+    address
+}

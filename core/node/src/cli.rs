@@ -1,0 +1,81 @@
+//! The command line.
+
+mod args;
+mod ask;
+mod check;
+mod completions;
+mod failure;
+mod ids;
+mod logging;
+mod output;
+mod plugins;
+mod run;
+mod show;
+
+pub(crate) use failure::Failure;
+pub(crate) use output::Output;
+
+use crate::config::{Loaded, load};
+use args::{Command, ConfigCommand, Invocation};
+use clap::Parser;
+use hydra_api::Registry;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Does what the arguments say.
+pub(crate) fn main(registry: Registry, args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let invocation = match Invocation::try_parse_from(args) {
+        Ok(invocation) => invocation,
+        Err(answer) => return failure::usage(&answer),
+    };
+    let mut out = Output::stdout();
+    match dispatch(registry, invocation, &mut out) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn dispatch(registry: Registry, invocation: Invocation, out: &mut Output) -> Result<(), Failure> {
+    let Invocation { config, command } = invocation;
+    match command.unwrap_or(Command::Run) {
+        Command::Run => {
+            let loaded = load(&registry, &config.sources(None))?;
+            logging::start(&loaded.config.log);
+            in_runtime(run::run(&loaded, &registry, out))
+        }
+        Command::Check => {
+            let loaded = quiet(&registry, &config.sources(None))?;
+            in_runtime(check::check(&loaded, &registry, out))
+        }
+        Command::Ids { count, json } => {
+            let loaded = quiet(&registry, &config.sources(count))?;
+            in_runtime(ids::ids(&loaded, &registry, json, out))
+        }
+        Command::Ask(question) => {
+            let loaded = quiet(&registry, &config.sources(None))?;
+            in_runtime(ask::ask(&loaded.config, &question, out))
+        }
+        Command::Config(ConfigCommand::Show { json }) => {
+            show::show(&load(&registry, &config.sources(None))?, json, out)
+        }
+        Command::Config(ConfigCommand::Schema) => show::schema(&registry, out),
+        Command::Config(ConfigCommand::Docs) => show::docs(&registry, out),
+        Command::Plugins { json } => plugins::plugins(&registry, json, out),
+        Command::Completions { shell } => completions::completions(shell, out),
+    }
+}
+
+/// The config for a command that ends soon: it logs warnings alone.
+fn quiet(registry: &Registry, sources: &crate::config::Sources) -> Result<Loaded, Failure> {
+    let loaded = load(registry, sources)?;
+    logging::start_quiet(&loaded.config.log);
+    Ok(loaded)
+}
+
+fn in_runtime<E: Into<Failure>>(work: impl Future<Output = Result<(), E>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|cause| Failure::failed("cannot start the runtime", cause))?;
+    runtime.block_on(work).map_err(Into::into)
+}

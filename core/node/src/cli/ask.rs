@@ -1,0 +1,140 @@
+//! `hydra ask`: a small client for trying things out.
+
+mod client;
+mod target;
+
+use super::args::{AskCommand, Whom};
+use super::{Failure, Output};
+use crate::config::{Config, PeerAddress};
+use bytes::Bytes;
+use client::Asker;
+use hydra_kad::{Answer, AnswerPeer, AskError, Peer, Request};
+use multiaddr::Multiaddr;
+use serde_json::{Value, json};
+use std::io;
+use std::time::Duration;
+
+/// How often a record that was stored is looked for, and how long to wait between: a node writes in windows, half a
+/// second by default.
+const LOOKS: u32 = 20;
+const LOOK_WAIT: Duration = Duration::from_millis(250);
+
+/// Asks, and prints the answer.
+pub(crate) async fn ask(config: &Config, question: &AskCommand, out: &mut Output) -> Result<(), Failure> {
+    match question {
+        AskCommand::Providers { key, whom } => {
+            let key = target::content_key(key)?;
+            let asked = Asked::first(config, whom, &Request::GetProviders { key }).await?;
+            let found = &asked.answer.providers;
+            asked.print("providers", found, json_wanted(whom, out), out)?;
+            found_any(found, "nobody is known to provide it")
+        }
+        AskCommand::Closest { key, whom } => {
+            let key = target::any_key(key)?;
+            let asked = Asked::first(config, whom, &Request::FindNode { key }).await?;
+            let found = &asked.answer.closer;
+            asked.print("closest", found, json_wanted(whom, out), out)?;
+            found_any(found, "no peer is known")
+        }
+        AskCommand::Provide { key, address, whom } => {
+            provide(config, target::content_key(key)?, address, whom, out).await
+        }
+    }
+}
+
+/// Stores a record and looks whether it is there: ADD_PROVIDER itself is not answered.
+async fn provide(
+    config: &Config,
+    key: Bytes,
+    addresses: &[Multiaddr],
+    whom: &Whom,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let asker = start(config)?;
+    let me = asker.peer();
+    let record = Peer::new(&me, addresses);
+    let request = Request::AddProvider { key: key.clone(), providers: vec![record] };
+    let (at, _) = first(&asker, &target::peers(config, whom)?, &request, patience(whom)).await?;
+    for _ in 0..LOOKS {
+        let request = Request::GetProviders { key: key.clone() };
+        let answer = asker.ask(&at, request, patience(whom)).await.map_err(|cause| failed(&at, &cause))?;
+        if answer.providers.iter().any(|provider| provider.peer == me) {
+            let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            return Ok(match json_wanted(whom, out) {
+                true => out.line(json!({ "stored_at": at, "peer": me.to_base58(), "addresses": addresses })),
+                false => out.line(format_args!("stored at {at}\nprovider {me} {}", addresses.join(" "))),
+            }?);
+        }
+        tokio::time::sleep(LOOK_WAIT).await;
+    }
+    Err(Failure::Failed(format!("{at} does not answer with the record: it may have declined it")))
+}
+
+/// An answer, and who gave it.
+struct Asked {
+    at: PeerAddress,
+    answer: Answer,
+}
+
+impl Asked {
+    async fn first(config: &Config, whom: &Whom, request: &Request) -> Result<Self, Failure> {
+        let asker = start(config)?;
+        let (at, answer) = first(&asker, &target::peers(config, whom)?, request, patience(whom)).await?;
+        Ok(Self { at, answer })
+    }
+
+    fn print(&self, what: &str, peers: &[AnswerPeer], json: bool, out: &mut Output) -> io::Result<()> {
+        if json {
+            let list: Vec<Value> = peers.iter().map(described).collect();
+            let closer = self.answer.closer.len();
+            return out.line(json!({ "asked": self.at, what: list, "closer_peers": closer }));
+        }
+        for peer in peers {
+            out.line(peer.peer)?;
+            peer.addresses.iter().try_for_each(|address| out.line(format_args!("  {address}")))?;
+        }
+        Ok(())
+    }
+}
+
+fn start(config: &Config) -> Result<Asker, Failure> {
+    Asker::start(&config.network.protocol).map_err(|cause| Failure::failed("cannot start a client", cause))
+}
+
+/// Asks one after the other until one answers.
+async fn first(
+    asker: &Asker,
+    peers: &[PeerAddress],
+    request: &Request,
+    patience: Duration,
+) -> Result<(PeerAddress, Answer), Failure> {
+    let mut failure = Failure::Failed("there is nobody to ask".to_owned());
+    for peer in peers {
+        match asker.ask(peer, request.clone(), patience).await {
+            Ok(answer) => return Ok((peer.clone(), answer)),
+            Err(cause) => failure = failed(peer, &cause),
+        }
+    }
+    Err(failure)
+}
+
+fn failed(at: &PeerAddress, cause: &AskError) -> Failure {
+    Failure::Failed(format!("{at}: {cause}"))
+}
+
+fn found_any(peers: &[AnswerPeer], none: &str) -> Result<(), Failure> {
+    if peers.is_empty() { Err(Failure::Failed(none.to_owned())) } else { Ok(()) }
+}
+
+fn described(peer: &AnswerPeer) -> Value {
+    let addresses: Vec<_> = peer.addresses.iter().map(ToString::to_string).collect();
+    json!({ "peer": peer.peer.to_base58(), "addresses": addresses })
+}
+
+fn json_wanted(whom: &Whom, out: &Output) -> bool {
+    whom.json || !out.is_terminal()
+}
+
+fn patience(whom: &Whom) -> Duration {
+    Duration::from_millis(whom.timeout_ms)
+}

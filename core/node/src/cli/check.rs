@@ -1,0 +1,55 @@
+//! `hydra check`: opens everything that the config names.
+
+use super::{Failure, Output};
+use crate::config::{Backends, Config, Loaded};
+use hydra_api::{Durability, Registry, Sharing, StoreProfile};
+
+/// Opens every plugin, says what would run, and closes again.
+pub(crate) async fn check(loaded: &Loaded, registry: &Registry, out: &mut Output) -> Result<(), Failure> {
+    let backends = loaded.open(registry).await?;
+    let said = say(&loaded.config, &backends, out);
+    backends.store.close().await.map_err(|cause| Failure::failed("cannot close the store", cause))?;
+    said?;
+    Ok(out.line("ok")?)
+}
+
+fn say(config: &Config, backends: &Backends, out: &mut Output) -> std::io::Result<()> {
+    let transports: Vec<_> = config.heads.transports.iter().map(|transport| transport.as_str()).collect();
+    let listen: Vec<_> = config.heads.listen.iter().map(ToString::to_string).collect();
+    out.line(format_args!(
+        "heads      {} on {} over {}",
+        config.heads.count,
+        listen.join(", "),
+        transports.join(" and ")
+    ))?;
+    out.line(format_args!(
+        "network    {}, {} addresses, {} bootstrap peers",
+        config.network.protocol,
+        config.network.addresses.as_str(),
+        config.network.bootstrap.len()
+    ))?;
+    out.line(format_args!("data       {}", config.data_dir.display()))?;
+    out.line(format_args!("ids        {}", config.ids.kind))?;
+    out.line(format_args!("store      {}: {}", config.store.kind, profile(&backends.store.profile())))?;
+    let policies: Vec<_> = backends.admission.iter().map(|(kind, _)| kind.as_str()).collect();
+    let policies =
+        if policies.is_empty() { "everything is admitted".to_owned() } else { policies.join(", then ") };
+    out.line(format_args!("admission  {policies}"))
+}
+
+fn profile(profile: &StoreProfile) -> String {
+    let durability = match profile.durability {
+        Durability::InMemory => "in memory".to_owned(),
+        Durability::SurvivesRestart { window } => {
+            format!("survives a restart but for the last {} ms", window.as_millis())
+        }
+    };
+    let sharing = match profile.sharing {
+        Sharing::OneProcess => "of this process alone",
+        Sharing::BetweenProcesses => "shared between processes",
+    };
+    format!(
+        "{durability}, {sharing}, {} calls at a time, {} records a call",
+        profile.concurrency_max, profile.batch_len_max
+    )
+}

@@ -1,0 +1,49 @@
+//! `hydra run`: serves until told to stop.
+
+use super::{Failure, Output};
+use crate::config::Loaded;
+use crate::node::Node;
+use hydra_api::Registry;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Starts the node, says where its heads are, and waits for the signal that stops it. A second signal ends it at once.
+pub(crate) async fn run(loaded: &Loaded, registry: &Registry, out: &mut Output) -> Result<(), Failure> {
+    let mut stop = StopSignal::new().map_err(|cause| Failure::failed("cannot wait for signals", cause))?;
+    let backends = loaded.open(registry).await?;
+    let node = tokio::select! {
+        started = Node::start(loaded.config.clone(), backends) => {
+            started.map_err(|cause| Failure::failed("cannot start", cause))?
+        }
+        () = stop.given() => return Err(Failure::Failed("stopped before it had started".to_owned())),
+    };
+    for head in node.heads() {
+        for address in head.addresses {
+            out.line(format_args!("head {} {address}", head.slot))?;
+        }
+    }
+    out.line("ready")?;
+    stop.given().await;
+    tokio::select! {
+        stopped = node.stop() => stopped.map_err(|cause| Failure::failed("the stop was not clean", cause)),
+        () = stop.given() => Err(Failure::Failed("ended at once by a second signal".to_owned())),
+    }
+}
+
+/// SIGTERM and Ctrl-C.
+struct StopSignal {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignal {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn given(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

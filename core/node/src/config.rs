@@ -1,0 +1,42 @@
+//! The config: what a node is told, from where, and whether it makes sense.
+
+mod check;
+mod connections;
+mod core;
+mod document;
+mod heads;
+mod issue;
+mod kad;
+mod layers;
+mod load;
+mod network;
+mod open;
+mod path;
+mod plugin_table;
+mod process;
+mod reference;
+mod rules;
+mod schema;
+mod secrets;
+mod source;
+mod suggest;
+mod values;
+mod words;
+
+pub use self::core::Config;
+pub use connections::Connections;
+pub use heads::{Heads, Transport};
+pub(crate) use issue::Drawn;
+pub use issue::{Issue, Issues, Origin, Place};
+pub use kad::Kad;
+pub use load::{Effective, Loaded, load};
+pub use network::{AddressPolicy, Diversity, Network};
+pub use open::{Backends, StartError};
+pub use path::{KeyPath, Step};
+pub use plugin_table::PluginTable;
+pub use process::{Log, LogFormat, Shutdown};
+pub(crate) use reference::reference;
+pub(crate) use schema::schema;
+pub(crate) use secrets::concealed;
+pub use source::{Setting, Sources};
+pub use values::{PeerAddress, PeerAddressError};

@@ -1,0 +1,122 @@
+//! The sources of a config, one over the other.
+
+use super::document::{Document, Part};
+use super::issue::{Issue, Issues, Origin};
+use super::path::{KeyPath, Step};
+use super::source::{Layer, Sources};
+use figment::providers::Serialized;
+use figment::value::{Tag, Value as Tagged};
+use figment::{Figment, Metadata, Profile, Provider};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// The sources of a config, merged, with the way back from each value to its source.
+#[derive(Debug)]
+pub(crate) struct Layers {
+    figment: Figment,
+    document: Option<Document>,
+    environment: Layer,
+    settings: Layer,
+}
+
+const FILE: &str = "file";
+const ENVIRONMENT: &str = "environment";
+const SETTINGS: &str = "settings";
+
+/// One source as figment merges it: its name is how its values are known again.
+struct Named<'v> {
+    name: &'static str,
+    values: &'v Map<String, Value>,
+}
+
+impl Provider for Named<'_> {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.name)
+    }
+
+    fn data(&self) -> Result<BTreeMap<Profile, BTreeMap<String, Tagged>>, figment::Error> {
+        Serialized::defaults(self.values).data()
+    }
+}
+
+impl Layers {
+    /// Reads every source and lays it over the ones before: defaults, file, environment, command line.
+    pub(crate) fn read(defaults: &Map<String, Value>, sources: &Sources) -> Result<Self, Issues> {
+        let file = sources.read_file()?;
+        let environment = sources.environment_layer()?;
+        let settings = sources.settings_layer()?;
+        let mut figment = Figment::from(Named { name: "defaults", values: defaults });
+        if let Some((_, values)) = &file {
+            figment = figment.merge(Named { name: FILE, values });
+        }
+        figment = figment.merge(Named { name: ENVIRONMENT, values: &environment.values });
+        figment = figment.merge(Named { name: SETTINGS, values: &settings.values });
+        Ok(Self { figment, document: file.map(|(document, _)| document), environment, settings })
+    }
+
+    /// All of it, as one value.
+    pub(crate) fn merged(&self) -> Result<Value, Issues> {
+        let merged = self.figment.extract().map_err(|cause| Issue {
+            key: cause.path.join("."),
+            message: cause.kind.to_string(),
+            help: None,
+            origin: Origin::Default,
+        })?;
+        Ok(merged)
+    }
+
+    /// Where the value at `path` came from; a value that no source gave is the default.
+    pub(crate) fn said(&self, path: &KeyPath) -> Origin {
+        let given = self.figment.find_value("").is_ok_and(|root| find(&root, path).is_some());
+        if given { self.origin(path, Part::Key) } else { Origin::Default }
+    }
+
+    /// Whom to blame for what is wrong at `path`: who gave the value, or else who gave the table around it.
+    pub(crate) fn origin(&self, path: &KeyPath, part: Part) -> Origin {
+        let name = self
+            .figment
+            .find_value("")
+            .ok()
+            .and_then(|root| Some(self.figment.get_metadata(nearest_tag(&root, path))?.name.clone()));
+        let said = match name.as_deref() {
+            Some(SETTINGS) => self.settings.said(path).cloned(),
+            Some(ENVIRONMENT) => self.environment.said(path).cloned(),
+            Some(FILE) => self.document.as_ref().and_then(|file| file.find(path, part)).map(Origin::File),
+            _ => None,
+        };
+        said.unwrap_or(Origin::Default)
+    }
+}
+
+/// The value at `path`.
+fn find<'v>(root: &'v Tagged, path: &KeyPath) -> Option<&'v Tagged> {
+    path.steps().iter().try_fold(root, step)
+}
+
+fn step<'v>(at: &'v Tagged, step: &Step) -> Option<&'v Tagged> {
+    match (at, step) {
+        (Tagged::Dict(_, table), Step::Key(key)) => table.get(key),
+        (Tagged::Array(_, items), Step::Item(item)) => items.get(*item),
+        _ => None,
+    }
+}
+
+/// The tag of the value at `path`, or of what is nearest above it.
+fn nearest_tag(root: &Tagged, path: &KeyPath) -> Tag {
+    let mut at = root;
+    for next in path.steps() {
+        match step(at, next) {
+            Some(below) => at = below,
+            None => break,
+        }
+    }
+    latest_tag(at)
+}
+
+/// A table has values of several sources: the last one that said something of it counts.
+fn latest_tag(value: &Tagged) -> Tag {
+    match value {
+        Tagged::Dict(tag, table) => table.values().map(latest_tag).chain([*tag]).max().unwrap_or(*tag),
+        other => other.tag(),
+    }
+}

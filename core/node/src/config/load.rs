@@ -1,0 +1,183 @@
+//! Reads a config from all its sources and checks every part of it.
+
+use super::check::{Problem, check};
+use super::document::Part;
+use super::issue::{Issue, Issues, Origin};
+use super::layers::Layers;
+use super::path::KeyPath;
+use super::source::Sources;
+use super::{Config, suggest};
+use hydra_api::{Admission, Ids, Registry, Role, Store};
+use serde_json::{Map, Value};
+
+/// A config that was read and found good.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What the node is told, complete with every default, the plugins' too.
+    pub config: Config,
+    pub(super) values: Value,
+    layers: Layers,
+}
+
+/// One value of a config, and who said so.
+#[derive(Debug, Clone)]
+pub struct Effective {
+    /// The key, dotted from the top down.
+    pub key: String,
+    /// The value that counts.
+    pub value: Value,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// Reads the config: the defaults, over them the file, over it the environment, over it the command line.
+///
+/// # Errors
+/// Everything that is wrong with it, each with the place that says so.
+pub fn load(registry: &Registry, sources: &Sources) -> Result<Loaded, Issues> {
+    let defaults = defaults()?;
+    let layers = Layers::read(&defaults, sources)?;
+    let mut values = layers.merged()?;
+    let mut problems = check(&core_schema(), &values, &KeyPath::root());
+    plugin_problems(registry, &mut values, &mut problems);
+    if problems.is_empty() {
+        match serde_path_to_error::deserialize::<_, Config>(&values) {
+            Ok(config) => {
+                problems = super::rules::check(&config);
+                if problems.is_empty() {
+                    return Ok(Loaded { config, values, layers });
+                }
+            }
+            Err(issue) => {
+                let path = KeyPath::of_dotted(&issue.path().to_string());
+                problems.push(Problem::of_value(path, issue.inner().to_string(), None));
+            }
+        }
+    }
+    let mut issues: Vec<_> = problems.into_iter().map(|problem| locate(&layers, problem)).collect();
+    issues.sort_by_key(|issue| match &issue.origin {
+        Origin::File(place) => (place.line(), place.column()),
+        _ => (0, 0),
+    });
+    Err(Issues(issues))
+}
+
+impl Loaded {
+    /// Every value that counts, in the order of their keys, with its origin.
+    pub fn effective(&self) -> Vec<Effective> {
+        let mut list = Vec::new();
+        self.flatten(&KeyPath::root(), &self.values, &mut list);
+        list
+    }
+
+    /// The issue of a key that only opening showed to be wrong.
+    pub(super) fn issue(&self, path: KeyPath, message: String) -> Issue {
+        locate(&self.layers, Problem::of_value(path, message, None))
+    }
+
+    fn flatten(&self, path: &KeyPath, value: &Value, list: &mut Vec<Effective>) {
+        match value {
+            Value::Object(table) if !table.is_empty() => {
+                table.iter().for_each(|(key, value)| self.flatten(&path.key(key), value, list));
+            }
+            Value::Array(items) if items.iter().any(Value::is_object) => {
+                let items = items.iter().enumerate();
+                items.for_each(|(index, value)| self.flatten(&path.item(index), value, list));
+            }
+            // A key that is optional and not set.
+            Value::Null => {}
+            value => list.push(Effective {
+                key: path.to_string(),
+                value: value.clone(),
+                origin: self.layers.said(path),
+            }),
+        }
+    }
+}
+
+/// The JSON schema of the core's tables, plugin tables open.
+pub(super) fn core_schema() -> Value {
+    schemars::schema_for!(Config).to_value()
+}
+
+fn defaults() -> Result<Map<String, Value>, Issues> {
+    match serde_json::to_value(Config::default()) {
+        Ok(Value::Object(defaults)) => Ok(defaults),
+        other => Err(Issues(vec![Issue {
+            key: String::new(),
+            message: format!("the defaults are no table: {other:?}"),
+            help: None,
+            origin: Origin::Default,
+        }])),
+    }
+}
+
+fn locate(layers: &Layers, problem: Problem) -> Issue {
+    Issue {
+        key: problem.path.to_string(),
+        origin: layers.origin(&problem.path, problem.part),
+        message: problem.message,
+        help: problem.help,
+    }
+}
+
+/// Checks every table that picks a plugin, and fills in the plugin's defaults.
+fn plugin_problems(registry: &Registry, values: &mut Value, problems: &mut Vec<Problem>) {
+    let root = KeyPath::root();
+    if let Some(store) = values.get_mut(Store::NAME) {
+        plugin_table::<Store>(registry, store, &root.key(Store::NAME), problems);
+    }
+    if let Some(ids) = values.get_mut(Ids::NAME) {
+        plugin_table::<Ids>(registry, ids, &root.key(Ids::NAME), problems);
+    }
+    let policies = values.get_mut(Admission::NAME).and_then(Value::as_array_mut);
+    for (index, policy) in policies.into_iter().flatten().enumerate() {
+        plugin_table::<Admission>(registry, policy, &root.key(Admission::NAME).item(index), problems);
+    }
+}
+
+/// A table without its `kind` is not looked into: the core's schema has that already.
+fn plugin_table<R: Role>(registry: &Registry, value: &mut Value, at: &KeyPath, problems: &mut Vec<Problem>) {
+    let Some(table) = value.as_object_mut() else { return };
+    let Some(kind) = table.get("kind").and_then(Value::as_str).map(str::to_owned) else { return };
+    let Some(entry) = registry.find::<R>(&kind) else {
+        problems.push(unknown_kind::<R>(registry, &kind, at));
+        return;
+    };
+    let mut settings = table.clone();
+    settings.remove("kind");
+    let settings = Value::Object(settings);
+    let found = check(&entry.schema().to_value(), &settings, at);
+    if !found.is_empty() {
+        problems.extend(found);
+        return;
+    }
+    match entry.complete(settings) {
+        Ok(Value::Object(complete)) => {
+            table.extend(complete);
+        }
+        Ok(_) => {}
+        Err(issue) => {
+            let path = at.join(&KeyPath::of_dotted(&issue.key));
+            problems.push(Problem::of_value(path, issue.message, None));
+        }
+    }
+}
+
+fn unknown_kind<R: Role>(registry: &Registry, kind: &str, at: &KeyPath) -> Problem {
+    let kinds: Vec<&str> = registry.all::<R>().iter().map(|entry| entry.kind()).collect();
+    let list = match kinds.is_empty() {
+        true => format!("this program has no plugin for {}", R::NAME),
+        false => format!("known kinds: {}", suggest::listed(&kinds)),
+    };
+    let help = match suggest::nearest(kind, kinds.iter().copied()) {
+        Some(word) => format!("did you mean `{word}`? {list}"),
+        None => list,
+    };
+    Problem {
+        path: at.key("kind"),
+        part: Part::Value,
+        message: format!("unknown kind `{kind}`"),
+        help: Some(help),
+    }
+}

@@ -1,0 +1,123 @@
+//! Opens what a config picked.
+
+use super::issue::{Issue, Issues};
+use super::load::Loaded;
+use super::path::KeyPath;
+use hydra_api::{
+    Admission, AdmissionPolicy, IdAllocator, Ids, OpenError, OpenErrorKind, ProviderStore, Registry, Role,
+    Scope, Store,
+};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The plugins of a config, open.
+#[derive(Debug)]
+pub struct Backends {
+    /// Where provider records are kept.
+    pub store: Arc<dyn ProviderStore>,
+    /// Where the identities come from.
+    pub ids: Arc<dyn IdAllocator>,
+    /// The policies with their kinds, in the order in which they are asked.
+    pub admission: Vec<(String, Arc<dyn AdmissionPolicy>)>,
+}
+
+/// A config that is good in itself, but whose plugins could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A key turned out to be wrong.
+    #[error(transparent)]
+    Config(Issues),
+    /// The data directory cannot be made.
+    #[error("cannot make the data directory {}", path.display())]
+    DataDir {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// What a plugin needs is not to be had, or what it kept is damaged.
+    #[error("cannot open {role} `{kind}`")]
+    Open {
+        /// The role of the plugin.
+        role: &'static str,
+        /// Its kind.
+        kind: String,
+        /// Why not.
+        source: OpenError,
+    },
+}
+
+impl Loaded {
+    /// Makes the data directory at need and opens every plugin, the store last.
+    ///
+    /// # Errors
+    /// [`StartError`]: nothing is left open then.
+    pub async fn open(&self, registry: &Registry) -> Result<Backends, StartError> {
+        let scope = self.scope()?;
+        let mut admission = Vec::new();
+        for (index, policy) in self.config.admission.iter().enumerate() {
+            let at = KeyPath::root().key(Admission::NAME).item(index);
+            let opened =
+                self.open_one::<Admission>(registry, &policy.kind, policy.table(), at, &scope).await?;
+            admission.push((policy.kind.clone(), opened));
+        }
+        let ids = self.open_ids_in(registry, &scope).await?;
+        let store = &self.config.store;
+        let at = KeyPath::root().key(Store::NAME);
+        let store = self.open_one::<Store>(registry, &store.kind, store.table(), at, &scope).await?;
+        Ok(Backends { store, ids, admission })
+    }
+
+    /// Makes the data directory at need and opens the allocator of identities alone.
+    ///
+    /// # Errors
+    /// [`StartError`]
+    pub async fn open_ids(&self, registry: &Registry) -> Result<Arc<dyn IdAllocator>, StartError> {
+        self.open_ids_in(registry, &self.scope()?).await
+    }
+
+    async fn open_ids_in(
+        &self,
+        registry: &Registry,
+        scope: &Scope,
+    ) -> Result<Arc<dyn IdAllocator>, StartError> {
+        let ids = &self.config.ids;
+        let at = KeyPath::root().key(Ids::NAME);
+        self.open_one::<Ids>(registry, &ids.kind, ids.table(), at, scope).await
+    }
+
+    fn scope(&self) -> Result<Scope, StartError> {
+        let path = &self.config.data_dir;
+        match std::fs::create_dir_all(path) {
+            Ok(()) => Ok(Scope::new(path)),
+            Err(source) => Err(StartError::DataDir { path: path.clone(), source }),
+        }
+    }
+
+    async fn open_one<R: Role>(
+        &self,
+        registry: &Registry,
+        kind: &str,
+        table: Value,
+        at: KeyPath,
+        scope: &Scope,
+    ) -> Result<Arc<R::Object>, StartError> {
+        let Some(entry) = registry.find::<R>(kind) else {
+            return Err(config_error(self.issue(at.key("kind"), format!("unknown kind `{kind}`"))));
+        };
+        entry.open(table, scope).await.map_err(|source| match source.kind() {
+            OpenErrorKind::Config { key } => {
+                config_error(self.issue(at.join(&KeyPath::of_dotted(key)), source.to_string()))
+            }
+            OpenErrorKind::Unavailable | OpenErrorKind::Corrupt => {
+                StartError::Open { role: R::NAME, kind: kind.to_owned(), source }
+            }
+        })
+    }
+}
+
+fn config_error(issue: Issue) -> StartError {
+    StartError::Config(Issues(vec![issue]))
+}

@@ -1,0 +1,80 @@
+//! The JSON schema of the whole config file: the core's tables and every plugin's.
+
+use super::load::core_schema;
+use hydra_api::{Admission, Ids, Registry, Role, Store};
+use serde_json::{Map, Value, json};
+
+/// The schema of the whole config file, as this registry knows it.
+pub(crate) fn schema(registry: &Registry) -> Value {
+    let mut whole = core_schema();
+    let mut definitions = Map::new();
+    let store = choice::<Store>(registry, &mut definitions);
+    let ids = choice::<Ids>(registry, &mut definitions);
+    let policy = choice::<Admission>(registry, &mut definitions);
+    for (key, choice) in [(Store::NAME, store), (Ids::NAME, ids)] {
+        put(&mut whole, &["properties", key], choice);
+    }
+    put(&mut whole, &["properties", Admission::NAME, "items"], policy);
+    if let Some(defs) = whole.get_mut("$defs").and_then(Value::as_object_mut) {
+        defs.extend(definitions);
+    }
+    whole
+}
+
+/// One of the kinds of a role, keeping what the core's schema says beside it.
+fn put(whole: &mut Value, path: &[&str], choice: Value) {
+    let mut at = whole;
+    for key in path {
+        match at.get_mut(*key) {
+            Some(below) => at = below,
+            None => return,
+        }
+    }
+    let kept = ["description", "default"].map(|key| (key, at.get(key).cloned()));
+    *at = choice;
+    for (key, value) in kept {
+        if let Some(value) = value {
+            at[key] = value;
+        }
+    }
+}
+
+fn choice<R: Role>(registry: &Registry, definitions: &mut Map<String, Value>) -> Value {
+    let mut kinds = Vec::new();
+    for entry in registry.all::<R>() {
+        let mut table = entry.schema().to_value();
+        let name = format!("{}-{}", R::NAME, entry.kind());
+        move_references(&mut table, &name);
+        let Some(object) = table.as_object_mut() else { continue };
+        object.remove("$schema");
+        if let Some(Value::Object(own)) = object.remove("$defs") {
+            definitions.extend(own.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));
+        }
+        let properties = object.entry("properties").or_insert_with(|| json!({}));
+        properties["kind"] = json!({ "const": entry.kind(), "description": entry.summary() });
+        // The kind may be left out where the default is meant.
+        definitions.insert(name.clone(), table);
+        kinds.push(json!({ "$ref": format!("#/$defs/{name}") }));
+    }
+    json!({ "anyOf": kinds })
+}
+
+/// The definitions of a plugin get its name in front, so that those of two plugins do not meet.
+fn move_references(value: &mut Value, name: &str) {
+    match value {
+        Value::Object(object) => {
+            for (key, value) in object {
+                match value {
+                    Value::String(target) if key == "$ref" => {
+                        if let Some(own) = target.strip_prefix("#/$defs/") {
+                            *target = format!("#/$defs/{name}.{own}");
+                        }
+                    }
+                    value => move_references(value, name),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| move_references(item, name)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}

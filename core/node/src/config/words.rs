@@ -1,0 +1,125 @@
+//! Puts schemas and values into words.
+
+use super::secrets::concealed;
+use super::suggest;
+use serde_json::Value;
+
+/// `at`, or what its `$ref` shows.
+pub(super) fn resolved<'s>(schema: &'s Value, at: &'s Value) -> &'s Value {
+    let target = at.get("$ref").and_then(Value::as_str).and_then(|to| to.strip_prefix('#'));
+    target.and_then(|pointer| schema.pointer(pointer)).unwrap_or(at)
+}
+
+pub(super) fn properties<'s>(schema: &'s Value, at: &'s Value) -> Vec<&'s str> {
+    let properties = resolved(schema, at).get("properties").and_then(Value::as_object);
+    properties.map(|keys| keys.keys().map(String::as_str).collect()).unwrap_or_default()
+}
+
+pub(super) fn strings(values: &[Value]) -> Vec<&str> {
+    values.iter().filter_map(Value::as_str).collect()
+}
+
+/// The words of a schema that is a choice of constants, as a documented enum is.
+pub(super) fn alternatives<'s>(schema: &'s Value, at: &'s Value) -> Option<Vec<&'s str>> {
+    let at = resolved(schema, at);
+    if let Some(options) = at.get("enum").and_then(Value::as_array) {
+        return Some(strings(options));
+    }
+    let mut words = Vec::new();
+    for choice in at.get("oneOf").or_else(|| at.get("anyOf"))?.as_array()? {
+        let choice = resolved(schema, choice);
+        match (choice.get("const"), choice.get("type").and_then(Value::as_str)) {
+            (Some(word), _) => words.push(word.as_str()?),
+            (None, Some("null")) => {}
+            (None, _) => words.extend(alternatives(schema, choice)?),
+        }
+    }
+    Some(words)
+}
+
+pub(super) fn description(at: &Value) -> Option<String> {
+    Some(at.get("description")?.as_str()?.to_owned())
+}
+
+/// What a schema accepts, in words: `a whole number from 1 to 10000`.
+pub(super) fn expected(schema: &Value, at: &Value) -> Option<String> {
+    let at = resolved(schema, at);
+    if let Some(words) = alternatives(schema, at) {
+        return Some(format!("one of {}", suggest::listed(&words)));
+    }
+    if let Some(choices) = at.get("anyOf").or_else(|| at.get("oneOf")).and_then(Value::as_array) {
+        let mut words: Vec<_> = choices.iter().filter_map(|choice| expected(schema, choice)).collect();
+        words.dedup();
+        return (!words.is_empty()).then(|| words.join(" or "));
+    }
+    if let Some(word) = at.get("const") {
+        return Some(format!("`{word}`"));
+    }
+    let kind = match at.get("type")? {
+        Value::String(kind) => kind.as_str(),
+        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).find(|kind| *kind != "null")?,
+        _ => return None,
+    };
+    Some(match kind {
+        "integer" => format!("a whole number{}", range(at, "minimum", "maximum", "")),
+        "number" => format!("a number{}", range(at, "minimum", "maximum", "")),
+        "string" => format!("text in quotes{}", range(at, "minLength", "maxLength", " characters")),
+        "boolean" => "`true` or `false`".to_owned(),
+        "array" => {
+            let items = at.get("items").and_then(|items| expected(schema, items));
+            let each = items.map(|items| format!(", each {items}")).unwrap_or_default();
+            format!("a list{}{each}", range(at, "minItems", "maxItems", " items"))
+        }
+        "object" => table(at),
+        "null" => return None,
+        other => other.to_owned(),
+    })
+}
+
+/// A table, and if it must have keys, which.
+fn table(at: &Value) -> String {
+    match at.get("required").and_then(Value::as_array).map(|keys| strings(keys)) {
+        Some(keys) if !keys.is_empty() => {
+            let keys: Vec<_> = keys.iter().map(|key| format!("{key} = …")).collect();
+            format!("a table `{{ {} }}`", keys.join(", "))
+        }
+        _ => "a table".to_owned(),
+    }
+}
+
+fn range(at: &Value, min: &str, max: &str, unit: &str) -> String {
+    let min = at.get(min).filter(|min| unit.is_empty() || min.as_u64() != Some(0));
+    match (min, at.get(max)) {
+        (Some(min), Some(max)) => format!(" from {min} to {max}{unit}"),
+        (Some(min), None) => format!(" of at least {min}{unit}"),
+        (None, Some(max)) => format!(" of at most {max}{unit}"),
+        (None, None) => String::new(),
+    }
+}
+
+pub(super) fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "`true` or `false`",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a table",
+    }
+}
+
+/// A value as it would stand in a file, cut when long.
+pub(super) fn shown(value: &Value) -> String {
+    const SHOWN_MAX: usize = 60;
+    match value {
+        Value::Object(_) => "a table".to_owned(),
+        Value::Array(_) => "a list".to_owned(),
+        other => {
+            let text = concealed("", other).to_string();
+            match text.char_indices().nth(SHOWN_MAX) {
+                Some((end, _)) => format!("{}…", &text[..end]),
+                None => text,
+            }
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! Starting: identities, ports, heads, scout, table.
+
+use super::{Node, node_marks, write_heads};
+use crate::announcer;
+use crate::book::{Book, without_id};
+use crate::config::{Backends, Config, Diversity, Network};
+use crate::crowd::NodeCrowd;
+use crate::head::{self, Head, Phase};
+use crate::keeper::{self, CANDIDATES_MAX};
+use crate::lookup::{Contact, Pace};
+use crate::node::PEERS_FILE;
+use crate::scout;
+use crate::service::Shared;
+use crate::sockets;
+use crate::table::{Limits, Table};
+use hydra_api::{AdmissionPolicy, HeadLease, IdAllocator, IdError, ProviderStore};
+use hydra_engine::{Clock, Desk, NamedPolicy};
+use hydra_kad::Client;
+use libp2p::StreamProtocol;
+use libp2p::identity::Keypair;
+use std::io;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+/// Peers whose addresses are remembered, over all heads.
+const BOOK_LEN_MAX: usize = 16_384;
+/// Closer peers in answers and peers in a bucket (k).
+const BUCKET_LEN_MAX: usize = 20;
+
+/// A node that could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The identities are not to be had.
+    #[error("no identities: {0}")]
+    Ids(#[from] IdError),
+    /// An identity is not what it should be.
+    #[error("the identity of slot {slot} is not that of its peer id")]
+    Identity {
+        /// The slot.
+        slot: u32,
+    },
+    /// No port can be listened on.
+    #[error("head {slot} cannot listen: {cause}")]
+    Listen {
+        /// The slot.
+        slot: u32,
+        /// Why not.
+        cause: String,
+    },
+    /// The protocol's name begins with no slash.
+    #[error("`{0}` is no protocol name")]
+    Protocol(String),
+    /// The system refused something.
+    #[error("{what}: {cause}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        cause: io::Error,
+    },
+}
+
+pub(super) async fn start(config: Config, backends: Backends) -> Result<Node, StartError> {
+    let config = Arc::new(config);
+    raise_descriptors();
+    let kad = kad_config(&config)?;
+    let leases = acquire(&config, &*backends.ids).await?;
+    let table = Arc::new(Table::new(config.network.addresses, table_limits(&config.network)));
+    let book = Arc::new(Book::new(BOOK_LEN_MAX));
+    let crowd = Arc::new(NodeCrowd::new(node_marks(&config.connections)));
+    let (phase, phase_seen) = watch::channel(Phase::Serving);
+    let (client, scout) = scout::spawn(kad.clone(), Arc::clone(&book), phase_seen.clone())
+        .map_err(|cause| StartError::System { what: "cannot start the scout", cause })?;
+    let desk = open_desk(&config, backends.store, backends.admission);
+    let shared = Arc::new(Shared {
+        desk: Arc::clone(&desk),
+        table: Arc::clone(&table),
+        book: Arc::clone(&book),
+        policy: config.network.addresses,
+    });
+
+    let (candidates, met) = mpsc::channel(CANDIDATES_MAX);
+    let mut head_tasks = JoinSet::new();
+    let mut heads = Vec::with_capacity(leases.len());
+    for lease in &leases {
+        let parts = head::Parts {
+            slot: lease.slot,
+            key: key_of(lease)?,
+            listen: sockets::addresses(&config.heads, lease.port),
+            announce: sockets::announced(&config.heads, lease.port),
+            config: Arc::clone(&config),
+            kad: kad.clone(),
+            shared: Arc::clone(&shared),
+            crowd: Arc::clone(&crowd),
+            phase: phase_seen.clone(),
+            candidates: candidates.clone(),
+        };
+        heads.push(head::spawn(parts, &mut head_tasks));
+    }
+    for head in &mut heads {
+        reachable(head).await?;
+    }
+    let heads: Arc<[Head]> = heads.into();
+    let keeper = keeper(&config, &table, book, client, &heads, &phase_seen);
+    let keeper = tokio::spawn(async move { keeper::run(&keeper, met).await });
+    let announcer = tokio::spawn(announcer::run(
+        Arc::clone(&heads),
+        Arc::clone(&table),
+        Duration::from_secs(config.network.announce_interval_s.into()),
+        probe_timeout(&config),
+        phase_seen,
+    ));
+    let ids = backends.ids;
+    let node = Node {
+        config,
+        desk,
+        ids,
+        leases,
+        heads,
+        head_tasks,
+        scout,
+        keeper,
+        announcer,
+        phase,
+        table,
+        crowd,
+        kad,
+    };
+    write_heads(&node.config.data_dir, &node.heads())
+        .map_err(|cause| StartError::System { what: "cannot write where the heads are", cause })?;
+    Ok(node)
+}
+
+fn open_desk(
+    config: &Config,
+    store: Arc<dyn ProviderStore>,
+    admission: Vec<(String, Arc<dyn AdmissionPolicy>)>,
+) -> Arc<Desk> {
+    let policies = admission.into_iter().map(|(name, policy)| NamedPolicy { name, policy }).collect();
+    Desk::open(store, policies, config.engine.clone(), Clock::system())
+}
+
+fn keeper(
+    config: &Config,
+    table: &Arc<Table>,
+    book: Arc<Book>,
+    client: Client,
+    heads: &[Head],
+    phase: &watch::Receiver<Phase>,
+) -> keeper::Parts {
+    keeper::Parts {
+        table: Arc::clone(table),
+        book,
+        client,
+        heads: heads.iter().map(|head| head.peer).collect(),
+        bootstrap: bootstrap(&config.network),
+        interval: Duration::from_secs(config.network.refresh_interval_s.into()),
+        timeout: probe_timeout(config),
+        pace: pace(&config.network),
+        saved: config.data_dir.join(PEERS_FILE),
+        phase: phase.clone(),
+    }
+}
+
+fn probe_timeout(config: &Config) -> Duration {
+    Duration::from_millis(config.network.probe_timeout_ms.into())
+}
+
+/// Takes the leases, and finds a free port for each whose own is taken.
+async fn acquire(config: &Config, ids: &dyn IdAllocator) -> Result<Vec<HeadLease>, StartError> {
+    let wanted = NonZeroU32::new(config.heads.count).unwrap_or(NonZeroU32::MIN);
+    let mut leases = ids.acquire(wanted).await?;
+    let mut moved = false;
+    for lease in &mut leases {
+        let port = sockets::port(&config.heads, lease.port)
+            .map_err(|cause| StartError::Listen { slot: lease.slot, cause: cause.to_string() })?;
+        if port != lease.port {
+            tracing::warn!(
+                head = lease.slot,
+                taken = lease.port,
+                port,
+                "the port is taken, listening on a free one"
+            );
+            lease.port = port;
+            moved = true;
+        }
+    }
+    if moved {
+        ids.renew(&leases).await?;
+    }
+    Ok(leases)
+}
+
+fn key_of(lease: &HeadLease) -> Result<Keypair, StartError> {
+    let wrong = StartError::Identity { slot: lease.slot };
+    let Ok(key) = Keypair::ed25519_from_bytes(*lease.identity.ed25519_seed()) else { return Err(wrong) };
+    if key.public().to_peer_id().to_bytes() == lease.peer.as_bytes() { Ok(key) } else { Err(wrong) }
+}
+
+async fn reachable(head: &mut Head) -> Result<(), StartError> {
+    let slot = head.slot;
+    let failed = |cause: &str| StartError::Listen { slot, cause: cause.to_owned() };
+    let status = head
+        .status
+        .wait_for(|status| status.ready || status.failure.is_some())
+        .await
+        .map_err(|_| failed("its task ended"))?;
+    match &status.failure {
+        Some(cause) => Err(failed(cause)),
+        None if status.addresses.is_empty() => Err(failed("no address to listen on")),
+        None => Ok(()),
+    }
+}
+
+fn kad_config(config: &Config) -> Result<hydra_kad::Config, StartError> {
+    let name = &config.network.protocol;
+    let protocol =
+        StreamProtocol::try_from_owned(name.clone()).map_err(|_| StartError::Protocol(name.clone()))?;
+    let mut kad = hydra_kad::Config::new([protocol]);
+    kad.limits.frame_bytes_max = config.kad.frame_bytes_max as usize;
+    kad.limits.streams_max = config.kad.streams_per_connection_max as usize;
+    kad.limits.frame_wait = Duration::from_secs(config.kad.stream_idle_s.into());
+    let budget = usize::try_from(config.kad.frames_bytes_max).unwrap_or(usize::MAX);
+    kad.frames = hydra_kad::Budget::new(budget);
+    kad.answers = hydra_kad::Budget::new(budget);
+    Ok(kad)
+}
+
+fn table_limits(network: &Network) -> Limits {
+    let of = |max: u32| match network.diversity {
+        Diversity::On => max as usize,
+        Diversity::Off => usize::MAX,
+    };
+    Limits {
+        len_max: network.table_len_max as usize,
+        bucket_len_max: BUCKET_LEN_MAX,
+        bucket_group_len_max: of(network.group_bucket_peers_max),
+        group_len_max: of(network.group_peers_max),
+        group_own_max: of(network.group_own_heads_max),
+    }
+}
+
+fn pace(network: &Network) -> Pace {
+    Pace {
+        parallel_max: network.lookup_alpha as usize,
+        settled_min: network.lookup_beta as usize,
+        ..Pace::AMINO
+    }
+}
+
+fn bootstrap(network: &Network) -> Vec<Contact> {
+    let mut contacts: Vec<Contact> = Vec::new();
+    for told in &network.bootstrap {
+        match contacts.iter_mut().find(|contact| contact.peer == told.peer()) {
+            Some(contact) => contact.addresses.push(without_id(&told.peer(), told.address().clone())),
+            None => contacts.push(Contact {
+                peer: told.peer(),
+                addresses: vec![without_id(&told.peer(), told.address().clone())],
+            }),
+        }
+    }
+    contacts
+}
+
+/// A head takes a few descriptors and a TCP connection one: as many as the system gives are asked for.
+fn raise_descriptors() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) => tracing::debug!(limit, "file descriptors"),
+        Err(cause) => tracing::warn!(%cause, "the limit of file descriptors could not be raised"),
+    }
+}

@@ -1,0 +1,70 @@
+//! Stopping in stages, under one deadline.
+
+use super::{HEADS_FILE, Node, StopError};
+use crate::head::Phase;
+use hydra_engine::{CloseReport, StoreClosed};
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// What is left of the deadline for giving the identities back.
+const RELEASE_WAIT: Duration = Duration::from_millis(500);
+
+pub(super) async fn stop(mut node: Node) -> Result<(), StopError> {
+    let within = Duration::from_millis(node.config.shutdown.deadline_ms.into());
+    let deadline = Instant::now() + within;
+    timeout_at(deadline, stages(&mut node, deadline)).await.unwrap_or(Err(StopError::Deadline(within)))
+}
+
+async fn stages(node: &mut Node, deadline: Instant) -> Result<(), StopError> {
+    tracing::info!("leaving server mode");
+    node.phase.send_replace(Phase::Draining);
+    // Others learn of it by identify; what they have under way is answered meanwhile.
+    let drain = Duration::from_millis(node.config.shutdown.drain_ms.into());
+    drained(node, deadline.min(Instant::now() + drain)).await;
+    node.phase.send_replace(Phase::Stopping);
+    while node.head_tasks.join_next().await.is_some() {}
+    for task in [&mut node.announcer, &mut node.keeper, &mut node.scout] {
+        if let Err(cause) = task.await {
+            tracing::error!(%cause, "a task ended early");
+        }
+    }
+    tracing::info!("writing what was taken");
+    let left = deadline.saturating_duration_since(Instant::now());
+    let report = node.desk.close(left.saturating_sub(RELEASE_WAIT)).await;
+    if let Err(cause) = node.ids.release(std::mem::take(&mut node.leases)).await {
+        tracing::warn!(%cause, "the identities could not be given back");
+    }
+    let heads_file = node.config.data_dir.join(HEADS_FILE);
+    if let Err(cause) = std::fs::remove_file(heads_file) {
+        tracing::debug!(%cause, "the list of heads is gone already");
+    }
+    verdict(&report)
+}
+
+/// Waits until no request is being served, or until the time is up.
+async fn drained(node: &Node, until: Instant) {
+    const STEP: Duration = Duration::from_millis(50);
+    /// Identify needs a moment to tell others.
+    const AT_LEAST: u32 = 4;
+    for step in 0.. {
+        if Instant::now() >= until || (step >= AT_LEAST && node.kad.stats.streams_open() == 0) {
+            return;
+        }
+        tokio::time::sleep(STEP).await;
+    }
+}
+
+fn verdict(report: &CloseReport) -> Result<(), StopError> {
+    let store = match &report.store {
+        StoreClosed::Closed => None,
+        StoreClosed::Failed(cause) => Some(cause.to_string()),
+        StoreClosed::Unanswered => Some("it does not answer".to_owned()),
+    };
+    match (report.unwritten, store) {
+        (0, None) => Ok(()),
+        (0, Some(why)) => Err(StopError::Store(why)),
+        (records, why) => {
+            Err(StopError::Unwritten { records, why: why.unwrap_or_else(|| "the time was up".to_owned()) })
+        }
+    }
+}

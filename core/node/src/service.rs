@@ -1,0 +1,179 @@
+//! From a request on the wire to its answer: the engine gives providers, the table closer peers.
+
+use crate::address::{AddressPolicy, ip_of, is_relayed};
+use crate::book::{Book, without_id};
+use crate::crowd::Activity;
+use crate::kad_id::KadId;
+use crate::table::{Server, Table};
+use hydra_api::{Addresses, Operation, Provider};
+use hydra_engine::{Caller, Desk};
+use hydra_kad::{Connection, EncodedPeer, ListedPeer, Peer, Remote, Reply, Request, Response, Service};
+use libp2p::{Multiaddr, PeerId};
+use rand::seq::SliceRandom;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Closer peers in an answer (k, requirement Q2).
+const CLOSER_MAX: usize = 20;
+/// The longest target of a FIND_NODE or value request, in bytes. The specification sets none; every id and key in use
+/// is far shorter, and the target is hashed before anything else is known of the request.
+const TARGET_BYTES_MAX: usize = 1024;
+
+/// What the heads of a node share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// Providers, admission, writes.
+    pub(crate) desk: Arc<Desk>,
+    /// Verified servers.
+    pub(crate) table: Arc<Table>,
+    /// Peers that were met.
+    pub(crate) book: Arc<Book>,
+    /// Which addresses are kept of others.
+    pub(crate) policy: AddressPolicy,
+}
+
+/// Answers the requests that come to one head.
+#[derive(Debug)]
+pub(crate) struct HeadService {
+    /// The slot of the head.
+    pub(crate) slot: u32,
+    /// The head.
+    pub(crate) peer: PeerId,
+    /// What it shares with the others.
+    pub(crate) shared: Arc<Shared>,
+    /// When its connections were last used.
+    pub(crate) activity: Arc<Activity>,
+}
+
+impl Service for HeadService {
+    async fn handle(&self, from: &Remote, request: Request) -> Reply {
+        self.activity.note(from.connection, Instant::now());
+        let Some(caller) = self.caller(from) else { return Reply::Reset };
+        match request {
+            Request::FindNode { key, .. } => self.find_node(caller, from, &key),
+            Request::GetProviders { key, .. } => self.providers(caller, from, &key).await,
+            Request::AddProvider { key, providers, .. } => self.announce(caller, from, &key, &providers),
+            Request::GetValue { key, .. } => self.closer_alone(caller, from, Operation::GetValue, &key),
+            // Value records are not kept: a reset says so (requirement U2).
+            Request::PutValue { .. } => Reply::Reset,
+            Request::Ping { .. } => {
+                self.shared.desk.admit_routing(caller, Operation::Ping, &[]);
+                Reply::Answer(Response::default())
+            }
+        }
+    }
+}
+
+impl HeadService {
+    fn caller(&self, from: &Remote) -> Option<Caller> {
+        let address = if is_relayed(&from.address) { None } else { ip_of(&from.address) };
+        let peer = hydra_api::PeerId::new(&from.peer.to_bytes()).ok()?;
+        Some(Caller { peer, address, head: self.slot })
+    }
+
+    fn find_node(&self, caller: Caller, from: &Remote, key: &[u8]) -> Reply {
+        if key.is_empty() || key.len() > TARGET_BYTES_MAX {
+            return Reply::Reset;
+        }
+        self.shared.desk.admit_routing(caller, Operation::FindNode, key);
+        let target = PeerId::from_bytes(key).ok();
+        let asked_for = target.and_then(|target| self.known(&target));
+        let mut closer = Vec::with_capacity(CLOSER_MAX + 1);
+        closer.extend(asked_for);
+        let listed = if closer.is_empty() { None } else { target };
+        self.add_closer(&mut closer, from, &KadId::of_key(key), listed.as_ref());
+        Reply::Answer(Response { closer, ..Response::default() })
+    }
+
+    /// A peer that was asked for by its very id, whoever it is (requirement Q5).
+    fn known(&self, target: &PeerId) -> Option<ListedPeer> {
+        let snapshot = self.shared.table.snapshot();
+        let server = snapshot.find(&KadId::of_peer(target));
+        if let Some(met) = self.shared.book.find(target) {
+            let connection = server.map_or(Connection::NotConnected, |server| connection_of(server));
+            return Some(ListedPeer { peer: met.encoded.clone(), connection });
+        }
+        server.filter(|server| !server.addresses.is_empty()).map(|server| listed(server))
+    }
+
+    async fn providers(&self, caller: Caller, from: &Remote, key: &[u8]) -> Reply {
+        let Ok(found) = self.shared.desk.providers(caller, key).await else { return Reply::Reset };
+        let mut providers: Vec<_> = found.providers.iter().map(encoded).collect();
+        // A client takes the first ones: each answer begins with others (requirement V14).
+        providers.shuffle(&mut rand::rng());
+        let mut closer = Vec::with_capacity(CLOSER_MAX);
+        self.add_closer(&mut closer, from, &KadId::of_key(key), None);
+        Reply::Answer(Response { closer, providers, ..Response::default() })
+    }
+
+    fn announce(&self, caller: Caller, from: &Remote, key: &[u8], providers: &[Peer]) -> Reply {
+        // Only of the sender itself (requirement V2), and only with an address that can be read (V3). The address
+        // policy is asked afterwards: who is behind a relay is kept, without addresses.
+        let mut said = None;
+        for provider in providers.iter().filter(|provider| provider.id == from.peer.to_bytes()) {
+            let readable: Vec<_> = provider
+                .addresses
+                .iter()
+                .filter_map(|address| Multiaddr::try_from(address.to_vec()).ok())
+                .collect();
+            if !readable.is_empty() {
+                said = Some(readable);
+            }
+        }
+        let Some(said) = said else { return Reply::Reset };
+        let addresses = self.own_addresses(&from.peer).unwrap_or(said);
+        let kept = addresses
+            .into_iter()
+            .map(|address| without_id(&from.peer, address))
+            .filter(|address| self.shared.policy.permits(address));
+        match self.shared.desk.announce(caller, key, Addresses::fitting(kept)) {
+            Ok(_) => Reply::Silence,
+            Err(_) => Reply::Reset,
+        }
+    }
+
+    /// Where a head of this node is, if `peer` is one: the node knows better than the wire (requirement V18).
+    fn own_addresses(&self, peer: &PeerId) -> Option<Vec<Multiaddr>> {
+        let snapshot = self.shared.table.snapshot();
+        let server = snapshot.find(&KadId::of_peer(peer))?;
+        server.is_own().then(|| server.addresses.clone())
+    }
+
+    fn closer_alone(&self, caller: Caller, from: &Remote, operation: Operation, key: &[u8]) -> Reply {
+        if key.is_empty() || key.len() > TARGET_BYTES_MAX {
+            return Reply::Reset;
+        }
+        self.shared.desk.admit_routing(caller, operation, key);
+        let mut closer = Vec::with_capacity(CLOSER_MAX);
+        self.add_closer(&mut closer, from, &KadId::of_key(key), None);
+        Reply::Answer(Response { closer, ..Response::default() })
+    }
+
+    /// The closest servers, without this head, who asks, and who is in the answer already (requirement Q3).
+    fn add_closer(
+        &self,
+        closer: &mut Vec<ListedPeer>,
+        from: &Remote,
+        target: &KadId,
+        there: Option<&PeerId>,
+    ) {
+        let left_out = |server: &Server| {
+            server.peer == self.peer || server.peer == from.peer || Some(&server.peer) == there
+        };
+        let snapshot = self.shared.table.snapshot();
+        closer.extend(snapshot.closest(target, CLOSER_MAX, left_out).iter().map(|server| listed(server)));
+    }
+}
+
+fn connection_of(server: &Server) -> Connection {
+    if server.is_connected() { Connection::Connected } else { Connection::NotConnected }
+}
+
+fn listed(server: &Server) -> ListedPeer {
+    ListedPeer { peer: server.encoded.clone(), connection: connection_of(server) }
+}
+
+fn encoded(provider: &Provider) -> ListedPeer {
+    let peer = EncodedPeer::new(provider.peer.as_bytes(), provider.addresses.iter());
+    ListedPeer { peer, connection: Connection::NotConnected }
+}

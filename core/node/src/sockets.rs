@@ -1,0 +1,145 @@
+//! Which ports the heads listen on.
+
+use crate::config::{Heads, Transport};
+use libp2p::Multiaddr;
+use libp2p::multiaddr::Protocol;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+
+/// How often a free port is looked for.
+const TRIES: usize = 64;
+
+/// The wanted port if it is free on every address and transport, else one that is.
+///
+/// The ports are tried, and let go again: the transports share ports between processes without a word, so that a
+/// second node on the same port would take half of the connections of the first.
+///
+/// # Errors
+/// When no port can be listened on.
+pub(crate) fn port(heads: &Heads, wanted: u16) -> io::Result<u16> {
+    let mut tried = is_free(heads, wanted);
+    for _ in 0..TRIES {
+        match tried {
+            Ok(port) => return Ok(port),
+            Err(cause) if cause.kind() != io::ErrorKind::AddrInUse && wanted != 0 => return Err(cause),
+            Err(_) => tried = any(heads).and_then(|port| is_free(heads, port)),
+        }
+    }
+    tried
+}
+
+/// A port that the system gives.
+fn any(heads: &Heads) -> io::Result<u16> {
+    let ip = heads.listen.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    Ok(TcpListener::bind(SocketAddr::new(ip, 0))?.local_addr()?.port())
+}
+
+fn is_free(heads: &Heads, port: u16) -> io::Result<u16> {
+    if port == 0 {
+        return Err(io::ErrorKind::AddrInUse.into());
+    }
+    let mut unsupported = None;
+    let mut free = false;
+    for ip in &heads.listen {
+        for transport in &heads.transports {
+            let tried = match transport {
+                // Without SO_REUSEADDR a port in TIME_WAIT would seem taken after every restart: std sets it.
+                Transport::Tcp => listen_alone(SocketAddr::new(*ip, port)),
+                Transport::Quic => udp_alone(SocketAddr::new(*ip, port)),
+            };
+            match tried {
+                Ok(()) => free = true,
+                Err(cause) if cause.kind() == io::ErrorKind::AddrInUse => return Err(cause),
+                Err(cause) => unsupported = Some(cause),
+            }
+        }
+    }
+    match unsupported {
+        Some(cause) if !free => Err(cause),
+        _ => Ok(port),
+    }
+}
+
+fn listen_alone(address: SocketAddr) -> io::Result<()> {
+    let socket = only(address, socket2::Type::STREAM)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1)
+}
+
+fn udp_alone(address: SocketAddr) -> io::Result<()> {
+    only(address, socket2::Type::DGRAM)?.bind(&address.into())
+}
+
+/// A socket that does not take IPv4 in when it is told an IPv6 address.
+fn only(address: SocketAddr, kind: socket2::Type) -> io::Result<socket2::Socket> {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(address), kind, None)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
+}
+
+/// The addresses a head listens on.
+pub(crate) fn addresses(heads: &Heads, port: u16) -> Vec<Multiaddr> {
+    let on = |ip: IpAddr| {
+        heads.transports.iter().map(move |transport| match transport {
+            Transport::Tcp => Multiaddr::from(ip).with(Protocol::Tcp(port)),
+            Transport::Quic => Multiaddr::from(ip).with(Protocol::Udp(port)).with(Protocol::QuicV1),
+        })
+    };
+    heads.listen.iter().copied().flat_map(on).collect()
+}
+
+/// The addresses that are announced besides; a port 0 in them stands for the head's own.
+pub(crate) fn announced(heads: &Heads, port: u16) -> Vec<Multiaddr> {
+    let own = |part| match part {
+        Protocol::Tcp(0) => Protocol::Tcp(port),
+        Protocol::Udp(0) => Protocol::Udp(port),
+        other => other,
+    };
+    heads.announce.iter().map(|address| address.iter().map(own).collect()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::UdpSocket;
+
+    fn loopback() -> Heads {
+        Heads { listen: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)], ..Heads::default() }
+    }
+
+    #[test]
+    fn a_port_that_is_taken_gives_way_to_a_free_one() {
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let wanted = taken.local_addr().unwrap().port();
+        let given = port(&loopback(), wanted).unwrap();
+        assert_ne!(given, wanted);
+        drop(taken);
+        assert_eq!(port(&loopback(), given).unwrap(), given);
+    }
+
+    #[test]
+    fn a_port_taken_for_quic_alone_is_taken() {
+        let taken = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let wanted = taken.local_addr().unwrap().port();
+        assert_ne!(port(&loopback(), wanted).unwrap(), wanted);
+    }
+
+    #[test]
+    fn each_address_and_transport_is_listened_on() {
+        let heads = Heads { announce: vec!["/ip4/1.1.1.1/tcp/0".parse().unwrap()], ..Heads::default() };
+        let all: Vec<_> = addresses(&heads, 30_000).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            all,
+            [
+                "/ip4/0.0.0.0/tcp/30000",
+                "/ip4/0.0.0.0/udp/30000/quic-v1",
+                "/ip6/::/tcp/30000",
+                "/ip6/::/udp/30000/quic-v1"
+            ]
+        );
+        assert_eq!(announced(&heads, 30_000)[0].to_string(), "/ip4/1.1.1.1/tcp/30000");
+    }
+}

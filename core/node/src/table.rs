@@ -1,0 +1,269 @@
+//! The peer table: verified DHT servers, shared by all heads.
+
+mod bucket;
+mod closest;
+
+pub use closest::Snapshot;
+
+use crate::address::{AddressPolicy, IpGroup, ip_of};
+use crate::kad_id::KadId;
+use arc_swap::ArcSwap;
+use hydra_kad::EncodedPeer;
+use libp2p::{Multiaddr, PeerId};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// One DHT server that answered a probe, or one of our own heads. Encoded once, when it enters.
+#[derive(Debug)]
+pub struct Server {
+    /// Its id.
+    pub peer: PeerId,
+    /// Its place in the key space.
+    pub id: KadId,
+    /// Its addresses, as far as the address policy permits.
+    pub addresses: Vec<Multiaddr>,
+    /// Id and addresses as they stand in answers.
+    pub encoded: EncodedPeer,
+    /// The groups that its addresses are in.
+    groups: Vec<IpGroup>,
+    origin: Origin,
+    /// Live connections to it, over all heads.
+    connections: Arc<AtomicU32>,
+    /// Milliseconds since the table was made.
+    seen_ms: AtomicU64,
+}
+
+/// Whether a server is one of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A head of this node.
+    Own,
+    /// Somebody else's.
+    Foreign,
+}
+
+impl Server {
+    /// Whether it is a head of this node.
+    pub fn is_own(&self) -> bool {
+        self.origin == Origin::Own
+    }
+
+    /// Whether a connection to it is open (requirement Q10).
+    pub fn is_connected(&self) -> bool {
+        self.connections.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// How many peers a table may have.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// In all.
+    pub len_max: usize,
+    /// Of one bucket, as any head sees it (k, requirement T1).
+    pub bucket_len_max: usize,
+    /// Of one IP group in one bucket (requirement T5).
+    pub bucket_group_len_max: usize,
+    /// Of one IP group in all, and in one answer (requirement T5).
+    pub group_len_max: usize,
+    /// Of our own heads of one IP group in one answer (requirement Q11).
+    pub group_own_max: usize,
+}
+
+/// Why a peer was not taken into the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It has no address that the policy permits (requirement T6).
+    NoAddress,
+    /// No head has room for it: a live peer is never evicted for a newer one (requirement T3).
+    Full,
+    /// Too many of its IP group are there.
+    Group,
+    /// It is one of our own heads.
+    Own,
+}
+
+/// The peer table. Reading takes no lock; writing copies the list of pointers.
+#[derive(Debug)]
+pub struct Table {
+    snapshot: ArcSwap<Snapshot>,
+    policy: AddressPolicy,
+    limits: Limits,
+    started: Instant,
+    writing: Mutex<Writing>,
+}
+
+#[derive(Debug, Default)]
+struct Writing {
+    /// Connections by peer; holds peers that are connected or in the table, no others.
+    connections: HashMap<PeerId, Arc<AtomicU32>>,
+}
+
+impl Table {
+    /// An empty table.
+    pub fn new(policy: AddressPolicy, limits: Limits) -> Self {
+        Self {
+            snapshot: ArcSwap::from_pointee(Snapshot::new(Vec::new(), limits)),
+            policy,
+            limits,
+            started: Instant::now(),
+            writing: Mutex::default(),
+        }
+    }
+
+    /// The table as it is now.
+    pub fn snapshot(&self) -> arc_swap::Guard<Arc<Snapshot>> {
+        self.snapshot.load()
+    }
+
+    /// Whether a peer with these addresses would be taken; asked before it is probed.
+    ///
+    /// # Errors
+    /// The [`Refusal`] it would meet.
+    pub fn consider(&self, peer: &PeerId, addresses: &[Multiaddr]) -> Result<(), Refusal> {
+        let snapshot = self.snapshot();
+        let id = KadId::of_peer(peer);
+        match snapshot.find(&id) {
+            Some(server) if server.is_own() => return Err(Refusal::Own),
+            Some(_) => return Ok(()),
+            None => {}
+        }
+        if !addresses.iter().any(|address| self.policy.permits(address)) {
+            return Err(Refusal::NoAddress);
+        }
+        self.room_for(&snapshot, &id, &self.groups_of(addresses))
+    }
+
+    /// Takes in a peer that has just answered a probe, or refreshes it.
+    ///
+    /// # Errors
+    /// The [`Refusal`]; the table is as it was.
+    pub fn insert(&self, peer: PeerId, addresses: &[Multiaddr], now: Instant) -> Result<(), Refusal> {
+        let mut writing = self.writing();
+        let snapshot = self.snapshot.load_full();
+        let id = KadId::of_peer(&peer);
+        let known = snapshot.find(&id);
+        if known.is_some_and(|server| server.is_own()) {
+            return Err(Refusal::Own);
+        }
+        let permitted: Vec<_> =
+            addresses.iter().filter(|address| self.policy.permits(address)).cloned().collect();
+        if permitted.is_empty() {
+            return Err(Refusal::NoAddress);
+        }
+        if let Some(server) = known {
+            if server.addresses == permitted {
+                self.touch(server, now);
+                return Ok(());
+            }
+        } else {
+            self.room_for(&snapshot, &id, &self.groups_of(&permitted))?;
+        }
+        let server = self.server(&mut writing, peer, permitted, Origin::Foreign, now);
+        self.snapshot.store(Arc::new(snapshot.with(server)));
+        Ok(())
+    }
+
+    /// Tells the address of a head of this node; it is never probed and never leaves.
+    pub fn set_own(&self, peer: PeerId, addresses: &[Multiaddr], now: Instant) {
+        let mut writing = self.writing();
+        let permitted = addresses.iter().filter(|address| self.policy.permits(address)).cloned().collect();
+        let server = self.server(&mut writing, peer, permitted, Origin::Own, now);
+        let snapshot = self.snapshot.load_full();
+        self.snapshot.store(Arc::new(snapshot.with(server)));
+    }
+
+    /// Takes a peer out; our own heads too, when they end.
+    pub fn remove(&self, peer: &PeerId) {
+        let mut writing = self.writing();
+        let snapshot = self.snapshot.load_full();
+        self.snapshot.store(Arc::new(snapshot.without(&KadId::of_peer(peer))));
+        writing.forget_unused(peer);
+    }
+
+    /// Notes that a peer gave a sign of life.
+    pub fn seen(&self, peer: &PeerId, now: Instant) {
+        if let Some(server) = self.snapshot().find(&KadId::of_peer(peer)) {
+            self.touch(server, now);
+        }
+    }
+
+    /// Foreign peers that gave no sign of life for `silent` (requirement T4).
+    pub fn silent_for(&self, silent: Duration, now: Instant) -> Vec<Arc<Server>> {
+        let now_ms = self.millis(now);
+        let silent = |server: &&Arc<Server>| {
+            let seen_ms = server.seen_ms.load(Ordering::Relaxed);
+            !server.is_own() && now_ms.saturating_sub(seen_ms) >= silent.as_millis() as u64
+        };
+        self.snapshot().servers().filter(silent).cloned().collect()
+    }
+
+    /// Notes a new connection to a peer.
+    pub fn connected(&self, peer: PeerId) {
+        self.writing().connections.entry(peer).or_default().fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes the end of a connection to a peer.
+    pub fn disconnected(&self, peer: &PeerId) {
+        let mut writing = self.writing();
+        if let Some(connections) = writing.connections.get(peer) {
+            connections.fetch_sub(1, Ordering::Relaxed);
+        }
+        writing.forget_unused(peer);
+    }
+
+    fn writing(&self) -> std::sync::MutexGuard<'_, Writing> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn server(
+        &self,
+        writing: &mut Writing,
+        peer: PeerId,
+        addresses: Vec<Multiaddr>,
+        origin: Origin,
+        now: Instant,
+    ) -> Arc<Server> {
+        Arc::new(Server {
+            peer,
+            id: KadId::of_peer(&peer),
+            encoded: EncodedPeer::new(&peer.to_bytes(), &addresses),
+            groups: self.groups_of(&addresses),
+            addresses,
+            origin,
+            connections: writing.connections.entry(peer).or_default().clone(),
+            seen_ms: AtomicU64::new(self.millis(now)),
+        })
+    }
+
+    fn groups_of(&self, addresses: &[Multiaddr]) -> Vec<IpGroup> {
+        let mut groups: Vec<_> = addresses.iter().filter_map(ip_of).filter_map(IpGroup::of).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        groups
+    }
+
+    fn touch(&self, server: &Server, now: Instant) {
+        server.seen_ms.fetch_max(self.millis(now), Ordering::Relaxed);
+    }
+
+    fn millis(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.started).as_millis() as u64
+    }
+}
+
+impl Writing {
+    /// Forgets a peer that has no connection and is not in the table.
+    fn forget_unused(&mut self, peer: &PeerId) {
+        let unused = |connections: &Arc<AtomicU32>| {
+            connections.load(Ordering::Relaxed) == 0 && Arc::strong_count(connections) == 1
+        };
+        if self.connections.get(peer).is_some_and(unused) {
+            self.connections.remove(peer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

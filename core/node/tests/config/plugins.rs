@@ -1,0 +1,203 @@
+//! Small plugins with a key of every sort.
+
+use hydra_api::{
+    Admission, AdmissionPolicy, ContentKey, Estimate, EstimateMethod, HeadCount, HeadLease, IdAllocator,
+    IdError, Identity, Ids, Inserted, Load, OpenError, Outcome, PeerId, Plugin, Provider, ProviderRecord,
+    ProviderStore, PurgeProgress, Purged, Registry, Renewal, Request, Scope, SecretSource, Sharing, Store,
+    StoreError, StoreProfile, UnixSeconds, Verdict, async_trait,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What every test's registry holds.
+pub(crate) fn registry() -> Registry {
+    let mut registry = Registry::default();
+    registry.add::<Shelf>().add::<Bucket>().add::<Depth>().add::<Numbered>();
+    registry
+}
+
+#[derive(Debug)]
+pub(crate) struct Shelf;
+
+/// The shelf's table.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ShelfConfig {
+    /// How many records fit.
+    #[schemars(range(min = 1, max = 1000))]
+    pub records_max: u32,
+    /// How it is sorted.
+    pub order: Order,
+    /// The secret of its lock.
+    pub secret: Option<SecretSource>,
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Order {
+    /// By key.
+    ByKey,
+    /// By age.
+    ByAge,
+}
+
+impl Default for ShelfConfig {
+    fn default() -> Self {
+        Self { records_max: 100, order: Order::ByKey, secret: None }
+    }
+}
+
+impl Plugin for Shelf {
+    type Role = Store;
+    type Config = ShelfConfig;
+    const KIND: &'static str = "fjall";
+    const SUMMARY: &'static str = "A shelf that holds nothing.";
+    async fn open(config: ShelfConfig, _: &Scope) -> Result<Arc<dyn ProviderStore>, OpenError> {
+        if let Some(secret) = config.secret {
+            secret.read().map_err(|cause| OpenError::config("secret", cause.to_string()))?;
+        }
+        if config.records_max == 7 {
+            return Err(OpenError::unavailable("the shelf is in use", "another process has it"));
+        }
+        Ok(Arc::new(Shelf))
+    }
+}
+
+#[async_trait]
+impl ProviderStore for Shelf {
+    fn profile(&self) -> StoreProfile {
+        StoreProfile {
+            concurrency_max: NonZeroUsize::MIN,
+            batch_len_max: NonZeroUsize::MIN,
+            durability: hydra_api::Durability::InMemory,
+            sharing: Sharing::OneProcess,
+        }
+    }
+    async fn insert(&self, batch: &[ProviderRecord], _: UnixSeconds) -> Result<Inserted, StoreError> {
+        Ok(Inserted { accepted: 0, dropped: batch.len() as u64 })
+    }
+    async fn providers(
+        &self,
+        keys: &[ContentKey],
+        _: UnixSeconds,
+        _: NonZeroU32,
+    ) -> Result<Vec<Vec<Provider>>, StoreError> {
+        Ok(vec![Vec::new(); keys.len()])
+    }
+    async fn purge_expired(&self, _: UnixSeconds, _: NonZeroU32) -> Result<Purged, StoreError> {
+        Ok(Purged { removed: 0, progress: PurgeProgress::Done })
+    }
+    async fn estimate(&self) -> Result<Estimate, StoreError> {
+        Ok(Estimate { records: 0, age: Duration::ZERO, method: EstimateMethod::Counted })
+    }
+    async fn close(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Bucket;
+
+/// The bucket's table.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct BucketConfig {
+    /// What one peer may do.
+    pub peer: Budget,
+}
+
+/// A budget.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Budget {
+    /// Requests a second.
+    #[schemars(range(min = 1))]
+    pub per_second: u32,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { per_second: 10 }
+    }
+}
+
+impl Plugin for Bucket {
+    type Role = Admission;
+    type Config = BucketConfig;
+    const KIND: &'static str = "token-bucket";
+    const SUMMARY: &'static str = "Admits everything.";
+    async fn open(_: BucketConfig, _: &Scope) -> Result<Arc<dyn AdmissionPolicy>, OpenError> {
+        Ok(Arc::new(Bucket))
+    }
+}
+
+impl AdmissionPolicy for Bucket {
+    fn admit(&self, _: &Request, _: &Load, _: Instant) -> Verdict {
+        Verdict::Admit
+    }
+    fn settle(&self, _: &Request, _: &Outcome, _: Instant) {}
+}
+
+#[derive(Debug)]
+pub(crate) struct Depth;
+
+impl Plugin for Depth {
+    type Role = Admission;
+    type Config = BucketConfig;
+    const KIND: &'static str = "queue-depth";
+    const SUMMARY: &'static str = "Admits everything too.";
+    async fn open(_: BucketConfig, _: &Scope) -> Result<Arc<dyn AdmissionPolicy>, OpenError> {
+        Ok(Arc::new(Bucket))
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Numbered;
+
+/// The allocator's table.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct NumberedConfig {
+    /// The first port.
+    #[schemars(range(min = 1))]
+    pub port: Option<u16>,
+}
+
+impl Plugin for Numbered {
+    type Role = Ids;
+    type Config = NumberedConfig;
+    const KIND: &'static str = "balanced";
+    const SUMMARY: &'static str = "Slot n has the seed n.";
+    async fn open(_: NumberedConfig, _: &Scope) -> Result<Arc<dyn IdAllocator>, OpenError> {
+        Ok(Arc::new(Numbered))
+    }
+}
+
+#[async_trait]
+impl IdAllocator for Numbered {
+    async fn acquire(&self, wanted: HeadCount) -> Result<Vec<HeadLease>, IdError> {
+        Ok((0..wanted.get()).map(lease).collect())
+    }
+    async fn renew(&self, _: &[HeadLease]) -> Result<Renewal, IdError> {
+        Ok(Renewal::default())
+    }
+    async fn release(&self, _: Vec<HeadLease>) -> Result<(), IdError> {
+        Ok(())
+    }
+}
+
+fn lease(slot: u32) -> HeadLease {
+    let seed = [slot as u8; 32];
+    let key = libp2p::identity::Keypair::ed25519_from_bytes(seed).unwrap();
+    let peer = PeerId::new(&key.public().to_peer_id().to_bytes()).unwrap();
+    HeadLease {
+        slot,
+        peer,
+        identity: Identity::from_ed25519_seed(seed),
+        port: 30_000 + slot as u16,
+        until: None,
+    }
+}

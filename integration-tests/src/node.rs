@@ -1,0 +1,225 @@
+//! A node under test, in a process of its own that ends with the test.
+
+use libp2p::multiaddr::Protocol;
+use libp2p::{Multiaddr, PeerId};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
+
+/// How long a node may take to be ready, and to stop. Generous: many tests share two cores.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// What every node under test is told first: loopback alone, free ports, nothing exempt from admission by mistake.
+const SETTINGS: [&str; 2] = ["heads.listen=[\"127.0.0.1\"]", "ids.port_base=0"];
+
+/// A running node.
+#[derive(Debug)]
+pub struct Node {
+    child: Child,
+    /// Kept open, so that the node never meets a closed pipe.
+    _stdout: Lines<BufReader<ChildStdout>>,
+    heads: Vec<Head>,
+    home: Home,
+}
+
+/// Where a node keeps its files and its log; gone when the last user is.
+#[derive(Debug, Clone)]
+pub struct Home(std::sync::Arc<TempDir>);
+
+/// A head as the node printed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Its id.
+    pub peer: PeerId,
+    /// Where it listens, each with `/p2p/` and the id.
+    pub addresses: Vec<Multiaddr>,
+}
+
+impl Home {
+    /// A new, empty one.
+    ///
+    /// # Errors
+    /// When no temporary directory can be made.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self(std::sync::Arc::new(tempfile::tempdir()?)))
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// The node's log so far, over all its starts.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.path().join("log")
+    }
+}
+
+impl Head {
+    /// Its address over TCP.
+    ///
+    /// # Panics
+    /// When it has none.
+    #[must_use]
+    pub fn tcp(&self) -> &Multiaddr {
+        self.with(|part| matches!(part, Protocol::Tcp(_)))
+    }
+
+    /// Its address over QUIC.
+    ///
+    /// # Panics
+    /// When it has none.
+    #[must_use]
+    pub fn quic(&self) -> &Multiaddr {
+        self.with(|part| matches!(part, Protocol::QuicV1))
+    }
+
+    fn with(&self, is: impl Fn(&Protocol<'_>) -> bool) -> &Multiaddr {
+        let found = self.addresses.iter().find(|address| address.iter().any(|part| is(&part)));
+        found.expect("the head listens on every transport")
+    }
+}
+
+impl Node {
+    /// Starts a node in a directory of its own. Each setting is `key=value`, as for `--set`.
+    ///
+    /// # Errors
+    /// When it ends before it is ready; the error has its log.
+    pub async fn start(settings: &[&str]) -> io::Result<Self> {
+        Self::start_in(&Home::new()?, settings).await
+    }
+
+    /// Starts a node in a directory that another one may have used before.
+    ///
+    /// # Errors
+    /// When it ends before it is ready; the error has its log.
+    pub async fn start_in(home: &Home, settings: &[&str]) -> io::Result<Self> {
+        let log = std::fs::File::options().create(true).append(true).open(home.log_file())?;
+        let mut command = Command::new(program()?);
+        command.current_dir(home.path()).arg("run");
+        for setting in SETTINGS.iter().chain(settings) {
+            command.args(["--set", setting]);
+        }
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true).spawn()?;
+        let stdout = child.stdout.take().ok_or_else(|| io::Error::other("no standard output"))?;
+        let mut lines = BufReader::new(stdout).lines();
+        let heads = timeout(PATIENCE, ready(&mut lines)).await.map_err(io::Error::other).flatten();
+        match heads {
+            Ok(heads) => Ok(Self { child, _stdout: lines, heads, home: home.clone() }),
+            Err(cause) => Err(io::Error::other(format!("{cause}; its log:\n{}", home.log()))),
+        }
+    }
+
+    /// The heads, by slot.
+    #[must_use]
+    pub fn heads(&self) -> &[Head] {
+        &self.heads
+    }
+
+    /// Where it keeps its files.
+    #[must_use]
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// The process.
+    ///
+    /// # Panics
+    /// When it has ended.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("the node runs")
+    }
+
+    /// Memory that the process holds, in bytes (`VmRSS`).
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn memory_bytes(&self) -> io::Result<u64> {
+        Ok(1024 * self.status("VmRSS:")?)
+    }
+
+    /// Open file descriptors of the process.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn descriptors(&self) -> io::Result<usize> {
+        Ok(std::fs::read_dir(format!("/proc/{}/fd", self.pid()))?.count())
+    }
+
+    /// Whether the process still runs.
+    ///
+    /// # Errors
+    /// When that cannot be asked.
+    pub fn is_running(&mut self) -> io::Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+
+    /// Asks it to stop, as an operator would, and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not stop.
+    pub async fn stop(mut self) -> io::Result<ExitStatus> {
+        let pid = self.pid().to_string();
+        Command::new("kill").args(["-TERM", &pid]).status().await?;
+        timeout(PATIENCE, self.child.wait()).await.map_err(io::Error::other)?
+    }
+
+    /// Ends it at once, as `kill -9` does.
+    ///
+    /// # Errors
+    /// When it cannot be ended.
+    pub async fn kill(mut self) -> io::Result<()> {
+        self.child.kill().await
+    }
+
+    fn status(&self, name: &str) -> io::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let value =
+            status.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok());
+        value.ok_or_else(|| io::Error::other(format!("no {name}")))
+    }
+}
+
+async fn ready(lines: &mut Lines<BufReader<ChildStdout>>) -> io::Result<Vec<Head>> {
+    let mut heads: Vec<Head> = Vec::new();
+    while let Some(line) = lines.next_line().await? {
+        if line == "ready" {
+            return Ok(heads);
+        }
+        let malformed = || io::Error::other(format!("unexpected line: {line}"));
+        let mut words = line.split(' ');
+        let (Some("head"), Some(slot), Some(address)) = (words.next(), words.next(), words.next()) else {
+            return Err(malformed());
+        };
+        let slot: usize = slot.parse().map_err(io::Error::other)?;
+        let address: Multiaddr = address.parse().map_err(io::Error::other)?;
+        let Some(Protocol::P2p(peer)) = address.iter().last() else { return Err(malformed()) };
+        if slot == heads.len() {
+            heads.push(Head { peer, addresses: Vec::new() });
+        }
+        heads.get_mut(slot).ok_or_else(malformed)?.addresses.push(address);
+    }
+    Err(io::Error::other("the node ended before it was ready"))
+}
+
+/// The program, built beside the tests.
+fn program() -> io::Result<PathBuf> {
+    let beside = std::env::current_exe()?;
+    let found =
+        beside.ancestors().skip(1).take(2).map(|dir| dir.join("hydra-under-test")).find(|path| path.exists());
+    found.ok_or_else(|| {
+        io::Error::other("hydra-under-test is not built: run the tests of this package with cargo")
+    })
+}

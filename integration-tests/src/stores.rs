@@ -1,0 +1,71 @@
+//! Stores that misbehave on purpose, as plugins that a node under test picks in its config.
+
+use hydra_api::{OpenError, Plugin, ProviderStore, Scope, Store};
+use hydra_conformance::doubles::{FrozenStore, SlowStore};
+use hydra_store_memory::Memory;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A store in memory that answers every call late.
+#[derive(Debug)]
+pub struct Slow;
+
+/// How late.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SlowConfig {
+    /// How long every call takes, in milliseconds.
+    pub delay_ms: u64,
+}
+
+impl Plugin for Slow {
+    type Role = Store;
+    type Config = SlowConfig;
+    const KIND: &'static str = "slow";
+    const SUMMARY: &'static str = "answers late";
+
+    async fn open(config: SlowConfig, scope: &Scope) -> Result<Arc<dyn ProviderStore>, OpenError> {
+        let inner = Memory::open(Default::default(), scope).await?;
+        Ok(Arc::new(SlowStore::delayed(inner, Duration::from_millis(config.delay_ms))))
+    }
+}
+
+/// A store in memory that is frozen while a file is there.
+#[derive(Debug)]
+pub struct Freezing;
+
+/// Which file.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FreezingConfig {
+    /// The store is frozen while this file exists.
+    pub while_exists: PathBuf,
+}
+
+impl Plugin for Freezing {
+    type Role = Store;
+    type Config = FreezingConfig;
+    const KIND: &'static str = "freezing";
+    const SUMMARY: &'static str = "does not answer while a file exists";
+
+    async fn open(config: FreezingConfig, scope: &Scope) -> Result<Arc<dyn ProviderStore>, OpenError> {
+        let inner = Memory::open(Default::default(), scope).await?;
+        let store = Arc::new(FrozenStore::thawed(inner));
+        let (watched, file) = (Arc::downgrade(&store), scope.resolve(&config.while_exists));
+        tokio::spawn(async move {
+            while let Some(store) = watched.upgrade() {
+                if file.exists() {
+                    store.freeze()
+                } else {
+                    store.thaw()
+                }
+                drop(store);
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+        Ok(store)
+    }
+}

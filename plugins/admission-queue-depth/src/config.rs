@@ -1,0 +1,117 @@
+//! The table of a queue depth policy in TOML.
+
+use hydra_api::{OpenError, Rung};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Default of [`Config::ring`]: a ring that is half full has missed several flushes.
+pub const RING_DEFAULT: Ring =
+    Ring { judges: Judges::Writes, degrade_percent: 50, degrade_to: Rung::Short, decline_percent: 90 };
+/// Default of [`Config::waiting`].
+pub const WAITING_DEFAULT: Waiting =
+    Waiting { judges: Judges::Reads, degrade_percent: 50, degrade_to: Rung::Short, decline_percent: 90 };
+/// Default of [`Config::in_flight`]: all permits in use is what a busy node looks like, so it declines nothing.
+pub const IN_FLIGHT_DEFAULT: InFlight =
+    InFlight { judges: Judges::Reads, degrade_percent: 100, degrade_to: Rung::Short, decline_percent: 0 };
+
+/// `[[admission]] kind = "queue-depth"`: degrades and declines by how full the queues before the store are.
+///
+/// Only requests that may reach the store are judged. FIND_NODE and PING always pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The records that wait to be written.
+    pub ring: Ring,
+    /// The reads that wait for a permit of the store gate.
+    pub waiting: Waiting,
+    /// The permits of the store gate in use: statements that the store is working on.
+    pub in_flight: InFlight,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { ring: RING_DEFAULT, waiting: WAITING_DEFAULT, in_flight: IN_FLIGHT_DEFAULT }
+    }
+}
+
+/// Which requests a queue judges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Judges {
+    /// GET_PROVIDERS and GET_VALUE.
+    Reads,
+    /// ADD_PROVIDER and PUT_VALUE.
+    Writes,
+    /// All four.
+    Both,
+    /// None: the queue is not looked at.
+    Nothing,
+}
+
+/// What a queue's levels lead to, whichever queue it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Levels {
+    pub(crate) judges: Judges,
+    pub(crate) degrade_percent: u32,
+    pub(crate) degrade_to: Rung,
+    pub(crate) decline_percent: u32,
+}
+
+/// One type per queue, because each has defaults of its own.
+macro_rules! queue {
+    ($(#[$doc:meta])* $queue:ident, $default:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct $queue {
+            /// Which requests it judges: `"reads"`, `"writes"`, `"both"` or `"nothing"`.
+            pub judges: Judges,
+            /// How full it is when requests begin to be degraded; 0 for never.
+            #[schemars(range(max = 100))]
+            pub degrade_percent: u32,
+            /// The rung of the ladder that they are degraded to.
+            pub degrade_to: Rung,
+            /// How full it is when requests begin to be declined; 0 for never.
+            #[schemars(range(max = 100))]
+            pub decline_percent: u32,
+        }
+
+        impl Default for $queue {
+            fn default() -> Self {
+                $default
+            }
+        }
+
+        impl $queue {
+            /// The levels, or the key and what is wrong with its value.
+            pub(crate) fn levels(self, name: &str) -> Result<Levels, OpenError> {
+                let Self { judges, degrade_percent, degrade_to, decline_percent } = self;
+                for (key, percent) in [("degrade", degrade_percent), ("decline", decline_percent)] {
+                    if percent > 100 {
+                        let message = format!("{percent} is not within 0 to 100");
+                        return Err(OpenError::config(format!("{name}.{key}_percent"), message));
+                    }
+                }
+                if decline_percent != 0 && degrade_percent > decline_percent {
+                    let message = format!(
+                        "requests are declined from {decline_percent} percent on, so none is degraded at {degrade_percent}"
+                    );
+                    return Err(OpenError::config(format!("{name}.degrade_percent"), message));
+                }
+                Ok(Levels { judges, degrade_percent, degrade_to, decline_percent })
+            }
+        }
+    };
+}
+queue!(
+    /// The records that wait to be written.
+    Ring, RING_DEFAULT
+);
+queue!(
+    /// The reads that wait for a permit of the store gate.
+    Waiting, WAITING_DEFAULT
+);
+queue!(
+    /// The statements that the store is working on.
+    InFlight, IN_FLIGHT_DEFAULT
+);

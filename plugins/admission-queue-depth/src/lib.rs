@@ -1,0 +1,27 @@
+//! An admission policy for hydra: degrades and declines by how full the queues before the store are.
+//!
+//! ```toml
+//! [[admission]]
+//! kind = "queue-depth"
+//! ring = { degrade_percent = 50, decline_percent = 80 }
+//! ```
+
+mod config;
+mod policy;
+
+pub use config::{Config, IN_FLIGHT_DEFAULT, InFlight, Judges, RING_DEFAULT, Ring, WAITING_DEFAULT, Waiting};
+pub use policy::{IN_FLIGHT, QueueDepth, RING, WAITING};
+
+use hydra_api::{Admission, AdmissionPolicy, OpenError, Plugin, Scope};
+use std::sync::Arc;
+
+impl Plugin for QueueDepth {
+    type Role = Admission;
+    type Config = Config;
+    const KIND: &'static str = "queue-depth";
+    const SUMMARY: &'static str = "degrades and declines by how full the queues before the store are";
+
+    async fn open(config: Config, _scope: &Scope) -> Result<Arc<dyn AdmissionPolicy>, OpenError> {
+        Ok(Arc::new(Self::new(config)?))
+    }
+}

@@ -1,0 +1,48 @@
+//! What a decision costs with the default budgets, by how many peers ask.
+
+use divan::{Bencher, black_box};
+use hydra_admission_token_bucket::{Config, TokenBucket};
+use hydra_api::{AdmissionPolicy, Load, Operation, PeerId, Request};
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+fn main() {
+    divan::main();
+}
+
+fn peers(len: u32) -> Vec<(PeerId, IpAddr)> {
+    (0..len)
+        .map(|id| {
+            // As long as an Ed25519 id; neighbours in the sequence have nothing else in common.
+            let mut bytes = [0; 38];
+            bytes[..4].copy_from_slice(&id.wrapping_mul(0x9E37_79B9).to_be_bytes());
+            let address = Ipv4Addr::from_bits(0x0B00_0000 | id.wrapping_mul(0x85EB_CA6B) >> 8);
+            (PeerId::new(&bytes).unwrap_or_else(|_| unreachable!("38 bytes are a peer id")), address.into())
+        })
+        .collect()
+}
+
+#[divan::bench(args = [1, 1_000, 1_000_000], sample_count = 200, sample_size = 10_000)]
+fn admit(bencher: Bencher<'_, '_>, len: u32) {
+    let peers = peers(len);
+    let Ok(policy) = TokenBucket::new(Config::default()) else { return };
+    let mut now = Instant::now();
+    let mut peers = peers.iter().cycle();
+    bencher.bench_local(|| {
+        now += Duration::from_micros(20);
+        if let Some(&(peer, address)) = peers.next() {
+            let request = Request::new(Operation::AddProvider, peer, Some(address), 0, b"key");
+            black_box(policy.admit(&request, &Load::IDLE, now));
+        }
+    });
+}
+
+#[divan::bench(sample_count = 200, sample_size = 10_000)]
+fn decline(bencher: Bencher<'_, '_>) {
+    let peers = peers(1);
+    let Ok(policy) = TokenBucket::new(Config::default()) else { return };
+    let now = Instant::now();
+    let request = Request::new(Operation::AddProvider, peers[0].0, Some(peers[0].1), 0, b"key");
+    while policy.admit(&request, &Load::IDLE, now) == hydra_api::Verdict::Admit {}
+    bencher.bench_local(|| black_box(policy.admit(black_box(&request), &Load::IDLE, now)));
+}

@@ -1,0 +1,128 @@
+use super::*;
+use std::path::Path;
+
+fn open(dir: &Path, config: Config) -> Balanced {
+    Balanced::new(config, &Scope::new(dir)).unwrap()
+}
+
+fn count(heads: u32) -> HeadCount {
+    HeadCount::new(heads).unwrap()
+}
+
+fn shown(leases: &[HeadLease]) -> Vec<(u32, hydra_api::PeerId, u16)> {
+    leases.iter().map(|lease| (lease.slot, lease.peer, lease.port)).collect()
+}
+
+#[tokio::test]
+async fn i1_i3_a_restart_keeps_identities_and_ports_and_more_heads_keep_the_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = open(dir.path(), Config::default()).acquire(count(3)).await.unwrap();
+    assert_eq!(first.iter().map(|lease| lease.port).collect::<Vec<_>>(), [30_000, 30_001, 30_002]);
+    let second = open(dir.path(), Config::default()).acquire(count(5)).await.unwrap();
+    assert_eq!(shown(&first), shown(&second)[..3]);
+}
+
+#[tokio::test]
+async fn i2_i4_leases_are_distinct_and_what_was_released_is_given_out_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let ids = open(dir.path(), Config::default());
+    let (mut all, later) = (ids.acquire(count(2)).await.unwrap(), ids.acquire(count(2)).await.unwrap());
+    all.extend(later);
+    assert_eq!(all.iter().map(|lease| lease.slot).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    let released = all.remove(1);
+    ids.release(vec![released.clone()]).await.unwrap();
+    assert_eq!(shown(&ids.acquire(count(1)).await.unwrap()), shown(&[released]));
+}
+
+#[tokio::test]
+async fn i6_a_reported_port_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    for config in [Config::default(), Config { port_base: 0, ..Config::default() }] {
+        let ids = open(dir.path(), config.clone());
+        let mut leases = ids.acquire(count(2)).await.unwrap();
+        leases[1].port = 45_678;
+        assert_eq!(ids.renew(&leases).await.unwrap(), Renewal::default());
+        drop(ids);
+        let again = open(dir.path(), config).acquire(count(2)).await.unwrap();
+        assert_eq!(shown(&again), shown(&leases));
+    }
+}
+
+#[tokio::test]
+async fn a_slot_that_is_not_held_is_reported_as_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let ids = open(dir.path(), Config::default());
+    let leases = ids.acquire(count(2)).await.unwrap();
+    ids.release(leases[1..].to_vec()).await.unwrap();
+    assert_eq!(ids.renew(&leases).await.unwrap().lost, [1]);
+}
+
+#[tokio::test]
+async fn i8_a_data_directory_is_used_by_one_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ids, other) = (open(dir.path(), Config::default()), open(dir.path(), Config::default()));
+    let leases = ids.acquire(count(1)).await.unwrap();
+    assert_eq!(other.acquire(count(1)).await.unwrap_err().kind(), IdErrorKind::Held);
+    ids.release(leases).await.unwrap();
+    other.acquire(count(1)).await.unwrap();
+    assert_eq!(ids.acquire(count(1)).await.unwrap_err().kind(), IdErrorKind::Held);
+    drop(other);
+    ids.acquire(count(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn processes_that_share_a_seed_take_slots_of_their_own() {
+    let (dir, secret) = (tempfile::tempdir().unwrap(), tempfile::NamedTempFile::new().unwrap());
+    std::fs::write(secret.path(), "07".repeat(32)).unwrap();
+    let seed = Some(hydra_api::SecretSource::File(secret.path().into()));
+    let config = Config { seed, first_slot: 2, slots_max: 2, ..Config::default() };
+    let ids = open(dir.path(), config.clone());
+    let leases = ids.acquire(count(2)).await.unwrap();
+    let whole = crate::derive_all(&Seed::from_bytes([7; 32]), &[2, 3], &|_| ());
+    assert_eq!(shown(&leases), [(2, whole[0].peer, 30_002), (3, whole[1].peer, 30_003)]);
+    assert_eq!(ids.acquire(count(1)).await.unwrap_err().kind(), IdErrorKind::Exhausted);
+    let seen = ids.preview(count(5), &|_| ());
+    assert_eq!(seen.iter().map(|head| head.peer).collect::<Vec<_>>(), [whole[0].peer, whole[1].peer]);
+}
+
+#[tokio::test]
+async fn damaged_or_foreign_caches_are_made_again_and_change_no_identity() {
+    let dir = tempfile::tempdir().unwrap();
+    let acquire = async || shown(&open(dir.path(), Config::default()).acquire(count(2)).await.unwrap());
+    let first = acquire().await;
+    let path = dir.path().join("ids/heads.json");
+    let good = std::fs::read_to_string(&path).unwrap();
+    let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    for (key, wrong) in [("seed", "0000".into()), ("version", 2.into())] {
+        let mut foreign = value(&good);
+        foreign[key] = wrong;
+        std::fs::write(&path, foreign.to_string()).unwrap();
+        assert_eq!(acquire().await, first);
+    }
+    let mut exchanged = value(&good);
+    exchanged["heads"]["0"] = exchanged["heads"]["1"].clone();
+    for text in [exchanged.to_string(), good[..good.len() / 2].to_owned(), String::new()] {
+        std::fs::write(&path, text).unwrap();
+        assert_eq!(acquire().await, first);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), good, "it is written anew");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_port_file_stops_and_says_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let ids = open(dir.path(), Config::default());
+    std::fs::write(dir.path().join("ids/ports.json"), "{").unwrap();
+    assert_eq!(ids.acquire(count(1)).await.unwrap_err().kind(), IdErrorKind::Corrupt);
+    let refused = Balanced::new(Config::default(), &Scope::new(dir.path())).unwrap_err();
+    assert_eq!(refused.kind(), &hydra_api::OpenErrorKind::Corrupt);
+    assert!(refused.to_string().contains("ids/ports.json"), "{refused}");
+}
+
+#[tokio::test]
+async fn wanting_more_ports_than_there_are_holds_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let ids = open(dir.path(), Config { port_base: 65_534, ..Config::default() });
+    assert_eq!(ids.acquire(count(3)).await.unwrap_err().kind(), IdErrorKind::Exhausted);
+    assert_eq!(ids.acquire(count(2)).await.unwrap().len(), 2);
+}

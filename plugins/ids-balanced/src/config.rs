@@ -1,0 +1,68 @@
+//! The table of the balanced allocator in TOML.
+
+use hydra_api::{OpenError, SecretSource};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Default of [`Config::seed_file`].
+pub const SEED_FILE_DEFAULT: &str = "seed";
+/// Default of [`Config::slots_max`].
+pub const SLOTS_MAX_DEFAULT: u32 = 10_000;
+/// Default of [`Config::port_base`].
+pub const PORT_BASE_DEFAULT: u16 = 30_000;
+
+const FIRST_SLOT_MAX: u32 = 1_000_000;
+const SLOTS_MAX_MAX: u32 = 100_000;
+
+/// `[ids] kind = "balanced"`: heads spread evenly over the key space, all derived from one seed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The file of the seed from which every private key follows: made at the first start, readable by its owner
+    /// alone. Keep a copy of it: without it the identities are gone. A relative path starts at the data directory.
+    pub seed_file: PathBuf,
+    /// Takes the seed from a secret of yours instead, `{ file = "…" }` or `{ env = "…" }`: 64 hexadecimal digits, as
+    /// `openssl rand -hex 32` prints them. It must exist; `seed_file` is not looked at then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<SecretSource>,
+    /// The first slot of this process. Processes that share a seed take slots that do not overlap: 0, 100, 200 ….
+    #[schemars(range(max = 1_000_000))]
+    pub first_slot: u32,
+    /// How many slots this process may take, from `first_slot` on.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub slots_max: u32,
+    /// The head of slot s listens on port `port_base` + s, unless that was taken: then on one that it keeps from then
+    /// on. 0 lets the system choose at the first start. A changed base forgets the ports that were kept.
+    pub port_base: u16,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            seed_file: SEED_FILE_DEFAULT.into(),
+            seed: None,
+            first_slot: 0,
+            slots_max: SLOTS_MAX_DEFAULT,
+            port_base: PORT_BASE_DEFAULT,
+        }
+    }
+}
+
+impl Config {
+    /// The bounds of the schema once more, for those who open the allocator without one.
+    pub(crate) fn check(&self) -> Result<(), OpenError> {
+        if self.first_slot > FIRST_SLOT_MAX {
+            let message = format!("{} is not within 0 to {FIRST_SLOT_MAX}", self.first_slot);
+            return Err(OpenError::config("first_slot", message));
+        }
+        if !(1..=SLOTS_MAX_MAX).contains(&self.slots_max) {
+            let message = format!("{} is not within 1 to {SLOTS_MAX_MAX}", self.slots_max);
+            return Err(OpenError::config("slots_max", message));
+        }
+        if self.seed_file.as_os_str().is_empty() {
+            return Err(OpenError::config("seed_file", "is empty: name a file, or leave the key out"));
+        }
+        Ok(())
+    }
+}

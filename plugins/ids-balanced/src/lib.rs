@@ -1,0 +1,34 @@
+//! An id allocator for hydra: heads spread evenly over the key space, all derived from one seed.
+//!
+//! ```toml
+//! [ids]
+//! kind = "balanced"
+//! port_base = 30_000
+//! ```
+
+mod allocator;
+mod cache;
+mod config;
+mod derive;
+mod files;
+mod ports;
+mod seed;
+
+pub use allocator::Balanced;
+pub use config::{Config, PORT_BASE_DEFAULT, SEED_FILE_DEFAULT, SLOTS_MAX_DEFAULT};
+pub use derive::{Head, PREFIX_BITS, derive, derive_all, prefix};
+pub use seed::{Seed, SeedError};
+
+use hydra_api::{IdAllocator, Ids, OpenError, Plugin, Scope};
+use std::sync::Arc;
+
+impl Plugin for Balanced {
+    type Role = Ids;
+    type Config = Config;
+    const KIND: &'static str = "balanced";
+    const SUMMARY: &'static str = "heads spread evenly over the key space, all derived from one seed file";
+
+    async fn open(config: Config, scope: &Scope) -> Result<Arc<dyn IdAllocator>, OpenError> {
+        Ok(Arc::new(Self::new(config, scope)?))
+    }
+}

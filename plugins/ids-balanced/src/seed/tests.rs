@@ -1,0 +1,74 @@
+use super::*;
+use hydra_api::{OpenErrorKind, SecretSource};
+
+fn load(dir: &Path) -> Result<Seed, OpenError> {
+    Seed::load(&Config::default(), &Scope::new(dir))
+}
+
+#[test]
+fn a_seed_is_made_once_and_read_from_then_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = load(dir.path()).unwrap();
+    assert_eq!(first.as_bytes(), load(dir.path()).unwrap().as_bytes());
+    let names: Vec<_> = dir.path().read_dir().unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert_eq!(names, ["seed"], "nothing else is left behind");
+    let another = load(tempfile::tempdir().unwrap().path()).unwrap();
+    assert_ne!(first.as_bytes(), another.as_bytes());
+}
+
+#[test]
+fn processes_that_start_together_get_one_seed() {
+    let dir = tempfile::tempdir().unwrap();
+    let seeds: Vec<[u8; 32]> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| *load(dir.path()).unwrap().as_bytes())).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(seeds.iter().all(|seed| *seed == seeds[0]));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_seed_file_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    load(dir.path()).unwrap();
+    let path = dir.path().join("seed");
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
+    let refused = load(dir.path()).unwrap_err();
+    assert_eq!(refused.kind(), &OpenErrorKind::Config { key: "seed_file".into() });
+    assert!(refused.to_string().contains("chmod 600"), "{refused}");
+}
+
+#[test]
+fn a_damaged_seed_file_is_neither_used_nor_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    load(dir.path()).unwrap();
+    let path = dir.path().join("seed");
+    for text in ["", "0123", &"g".repeat(64), &"ä".repeat(32)] {
+        std::fs::write(&path, text).unwrap();
+        assert_eq!(load(dir.path()).unwrap_err().kind(), &OpenErrorKind::Corrupt);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    }
+}
+
+#[test]
+fn a_secret_that_is_named_must_exist_and_no_seed_file_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let secret = dir.path().join("secret");
+    let config = Config { seed: Some(SecretSource::File(secret.clone())), ..Config::default() };
+    let load = || Seed::load(&config, &Scope::new(dir.path()));
+    assert_eq!(load().unwrap_err().kind(), &OpenErrorKind::Config { key: "seed".into() });
+    std::fs::write(&secret, "too short to be a seed").unwrap();
+    let refused = load().unwrap_err();
+    assert_eq!(refused.kind(), &OpenErrorKind::Config { key: "seed".into() });
+    assert!(!refused.to_string().contains("too short"), "no secret is shown: {refused}");
+    std::fs::write(&secret, format!("  {}\n", "0A".repeat(32))).unwrap();
+    assert_eq!(load().unwrap().as_bytes(), &[10; 32]);
+    assert!(!dir.path().join("seed").exists());
+}
+
+#[test]
+fn i7_no_seed_is_shown() {
+    assert_eq!(format!("{:?}", Seed::from_bytes([7; 32])), "Seed(…)");
+}

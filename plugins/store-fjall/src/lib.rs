@@ -1,0 +1,17 @@
+//! The embedded store of provider records: over fjall, in a directory, no server needed.
+
+mod config;
+mod fault;
+mod filter;
+mod insert;
+mod layout;
+mod open;
+mod providers;
+mod purge;
+mod read;
+mod store;
+mod watchdog;
+mod writer;
+
+pub use config::Config;
+pub use store::Fjall;

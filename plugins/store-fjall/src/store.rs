@@ -1,0 +1,201 @@
+//! The store as the node calls it.
+
+use crate::config::Config;
+use crate::fault::Fault;
+use crate::open::{self, Damage, Opened};
+use crate::read::Reader;
+use crate::watchdog::Pulse;
+use crate::writer::{Job, Reply, Writer};
+use hydra_api::{
+    ContentKey, Durability, Estimate, EstimateMethod, Inserted, OpenError, Plugin, Provider, ProviderRecord,
+    ProviderStore, Purged, Scope, Sharing, Store, StoreError, StoreErrorKind, StoreProfile, UnixSeconds,
+    async_trait,
+};
+use std::fs::File;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::TrySendError;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::sync::{Mutex, Semaphore, oneshot};
+
+const BATCH_LEN_MAX: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+
+/// Keeps records in a directory. See the README for what a crash may cost.
+#[derive(Debug)]
+pub struct Fjall {
+    profile: StoreProfile,
+    writer: Writer,
+    reader: RwLock<Option<Arc<Reader>>>,
+    /// Held by each read until it has ended, whether anybody waits for it or not.
+    reads: Arc<Semaphore>,
+    records: Arc<AtomicU64>,
+    damage: Damage,
+    closed: AtomicBool,
+    /// The lock on the directory, let go when all is closed.
+    lock: Arc<Mutex<Option<File>>>,
+}
+
+impl Plugin for Fjall {
+    type Role = Store;
+    type Config = Config;
+    const KIND: &'static str = "fjall";
+    const SUMMARY: &'static str =
+        "keeps records in a directory of this machine; survives restarts, needs no server";
+
+    async fn open(config: Config, scope: &Scope) -> Result<Arc<dyn ProviderStore>, OpenError> {
+        let dir = scope.resolve(&config.dir);
+        let opened = tokio::task::spawn_blocking(move || Self::open_blocking(&dir, &config)).await;
+        let store =
+            opened.map_err(|cause| OpenError::unavailable("opening the records was ended", cause))??;
+        Ok(Arc::new(store))
+    }
+}
+
+impl Fjall {
+    fn open_blocking(dir: &std::path::Path, config: &Config) -> Result<Self, OpenError> {
+        let Opened { engine, reader, lock } = open::open(dir, config)?;
+        let (records, damage) = (Arc::clone(&engine.records), engine.damage.clone());
+        let writer = Writer::start(engine, config)
+            .map_err(|cause| OpenError::unavailable("cannot start the thread that writes records", cause))?;
+        let concurrency_max = config.concurrency_max();
+        Ok(Self {
+            profile: StoreProfile {
+                concurrency_max,
+                batch_len_max: BATCH_LEN_MAX,
+                // An insert returns when the system has it: a crash of the process loses nothing.
+                durability: Durability::SurvivesRestart { window: Duration::ZERO },
+                sharing: Sharing::OneProcess,
+            },
+            writer,
+            reader: RwLock::new(Some(reader)),
+            reads: Arc::new(Semaphore::new(concurrency_max.get())),
+            records,
+            damage,
+            closed: AtomicBool::new(false),
+            lock: Arc::new(Mutex::new(Some(lock))),
+        })
+    }
+
+    fn open_for(&self, operation: &'static str) -> Result<(), StoreError> {
+        if self.closed.load(Ordering::Acquire) { Err(StoreError::closed(operation)) } else { Ok(()) }
+    }
+
+    /// Has the writer do something, and waits for it unless the writer is stuck.
+    async fn write<T>(
+        &self,
+        operation: &'static str,
+        job: impl FnOnce(Reply<T>) -> Job,
+    ) -> Result<T, StoreError> {
+        self.open_for(operation)?;
+        let (reply, replied) = oneshot::channel();
+        send(&self.writer, operation, job(reply))?;
+        wait(&self.writer.pulse, operation, replied).await
+    }
+}
+
+fn send(writer: &Writer, operation: &'static str, job: Job) -> Result<(), StoreError> {
+    if writer.pulse.is_stuck() {
+        return Err(stuck(operation));
+    }
+    writer.jobs.try_send(job).map_err(|error| match error {
+        TrySendError::Full(_) => {
+            StoreError::because(StoreErrorKind::Overloaded, operation, "the queue of the writer is full")
+        }
+        TrySendError::Disconnected(_) => StoreError::closed(operation),
+    })
+}
+
+async fn wait<T>(
+    pulse: &Pulse,
+    operation: &'static str,
+    replied: oneshot::Receiver<Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let mut watch = pulse.watch();
+    tokio::select! {
+        biased;
+        reply = replied => reply.unwrap_or_else(|_| Err(StoreError::closed(operation))),
+        _ = watch.wait_for(|stuck| *stuck) => Err(stuck(operation)),
+    }
+}
+
+fn stuck(operation: &'static str) -> StoreError {
+    StoreError::because(StoreErrorKind::Unavailable, operation, "an earlier write has not returned")
+}
+
+#[async_trait]
+impl ProviderStore for Fjall {
+    fn profile(&self) -> StoreProfile {
+        self.profile
+    }
+
+    async fn insert(&self, batch: &[ProviderRecord], now: UnixSeconds) -> Result<Inserted, StoreError> {
+        let batch = batch.to_vec();
+        self.write("insert", |reply| Job::Insert { batch, now, reply }).await
+    }
+
+    async fn providers(
+        &self,
+        keys: &[ContentKey],
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<Vec<Vec<Provider>>, StoreError> {
+        const OPERATION: &str = "providers";
+        self.open_for(OPERATION)?;
+        let permit = Arc::clone(&self.reads).acquire_owned().await;
+        let permit = permit.map_err(|_| StoreError::closed(OPERATION))?;
+        let reader = self.reader.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let reader = reader.ok_or_else(|| StoreError::closed(OPERATION))?;
+        let keys = keys.to_vec();
+        let read = tokio::task::spawn_blocking(move || {
+            let read = reader.providers(&keys, now, limit.get() as usize);
+            // In this order: who has all permits knows that no reader is left.
+            drop(reader);
+            drop(permit);
+            read
+        });
+        let read = read.await.unwrap_or_else(|cause| Err(Fault::Panic(cause.to_string())));
+        read.map_err(|fault| self.damage.noted(fault).into_error(OPERATION))
+    }
+
+    async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {
+        self.write("purge_expired", |reply| Job::Purge { now, limit: limit.get().into(), reply }).await
+    }
+
+    async fn estimate(&self) -> Result<Estimate, StoreError> {
+        self.open_for("estimate")?;
+        let records = self.records.load(Ordering::Relaxed);
+        Ok(Estimate { records, age: Duration::ZERO, method: EstimateMethod::Counted })
+    }
+
+    /// # Cancel safety
+    /// Once polled it runs to its end, whether it is waited for or not.
+    async fn close(&self) -> Result<(), StoreError> {
+        self.closed.store(true, Ordering::Release);
+        let reader = self.reader.write().unwrap_or_else(PoisonError::into_inner).take();
+        let mut lock = Arc::clone(&self.lock).lock_owned().await;
+        if lock.is_none() {
+            return Ok(());
+        }
+        let (reads, all) = (Arc::clone(&self.reads), self.profile.concurrency_max.get() as u32);
+        let (jobs, pulse) = (self.writer.jobs.clone(), Arc::clone(&self.writer.pulse));
+        let closing = tokio::spawn(async move {
+            drop(reader);
+            // The last reads have ended when all permits are back; the writer then has the last handle.
+            drop(reads.acquire_many_owned(all).await);
+            let (reply, replied) = oneshot::channel();
+            // A thread of its own: with a writer that is stuck and a full queue it never ends, and a runtime that is
+            // shut down waits for its blocking tasks.
+            let queued = std::thread::Builder::new().spawn(move || jobs.send(Job::Close { reply }));
+            let closed = wait(&pulse, "close", replied).await;
+            drop((queued, lock.take()));
+            closed
+        });
+        closing
+            .await
+            .unwrap_or_else(|cause| Err(StoreError::because(StoreErrorKind::Unavailable, "close", cause)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,279 @@
+use super::*;
+use crate::layout;
+use hydra_conformance::given::{NOW, key, record};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// A `write_max_s` of one second is the least there is.
+fn quick() -> Config {
+    Config { write_max_s: 1, ..Config::default() }
+}
+
+async fn open_at(dir: &Path, config: Config) -> Result<Fjall, OpenError> {
+    let dir = dir.join(&config.dir);
+    tokio::task::spawn_blocking(move || Fjall::open_blocking(&dir, &config)).await.unwrap()
+}
+
+async fn open(dir: &TempDir) -> Fjall {
+    open_at(dir.path(), Config::default()).await.unwrap()
+}
+
+async fn count(store: &Fjall, number: u64) -> usize {
+    let limit = NonZeroU32::new(100_000).unwrap();
+    store.providers(&[key(number)], NOW, limit).await.unwrap()[0].len()
+}
+
+fn set_aside(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.to_string_lossy().contains("damaged-")).collect()
+}
+
+fn files(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files(&path, found) } else { found.push(path) }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_is_in_use_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    store.insert(&[record(1, 1)], NOW).await.unwrap();
+    let refused = open_at(dir.path(), Config::default()).await.unwrap_err();
+    assert_eq!(*refused.kind(), hydra_api::OpenErrorKind::Unavailable);
+    assert!(refused.to_string().contains("another process uses the records"), "{refused}");
+    assert_eq!(set_aside(dir.path()), Vec::<PathBuf>::new());
+    assert_eq!(count(&store, 1).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_the_stores_own_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("records")).unwrap();
+    std::fs::write(dir.path().join("records/diary.txt"), "mine").unwrap();
+    for name in ["records", "records/diary.txt"] {
+        let refused =
+            open_at(dir.path(), Config { dir: name.into(), ..Config::default() }).await.unwrap_err();
+        assert_eq!(*refused.kind(), hydra_api::OpenErrorKind::Config { key: "dir".to_owned() }, "{refused}");
+    }
+    assert_eq!(std::fs::read(dir.path().join("records/diary.txt")).unwrap(), b"mine");
+}
+
+/// Every file in turn, cut short, overwritten or removed: the store opens, and serves what it has.
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_files_never_keep_the_store_from_opening() {
+    let batch: Vec<_> = (0..200).map(|number| record(number, number % 10)).collect();
+    let pristine = tempfile::tempdir().unwrap();
+    let store = open(&pristine).await;
+    store.insert(&batch, NOW).await.unwrap();
+    let (reply, replied) = oneshot::channel();
+    let rows = store.reader.read().unwrap().as_ref().unwrap().rows.clone();
+    // A file of rows as well, not the journal alone.
+    let call = Box::new(move || rows.rotate_memtable_and_wait().unwrap());
+    store.writer.jobs.send(Job::Call { call, reply }).unwrap();
+    replied.await.unwrap().unwrap();
+    store.insert(&batch, NOW).await.unwrap();
+    store.close().await.unwrap();
+    let mut names = Vec::new();
+    files(&pristine.path().join("records"), &mut names);
+    let mut moved = 0;
+    for name in &names {
+        for way in ["cut", "overwritten", "removed"] {
+            let dir = tempfile::tempdir().unwrap();
+            copy(&pristine.path().join("records"), &dir.path().join("records"));
+            let name = dir.path().join(name.strip_prefix(pristine.path()).unwrap());
+            let content = std::fs::read(&name).unwrap();
+            match way {
+                "cut" => std::fs::write(&name, &content[..content.len() / 2]).unwrap(),
+                "overwritten" => std::fs::write(&name, vec![0xa5; content.len()]).unwrap(),
+                _ => std::fs::remove_file(&name).unwrap(),
+            }
+            let what = format!("{} {way}", name.display());
+            let mut store = open_at(dir.path(), Config::default()).await.expect(&what);
+            if let Err(error) = store.providers(&[key(1), key(150)], NOW, NonZeroU32::MIN).await {
+                assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{what}: {error:?}");
+                // The damage shows only when it is read; the next start begins anew.
+                store.close().await.ok();
+                store = open_at(dir.path(), Config::default()).await.expect(&what);
+                assert_eq!(set_aside(dir.path()).len(), 1, "{what}");
+            }
+            moved += set_aside(dir.path()).len();
+            let inserted = store.insert(&batch, NOW).await.expect(&what);
+            assert_eq!(inserted.accepted, 200, "{what}");
+            assert_eq!(count(&store, 1).await, 1, "{what}");
+            store.close().await.expect(&what);
+        }
+    }
+    assert!(moved >= 3, "of {} files only {moved} ways of damage were noticed", names.len());
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            std::fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_of_another_layout_are_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    let rows = store.reader.read().unwrap().as_ref().unwrap().rows.clone();
+    rows.insert(layout::META, [layout::VERSION + 1]).unwrap();
+    drop(rows);
+    store.close().await.unwrap();
+    let refused = open_at(dir.path(), Config::default()).await.unwrap_err();
+    assert!(refused.to_string().contains("another version of hydra"), "{refused}");
+    assert_eq!(set_aside(dir.path()), Vec::<PathBuf>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_does_not_return_makes_the_store_unavailable_until_it_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open_at(dir.path(), quick()).await.unwrap();
+    store.insert(&[record(1, 1)], NOW).await.unwrap();
+    let (release, released) = std::sync::mpsc::sync_channel::<()>(0);
+    let (reply, replied) = oneshot::channel();
+    let call = Box::new(move || released.recv().unwrap_or_default());
+    store.writer.jobs.try_send(Job::Call { call, reply }).unwrap();
+    // Waits behind the stuck call, and is told when the watchdog notices.
+    let waiting = store.insert(&[record(2, 2)], NOW).await.unwrap_err();
+    assert_eq!(waiting.kind(), StoreErrorKind::Unavailable);
+    // From then on nobody waits, reads are served, and the queue does not grow.
+    for _ in 0..100 {
+        let refused = store.insert(&[record(3, 3)], NOW).await.unwrap_err();
+        assert_eq!(refused.kind(), StoreErrorKind::Unavailable);
+    }
+    assert_eq!(count(&store, 1).await, 1);
+    drop(release);
+    replied.await.unwrap().unwrap();
+    store.writer.pulse.watch().wait_for(|stuck| !stuck).await.unwrap();
+    store.insert(&[record(4, 4)], NOW).await.unwrap();
+    assert_eq!((count(&store, 2).await, count(&store, 3).await, count(&store, 4).await), (1, 0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_of_the_engine_is_an_error_of_one_call() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    let (reply, replied) = oneshot::channel();
+    store.writer.jobs.try_send(Job::Call { call: Box::new(|| panic!("on purpose")), reply }).unwrap();
+    let error = replied.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    store.insert(&[record(1, 1)], NOW).await.unwrap();
+    assert_eq!(count(&store, 1).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn v19_a_full_key_refreshes_those_it_knows_and_refuses_new_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config { providers_per_key_max: 40, ..Config::default() };
+    let store = open_at(dir.path(), config).await.unwrap();
+    let batch: Vec<_> = (0..50).map(|provider| record(1, provider)).collect();
+    assert_eq!(store.insert(&batch, NOW).await.unwrap(), Inserted { accepted: 40, dropped: 10 });
+    let later = NOW.saturating_add(Duration::from_secs(60));
+    let batch: Vec<_> = batch
+        .into_iter()
+        .map(|record| ProviderRecord {
+            expires: record.expires.saturating_add(Duration::from_secs(60)),
+            ..record
+        })
+        .collect();
+    assert_eq!(store.insert(&batch, later).await.unwrap(), Inserted { accepted: 40, dropped: 10 });
+    assert_eq!(count(&store, 1).await, 40);
+}
+
+/// What fjall's compaction drops is seen by no write; a pass of the purge puts the count right, also while records come.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_of_the_purge_puts_the_count_right() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    let batch: Vec<_> = (0..9000).map(|number| record(number, number % 10)).collect();
+    for batch in batch.chunks(1000) {
+        store.insert(batch, NOW).await.unwrap();
+    }
+    let expired = batch[0].expires;
+    // Tells the store the time.
+    store.insert(&[], expired).await.unwrap();
+    let rows = store.reader.read().unwrap().as_ref().unwrap().rows.clone();
+    tokio::task::spawn_blocking(move || {
+        rows.rotate_memtable_and_wait().unwrap();
+        rows.major_compact().unwrap();
+        assert!(rows.len().unwrap() < 100, "compaction has dropped no expired row");
+    })
+    .await
+    .unwrap();
+    let limit = NonZeroU32::new(100).unwrap();
+    let mut number = 20_000;
+    while store.purge_expired(expired, limit).await.unwrap().progress == hydra_api::PurgeProgress::More {
+        let later =
+            ProviderRecord { expires: expired.saturating_add(Duration::from_secs(60)), ..record(number, 1) };
+        store.insert(&[later], expired).await.unwrap();
+        number += 1;
+    }
+    assert_eq!(store.estimate().await.unwrap().records, number - 20_000);
+}
+
+/// A provider all of whose records have expired leaves nothing behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn providers_are_forgotten_after_their_last_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    let batch: Vec<_> = (0..1000).map(|number| record(number % 3, number)).collect();
+    store.insert(&batch, NOW).await.unwrap();
+    let over = batch[0].expires.saturating_add(Duration::from_secs(48 * 3600));
+    let limit = NonZeroU32::new(100).unwrap();
+    for _ in 0..3 {
+        while store.purge_expired(over, limit).await.unwrap().progress == hydra_api::PurgeProgress::More {}
+    }
+    let rows = store.reader.read().unwrap().as_ref().unwrap().rows.clone();
+    let left: Vec<_> = rows.iter().map(|row| row.key().unwrap().to_vec()).collect();
+    assert_eq!(left, [layout::META.to_vec()]);
+    // The same provider is new then, and served again.
+    let again = ProviderRecord { expires: over.saturating_add(Duration::from_secs(60)), ..record(1, 1) };
+    store.insert(std::slice::from_ref(&again), over).await.unwrap();
+    let found = store.providers(&[key(1)], over, limit).await.unwrap();
+    assert_eq!((found[0][0].peer, &found[0][0].addresses), (again.provider, &again.addresses));
+}
+
+/// Neither the cost of a refresh nor that of a read under a limit follows the number of providers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_thirty_thousand_providers_is_refreshed_and_read_like_others() {
+    const PROVIDERS: u64 = 30_000;
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    let crowd: Vec<_> = (0..PROVIDERS).map(|provider| record(1, provider)).collect();
+    let few: Vec<_> = (0..300).map(|provider| record(2, provider)).collect();
+    for batch in crowd.chunks(1000).chain([&few[..]]) {
+        store.insert(batch, NOW).await.unwrap();
+    }
+    let db = store.reader.read().unwrap().as_ref().unwrap().db.clone();
+    let written = |of| ProviderRecord {
+        expires: record(1, of).expires.saturating_add(Duration::from_secs(60)),
+        ..record(1, of)
+    };
+    for provider in [0, 15, 16, PROVIDERS / 2, PROVIDERS - 1] {
+        let before = db.write_buffer_size();
+        store.insert(&[written(provider)], NOW).await.unwrap();
+        let grown = db.write_buffer_size() - before;
+        assert!(grown < 2000, "a refresh wrote {grown} bytes");
+    }
+    let limit = NonZeroU32::new(128).unwrap();
+    let mut fastest = [Duration::MAX; 2];
+    for _ in 0..100 {
+        for (number, fastest) in [1, 2].into_iter().zip(&mut fastest) {
+            let begun = std::time::Instant::now();
+            let found = store.providers(&[key(number)], NOW, limit).await.unwrap();
+            *fastest = begun.elapsed().min(*fastest);
+            assert_eq!(found[0].len(), 128);
+        }
+    }
+    assert!(fastest[0] < fastest[1] * 10, "of 30,000 providers and of 300: {fastest:?}");
+}

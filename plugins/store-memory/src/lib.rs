@@ -1,0 +1,9 @@
+//! A store of provider records in memory: fast, bounded in bytes, gone with the process.
+
+mod config;
+mod providers;
+mod shard;
+mod store;
+
+pub use config::Config;
+pub use store::Memory;

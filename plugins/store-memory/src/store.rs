@@ -1,0 +1,234 @@
+//! The store: keys in shards, providers by number, all within a number of bytes.
+
+use crate::config::Config;
+use crate::providers::Providers;
+use crate::shard::{Entry, Put, Shard};
+use hydra_api::{
+    ContentKey, Durability, Estimate, EstimateMethod, Inserted, OpenError, Plugin, Provider, ProviderRecord,
+    ProviderStore, PurgeProgress, Purged, Scope, Sharing, Store, StoreError, StoreProfile, UnixSeconds,
+    async_trait,
+};
+use std::hash::BuildHasher;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Parts of the keys, each with a lock and a table of its own: one that grows holds up few others.
+const SHARDS: usize = 256;
+
+const CONCURRENCY_MAX: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+const BATCH_LEN_MAX: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+
+/// Keeps records in memory. See the README for what it does when memory is used up.
+#[derive(Debug)]
+pub struct Memory {
+    shards: Vec<Mutex<Shard>>,
+    hasher: std::hash::RandomState,
+    providers: Providers,
+    room: Room,
+    records: AtomicU64,
+    providers_per_key_max: usize,
+    turn: AtomicUsize,
+    purged_shard: AtomicUsize,
+    closed: AtomicBool,
+}
+
+impl Plugin for Memory {
+    type Role = Store;
+    type Config = Config;
+    const KIND: &'static str = "memory";
+    const SUMMARY: &'static str = "keeps records in memory, bounded in bytes; gone after a restart";
+
+    async fn open(config: Config, _scope: &Scope) -> Result<Arc<dyn ProviderStore>, OpenError> {
+        Ok(Arc::new(Self::new(&config)))
+    }
+}
+
+impl Memory {
+    /// An empty store.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::new(Shard::new())).collect(),
+            hasher: std::hash::RandomState::new(),
+            providers: Providers::new(),
+            room: Room { used: AtomicU64::new(0), max: config.bytes_max() },
+            records: AtomicU64::new(0),
+            providers_per_key_max: config.providers_per_key_max as usize,
+            turn: AtomicUsize::new(0),
+            purged_shard: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Bytes that the records take now, by the store's own books.
+    pub fn bytes_used(&self) -> u64 {
+        self.room.used.load(Ordering::Relaxed)
+    }
+
+    fn open_for(&self, operation: &'static str) -> Result<(), StoreError> {
+        if self.closed.load(Ordering::Acquire) { Err(StoreError::closed(operation)) } else { Ok(()) }
+    }
+
+    fn shard_of(&self, key: &ContentKey) -> MutexGuard<'_, Shard> {
+        self.shard(self.hasher.hash_one(key) as usize % SHARDS)
+    }
+
+    fn shard(&self, number: usize) -> MutexGuard<'_, Shard> {
+        self.shards[number].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Locks a shard first and a part of the providers then, never the other way round.
+    fn put(&self, record: &ProviderRecord, now: UnixSeconds) -> Put {
+        let mut shard = self.shard_of(&record.key);
+        let put = self.put_in(&mut shard, record, now);
+        if put != Put::NoRoom || !shard.has_expired(now) {
+            return put;
+        }
+        self.prune(&mut shard, now, u64::MAX);
+        self.put_in(&mut shard, record, now)
+    }
+
+    fn put_in(&self, shard: &mut Shard, record: &ProviderRecord, now: UnixSeconds) -> Put {
+        let ProviderRecord { key, provider, addresses, expires } = record;
+        // Held before it is looked for, so that nobody forgets the provider in between.
+        let number = match self.providers.hold(provider, addresses, now, &self.room) {
+            Some(number) => number,
+            // Nobody would ever see it.
+            None if *expires <= now => return Put::Refreshed,
+            None => match self.providers.add(provider, addresses, now, &self.room) {
+                Some(number) => number,
+                None => return Put::NoRoom,
+            },
+        };
+        let put = if *expires <= now && !shard.has(key, number) {
+            Put::Refreshed
+        } else {
+            let entry = Entry { provider: number, expires: *expires };
+            shard.put(key, entry, self.providers_per_key_max, &self.room)
+        };
+        if put == Put::New {
+            self.records.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.providers.let_go(number, &self.room);
+        }
+        put
+    }
+
+    fn prune(&self, shard: &mut Shard, now: UnixSeconds, limit: u64) -> u64 {
+        let removed = shard.prune(now, limit, &self.providers, &self.room);
+        self.records.fetch_sub(removed, Ordering::Relaxed);
+        removed
+    }
+
+    fn living(&self, key: &ContentKey, now: UnixSeconds, limit: usize) -> Vec<Provider> {
+        let turn = self.turn.fetch_add(limit, Ordering::Relaxed);
+        let shard = self.shard_of(key);
+        // Under the shard's lock: a provider is not forgotten, nor its number given away, while an entry holds it.
+        let provider = |entry: Entry| {
+            let known = self.providers.find(entry.provider)?;
+            let (peer, addresses, addresses_at) = (known.peer, known.addresses, known.addresses_at);
+            Some(Provider { peer, addresses, addresses_at, expires: entry.expires })
+        };
+        shard.living(key, now, limit, turn).into_iter().filter_map(provider).collect()
+    }
+}
+
+#[async_trait]
+impl ProviderStore for Memory {
+    fn profile(&self) -> StoreProfile {
+        StoreProfile {
+            concurrency_max: CONCURRENCY_MAX,
+            batch_len_max: BATCH_LEN_MAX,
+            durability: Durability::InMemory,
+            sharing: Sharing::OneProcess,
+        }
+    }
+
+    async fn insert(&self, batch: &[ProviderRecord], now: UnixSeconds) -> Result<Inserted, StoreError> {
+        self.open_for("insert")?;
+        let mut inserted = Inserted::default();
+        for record in batch {
+            match self.put(record, now) {
+                Put::New | Put::Refreshed => inserted.accepted += 1,
+                Put::NoRoom => inserted.dropped += 1,
+            }
+        }
+        Ok(inserted)
+    }
+
+    async fn providers(
+        &self,
+        keys: &[ContentKey],
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<Vec<Vec<Provider>>, StoreError> {
+        self.open_for("providers")?;
+        Ok(keys.iter().map(|key| self.living(key, now, limit.get() as usize)).collect())
+    }
+
+    async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {
+        self.open_for("purge_expired")?;
+        let limit = u64::from(limit.get());
+        let mut removed = 0;
+        let first = self.purged_shard.load(Ordering::Relaxed);
+        for step in 0..SHARDS {
+            let number = (first + step) % SHARDS;
+            let mut shard = self.shard(number);
+            if shard.has_expired(now) {
+                removed += self.prune(&mut shard, now, limit - removed);
+            }
+            // One that still has expired records is where the next step goes on.
+            if shard.has_expired(now) || removed == limit {
+                self.purged_shard.store(number, Ordering::Relaxed);
+                return Ok(Purged { removed, progress: PurgeProgress::More });
+            }
+        }
+        Ok(Purged { removed, progress: PurgeProgress::Done })
+    }
+
+    async fn estimate(&self) -> Result<Estimate, StoreError> {
+        self.open_for("estimate")?;
+        let records = self.records.load(Ordering::Relaxed);
+        Ok(Estimate { records, age: Duration::ZERO, method: EstimateMethod::Counted })
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.closed.store(true, Ordering::Release);
+        Ok(())
+    }
+}
+
+/// The bytes that are left.
+#[derive(Debug)]
+pub(crate) struct Room {
+    used: AtomicU64,
+    max: u64,
+}
+
+impl Room {
+    /// Takes `bytes` if there are as many. Nothing is always to be had.
+    pub(crate) fn take(&self, bytes: u64) -> bool {
+        if bytes == 0 {
+            return true;
+        }
+        let more = |used: u64| used.checked_add(bytes).filter(|used| *used <= self.max);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    pub(crate) fn give_back(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Puts right what was expected to be `expected` bytes in all and is `found`.
+    pub(crate) fn correct(&self, expected: u64, found: u64) {
+        if found >= expected {
+            self.used.fetch_add(found - expected, Ordering::Relaxed);
+        } else {
+            self.give_back(expected - found);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+use super::*;
+use futures::executor::block_on;
+use hydra_conformance::given::{NOW, addresses, key, record};
+
+const LATER: Duration = Duration::from_secs(600);
+
+fn small() -> Memory {
+    Memory::new(&Config { mib_max: 1, ..Config::default() })
+}
+
+fn insert(store: &Memory, batch: &[ProviderRecord], now: UnixSeconds) -> Inserted {
+    block_on(store.insert(batch, now)).unwrap()
+}
+
+fn count(store: &Memory, number: u64, now: UnixSeconds) -> usize {
+    block_on(store.providers(&[key(number)], now, NonZeroU32::MAX)).unwrap()[0].len()
+}
+
+/// Inserts until it is full; the numbers that were taken.
+fn fill(store: &Memory) -> Vec<u64> {
+    let taken = |number: &u64| insert(store, &[record(*number, number % 50)], NOW).accepted == 1;
+    let taken: Vec<_> = (0..100_000).filter(taken).collect();
+    assert!((1000..50_000).contains(&taken.len()), "{} records in 1 MiB", taken.len());
+    taken
+}
+
+#[test]
+fn a_full_store_drops_and_counts_what_is_new_and_refreshes_what_it_knows() {
+    let store = small();
+    let taken = fill(&store);
+    assert_eq!(insert(&store, &[record(200_000, 200_000)], NOW), Inserted { accepted: 0, dropped: 1 });
+    for &number in &taken {
+        let longer = record(number, number % 50);
+        let longer = ProviderRecord { expires: longer.expires.saturating_add(LATER), ..longer };
+        assert_eq!(insert(&store, std::slice::from_ref(&longer), NOW), Inserted { accepted: 1, dropped: 0 });
+        let found = &block_on(store.providers(&[longer.key], NOW, NonZeroU32::MIN)).unwrap()[0];
+        assert_eq!(found[0].expires, longer.expires);
+    }
+    assert!(store.bytes_used() <= 1 << 20, "{} bytes", store.bytes_used());
+}
+
+#[test]
+fn a_full_store_takes_the_place_of_what_has_expired() {
+    let store = small();
+    let taken = fill(&store);
+    let over = record(0, 0).expires;
+    let fresh = |number| ProviderRecord { expires: over.saturating_add(LATER), ..record(number, 7) };
+    let accepted: u64 =
+        (300_000..301_000).map(|number| insert(&store, &[fresh(number)], over).accepted).sum();
+    // Room is made in the part of the keys that a record falls into: the first few may find too little there.
+    assert!(accepted > 950, "{accepted} of 1,000 found room");
+    assert_eq!(count(&store, taken[0], over), 0);
+}
+
+#[test]
+fn addresses_cannot_fill_memory() {
+    let store = small();
+    let long = |byte: u8| hydra_api::Addresses::fitting([vec![byte; 8000]]);
+    for number in 0..1000 {
+        insert(&store, &[ProviderRecord { addresses: addresses(1), ..record(number, number) }], NOW);
+    }
+    for number in 0..1000 {
+        insert(&store, &[ProviderRecord { addresses: long(number as u8), ..record(number, number) }], NOW);
+        assert!(store.bytes_used() <= 1 << 20, "{} bytes", store.bytes_used());
+    }
+    assert_eq!(count(&store, 999, NOW), 1);
+}
+
+#[test]
+fn v19_a_full_key_refreshes_those_it_knows_and_refuses_new_ones() {
+    let store = Memory::new(&Config { providers_per_key_max: 40, ..Config::default() });
+    let batch: Vec<_> = (0..50).map(|provider| record(1, provider)).collect();
+    assert_eq!(insert(&store, &batch, NOW), Inserted { accepted: 40, dropped: 10 });
+    assert_eq!(insert(&store, &batch, NOW), Inserted { accepted: 40, dropped: 10 });
+    assert_eq!(count(&store, 1, NOW), 40);
+}
+
+#[test]
+fn a_purged_store_has_given_everything_back_but_its_tables() {
+    let store = Memory::new(&Config::default());
+    let rounds = [0, 1, 2].map(|round| {
+        let now = NOW.saturating_add(LATER * round);
+        let batch: Vec<_> = (0..20_000)
+            .map(|number| ProviderRecord { expires: now.saturating_add(LATER), ..record(number / 2, number) })
+            .collect();
+        insert(&store, &batch, now);
+        let over = now.saturating_add(LATER);
+        while block_on(store.purge_expired(over, NonZeroU32::MAX)).unwrap().progress == PurgeProgress::More {}
+        store.bytes_used()
+    });
+    assert_eq!(rounds[1], rounds[2], "each round leaves more behind: {rounds:?}");
+    assert_eq!(store.records.load(Ordering::Relaxed), 0);
+}
+
+/// The books against the process: run alone, as it measures the memory of the whole process.
+#[test]
+#[ignore = "measures the process: cargo test -p hydra-store-memory -- --ignored --test-threads 1"]
+fn the_books_agree_with_the_memory_of_the_process() {
+    let resident = || -> u64 {
+        let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+        pages.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 4096
+    };
+    let store = Memory::new(&Config::default());
+    let before = resident();
+    for first in (0..1_000_000).step_by(1000) {
+        let batch: Vec<_> = (first..first + 1000).map(|number| record(number, number % 20_000)).collect();
+        assert_eq!(insert(&store, &batch, NOW).dropped, 0);
+    }
+    let (grown, booked) = (resident() - before, store.bytes_used());
+    eprintln!("a million records: the process grew by {grown} bytes, the books say {booked}");
+    assert!(grown <= booked + booked / 4, "the process grew by {grown} bytes, the books say {booked}");
+    assert!(booked <= 2 * grown, "the process grew by {grown} bytes, the books say {booked}");
+}
