@@ -86,14 +86,14 @@ async fn no_permit_no_statement_whatever_clients_and_store_do() {
     assert_eq!(offered, 20_000, "each request is counted once");
 }
 
-/// Reads and announcements at this rate for 20 seconds over a store that does 4 calls of 10 ms at a time. The
+/// Reads and announcements at this rate for 10 seconds over a store that does 4 calls of 10 ms at a time. The
 /// statements that it saw and the reads that were answered in full.
 async fn offer(per_second: u64) -> (u64, u64) {
     let store = Store::new(PERMITS as usize, 32);
     let desk = open(&store, vec![], Config { ring_len_max: 1_000, window_len_max: 320, ..permits(PERMITS) });
     store.set(Mood::Takes(millis(10)));
     let per_tick = per_second / 200;
-    for tick in 0..4_000u64 {
+    for tick in 0..2_000u64 {
         for number in 0..per_tick {
             let number = tick * per_tick + number;
             let desk = desk.clone();
