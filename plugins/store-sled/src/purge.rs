@@ -1,0 +1,61 @@
+//! Expired records, and providers that have none left, removed in steps of one pass after another over all rows.
+
+use crate::fault::Fault;
+use crate::layout::{self, Known, PROVIDERS, RECORDS};
+use crate::open::Engine;
+use hydra_api::{PurgeProgress, Purged, UnixSeconds};
+use std::ops::Bound;
+
+/// Rows that a step looks at.
+const ROWS_MAX: usize = 4096;
+
+/// Rows that a step removes at most, whatever its limit: sled lets nobody read during a write.
+const REMOVED_MAX: u64 = 512;
+
+/// How far the pass has come: the last row that is done; empty before the first.
+pub(crate) type Done = Vec<u8>;
+
+impl Engine {
+    /// One step: removes up to `limit` records. Only one caller at a time.
+    pub(crate) fn purge(&self, done: &mut Done, now: UnixSeconds, limit: u64) -> Result<Purged, Fault> {
+        let limit = limit.min(REMOVED_MAX);
+        let from = if done.is_empty() { vec![PROVIDERS] } else { done.clone() };
+        let mut write = sled::Batch::default();
+        let (mut last, mut removed, mut forgotten) = (from.clone(), 0, Vec::new());
+        let mut progress = PurgeProgress::Done;
+        let rows = self.rows.range::<Vec<u8>, _>((Bound::Excluded(from), Bound::Unbounded));
+        for (looked_at, row) in rows.enumerate() {
+            let (key, value) = row?;
+            if looked_at == ROWS_MAX || removed == limit || forgotten.len() as u64 == REMOVED_MAX {
+                progress = PurgeProgress::More;
+                break;
+            }
+            match key.first() {
+                Some(&PROVIDERS) => {
+                    let number = layout::number_of(&key)?;
+                    let known = Known::decode(number, &value)?;
+                    if known.until <= now {
+                        // What is left of its records has expired, and is found later in this pass.
+                        write.remove(&key);
+                        write.remove(&layout::number_key(&known.peer)[..]);
+                        forgotten.push(number);
+                    }
+                }
+                Some(&RECORDS) if layout::decode_u32(&value, "records")? <= now.0 => {
+                    write.remove(&key);
+                    removed += 1;
+                }
+                _ => {}
+            }
+            last = key.to_vec();
+        }
+        let mut next = self.counts();
+        next.records = next.records.saturating_sub(removed);
+        if removed > 0 || !forgotten.is_empty() {
+            self.commit(write, next)?;
+        }
+        forgotten.into_iter().for_each(|number| self.providers.forget(number));
+        *done = if progress == PurgeProgress::Done { Done::new() } else { last };
+        Ok(Purged { removed, progress })
+    }
+}

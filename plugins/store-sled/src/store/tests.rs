@@ -1,0 +1,205 @@
+use super::*;
+use crate::layout;
+use hydra_conformance::given::{NOW, key, record};
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+async fn open_at(dir: &Path, config: Config) -> Result<Sled, OpenError> {
+    let dir = dir.join(&config.dir);
+    tokio::task::spawn_blocking(move || Sled::open_blocking(&dir, &config)).await.unwrap()
+}
+
+async fn open(dir: &TempDir) -> Sled {
+    open_at(dir.path(), Config::default()).await.unwrap()
+}
+
+async fn count(store: &Sled, number: u64) -> usize {
+    let limit = NonZeroU32::new(100_000).unwrap();
+    store.providers(&[key(number)], NOW, limit).await.unwrap()[0].len()
+}
+
+fn set_aside(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.to_string_lossy().contains("damaged-")).collect()
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            std::fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_is_in_use_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    store.insert(&[record(1, 1)], NOW).await.unwrap();
+    let refused = open_at(dir.path(), Config::default()).await.unwrap_err();
+    assert_eq!(*refused.kind(), hydra_api::OpenErrorKind::Unavailable);
+    assert!(refused.to_string().contains("another process uses the records"), "{refused}");
+    assert_eq!(set_aside(dir.path()), Vec::<PathBuf>::new());
+    assert_eq!(count(&store, 1).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_the_stores_own_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("records")).unwrap();
+    std::fs::write(dir.path().join("records/diary.txt"), "mine").unwrap();
+    std::fs::write(dir.path().join("records/db"), "mine").unwrap();
+    for name in ["records", "records/diary.txt"] {
+        let refused =
+            open_at(dir.path(), Config { dir: name.into(), ..Config::default() }).await.unwrap_err();
+        assert_eq!(*refused.kind(), hydra_api::OpenErrorKind::Config { key: "dir".to_owned() }, "{refused}");
+    }
+    assert_eq!(std::fs::read(dir.path().join("records/diary.txt")).unwrap(), b"mine");
+}
+
+/// Every file in turn, cut short, emptied, overwritten or removed: the store opens, and serves what it has.
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_files_never_keep_the_store_from_opening() {
+    let batch: Vec<_> = (0..200).map(|number| record(number, number % 10)).collect();
+    let pristine = tempfile::tempdir().unwrap();
+    // The second opening writes a snapshot of the first one's log.
+    for _ in 0..2 {
+        let store = open(&pristine).await;
+        store.insert(&batch, NOW).await.unwrap();
+        store.close().await.unwrap();
+    }
+    let from = pristine.path().join(crate::config::DIR);
+    let entries = std::fs::read_dir(&from).unwrap().map(|entry| entry.unwrap());
+    let names: Vec<_> =
+        entries.filter(|entry| entry.path().is_file()).map(|entry| entry.file_name()).collect();
+    let is_snapshot = |name: &std::ffi::OsString| name.to_string_lossy().starts_with("snap.");
+    assert!(names.iter().any(is_snapshot), "there is no snapshot: {names:?}");
+    let mut moved = Vec::new();
+    for name in &names {
+        for way in ["cut", "emptied", "overwritten", "removed"] {
+            let dir = tempfile::tempdir().unwrap();
+            let to = dir.path().join(crate::config::DIR);
+            copy(&from, &to);
+            let file = to.join(name);
+            let content = std::fs::read(&file).unwrap();
+            match way {
+                "cut" => std::fs::write(&file, &content[..content.len() / 2]).unwrap(),
+                "emptied" => std::fs::write(&file, []).unwrap(),
+                "overwritten" => std::fs::write(&file, vec![0xa5; content.len()]).unwrap(),
+                _ => std::fs::remove_file(&file).unwrap(),
+            }
+            let what = format!("{} {way}", name.display());
+            let mut store = open_at(dir.path(), Config::default()).await.expect(&what);
+            if let Err(error) = store.providers(&[key(1), key(150)], NOW, NonZeroU32::MIN).await {
+                assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{what}: {error:?}");
+                // The damage shows only when it is read; the next start begins anew.
+                store.close().await.ok();
+                store = open_at(dir.path(), Config::default()).await.expect(&what);
+                assert_eq!(set_aside(dir.path()).len(), 1, "{what}");
+            }
+            if !set_aside(dir.path()).is_empty() {
+                moved.push(what.clone());
+            }
+            assert_eq!(store.insert(&batch, NOW).await.expect(&what).accepted, 200, "{what}");
+            assert_eq!(count(&store, 1).await, 1, "{what}");
+            store.close().await.expect(&what);
+        }
+    }
+    let emptied =
+        names.iter().find(|name| is_snapshot(name)).map(|name| format!("{} emptied", name.display()));
+    assert!(moved.contains(&emptied.unwrap()), "moved aside: {moved:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_of_another_layout_are_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    store.engine("test").unwrap().rows.insert(layout::META, &[layout::VERSION + 1]).unwrap();
+    store.close().await.unwrap();
+    let refused = open_at(dir.path(), Config::default()).await.unwrap_err();
+    assert!(refused.to_string().contains("another version of hydra"), "{refused}");
+    assert_eq!(set_aside(dir.path()), Vec::<PathBuf>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_does_not_return_makes_the_store_unavailable_until_it_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open_at(dir.path(), Config { write_max_s: 1, ..Config::default() }).await.unwrap();
+    store.insert(&[record(1, 1)], NOW).await.unwrap();
+    let (release, released) = std::sync::mpsc::sync_channel::<()>(0);
+    let stuck = store.write("test", move |_| {
+        released.recv().unwrap_or_default();
+        Ok(())
+    });
+    assert_eq!(stuck.await.unwrap_err().kind(), StoreErrorKind::Unavailable);
+    // It still runs: others wait in vain, none begins, and reads are served.
+    let waiting = store.insert(&[record(2, 2)], NOW).await.unwrap_err();
+    assert_eq!(waiting.kind(), StoreErrorKind::Unavailable);
+    assert_eq!(count(&store, 1).await, 1);
+    drop(release);
+    store.insert(&[record(4, 4)], NOW).await.unwrap();
+    assert_eq!((count(&store, 2).await, count(&store, 4).await), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_of_the_engine_is_an_error_of_one_call() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    let error = store.write::<()>("test", |_| panic!("on purpose")).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    store.insert(&[record(1, 1)], NOW).await.unwrap();
+    assert_eq!(count(&store, 1).await, 1);
+}
+
+/// What sled keeps in memory grows with the records, so their number is bounded.
+#[tokio::test(flavor = "multi_thread")]
+async fn v19_a_full_store_refreshes_those_it_knows_and_refuses_new_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open_at(dir.path(), Config { records_max: 40, ..Config::default() }).await.unwrap();
+    let mut batch: Vec<_> = (0..50).map(|number| record(number / 2, number)).collect();
+    for seconds in [0, 60] {
+        for record in &mut batch {
+            record.expires = record.expires.saturating_add(Duration::from_secs(seconds));
+        }
+        assert_eq!(store.insert(&batch, NOW).await.unwrap(), Inserted { accepted: 40, dropped: 10 });
+    }
+    assert_eq!(store.estimate().await.unwrap().records, 40);
+    // Nothing is kept of the peers that were refused.
+    let numbers = store.engine("test").unwrap().rows.scan_prefix(b"n").count();
+    assert_eq!(numbers, 40);
+}
+
+/// A provider all of whose records have expired leaves nothing behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn providers_are_forgotten_after_their_last_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    let batch: Vec<_> = (0..1000).map(|number| record(number % 3, number)).collect();
+    store.insert(&batch, NOW).await.unwrap();
+    let over = batch[0].expires.saturating_add(Duration::from_secs(48 * 3600));
+    let limit = NonZeroU32::new(100).unwrap();
+    while store.purge_expired(over, limit).await.unwrap().progress == hydra_api::PurgeProgress::More {}
+    let rows = store.engine("test").unwrap().rows.clone();
+    let left: Vec<_> = rows.iter().keys().map(|key| key.unwrap().to_vec()).collect();
+    assert_eq!(left, [layout::META.to_vec()]);
+    // The same provider is new then, and served again.
+    let again = ProviderRecord { expires: over.saturating_add(Duration::from_secs(60)), ..record(1, 1) };
+    store.insert(std::slice::from_ref(&again), over).await.unwrap();
+    let found = store.providers(&[key(1)], over, limit).await.unwrap();
+    assert_eq!((found[0][0].peer, &found[0][0].addresses), (again.provider, &again.addresses));
+}
+
+/// Sled prints every row when asked to: a store that is printed must not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_printed_shows_no_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    let empty = format!("{store:?}").len();
+    store.insert(&(0..1000).map(|number| record(number, number)).collect::<Vec<_>>(), NOW).await.unwrap();
+    assert!(format!("{store:?}").len() < empty + 100);
+}
