@@ -4,11 +4,12 @@ mod budget;
 mod cost;
 
 use crate::check::{Broken, Outcome};
-use crate::given::peer;
+use crate::given::{content_key, peer};
 use crate::place::{Lab, Place};
 use crate::suite::{Alone, Case, Rule, Suite, case};
 use hydra_api::{
-    Admission, AdmissionPolicy, Load, Operation, Outcome as Ended, PeerId, Plugin, Request, Verdict,
+    Admission, AdmissionPolicy, ContentKey, Load, Operation, Outcome as Ended, PeerId, Plugin, Request,
+    Verdict,
 };
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -42,7 +43,8 @@ pub const RULES: [Rule; 6] = [
 ///
 /// The policy must decline at some point when one peer asks again and again at one moment, after at most 100,000
 /// requests: give it a config with small budgets. A policy that goes by the load must decline at once under the load
-/// that the place names with [`Place::under`], and admit under [`Load::IDLE`].
+/// that the place names with [`Place::under`], and admit under [`Load::IDLE`]. One that goes by the key must decline
+/// at once the key that the place names with [`Place::asking_for`], and admit others.
 ///
 /// The cases run one at a time, as some measure the whole process. See also
 /// [`count_allocations!`](crate::count_allocations).
@@ -78,17 +80,28 @@ async fn an_unknown_key_of_the_table_is_refused(lab: Arc<Lab<Admission>>) -> Out
 /// More requests than any policy may admit at one moment in its suite.
 const ADMITTED_MAX: u64 = 100_000;
 
-/// A policy, and the load under which it is asked.
+/// A policy, the load under which it is asked, and the key that it is asked for.
 #[derive(Debug, Clone)]
 struct Gate {
     policy: Arc<dyn AdmissionPolicy>,
     load: Load,
+    key: ContentKey,
 }
 
 impl Gate {
     /// A policy that knows nothing yet.
     async fn open(lab: &Lab<Admission>) -> Result<Self, Broken> {
-        Ok(Self { policy: lab.open().await?, load: lab.place.load })
+        let key = lab.place.key.unwrap_or_else(any_key);
+        Ok(Self { policy: lab.open().await?, load: lab.place.load, key })
+    }
+
+    /// The same policy without what makes it decline at once: the load, the key.
+    fn at_rest(self) -> Self {
+        Self { load: Load::IDLE, key: any_key(), ..self }
+    }
+
+    fn request(&self, peer: PeerId, address: IpAddr) -> Request<'_> {
+        Request::new(Operation::GetProviders, peer, Some(address), 0, self.key.as_bytes())
     }
 
     fn admits(&self, number: u64, now: Instant) -> bool {
@@ -96,11 +109,11 @@ impl Gate {
     }
 
     fn admits_from(&self, peer: PeerId, address: IpAddr, now: Instant) -> bool {
-        !matches!(self.policy.admit(&request(peer, address), &self.load, now), Verdict::Decline(_))
+        !matches!(self.policy.admit(&self.request(peer, address), &self.load, now), Verdict::Decline(_))
     }
 
     fn settle(&self, number: u64, outcome: Ended, now: Instant) {
-        self.policy.settle(&request(peer(number), address(number)), &outcome, now);
+        self.policy.settle(&self.request(peer(number), address(number)), &outcome, now);
     }
 
     /// How many requests of one peer are admitted at one moment, until the first decline.
@@ -126,8 +139,8 @@ fn address(number: u64) -> IpAddr {
     IpAddr::V4(Ipv4Addr::from_bits(bits))
 }
 
-fn request(peer: PeerId, address: IpAddr) -> Request<'static> {
-    Request::new(Operation::GetProviders, peer, Some(address), 0, &[7; 34])
+fn any_key() -> ContentKey {
+    content_key(&[7; 34])
 }
 
 #[cfg(test)]

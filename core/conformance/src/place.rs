@@ -1,7 +1,7 @@
 //! Where a case opens its plugin.
 
 use crate::Broken;
-use hydra_api::{Load, Plugin, Registry, Role, Scope};
+use hydra_api::{ContentKey, Load, Plugin, Registry, Role, Scope};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::any::Any;
@@ -17,6 +17,7 @@ use tempfile::TempDir;
 pub struct Place {
     table: Value,
     pub(crate) load: Load,
+    pub(crate) key: Option<ContentKey>,
     guard: Option<Box<dyn Guard>>,
 }
 
@@ -44,13 +45,21 @@ impl Place {
             Ok(table) => table,
             Err(cause) => panic!("a plugin's table must have a form in JSON: {cause}"),
         };
-        Self { table, load: Load::IDLE, guard: None }
+        Self { table, load: Load::IDLE, key: None, guard: None }
     }
 
     /// The load under which an admission policy is asked; [`Load::IDLE`] unless told otherwise.
     #[must_use]
     pub fn under(mut self, load: Load) -> Self {
         self.load = load;
+        self
+    }
+
+    /// The key that an admission policy is asked for, of those that it declines; a key like any other unless told
+    /// otherwise.
+    #[must_use]
+    pub fn asking_for(mut self, key: ContentKey) -> Self {
+        self.key = Some(key);
         self
     }
 
