@@ -8,10 +8,14 @@ pub fn add_all(registry: &mut Registry) {
     registry.add::<hydra_store_memory::Memory>();
     #[cfg(feature = "store-fjall")]
     registry.add::<hydra_store_fjall::Fjall>();
+    #[cfg(feature = "store-sled")]
+    registry.add::<hydra_store_sled::Sled>();
     #[cfg(feature = "admission-token-bucket")]
     registry.add::<hydra_admission_token_bucket::TokenBucket>();
     #[cfg(feature = "admission-queue-depth")]
     registry.add::<hydra_admission_queue_depth::QueueDepth>();
+    #[cfg(feature = "admission-denylist")]
+    registry.add::<hydra_admission_denylist::Denylist>();
     #[cfg(feature = "ids-balanced")]
     registry.add::<hydra_ids_balanced::Balanced>();
     // Without any feature nothing is added.

@@ -21,9 +21,14 @@ fn every_feature_adds_its_plugin_and_no_other() {
     let on = |kinds: &[(&'static str, bool)]| -> Vec<&'static str> {
         kinds.iter().filter(|(_, on)| *on).map(|(kind, _)| *kind).collect()
     };
-    let stores = on(&[("fjall", cfg!(feature = "store-fjall")), ("memory", cfg!(feature = "store-memory"))]);
+    let stores = on(&[
+        ("fjall", cfg!(feature = "store-fjall")),
+        ("memory", cfg!(feature = "store-memory")),
+        ("sled", cfg!(feature = "store-sled")),
+    ]);
     assert_eq!(kinds::<Store>(&registry), stores);
     let admissions = on(&[
+        ("denylist", cfg!(feature = "admission-denylist")),
         ("queue-depth", cfg!(feature = "admission-queue-depth")),
         ("token-bucket", cfg!(feature = "admission-token-bucket")),
     ]);
