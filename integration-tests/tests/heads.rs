@@ -1,5 +1,7 @@
 //! Heads that fail, and heads that have too many connections.
 
+#![allow(clippy::unwrap_used, reason = "this is a test")]
+
 use hydra_integration_tests::node::{Home, Node};
 use hydra_integration_tests::peer::Peer;
 use libp2p::Multiaddr;

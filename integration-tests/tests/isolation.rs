@@ -1,5 +1,11 @@
 //! What a bad store does to the rest: next to nothing.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "this is a test, and what it measured is of interest"
+)]
+
 use hydra_integration_tests::node::{Home, Node};
 use hydra_integration_tests::peer::Peer;
 use libp2p::Multiaddr;
