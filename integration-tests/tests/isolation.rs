@@ -17,6 +17,8 @@ use tokio::task::JoinSet;
 const PROTOCOL: &str = "/ipfs/kad/1.0.0";
 const DELAY: Duration = Duration::from_millis(300);
 const SOFT: Duration = Duration::from_millis(100);
+/// What one test does to the machine is no part of what the other measures.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// The key of this number: a multihash as far as anybody can tell.
 fn key(number: u64) -> Vec<u8> {
@@ -60,6 +62,7 @@ fn percentile(took: &mut [Duration], percent: usize) -> Duration {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_store_slows_nothing_but_its_own_answers() {
+    let _alone = ALONE.lock().await;
     let soft = "engine.soft_deadline_ms=100";
     let slow = Node::start(&[soft, "store.kind=\"slow\"", "store.delay_ms=300"]).await.unwrap();
     let quick = Node::start(&[soft, "store.kind=\"memory\""]).await.unwrap();
@@ -145,6 +148,7 @@ async fn rounds(node: &Node, peers: &[Arc<Peer>], requests: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_a_frozen_store_all_is_answered_and_nothing_grows_until_it_thaws() {
+    let _alone = ALONE.lock().await;
     let home = Home::new().unwrap();
     let frozen = home.path().join("frozen");
     let store = format!("store.while_exists=\"{}\"", frozen.display());
