@@ -94,16 +94,16 @@ async function findNode (options, signal) {
 }
 
 async function identify (options, signal) {
-  const { node, server, connection } = await open(options, signal)
+  const { node, server, connection, identified } = await open(options, signal)
+  // The dial does not wait for it.
+  const said = await identified
   const pingMs = await node.services.ping.ping(server, { signal })
-  const peer = await node.peerStore.get(server)
-  const text = (name) => new TextDecoder().decode(peer.metadata.get(name) ?? new Uint8Array())
   print({
     event: 'identified',
-    peer: infoOut({ id: server, multiaddrs: peer.addresses.map((a) => a.multiaddr) }),
-    agent: text('AgentVersion'),
-    protocol_version: text('ProtocolVersion'),
-    protocols: [...peer.protocols].sort(),
+    peer: infoOut({ id: server, multiaddrs: said.listenAddrs }),
+    agent: said.agentVersion ?? '',
+    protocol_version: said.protocolVersion ?? '',
+    protocols: [...said.protocols].sort(),
     security: connection.encryption ?? '',
     muxer: connection.multiplexer ?? '',
     transport: connection.remoteAddr.toString().includes('/quic-v1') ? 'quic-v1' : 'tcp',

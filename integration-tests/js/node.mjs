@@ -50,6 +50,15 @@ export async function open (options, signal) {
   if (transport == null) throw usage('--transport is tcp or quic')
   if (security == null) throw usage('--security is tls or noise')
 
+  // The monitor and the DHT ping by themselves, and rust-libp2p serves the latest stream of pings alone: it would
+  // reset the one of `identify`.
+  const alone = process.argv[2] === 'identify'
+  const dht = kadDHT({
+    protocol: options.protocol,
+    clientMode: true,
+    peerInfoMapper: passthroughMapper,
+    initialQuerySelfInterval: 0
+  })
   const node = await createLibp2p({
     addresses: { listen: [transport.listen] },
     transports: [await transport.load()],
@@ -57,19 +66,18 @@ export async function open (options, signal) {
     streamMuxers: [yamux()],
     // Only the server is dialled, so that an answer can only have come from there.
     connectionGater: { denyDialPeer: (id) => !options.follow && !id.equals(server) },
+    connectionMonitor: { enabled: !alone },
     nodeInfo: { userAgent: 'hydra-test-js' },
-    services: {
-      identify: identify(),
-      ping: ping(),
-      dht: kadDHT({
-        protocol: options.protocol,
-        clientMode: true,
-        peerInfoMapper: passthroughMapper,
-        initialQuerySelfInterval: 0
-      })
-    }
+    services: alone ? { identify: identify(), ping: ping() } : { identify: identify(), ping: ping(), dht }
   })
+  // What the server says of itself.
+  const identified = new Promise((resolve, reject) => {
+    node.addEventListener('peer:identify', ({ detail }) => detail.peerId.equals(server) && resolve(detail))
+    signal.addEventListener('abort', () => reject(new Error('the server did not identify itself')))
+  })
+  // Not every command waits for it.
+  identified.catch(() => {})
   const connection = await node.dial(address, { signal })
-  if (process.argv[2] !== 'identify') await inRoutingTable(node.services.dht, server, signal)
-  return { node, server, connection }
+  if (!alone) await inRoutingTable(node.services.dht, server, signal)
+  return { node, server, connection, identified }
 }

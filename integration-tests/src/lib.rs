@@ -3,4 +3,5 @@
 pub mod foreign;
 pub mod node;
 pub mod peer;
+pub mod policies;
 pub mod stores;

@@ -105,13 +105,7 @@ impl Node {
     /// When it ends before it is ready; the error has its log.
     pub async fn start_in(home: &Home, settings: &[&str]) -> io::Result<Self> {
         let log = std::fs::File::options().create(true).append(true).open(home.log_file())?;
-        let mut command = Command::new(program()?);
-        command.current_dir(home.path()).arg("run");
-        for setting in SETTINGS.iter().chain(settings) {
-            command.args(["--set", setting]);
-        }
-        let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true).spawn()?;
+        let mut child = command(home, settings)?.stdout(Stdio::piped()).stderr(log).spawn()?;
         let stdout = child.stdout.take().ok_or_else(|| io::Error::other("no standard output"))?;
         let mut lines = BufReader::new(stdout).lines();
         let heads = timeout(PATIENCE, ready(&mut lines)).await.map_err(io::Error::other).flatten();
@@ -119,6 +113,16 @@ impl Node {
             Ok(heads) => Ok(Self { child, _stdout: lines, heads, home: home.clone() }),
             Err(cause) => Err(io::Error::other(format!("{cause}; its log:\n{}", home.log()))),
         }
+    }
+
+    /// Starts a node that is to end by itself, and returns how it ended and what it wrote to its log.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn refused(home: &Home, settings: &[&str]) -> io::Result<(ExitStatus, String)> {
+        let output = command(home, settings)?.output();
+        let output = timeout(PATIENCE, output).await.map_err(io::Error::other)??;
+        Ok((output.status, String::from_utf8_lossy(&output.stderr).into_owned()))
     }
 
     /// The heads, by slot.
@@ -170,9 +174,24 @@ impl Node {
     ///
     /// # Errors
     /// When it does not stop.
-    pub async fn stop(mut self) -> io::Result<ExitStatus> {
-        let pid = self.pid().to_string();
-        Command::new("kill").args(["-TERM", &pid]).status().await?;
+    pub async fn stop(self) -> io::Result<ExitStatus> {
+        self.terminate().await?;
+        self.ended().await
+    }
+
+    /// Asks it to stop, and does not wait.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub async fn terminate(&self) -> io::Result<()> {
+        Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().await.map(drop)
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn ended(mut self) -> io::Result<ExitStatus> {
         timeout(PATIENCE, self.child.wait()).await.map_err(io::Error::other)?
     }
 
@@ -190,6 +209,19 @@ impl Node {
             status.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok());
         value.ok_or_else(|| io::Error::other(format!("no {name}")))
     }
+}
+
+fn command(home: &Home, settings: &[&str]) -> io::Result<Command> {
+    let mut command = Command::new(program()?);
+    command.current_dir(home.path()).arg("run").stdin(Stdio::null()).kill_on_drop(true);
+    // What the tests are told by their environment is not meant for the node, which refuses keys that it does not know.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"HYDRA_")) {
+        command.env_remove(name);
+    }
+    for setting in SETTINGS.iter().chain(settings) {
+        command.args(["--set", setting]);
+    }
+    Ok(command)
 }
 
 async fn ready(lines: &mut Lines<BufReader<ChildStdout>>) -> io::Result<Vec<Head>> {

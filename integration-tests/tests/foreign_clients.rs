@@ -1,103 +1,261 @@
-//! The foreign clients agree with one another on a go-libp2p server: what one announces, each finds, with
-//! its addresses. A client that this machine lacks shows as ignored, and fails where [`required`] says so.
+//! Foreign clients at the heads of a node: what one announces at one head, each finds at another, with its addresses.
+//! A case needs only what it uses. What this machine lacks shows as ignored, and fails where [`required`] says so.
 
 use hydra_integration_tests::foreign::{Client, Event, Missing, Peer, required, rust};
-use libp2p::Multiaddr;
+use hydra_integration_tests::node::{Head, Node};
+use libp2p::multiaddr::Protocol;
 use libtest_mimic::{Arguments, Failed, Trial};
+use std::future::Future;
+use std::time::Duration;
 use tokio::runtime::Runtime;
 
 const PROTOCOL: &str = "/ipfs/kad/1.0.0";
 const CID: &str = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy";
+/// How often a record is asked for: it is written an interval after it came.
+const TRIES: usize = 40;
+const PAUSE: Duration = Duration::from_millis(250);
 
-/// The clients of this machine, each ready or with the reason why not.
-#[derive(Clone)]
-struct Clients {
-    go: Result<Client, Missing>,
-    js: Result<Client, Missing>,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Transport {
+    Tcp,
+    Quic,
 }
 
-impl Clients {
-    fn go(&self) -> Result<&Client, Failed> {
-        Ok(self.go.as_ref()?)
-    }
-
-    fn js(&self) -> Result<&Client, Failed> {
-        Ok(self.js.as_ref()?)
-    }
+/// A client of this machine, or the reason why there is none.
+#[derive(Debug, Clone)]
+enum Library {
+    Go(Result<Client, Missing>),
+    Js(Result<Client, Missing>),
+    /// In this process, so it is always there.
+    Rust,
 }
 
 fn main() {
-    let clients = Clients { go: Client::go(), js: Client::js() };
-    let absent = clients.go.is_err() || clients.js.is_err();
-    for reason in [clients.go.as_ref().err(), clients.js.as_ref().err()].into_iter().flatten() {
-        eprintln!("{reason}");
-    }
+    let (go, js) = (Library::Go(Client::go()), Library::Js(Client::js()));
     let mut trials = Vec::new();
-    for transport in ["tcp", "quic"] {
-        let (one, two) = (clients.clone(), clients.clone());
-        trials
-            .push(Trial::test(format!("each_finds_what_the_others_provided_over_{transport}"), move || {
-                Runtime::new()?.block_on(each_finds_what_the_others_provided(&one, transport))
+    for transport in [Transport::Tcp, Transport::Quic] {
+        for library in [&go, &js, &Library::Rust] {
+            let name = format!("{}_finds_at_one_head_what_it_provided_at_another", library.name());
+            trials.push(trial(&name, transport, &[library], move |of| {
+                each_finds_what_all_provided(transport, of)
             }));
-        trials.push(Trial::test(format!("v5_f3_stream_with_go_server_over_{transport}"), move || {
-            Runtime::new()?.block_on(stream_tells_answers_and_end(&two, transport))
+        }
+        let all = [&go, &js, &Library::Rust];
+        trials.push(trial("each_finds_what_the_others_provided", transport, &all, move |of| {
+            each_finds_what_all_provided(transport, of)
         }));
+        trials.push(trial("v5_f3_many_requests_on_one_stream_of_go", transport, &[&go], move |of| {
+            many_requests_on_one_stream(transport, of)
+        }));
+        for library in [&go, &js] {
+            let name = format!("q5_find_node_of_{}_for_another_head_returns_that_head", library.name());
+            trials.push(trial(&name, transport, &[library], move |of| another_head_is_found(transport, of)));
+            let ways: &[_] = if transport == Transport::Tcp { &["tls", "noise"] } else { &[""] };
+            for security in ways {
+                let name = format!("n1_n2_n3_{}_identifies_and_pings_{security}", library.name());
+                trials.push(trial(name.trim_end_matches('_'), transport, &[library], move |of| {
+                    identifies(transport, security, of)
+                }));
+            }
+        }
     }
-    let trials = trials.into_iter().map(|trial| trial.with_ignored_flag(absent && !required())).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
-async fn each_finds_what_the_others_provided(clients: &Clients, transport: &str) -> Result<(), Failed> {
-    let (go, js) = (clients.go()?, clients.js()?);
-    let (server, _running) = start_server(go, transport).await?;
-    let address: Multiaddr = server.parse()?;
-    let key = CID.parse::<cid::Cid>()?.hash().to_bytes();
+/// A case and the libraries that it needs.
+fn trial<F>(
+    name: &str,
+    transport: Transport,
+    needed: &[&Library],
+    case: impl FnOnce(Vec<Library>) -> F + Send + 'static,
+) -> Trial
+where
+    F: Future<Output = Result<(), Failed>>,
+{
+    let missing: Vec<_> = needed.iter().filter_map(|library| library.missing()).collect();
+    let ignored = !missing.is_empty() && !required();
+    let libraries: Vec<Library> = needed.iter().map(|library| (*library).clone()).collect();
+    let name = format!("{name}_over_{}", transport.name());
+    if let Some(why) = missing.first() {
+        eprintln!("{name}: {why}");
+    }
+    let absent = missing.first().map(ToString::to_string);
+    let run = move || match absent {
+        Some(why) => Err(Failed::from(why)),
+        None => Runtime::new()?.block_on(case(libraries)),
+    };
+    Trial::test(name, run).with_ignored_flag(ignored)
+}
 
-    let mut provided = vec![rust::provide(&address, PROTOCOL, &key).await?];
-    for client in [go, js] {
-        let event = client.run(&["provide", "--peer", &server, "--cid", CID]).await?;
-        let Event::Provided { provider, .. } = event else { return Err(format!("{event:?}").into()) };
-        provided.push(provider);
+async fn each_finds_what_all_provided(transport: Transport, libraries: Vec<Library>) -> Result<(), Failed> {
+    let node = Node::start(&[]).await?;
+    let [first, second, third] = node.heads() else { return Err("not three heads".into()) };
+    let mut provided = Vec::new();
+    for (library, head) in libraries.iter().zip([first, second, third]) {
+        provided.push(library.provide(&transport.of(head)).await?);
     }
     assert!(provided.iter().all(|provider| !provider.addrs.is_empty()), "{provided:?}");
-    let provided = sorted(provided);
-    for client in [go, js] {
-        let event = client.run(&["find", "--peer", &server, "--cid", CID]).await?;
-        let Event::Found { providers, .. } = event else { return Err(format!("{event:?}").into()) };
-        assert_eq!(sorted(providers), provided, "{client:?}");
+    provided.sort_by(|a, b| a.id.cmp(&b.id));
+    for (library, head) in libraries.iter().zip([second, third, first]) {
+        let found = library.find_until(&transport.of(head), provided.len()).await?;
+        assert_eq!(found, provided, "{library:?}");
     }
-    assert_eq!(sorted(rust::find(&address, PROTOCOL, &key).await?.providers), provided);
     Ok(())
 }
 
-/// What the `stream` command tells of a server that is known to be right.
-async fn stream_tells_answers_and_end(clients: &Clients, transport: &str) -> Result<(), Failed> {
-    let go = clients.go()?;
-    let (server, _running) = start_server(go, transport).await?;
-    let event = go.run(&["stream", "--peer", &server, "--cid", CID]).await?;
+async fn many_requests_on_one_stream(transport: Transport, libraries: Vec<Library>) -> Result<(), Failed> {
+    let node = Node::start(&[]).await?;
+    let [first, second, third] = node.heads() else { return Err("not three heads".into()) };
+    let (at, target) = (transport.of(first), second.peer.to_string());
+    let go = libraries[0].program()?;
+    let event = go.run(&["stream", "--peer", &at, "--cid", CID, "--target", &target]).await?;
     let Event::Stream { sent, answers, end, provider } = event else {
         return Err(format!("{event:?}").into());
     };
     assert_eq!(sent, ["FIND_NODE", "ADD_PROVIDER", "FIND_NODE", "GET_PROVIDERS"]);
     let kinds: Vec<_> = answers.iter().map(|answer| answer.kind.as_str()).collect();
-    assert_eq!(kinds, ["FIND_NODE", "FIND_NODE", "GET_PROVIDERS"]);
-    assert_eq!(answers[2].providers, [provider]);
-    assert_eq!(end, "eof");
+    assert_eq!(kinds, ["FIND_NODE", "FIND_NODE", "GET_PROVIDERS"], "nothing answers ADD_PROVIDER");
+    assert_eq!(end, "eof", "a clean close follows the half-close");
+    for answer in &answers {
+        let mut closer: Vec<_> = answer.closer.iter().map(|peer| peer.id.as_str()).collect();
+        closer.sort_unstable();
+        let mut others = [target.clone(), third.peer.to_string()];
+        others.sort_unstable();
+        assert_eq!(closer, others, "{}", answer.kind);
+    }
+    // The record of the stream is written, as every other is.
+    let found = Library::Rust.find_until(&transport.of(third), 1).await?;
+    assert_eq!(found, [provider]);
     Ok(())
 }
 
-/// A go-libp2p DHT server. It ends with what is returned beside its address.
-async fn start_server(
-    go: &Client,
-    transport: &str,
-) -> Result<(String, hydra_integration_tests::foreign::Running), Failed> {
-    let (event, running) = go.start(&["serve", "--transport", transport, "--deadline", "120s"]).await?;
-    let Event::Listening { peer } = event else { return Err(format!("{event:?}").into()) };
-    let address = peer.addrs.first().ok_or("the server listens nowhere")?;
-    Ok((format!("{address}/p2p/{}", peer.id), running))
+async fn another_head_is_found(transport: Transport, libraries: Vec<Library>) -> Result<(), Failed> {
+    let node = Node::start(&[]).await?;
+    let [first, _, third] = node.heads() else { return Err("not three heads".into()) };
+    let target = third.peer.to_string();
+    let program = libraries[0].program()?;
+    let event =
+        program.run(&["find-node", "--follow", "--peer", &transport.of(first), "--target", &target]).await?;
+    let Event::FoundNode { found, peers, .. } = event else { return Err(format!("{event:?}").into()) };
+    let mut expected: Vec<_> = third.addresses.iter().map(bare).collect();
+    expected.sort_unstable();
+    let told = peers.iter().find(|peer| peer.id == target).ok_or_else(|| format!("{peers:?}"))?;
+    assert_eq!(sorted(&told.addrs), expected);
+    let found = found.ok_or("the library found nobody")?;
+    assert_eq!(found.id, target);
+    assert_eq!(sorted(&found.addrs), expected);
+    Ok(())
 }
 
-fn sorted(mut peers: Vec<Peer>) -> Vec<Peer> {
-    peers.sort_by(|a, b| a.id.cmp(&b.id));
-    peers
+async fn identifies(transport: Transport, security: &str, libraries: Vec<Library>) -> Result<(), Failed> {
+    let node = Node::start(&[]).await?;
+    for head in node.heads() {
+        let at = transport.of(head);
+        let mut args = vec!["identify", "--peer", &at];
+        if !security.is_empty() {
+            args.extend(["--security", security]);
+        }
+        let event = libraries[0].program()?.run(&args).await?;
+        let Event::Identified { peer, agent, protocols, security: used, transport: by, .. } = event else {
+            return Err(format!("{event:?}").into());
+        };
+        assert_eq!(peer.id, head.peer.to_string());
+        let listens: Vec<_> = head.addresses.iter().map(bare).collect();
+        assert!(listens.iter().all(|address| peer.addrs.contains(address)), "{:?}: {listens:?}", peer.addrs);
+        assert!(agent.starts_with("hydra/"), "{agent}");
+        let kad: Vec<_> = protocols.iter().filter(|protocol| protocol.contains("kad")).collect();
+        assert_eq!(kad, [PROTOCOL], "{protocols:?}");
+        assert!(protocols.iter().any(|protocol| protocol == "/ipfs/ping/1.0.0"), "{protocols:?}");
+        assert!(used.contains(security), "{used}");
+        assert_eq!(by, if transport == Transport::Tcp { "tcp" } else { "quic-v1" });
+    }
+    Ok(())
+}
+
+impl Transport {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Quic => "quic",
+        }
+    }
+
+    /// Where the head is, over this transport alone.
+    fn of(self, head: &Head) -> String {
+        match self {
+            Self::Tcp => head.tcp().to_string(),
+            Self::Quic => head.quic().to_string(),
+        }
+    }
+}
+
+impl Library {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Go(_) => "go",
+            Self::Js(_) => "js",
+            Self::Rust => "rust",
+        }
+    }
+
+    fn missing(&self) -> Option<&Missing> {
+        match self {
+            Self::Go(client) | Self::Js(client) => client.as_ref().err(),
+            Self::Rust => None,
+        }
+    }
+
+    fn program(&self) -> Result<&Client, Failed> {
+        match self {
+            Self::Go(client) | Self::Js(client) => Ok(client.as_ref()?),
+            Self::Rust => Err("libp2p-kad is no program".into()),
+        }
+    }
+
+    async fn provide(&self, at: &str) -> Result<Peer, Failed> {
+        if let Self::Rust = self {
+            return Ok(rust::provide(&at.parse()?, PROTOCOL, &key()?).await?);
+        }
+        let event = self.program()?.run(&["provide", "--peer", at, "--cid", CID]).await?;
+        let Event::Provided { provider, .. } = event else { return Err(format!("{event:?}").into()) };
+        Ok(provider)
+    }
+
+    async fn find(&self, at: &str) -> Result<Vec<Peer>, Failed> {
+        if let Self::Rust = self {
+            return Ok(rust::find(&at.parse()?, PROTOCOL, &key()?).await?.providers);
+        }
+        let event = self.program()?.run(&["find", "--peer", at, "--cid", CID]).await?;
+        let Event::Found { providers, .. } = event else { return Err(format!("{event:?}").into()) };
+        Ok(providers)
+    }
+
+    /// Asks until there are so many providers, and returns the last answer, sorted.
+    async fn find_until(&self, at: &str, wanted: usize) -> Result<Vec<Peer>, Failed> {
+        let mut found = self.find(at).await?;
+        for _ in 0..TRIES {
+            if found.len() >= wanted {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+            found = self.find(at).await?;
+        }
+        found.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(found)
+    }
+}
+
+fn key() -> Result<Vec<u8>, Failed> {
+    Ok(CID.parse::<cid::Cid>()?.hash().to_bytes())
+}
+
+/// An address without the id at its end, as the clients print it.
+fn bare(address: &libp2p::Multiaddr) -> String {
+    address.iter().filter(|part| !matches!(part, Protocol::P2p(_))).collect::<libp2p::Multiaddr>().to_string()
+}
+
+fn sorted(addresses: &[String]) -> Vec<String> {
+    let mut sorted = addresses.to_vec();
+    sorted.sort_unstable();
+    sorted
 }

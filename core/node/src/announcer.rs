@@ -37,7 +37,11 @@ pub(crate) async fn run(
             _ = phase.wait_for(|phase| *phase != Phase::Serving) => return,
         }
         let neighbours = neighbours(&table, head, &mut budget);
-        announce(&table, head, neighbours, timeout).await;
+        tokio::select! {
+            () = announce(&table, head, neighbours, timeout) => {}
+            // A head that leaves does not make itself known any more.
+            _ = phase.wait_for(|phase| *phase != Phase::Serving) => return,
+        }
     }
 }
 

@@ -77,5 +77,9 @@ fn in_runtime<E: Into<Failure>>(work: impl Future<Output = Result<(), E>>) -> Re
         .enable_all()
         .build()
         .map_err(|cause| Failure::failed("cannot start the runtime", cause))?;
-    runtime.block_on(work).map_err(Into::into)
+    let ended = runtime.block_on(work);
+    // What is to be waited for has been waited for, under its deadline. Dropping the runtime would wait for every
+    // blocking call besides: a disk that hangs would keep the process for ever.
+    runtime.shutdown_background();
+    ended.map_err(Into::into)
 }

@@ -1,5 +1,7 @@
 //! Keeping the connections of a head, and of the whole node, between two marks.
 
+mod rounds;
+
 use crate::kad_id::KadId;
 use crate::table::Table;
 use libp2p::core::Endpoint;
@@ -9,6 +11,7 @@ use libp2p::swarm::{
     THandlerInEvent, THandlerOutEvent, ToSwarm, dummy,
 };
 use libp2p::{Multiaddr, PeerId};
+use rounds::{Member, Rounds};
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -36,6 +39,7 @@ pub struct NodeCrowd {
     closing: AtomicU32,
     refused: AtomicU64,
     trimmed: AtomicU64,
+    rounds: Rounds,
 }
 
 impl NodeCrowd {
@@ -47,6 +51,7 @@ impl NodeCrowd {
             closing: AtomicU32::new(0),
             refused: AtomicU64::new(0),
             trimmed: AtomicU64::new(0),
+            rounds: Rounds::default(),
         }
     }
 
@@ -91,8 +96,13 @@ impl Activity {
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, HashMap<ConnectionId, Use>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
+}
+
+/// Nothing that a panic could leave half done is kept behind these locks.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Refuses connections beyond the maximum, and closes the least useful ones above the high mark: first those of peers
@@ -107,6 +117,7 @@ pub struct Crowd {
     to_close: VecDeque<(PeerId, ConnectionId)>,
     /// How many of those held are about to be closed.
     closing: usize,
+    member: Member,
 }
 
 /// The node, or the head, has as many connections as it may.
@@ -118,7 +129,8 @@ impl Crowd {
     /// The connections of a new head.
     pub fn new(head: Marks, node: Arc<NodeCrowd>, activity: Arc<Activity>, table: Arc<Table>) -> Self {
         activity.held().clear();
-        Self { head, node, activity, table, to_close: VecDeque::new(), closing: 0 }
+        let member = node.rounds.join();
+        Self { head, node, activity, table, to_close: VecDeque::new(), closing: 0, member }
     }
 
     fn admit(&self) -> Result<(), ConnectionDenied> {
@@ -130,22 +142,38 @@ impl Crowd {
         Ok(())
     }
 
-    /// Chooses which to close, once a mark is passed.
-    fn trim(&mut self) {
-        let mut held = self.activity.held();
-        let here = held.len().saturating_sub(self.closing);
-        let mut keep = here;
-        if here > self.head.high as usize {
-            keep = self.head.low as usize;
+    /// Connections of the head that are to stay.
+    fn staying(&self) -> usize {
+        self.activity.held().len().saturating_sub(self.closing)
+    }
+
+    /// Closes what is too much after a new connection.
+    fn grown(&mut self) {
+        if self.staying() > self.head.high as usize {
+            self.trim(self.head.low as usize);
         }
         if self.node.staying() > self.node.marks.high {
-            // Every head closes its part: what all of them keep adds up to the low mark.
-            let part = here as u64 * u64::from(self.node.marks.low) / u64::from(self.node.marks.high.max(1));
-            keep = keep.min(part as usize);
+            self.node.rounds.begin();
+            self.take_part();
         }
-        if keep >= here {
+    }
+
+    /// Closes this head's part of what the node has too much: what all heads keep adds up to the low mark.
+    fn take_part(&mut self) {
+        if self.node.rounds.is_due(&mut self.member) {
+            let marks = self.node.marks;
+            let part = self.staying() as u64 * u64::from(marks.low) / u64::from(marks.high.max(1));
+            self.trim(part as usize);
+        }
+    }
+
+    /// Chooses which to close so that `keep` are left.
+    fn trim(&mut self, keep: usize) {
+        let surplus = self.staying().saturating_sub(keep);
+        if surplus == 0 {
             return;
         }
+        let mut held = self.activity.held();
         let snapshot = self.table.snapshot();
         let mut ranked: Vec<_> = held
             .iter()
@@ -155,7 +183,7 @@ impl Crowd {
             })
             .collect();
         ranked.sort_unstable_by_key(|(in_table, last, _)| (*in_table, *last));
-        ranked.truncate(here - keep);
+        ranked.truncate(surplus);
         for (_, _, connection) in &ranked {
             if let Some(least) = held.get_mut(connection) {
                 least.closing = true;
@@ -182,6 +210,7 @@ impl Crowd {
 /// A head that ends takes its connections with it.
 impl Drop for Crowd {
     fn drop(&mut self) {
+        self.node.rounds.leave(&self.member);
         let mut held = self.activity.held();
         self.node.held.fetch_sub(held.len() as u32, Ordering::Relaxed);
         self.node.closing.fetch_sub(self.closing as u32, Ordering::Relaxed);
@@ -233,7 +262,7 @@ impl NetworkBehaviour for Crowd {
                 self.activity.held().insert(established.connection_id, held);
                 self.node.held.fetch_add(1, Ordering::Relaxed);
                 self.table.connected(established.peer_id);
-                self.trim();
+                self.grown();
             }
             FromSwarm::ConnectionClosed(ConnectionClosed { connection_id, .. }) => {
                 self.closed(connection_id);
@@ -246,8 +275,10 @@ impl NetworkBehaviour for Crowd {
         match event {}
     }
 
-    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
-        // Whatever fills `to_close` is a swarm event, after which the swarm polls again: no waker is needed.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        // A swarm event fills `to_close`, after which the swarm polls again, or a round that another head begins.
+        self.member.listen(cx);
+        self.take_part();
         match self.to_close.pop_front() {
             Some((peer_id, connection)) => Poll::Ready(ToSwarm::CloseConnection {
                 peer_id,
@@ -257,3 +288,6 @@ impl NetworkBehaviour for Crowd {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

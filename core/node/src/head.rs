@@ -98,6 +98,13 @@ pub(crate) struct Parts {
     pub(crate) candidates: mpsc::Sender<Contact>,
 }
 
+impl Parts {
+    /// A node that is gone has stopped, too.
+    fn is_stopping(&self) -> bool {
+        *self.phase.borrow() == Phase::Stopping || self.phase.has_changed().is_err()
+    }
+}
+
 #[derive(NetworkBehaviour)]
 struct Behaviour {
     limits: libp2p::connection_limits::Behaviour,
@@ -143,16 +150,27 @@ async fn supervise(
             Ok(Ok(End::Panicked)) | Err(_) => "a panic".to_owned(),
             Ok(Err(failure)) => failure.to_string(),
         };
-        if *parts.phase.borrow() == Phase::Stopping {
+        if parts.is_stopping() {
             return;
         }
         if started.elapsed() > RESTART_PAUSE_MAX {
             pause = RESTART_PAUSE;
         }
-        restarts.fetch_add(1, Ordering::Relaxed);
-        tracing::error!(head = parts.slot, cause, pause_s = pause.as_secs(), "head ended, starting it again");
+        let restarts = restarts.fetch_add(1, Ordering::Relaxed) + 1;
+        tracing::error!(
+            head = parts.slot,
+            cause,
+            restarts,
+            pause_s = pause.as_secs(),
+            "head ended, starting it again"
+        );
         status.send_modify(|status| status.failure = Some(cause));
-        tokio::time::sleep(pause).await;
+        let mut phase = parts.phase.clone();
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            // A node that stops waits for its heads, so a head that is down must not make it wait for the pause.
+            _ = phase.wait_for(|phase| *phase == Phase::Stopping) => return,
+        }
         pause = (2 * pause).min(RESTART_PAUSE_MAX);
     }
 }
@@ -164,7 +182,12 @@ async fn run(
 ) -> io::Result<End> {
     let panicked = Arc::new(Notify::new());
     let mut phase = parts.phase.clone();
-    let behaviour = behaviour(parts, *phase.borrow_and_update());
+    let now = *phase.borrow_and_update();
+    if now == Phase::Stopping {
+        // Seen already, so no change to it will be told.
+        return Ok(End::Stopped);
+    }
+    let behaviour = behaviour(parts, now);
     client.store(Some(Arc::new(behaviour.kad.client())));
     let idle = Duration::from_secs(parts.config.connections.idle_timeout_s.into());
     let mut swarm = swarm::build(parts.key.clone(), behaviour, Names::Ignore, idle, Arc::clone(&panicked))?;

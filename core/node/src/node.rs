@@ -15,6 +15,7 @@ use serde::Serialize;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -71,6 +72,11 @@ impl Node {
             HeadLine { slot: head.slot, peer: head.peer.to_string(), addresses }
         };
         self.heads.iter().map(line).collect()
+    }
+
+    /// How often heads were started again, after a panic or because they could not listen.
+    pub fn restarts(&self) -> u64 {
+        self.heads.iter().map(|head| head.restarts.load(Ordering::Relaxed)).sum()
     }
 
     /// The requests and the store, counted.

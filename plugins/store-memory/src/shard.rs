@@ -29,6 +29,8 @@ const HEAP_BYTES: u64 = 16;
 #[derive(Debug)]
 pub(crate) struct Shard {
     keys: HashMap<Box<[u8]>, Entries>,
+    /// What the table was booked at when it last grew. Its capacity is no measure: removed keys leave marks that lower it.
+    table_bytes: u64,
     /// No record expires before.
     earliest: UnixSeconds,
 }
@@ -43,7 +45,7 @@ pub(crate) enum Put {
 
 impl Shard {
     pub(crate) fn new() -> Self {
-        Self { keys: HashMap::new(), earliest: UnixSeconds(u32::MAX) }
+        Self { keys: HashMap::new(), table_bytes: 0, earliest: UnixSeconds(u32::MAX) }
     }
 
     /// Stores a record of a provider that is known.
@@ -76,15 +78,20 @@ impl Shard {
     fn put_key(&mut self, key: &ContentKey, entry: Entry, room: &Room) -> Put {
         let full = self.keys.len() == self.keys.capacity();
         // The table about doubles when it is full.
-        let table = if full { table_bytes(2 * self.keys.capacity().max(3)) - self.table_bytes() } else { 0 };
+        let table = if full {
+            table_bytes(2 * self.keys.capacity().max(3)).saturating_sub(self.table_bytes)
+        } else {
+            0
+        };
         let heap = heap_bytes(key.as_bytes().len());
         if !room.take(heap + table) {
             return Put::NoRoom;
         }
         if full {
-            let before = self.table_bytes();
             self.keys.reserve(1);
-            room.correct(before + table, self.table_bytes());
+            let found = table_bytes(self.keys.capacity());
+            room.correct(self.table_bytes + table, found);
+            self.table_bytes = found;
         }
         self.keys.insert(key.as_bytes().into(), smallvec::smallvec![entry]);
         self.earliest = self.earliest.min(entry.expires);
@@ -141,8 +148,10 @@ impl Shard {
         removed
     }
 
-    fn table_bytes(&self) -> u64 {
-        table_bytes(self.keys.capacity())
+    /// What the table is booked at.
+    #[cfg(test)]
+    pub(crate) fn table_bytes(&self) -> u64 {
+        self.table_bytes
     }
 }
 

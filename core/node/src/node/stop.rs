@@ -21,6 +21,8 @@ async fn stages(node: &mut Node, deadline: Instant) -> Result<(), StopError> {
     // Others learn of it by identify; what they have under way is answered meanwhile.
     let drain = Duration::from_millis(node.config.shutdown.drain_ms.into());
     drained(node, deadline.min(Instant::now() + drain)).await;
+    // From here on nobody can be reached: the file says where heads are, so it goes first, whatever the store does.
+    forget_heads(node);
     node.phase.send_replace(Phase::Stopping);
     while node.head_tasks.join_next().await.is_some() {}
     for task in [&mut node.announcer, &mut node.keeper, &mut node.scout] {
@@ -34,11 +36,14 @@ async fn stages(node: &mut Node, deadline: Instant) -> Result<(), StopError> {
     if let Err(cause) = node.ids.release(std::mem::take(&mut node.leases)).await {
         tracing::warn!(%cause, "the identities could not be given back");
     }
+    verdict(&report)
+}
+
+fn forget_heads(node: &Node) {
     let heads_file = node.config.data_dir.join(HEADS_FILE);
     if let Err(cause) = std::fs::remove_file(heads_file) {
         tracing::debug!(%cause, "the list of heads is gone already");
     }
-    verdict(&report)
 }
 
 /// Waits until no request is being served, or until the time is up.

@@ -1,0 +1,214 @@
+//! What outlives the end of a node, however it ends: identities, ports and records.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "this is a test, and what it measured is of interest"
+)]
+
+use hydra_integration_tests::node::{Home, Node};
+use hydra_integration_tests::peer::Peer;
+use libp2p::Multiaddr;
+use libp2p::multiaddr::Protocol;
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+
+const PROTOCOL: &str = "/ipfs/kad/1.0.0";
+const FLUSH: &str = "engine.flush_interval_ms=200";
+/// Beside the flush interval: what a loaded machine takes until the window is written.
+const WRITTEN_AFTER: Duration = Duration::from_millis(200 + 1_800);
+const KILLS: u64 = 20;
+const ANNOUNCERS: usize = 3;
+
+/// The key of this number: a multihash as far as anybody can tell.
+fn key(number: u64) -> Vec<u8> {
+    let mut key = vec![0x12, 0x20];
+    key.extend(number.to_be_bytes().repeat(4));
+    key
+}
+
+fn tcp_port(address: &Multiaddr) -> u16 {
+    address.iter().find_map(|part| if let Protocol::Tcp(port) = part { Some(port) } else { None }).unwrap()
+}
+
+/// Fails unless the record of each key is there, and is that of its provider.
+async fn all_found(node: &Node, expected: &[(u64, libp2p::PeerId)]) {
+    let client = Arc::new(Peer::client(PROTOCOL));
+    let mut asking = JoinSet::new();
+    for (number, provider) in expected.iter().copied() {
+        let (client, head) = (Arc::clone(&client), node.heads()[number as usize % 3].tcp().clone());
+        if asking.len() >= 16 {
+            asking.join_next().await.unwrap().unwrap();
+        }
+        asking.spawn(async move {
+            let there = |answer: &hydra_kad::Answer| answer.providers.iter().any(|one| one.peer == provider);
+            let answer = client.providers_until(&head, &key(number), there).await.unwrap();
+            assert!(there(&answer), "the record of key {number} is lost");
+        });
+    }
+    while let Some(asked) = asking.join_next().await {
+        asked.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn ids_and_ports_are_kept_also_when_one_was_taken_at_the_first_start() {
+    let home = Home::new().unwrap();
+    // Three ports in a row, the second of which somebody else has.
+    let (base, taken) = loop {
+        let first = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let row = [0, 1, 2].map(|offset| TcpListener::bind(("127.0.0.1", first.saturating_add(offset))));
+        if let [Ok(_), Ok(second), Ok(_)] = row {
+            break (first, second);
+        }
+    };
+    let setting = format!("ids.port_base={base}");
+    let node = Node::start_in(&home, &[&setting]).await.unwrap();
+    let heads = node.heads().to_vec();
+    let ports: Vec<_> = heads.iter().map(|head| tcp_port(head.tcp())).collect();
+    assert_ne!(ports[1], base + 1, "it is taken");
+    assert!(home.log().contains("taken"), "{}", home.log());
+    assert!(node.stop().await.unwrap().success());
+    drop(taken);
+    for _ in 0..2 {
+        let node = Node::start_in(&home, &[&setting]).await.unwrap();
+        assert_eq!(node.heads(), heads, "the free port that was found is kept");
+        node.kill().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn v21_kill_loses_no_record_older_than_the_write_interval() {
+    let home = Home::new().unwrap();
+    let seed: u64 = rand_seed();
+    println!("seed {seed}");
+    let next_key = Arc::new(AtomicU64::new(0));
+    let (mut written, mut announced) = (Vec::new(), 0);
+    let mut heads = None;
+    for round in 0..=KILLS {
+        let node = Node::start_in(&home, &[FLUSH]).await.unwrap();
+        assert_eq!(node.heads(), heads.get_or_insert_with(|| node.heads().to_vec()).as_slice());
+        all_found(&node, &written).await;
+        if round == KILLS {
+            break;
+        }
+        // The last round's are asked for at once, those of all rounds at the end.
+        let mut announcing = JoinSet::new();
+        for index in 0..ANNOUNCERS {
+            let (head, next_key) = (node.heads()[index].tcp().clone(), Arc::clone(&next_key));
+            announcing.spawn(async move { announce_until_killed(&head, &next_key).await });
+        }
+        let jitter = (seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(round) >> 33) % 700;
+        tokio::time::sleep(WRITTEN_AFTER + Duration::from_millis(300 + jitter)).await;
+        let killed = Instant::now();
+        node.kill().await.unwrap();
+        let before = written.len();
+        while let Some(told) = announcing.join_next().await {
+            let (provider, told) = told.unwrap();
+            announced += told.len();
+            let old = told.iter().filter(|(_, at)| killed.duration_since(**at) > WRITTEN_AFTER);
+            written.extend(old.map(|(number, _)| (*number, provider)));
+        }
+        assert!(written.len() > before, "round {round}: nothing was old enough to be looked for");
+    }
+    println!("{KILLS} kills, {announced} records announced, {} looked for and found", written.len());
+}
+
+/// Announces a key after the other at one head until it is gone, and returns when each was sent.
+async fn announce_until_killed(
+    head: &Multiaddr,
+    next_key: &AtomicU64,
+) -> (libp2p::PeerId, BTreeMap<u64, Instant>) {
+    let peer = Peer::listening(PROTOCOL).await;
+    let mut told = BTreeMap::new();
+    loop {
+        let number = next_key.fetch_add(1, Ordering::Relaxed);
+        if peer.provide(head, &key(number), &peer.addresses).await.is_err() {
+            return (peer.id, told);
+        }
+        told.insert(number, Instant::now());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn rand_seed() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    since.as_nanos() as u64
+}
+
+#[tokio::test]
+async fn a_stop_writes_what_came_a_moment_before_and_leaves_no_list_of_heads() {
+    let home = Home::new().unwrap();
+    // So long that only the stop itself can have written it.
+    let node = Node::start_in(&home, &["engine.flush_interval_ms=60000"]).await.unwrap();
+    let list = home.path().join("hydra-data/heads.json");
+    assert!(list.exists());
+    let peer = Peer::listening(PROTOCOL).await;
+    let mut announced = Vec::new();
+    for number in 0..100 {
+        let head = node.heads()[number as usize % 3].tcp();
+        peer.provide(head, &key(number), &peer.addresses).await.unwrap();
+        announced.push((number, peer.id));
+    }
+    // Sent later over the same connection: the head has read what came before.
+    for head in node.heads() {
+        peer.find_node(head.tcp(), b"anything").await.unwrap();
+    }
+    assert_eq!(node.stop().await.unwrap().code(), Some(0), "{}", home.log());
+    assert!(!list.exists());
+    let node = Node::start_in(&home, &[]).await.unwrap();
+    all_found(&node, &announced).await;
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_a_stop_that_takes_long() {
+    let home = Home::new().unwrap();
+    let frozen = home.path().join("frozen");
+    let store = format!("store.while_exists=\"{}\"", frozen.display());
+    // Longer than the test would wait.
+    let settings = ["store.kind=\"freezing\"", &store, "shutdown.deadline_ms=600000", FLUSH];
+    let node = Node::start_in(&home, &settings).await.unwrap();
+    std::fs::write(&frozen, "").unwrap();
+    let peer = Peer::listening(PROTOCOL).await;
+    let head = node.heads()[0].tcp().clone();
+    // Until the store stands still with a write in hand.
+    for number in 0..20 {
+        peer.provide(&head, &key(number), &peer.addresses).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    node.terminate().await.unwrap();
+    until(|| home.log().contains("writing what was taken")).await;
+    node.terminate().await.unwrap();
+    assert_eq!(node.ended().await.unwrap().code(), Some(1));
+    assert!(home.log().contains("second signal"), "{}", home.log());
+}
+
+async fn until(is: impl Fn() -> bool) {
+    while !is() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_second_node_on_the_same_directory_is_told_so_and_the_first_serves_on() {
+    for store in ["store.kind=\"fjall\"", "store.kind=\"memory\""] {
+        let home = Home::new().unwrap();
+        let node = Node::start_in(&home, &[store]).await.unwrap();
+        let (status, log) = Node::refused(&home, &[store]).await.unwrap();
+        assert_eq!(status.code(), Some(1), "{store}: {log}");
+        let tells = ["another process", "in use", "locked", "already"];
+        assert!(tells.iter().any(|word| log.contains(word)), "{store}: {log}");
+        assert!(log.contains("hydra-data"), "{store}: it says which: {log}");
+        let client = Peer::client(PROTOCOL);
+        for head in node.heads() {
+            let closer = client.find_node(head.tcp(), &head.peer.to_bytes()).await.unwrap().closer;
+            assert!(!closer.is_empty());
+        }
+        assert!(home.path().join("hydra-data/heads.json").exists(), "{store}");
+        node.kill().await.unwrap();
+    }
+}
