@@ -26,7 +26,7 @@ pub struct Config {
     /// cannot be read is told in the log, and the rules as they were stay in force.
     #[schemars(range(min = 1, max = 86_400))]
     pub reload_interval_s: u32,
-    /// Rules in all files together: about 50 bytes of memory each, twice that during a reload.
+    /// Rules in all files together: up to 60 bytes of memory each, and up to three times that during a reload.
     #[schemars(range(min = 1, max = 500_000_000))]
     pub rules_max: u32,
     /// MiB that a file may have.
