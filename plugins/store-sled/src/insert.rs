@@ -1,7 +1,7 @@
 //! A batch of records: looked up, and written in parts that are each there whole or not at all.
 
 use crate::fault::Fault;
-use crate::layout::{self, Known};
+use crate::layout::{self, Counts, Known, RowKey};
 use crate::open::Engine;
 use hydra_api::{Addresses, Inserted, PeerId, ProviderRecord, UnixSeconds};
 use std::collections::HashMap;
@@ -17,8 +17,14 @@ const UNTIL_AHEAD: Duration = REWRITTEN_AFTER;
 /// Records of one write. Sled lets nobody read during a write: a reader waits for no more than this.
 const PART_LEN: usize = 128;
 
-/// What a part says of its providers.
-type Told = HashMap<PeerId, (Known, Fresh)>;
+/// What a part changes, as far as it was looked through.
+struct Part {
+    next: Counts,
+    told: HashMap<PeerId, (Known, Fresh)>,
+    /// Expiries of records that were looked up or changed.
+    rows: HashMap<RowKey, u32>,
+    write: sled::Batch,
+}
 
 /// Whether what is known of a provider must be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,24 +46,21 @@ impl Engine {
         Ok(inserted)
     }
 
-    fn insert_part(&self, part: &[ProviderRecord], now: UnixSeconds) -> Result<Inserted, Fault> {
-        let mut next = self.counts();
-        let mut told = Told::with_capacity(part.len());
-        // What the part has looked up or changed of the records.
-        let mut rows = HashMap::with_capacity(part.len());
+    fn insert_part(&self, records: &[ProviderRecord], now: UnixSeconds) -> Result<Inserted, Fault> {
+        let mut part = Part {
+            next: self.counts(),
+            told: HashMap::with_capacity(records.len()),
+            rows: HashMap::with_capacity(records.len()),
+            write: sled::Batch::default(),
+        };
         let mut inserted = Inserted::default();
-        let mut write = sled::Batch::default();
-        for record in part {
-            if record.expires > now && !self.put(record, now, &mut next, &mut told, &mut rows, &mut write)? {
-                inserted.dropped += 1;
-                continue;
+        for record in records {
+            match self.put(&mut part, record, now)? {
+                true => inserted.accepted += 1,
+                false => inserted.dropped += 1,
             }
-            // Of one that has expired nobody would ever see anything but its addresses.
-            if record.expires <= now {
-                self.tell_expired(record, now, &mut told)?;
-            }
-            inserted.accepted += 1;
         }
+        let Part { next, told, mut write, .. } = part;
         for (known, fresh) in told.values().filter(|(_, fresh)| *fresh != Fresh::AsStored) {
             write.insert(&layout::provider_key(known.number)[..], known.encode());
             if *fresh == Fresh::New {
@@ -72,62 +75,45 @@ impl Engine {
     }
 
     /// Puts a record in; whether there was room.
-    fn put(
-        &self,
-        record: &ProviderRecord,
-        now: UnixSeconds,
-        next: &mut layout::Counts,
-        told: &mut Told,
-        rows: &mut HashMap<layout::RowKey, Option<u32>>,
-        write: &mut sled::Batch,
-    ) -> Result<bool, Fault> {
-        let is_full = next.records >= self.records_max;
-        let known = match told.entry(record.provider) {
+    fn put(&self, part: &mut Part, record: &ProviderRecord, now: UnixSeconds) -> Result<bool, Fault> {
+        let is_full = part.next.records >= self.records_max;
+        // Of a record that has expired nobody would ever see more than the addresses.
+        let has_expired = record.expires <= now;
+        let known = match part.told.entry(record.provider) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => match self.providers.of_peer(&record.provider, &self.rows)? {
                 Some(known) => place.insert(((*known).clone(), Fresh::AsStored)),
+                None if has_expired => return Ok(true),
                 // Nothing of a peer that is not known can be refreshed.
                 None if is_full => return Ok(false),
-                None => place.insert((new_provider(record.provider, now, next)?, Fresh::New)),
+                None => place.insert((new_provider(record.provider, now, &mut part.next)?, Fresh::New)),
             },
         };
-        let row = layout::record_key(&record.key, known.0.number);
-        let stored = match rows.get(&row) {
-            Some(stored) => *stored,
-            None => {
-                let stored = self.rows.get(&row)?;
-                stored.map(|expires| layout::decode_u32(&expires, "records")).transpose()?
+        if !has_expired {
+            let row = layout::record_key(&record.key, known.0.number);
+            let stored = match part.rows.get(&row) {
+                Some(stored) => Some(*stored),
+                None => {
+                    let stored = self.rows.get(&row)?;
+                    stored.map(|expires| layout::decode_u32(&expires, "records")).transpose()?
+                }
+            };
+            if stored.is_none() && is_full {
+                return Ok(false);
             }
-        };
-        if stored.is_none() && is_full {
-            return Ok(false);
+            let expires = stored.unwrap_or(0).max(record.expires.0);
+            if stored != Some(expires) {
+                part.write.insert(&row[..], &expires.to_le_bytes()[..]);
+            }
+            part.next.records += u64::from(stored.is_none());
+            part.rows.insert(row, expires);
         }
-        let expires = stored.unwrap_or(0).max(record.expires.0);
-        if stored != Some(expires) {
-            write.insert(&row[..], &expires.to_le_bytes()[..]);
-        }
-        if stored.is_none() {
-            next.records += 1;
-        }
-        rows.insert(row, Some(expires));
         tell(known, record, now);
         Ok(true)
     }
-
-    fn tell_expired(&self, record: &ProviderRecord, now: UnixSeconds, told: &mut Told) -> Result<(), Fault> {
-        let known = match told.entry(record.provider) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(place) => match self.providers.of_peer(&record.provider, &self.rows)? {
-                Some(known) => place.insert(((*known).clone(), Fresh::AsStored)),
-                None => return Ok(()),
-            },
-        };
-        tell(known, record, now);
-        Ok(())
-    }
 }
 
-fn new_provider(peer: PeerId, now: UnixSeconds, next: &mut layout::Counts) -> Result<Known, Fault> {
+fn new_provider(peer: PeerId, now: UnixSeconds, next: &mut Counts) -> Result<Known, Fault> {
     let number = next.next_provider;
     next.next_provider = number.checked_add(1).ok_or(Fault::Numbers)?;
     let addresses = Addresses::none();

@@ -185,7 +185,8 @@ impl ProviderStore for Sled {
                 thread.map_err(|cause| StoreError::because(StoreErrorKind::Unavailable, OPERATION, cause))?;
                 replied.await.unwrap_or_else(|_| Err(StoreError::closed(OPERATION)))
             });
-            let closed = closed.await.unwrap_or_else(|_| Err(stuck(OPERATION)));
+            // Until all has ended the directory stays locked.
+            let closed = closed.await.map_err(|_| stuck(OPERATION))?;
             drop(lock.take());
             closed
         });
