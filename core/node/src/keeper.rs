@@ -5,12 +5,13 @@ mod saved;
 
 use crate::address::is_relayed;
 use crate::book::Book;
-use crate::head::Phase;
 use crate::kad_id::KadId;
 use crate::lookup::{Contact, Pace, lookup};
+use crate::scout::Scout;
+use crate::supervise::Phase;
 use crate::table::{Server, Table};
 use futures::stream::{self, FuturesUnordered, StreamExt};
-use hydra_kad::{Client, Request};
+use hydra_kad::Request;
 use libp2p::PeerId;
 use quick_cache::unsync::Cache;
 use std::collections::VecDeque;
@@ -51,7 +52,7 @@ pub(crate) struct Parts {
     /// The table.
     pub(crate) table: Arc<Table>,
     /// The scout.
-    pub(crate) client: Client,
+    pub(crate) scout: Scout,
     /// The heads of this node.
     pub(crate) heads: Vec<PeerId>,
     /// Who is asked first.
@@ -148,7 +149,7 @@ impl Parts {
     async fn ask(&self, contact: Contact, target: Vec<u8>) -> Option<Vec<Contact>> {
         let request = Request::FindNode { key: target.into() };
         let answer =
-            self.client.ask(contact.peer, contact.addresses.clone(), request, self.timeout).await.ok()?;
+            self.scout.ask(contact.peer, contact.addresses.clone(), request, self.timeout).await.ok()?;
         // What it told of itself by now is better than what others, or a name in the config, told of it.
         let addresses = self.book.find(&contact.peer).map_or(contact.addresses, |met| met.addresses.clone());
         let direct: Vec<_> = addresses.into_iter().filter(|address| !is_relayed(address)).collect();
