@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use std::error::Error;
 use std::fmt::{self, Debug};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// Gives out slots, each with an identity and a port that stay the same over restarts.
@@ -19,8 +20,16 @@ use zeroize::Zeroizing;
 /// - **I7** No identity's secret is shown by `Debug`.
 /// - **I8** A slot is held by one process at a time: another that asks for it fails with [`IdErrorKind::Held`], or
 ///   gets other slots.
+/// - **I9** `preview` tells what `acquire` would give a process that holds nothing, takes nothing, and works beside one
+///   that holds the slots.
 #[async_trait]
 pub trait IdAllocator: Debug + Send + Sync + 'static {
+    /// What [`Self::acquire`] would give. `progress` is told, from any thread, how many heads are found so far.
+    ///
+    /// # Errors
+    /// [`IdError`] when there are not as many, or the state cannot be reached.
+    async fn preview(&self, wanted: HeadCount, progress: Progress) -> Result<Vec<HeadPreview>, IdError>;
+
     /// Takes the lease of `wanted` slots.
     ///
     /// # Errors
@@ -44,6 +53,20 @@ pub trait IdAllocator: Debug + Send + Sync + 'static {
 /// How many heads a process wants.
 pub type HeadCount = NonZeroU32;
 
+/// Is told how many heads are found.
+pub type Progress = Arc<dyn Fn(u32) + Send + Sync>;
+
+/// A head that could be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeadPreview {
+    /// The number of the head in its fleet, from 0.
+    pub slot: u32,
+    /// The public id.
+    pub peer: PeerId,
+    /// The TCP and UDP port it would listen on; 0 when the system is to choose.
+    pub port: u16,
+}
+
 /// The right to serve one identity.
 #[derive(Debug, Clone)]
 pub struct HeadLease {
@@ -53,7 +76,7 @@ pub struct HeadLease {
     pub peer: PeerId,
     /// The private key.
     pub identity: Identity,
-    /// The TCP and UDP port to listen on.
+    /// The TCP and UDP port to listen on; 0 when the system is to choose, and `renew` then tells its choice.
     pub port: u16,
     /// When the lease ends unless renewed; `None` when it lasts as long as the process.
     pub until: Option<UnixSeconds>,

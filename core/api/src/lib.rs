@@ -29,7 +29,9 @@ mod time;
 pub use addresses::{Addresses, AddressesError};
 pub use admission::{AdmissionPolicy, Load, Operation, Outcome, Reason, Request, Rung, Verdict};
 pub use async_trait::async_trait;
-pub use ids::{HeadCount, HeadLease, IdAllocator, IdError, IdErrorKind, Identity, Renewal};
+pub use ids::{
+    HeadCount, HeadLease, HeadPreview, IdAllocator, IdError, IdErrorKind, Identity, Progress, Renewal,
+};
 pub use key::{ContentKey, KeyError};
 pub use peer::{PeerId, PeerIdError};
 pub use plugin::{Admission, Ids, OpenError, OpenErrorKind, Plugin, Role, Scope, Store};

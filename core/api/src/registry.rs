@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 /// The plugins that a node can choose from, by role and kind. Filled in `main`, explicitly.
 ///
-/// ```ignore
+/// ```text
 /// let mut registry = Registry::default();
 /// hydra_bundle::add_all(&mut registry);
 /// registry.add::<OfficeHours>();

@@ -15,7 +15,7 @@ const fn rule(id: &'static str, text: &'static str) -> Rule {
 }
 
 /// The rules of [`IdAllocator`], as its documentation words them.
-pub const RULES: [Rule; 8] = [
+pub const RULES: [Rule; 9] = [
     rule("I1", "The same slot gives the same identity and port after a restart."),
     rule("I2", "Slots, identities and ports of all leases that are held at a time are distinct."),
     rule("I3", "Wanting more heads adds slots and changes none of those there were."),
@@ -27,6 +27,11 @@ pub const RULES: [Rule; 8] = [
         "I8",
         "A slot is held by one process at a time: another that asks for it fails with IdErrorKind::Held, or gets \
          other slots.",
+    ),
+    rule(
+        "I9",
+        "preview tells what acquire would give a process that holds nothing, takes nothing, and works beside one that \
+         holds the slots.",
     ),
 ];
 
@@ -44,7 +49,7 @@ where
 
 fn cases() -> Vec<Case<Ids>> {
     use {lease::*, restart::*};
-    let [i1, i2, i3, i4, i5, i6, i7, i8] = RULES;
+    let [i1, i2, i3, i4, i5, i6, i7, i8, i9] = RULES;
     vec![
         case!(crate::store::CONFIG, an_unknown_key_of_the_table_is_refused),
         case!(i1, i1_a_slot_is_the_same_after_a_restart),
@@ -56,6 +61,7 @@ fn cases() -> Vec<Case<Ids>> {
         case!(i6, i6_a_reported_port_stays_with_its_slot),
         case!(i7, i7_no_secret_is_shown),
         case!(i8, i8_a_slot_is_held_once),
+        case!(i9, i9_a_preview_tells_what_acquire_gives),
     ]
 }
 

@@ -217,3 +217,52 @@ impl fmt::Debug for Permit {
         f.write_str("Permit")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::task::yield_now;
+
+    #[tokio::test(start_paused = true)]
+    async fn reads_and_chores_that_wait_together_take_turns() {
+        let gate = Gate::new(1, 8);
+        let held = gate.try_acquire().unwrap();
+        let order = Arc::new(Mutex::new(Vec::new()));
+        for lane in ["chore", "chore", "chore", "read", "read"] {
+            let (gate, order) = (gate.clone(), order.clone());
+            tokio::spawn(async move {
+                let permit = match lane {
+                    "chore" => gate.acquire_for_chore().await,
+                    _ => gate.acquire(Instant::now() + Duration::from_secs(1)).await.unwrap(),
+                };
+                lock(&order).push(lane);
+                drop(permit);
+            });
+            yield_now().await;
+        }
+        drop(held);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(*lock(&order), ["chore", "read", "chore", "read", "chore"]);
+        assert_eq!(gate.in_flight().used, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_permit_on_its_way_to_one_who_left_goes_to_the_next() {
+        let gate = Gate::new(1, 8);
+        let held = gate.try_acquire().unwrap();
+        let wait = || {
+            let gate = gate.clone();
+            tokio::spawn(async move { gate.acquire(Instant::now() + Duration::from_secs(1)).await.is_some() })
+        };
+        let older = wait();
+        yield_now().await;
+        let newer = wait();
+        yield_now().await;
+        // The newer one has its permit, has not seen it yet, and leaves.
+        drop(held);
+        newer.abort();
+        assert!(older.await.unwrap());
+        assert_eq!((gate.in_flight().used, gate.waiting().used), (0, 0));
+    }
+}

@@ -14,7 +14,7 @@ impl AddressPolicy {
         match self {
             _ if address.is_empty() => false,
             Self::Any => true,
-            Self::Lan => ip_of(address).is_none_or(|ip| !is_unusable(ip)),
+            Self::Lan => ip_of(address).is_none_or(|ip| !is_public(ip) && !is_unusable(ip)),
             Self::Public => match ip_of(address) {
                 Some(ip) => is_public(ip),
                 None => names_a_host(address),
@@ -137,7 +137,9 @@ mod tests {
             assert!(permits(AddressPolicy::Any, address), "{address}");
         }
         assert!(permits(AddressPolicy::Lan, "/ip4/10.0.0.1/tcp/1"));
-        assert!(!permits(AddressPolicy::Lan, "/ip4/0.0.0.0/tcp/1"));
+        for not_lan in ["/ip4/0.0.0.0/tcp/1", "/ip4/1.1.1.1/tcp/1", "/ip6/2606:4700::1/tcp/1"] {
+            assert!(!permits(AddressPolicy::Lan, not_lan), "{not_lan}");
+        }
     }
 
     #[test]

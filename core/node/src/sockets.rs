@@ -3,26 +3,29 @@
 use crate::config::{Heads, Transport};
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
+use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
 /// How often a free port is looked for.
 const TRIES: usize = 64;
 
-/// The wanted port if it is free on every address and transport, else one that is.
+/// The wanted port if it is free on every address and transport and not `given` to another head, else one that is.
 ///
 /// The ports are tried, and let go again: the transports share ports between processes without a word, so that a
 /// second node on the same port would take half of the connections of the first.
 ///
 /// # Errors
 /// When no port can be listened on.
-pub(crate) fn port(heads: &Heads, wanted: u16) -> io::Result<u16> {
-    let mut tried = is_free(heads, wanted);
+pub(crate) fn port(heads: &Heads, wanted: u16, given: &HashSet<u16>) -> io::Result<u16> {
+    let is_free = |port| {
+        if given.contains(&port) { Err(io::ErrorKind::AddrInUse.into()) } else { is_free(heads, port) }
+    };
+    let mut tried = is_free(wanted);
     for _ in 0..TRIES {
         match tried {
-            Ok(port) => return Ok(port),
-            Err(cause) if cause.kind() != io::ErrorKind::AddrInUse && wanted != 0 => return Err(cause),
-            Err(_) => tried = any(heads).and_then(|port| is_free(heads, port)),
+            Err(cause) if cause.kind() == io::ErrorKind::AddrInUse => tried = any(heads).and_then(is_free),
+            free_or_hopeless => return free_or_hopeless,
         }
     }
     tried
@@ -114,17 +117,18 @@ mod tests {
     fn a_port_that_is_taken_gives_way_to_a_free_one() {
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let wanted = taken.local_addr().unwrap().port();
-        let given = port(&loopback(), wanted).unwrap();
+        let given = port(&loopback(), wanted, &HashSet::new()).unwrap();
         assert_ne!(given, wanted);
         drop(taken);
-        assert_eq!(port(&loopback(), given).unwrap(), given);
+        assert_eq!(port(&loopback(), given, &HashSet::new()).unwrap(), given);
+        assert_ne!(port(&loopback(), given, &HashSet::from([given])).unwrap(), given, "another head has it");
     }
 
     #[test]
     fn a_port_taken_for_quic_alone_is_taken() {
         let taken = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let wanted = taken.local_addr().unwrap().port();
-        assert_ne!(port(&loopback(), wanted).unwrap(), wanted);
+        assert_ne!(port(&loopback(), wanted, &HashSet::new()).unwrap(), wanted);
     }
 
     #[test]

@@ -5,7 +5,8 @@ use crate::derive::Head;
 use crate::ports::Ports;
 use crate::{Seed, cache};
 use hydra_api::{
-    HeadCount, HeadLease, IdAllocator, IdError, IdErrorKind, OpenError, Renewal, Scope, async_trait,
+    HeadCount, HeadLease, HeadPreview, IdAllocator, IdError, IdErrorKind, OpenError, Progress, Renewal,
+    Scope, async_trait,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, TryLockError};
@@ -57,14 +58,6 @@ impl Balanced {
         Ok(Self(Arc::new(inner)))
     }
 
-    /// The heads that the first `count` slots of this process would have, without taking them. `progress` is told
-    /// from any thread how many are found; the search blocks and takes some 20 ms of one core for each head that was
-    /// never acquired.
-    pub fn preview(&self, count: HeadCount, progress: &(dyn Fn(usize) + Sync)) -> Vec<Head> {
-        let slots: Vec<u32> = self.0.slots().take(count.get() as usize).collect();
-        cache::heads(&self.0.cache_path(), &self.0.seed, &slots, progress).0
-    }
-
     async fn blocking<T: Send + 'static>(
         &self,
         operation: &'static str,
@@ -92,6 +85,11 @@ const PORTS_DAMAGED: &str = "the kept ports of the heads are damaged: put back a
 
 #[async_trait]
 impl IdAllocator for Balanced {
+    /// The search takes some 20 ms of one core for each head that was never acquired.
+    async fn preview(&self, wanted: HeadCount, progress: Progress) -> Result<Vec<HeadPreview>, IdError> {
+        self.blocking("preview", move |inner, _| inner.preview(wanted, &*progress)).await
+    }
+
     /// # Cancel safety
     /// A call that is dropped may still take the slots, which are then held until the allocator is dropped.
     async fn acquire(&self, wanted: HeadCount) -> Result<Vec<HeadLease>, IdError> {
@@ -115,25 +113,51 @@ impl IdAllocator for Balanced {
 }
 
 impl Inner {
+    fn preview(
+        &self,
+        wanted: HeadCount,
+        progress: &(dyn Fn(u32) + Send + Sync),
+    ) -> Result<Vec<HeadPreview>, Failure> {
+        let slots = self.first(wanted, &BTreeMap::new())?;
+        let ports = self.assign(&mut self.ports()?, &slots, &BTreeSet::new())?;
+        let (heads, _) =
+            cache::heads(&self.cache_path(), &self.seed, &slots, &|found| progress(found as u32));
+        let previews = heads.into_iter().zip(ports);
+        Ok(previews.map(|(head, port)| HeadPreview { slot: head.slot, peer: head.peer, port }).collect())
+    }
+
+    /// The first slots that are not held.
+    fn first(&self, wanted: HeadCount, held: &BTreeMap<u32, u16>) -> Result<Vec<u32>, Failure> {
+        let wanted = wanted.get() as usize;
+        let slots: Vec<u32> = self.slots().filter(|slot| !held.contains_key(slot)).take(wanted).collect();
+        if slots.len() < wanted {
+            return Err(Failure::exhausted(format!(
+                "{wanted} heads are wanted, and slots_max leaves {}",
+                slots.len()
+            )));
+        }
+        Ok(slots)
+    }
+
+    fn assign(&self, ports: &mut Ports, slots: &[u32], taken: &BTreeSet<u16>) -> Result<Vec<u16>, Failure> {
+        ports.assign(slots, taken).ok_or_else(|| {
+            let base = self.config.port_base;
+            Failure::exhausted(format!(
+                "{} heads from port_base {base} on need ports beyond 65535",
+                slots.len()
+            ))
+        })
+    }
+
     fn acquire(&self, state: &mut State, wanted: HeadCount) -> Result<Vec<HeadLease>, Failure> {
         if state.lock.is_none() {
             state.lock = Some(self.lock()?);
         }
-        let wanted = wanted.get() as usize;
-        let slots: Vec<u32> =
-            self.slots().filter(|slot| !state.held.contains_key(slot)).take(wanted).collect();
-        if slots.len() < wanted {
-            let message = format!("{wanted} heads are wanted, and slots_max leaves {}", slots.len());
-            return Err(Failure { kind: IdErrorKind::Exhausted, cause: io::Error::other(message) });
-        }
+        let slots = self.first(wanted, &state.held)?;
         let kept = self.ports()?;
         let mut ports = kept.clone();
         let taken: BTreeSet<u16> = state.held.values().copied().filter(|&port| port != 0).collect();
-        let Some(assigned) = ports.assign(&slots, &taken) else {
-            let message =
-                format!("{wanted} heads from port_base {} on need ports beyond 65535", self.config.port_base);
-            return Err(Failure { kind: IdErrorKind::Exhausted, cause: io::Error::other(message) });
-        };
+        let assigned = self.assign(&mut ports, &slots, &taken)?;
         if ports != kept {
             ports.write(&self.ports_path())?;
         }
@@ -200,6 +224,12 @@ fn lease(head: Head, port: u16) -> HeadLease {
 struct Failure {
     kind: IdErrorKind,
     cause: io::Error,
+}
+
+impl Failure {
+    fn exhausted(message: String) -> Self {
+        Self { kind: IdErrorKind::Exhausted, cause: io::Error::other(message) }
+    }
 }
 
 impl From<io::Error> for Failure {

@@ -1,12 +1,13 @@
-//! Cases on leases that are held: I2 to I5, I7, I8.
+//! Cases on leases that are held: I2 to I5, I7 to I9.
 
 use super::{acquire, same, slots};
 use crate::check::{Broken, Kept, Outcome, ensure, ensure_eq};
 use crate::place::Lab;
-use hydra_api::{HeadLease, IdErrorKind, Ids};
+use hydra_api::{HeadLease, HeadPreview, IdErrorKind, Ids};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 pub(super) async fn i2_what_is_held_is_distinct(lab: Arc<Lab<Ids>>) -> Outcome {
     let allocator = lab.open().await?;
@@ -116,5 +117,29 @@ pub(super) async fn i8_a_slot_is_held_once(lab: Arc<Lab<Ids>>) -> Outcome {
     drop(one);
     let other = lab.open().await?;
     acquire(&other, 3).await?;
+    Ok(Kept::Shown)
+}
+
+pub(super) async fn i9_a_preview_tells_what_acquire_gives(lab: Arc<Lab<Ids>>) -> Outcome {
+    let wanted = std::num::NonZeroU32::MIN.saturating_add(4);
+    let told = Arc::new(AtomicU32::new(0));
+    let progress = {
+        let told = Arc::clone(&told);
+        Arc::new(move |found| {
+            told.fetch_max(found, Ordering::Relaxed);
+        })
+    };
+    let one = lab.open().await?;
+    let before = one.preview(wanted, progress.clone()).await?;
+    ensure_eq!(told.load(Ordering::Relaxed), wanted.get(), "how many heads the progress was told");
+    let held = acquire(&one, wanted.get()).await?;
+    let given: Vec<_> = held
+        .iter()
+        .map(|lease| HeadPreview { slot: lease.slot, peer: lease.peer, port: lease.port })
+        .collect();
+    ensure_eq!(before, given, "what was told before the slots were taken");
+    // Another allocator on the same state, as another process would open it.
+    let other = lab.open().await?;
+    ensure_eq!(other.preview(wanted, progress).await?, given, "what is told while the slots are held");
     Ok(Kept::Shown)
 }

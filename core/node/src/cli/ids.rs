@@ -2,19 +2,14 @@
 
 use super::{Failure, Output};
 use crate::config::Loaded;
-use hydra_api::{HeadCount, HeadLease, IdAllocator, Registry};
+use hydra_api::{HeadCount, HeadPreview, Progress, Registry};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
 
-/// How many steps the progress bar takes.
-const STEPS: u32 = 20;
-
-/// The fewest heads of one step.
-const STEP_LEN_MIN: u32 = 64;
-
-/// Takes the leases of the configured heads, prints them and gives them back.
+/// Prints the ids that the configured heads have, also beside a node that serves them.
 pub(crate) async fn ids(
     loaded: &Loaded,
     registry: &Registry,
@@ -22,58 +17,49 @@ pub(crate) async fn ids(
     out: &mut Output,
 ) -> Result<(), Failure> {
     let allocator = loaded.open_ids(registry).await?;
-    let leases = acquire(&*allocator, loaded.config.heads.count).await?;
-    let printed = print(&leases, json || !out.is_terminal(), out);
-    allocator.release(leases).await.map_err(|cause| Failure::failed("cannot give the ids back", cause))?;
-    Ok(printed?)
+    let wanted = HeadCount::new(loaded.config.heads.count).unwrap_or(HeadCount::MIN);
+    let bar = bar(wanted);
+    let progress: Progress = {
+        let bar = bar.clone();
+        Arc::new(move |found| bar.set_position(found.into()))
+    };
+    let previews = allocator.preview(wanted, progress).await;
+    bar.finish_and_clear();
+    let previews = previews.map_err(|cause| Failure::failed("cannot tell the ids", cause))?;
+    Ok(print(&previews, json || !out.is_terminal(), out)?)
 }
 
-/// Takes all leases. Finding an identity takes a while the first time, so that on a terminal a bar shows how far it is:
-/// ever more are taken and given back, each of them found once.
-async fn acquire(allocator: &dyn IdAllocator, count: u32) -> Result<Vec<HeadLease>, Failure> {
-    let step = (count / STEPS).max(STEP_LEN_MIN);
-    if io::stderr().is_terminal() && count > step {
-        let bar = ProgressBar::new(u64::from(count)).with_message("finding identities");
-        if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}") {
-            bar.set_style(style);
-        }
-        for taken in (step..count).step_by(step as usize) {
-            let leases = take(allocator, taken).await?;
-            allocator
-                .release(leases)
-                .await
-                .map_err(|cause| Failure::failed("cannot give the ids back", cause))?;
-            bar.set_position(u64::from(taken));
-        }
-        bar.finish_and_clear();
+/// Finding an identity takes a while the first time, so a terminal is shown how far it is.
+fn bar(wanted: HeadCount) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
     }
-    take(allocator, count).await
+    let bar = ProgressBar::new(wanted.get().into()).with_message("finding identities");
+    match ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
 }
 
-async fn take(allocator: &dyn IdAllocator, count: u32) -> Result<Vec<HeadLease>, Failure> {
-    let wanted = HeadCount::new(count).unwrap_or(HeadCount::MIN);
-    allocator.acquire(wanted).await.map_err(|cause| Failure::failed("cannot take the ids", cause))
-}
-
-fn print(leases: &[HeadLease], json: bool, out: &mut Output) -> io::Result<()> {
+fn print(previews: &[HeadPreview], json: bool, out: &mut Output) -> io::Result<()> {
     if !json {
         out.line("slot   port   kademlia prefix                   peer id")?;
     }
-    for lease in leases {
-        let id = Sha256::digest(lease.peer.as_bytes());
+    for HeadPreview { slot, peer, port } in previews {
+        let id = Sha256::digest(peer.as_bytes());
         let prefix = u32::from_be_bytes([id[0], id[1], id[2], id[3]]);
-        let peer = match libp2p::PeerId::from_bytes(lease.peer.as_bytes()) {
+        let peer = match libp2p::PeerId::from_bytes(peer.as_bytes()) {
             Ok(peer) => peer.to_base58(),
-            Err(_) => lease.peer.to_string(),
+            Err(_) => peer.to_string(),
         };
         match json {
             true => out.line(json!({
-                "slot": lease.slot,
+                "slot": slot,
                 "peer": peer,
-                "port": lease.port,
+                "port": port,
                 "kademlia_prefix": format!("{prefix:032b}"),
             }))?,
-            false => out.line(format_args!("{:<5}  {:<5}  {prefix:032b}  {peer}", lease.slot, lease.port))?,
+            false => out.line(format_args!("{slot:<5}  {port:<5}  {prefix:032b}  {peer}"))?,
         }
     }
     Ok(())

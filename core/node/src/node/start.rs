@@ -18,6 +18,7 @@ use hydra_engine::{Clock, Desk, NamedPolicy};
 use hydra_kad::Client;
 use libp2p::StreamProtocol;
 use libp2p::identity::Keypair;
+use std::collections::HashSet;
 use std::io;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -174,20 +175,19 @@ fn probe_timeout(config: &Config) -> Duration {
 async fn acquire(config: &Config, ids: &dyn IdAllocator) -> Result<Vec<HeadLease>, StartError> {
     let wanted = NonZeroU32::new(config.heads.count).unwrap_or(NonZeroU32::MIN);
     let mut leases = ids.acquire(wanted).await?;
-    let mut moved = false;
+    let (mut moved, mut given) = (false, HashSet::new());
     for lease in &mut leases {
-        let port = sockets::port(&config.heads, lease.port)
+        let port = sockets::port(&config.heads, lease.port, &given)
             .map_err(|cause| StartError::Listen { slot: lease.slot, cause: cause.to_string() })?;
         if port != lease.port {
-            tracing::warn!(
-                head = lease.slot,
-                taken = lease.port,
-                port,
-                "the port is taken, listening on a free one"
-            );
+            if lease.port != 0 {
+                let (head, taken) = (lease.slot, lease.port);
+                tracing::warn!(head, taken, port, "the port is taken, listening on a free one");
+            }
             lease.port = port;
             moved = true;
         }
+        given.insert(port);
     }
     if moved {
         ids.renew(&leases).await?;

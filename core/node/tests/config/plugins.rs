@@ -1,10 +1,10 @@
 //! Small plugins with a key of every sort.
 
 use hydra_api::{
-    Admission, AdmissionPolicy, ContentKey, Estimate, EstimateMethod, HeadCount, HeadLease, IdAllocator,
-    IdError, Identity, Ids, Inserted, Load, OpenError, Outcome, PeerId, Plugin, Provider, ProviderRecord,
-    ProviderStore, PurgeProgress, Purged, Registry, Renewal, Request, Scope, SecretSource, Sharing, Store,
-    StoreError, StoreProfile, UnixSeconds, Verdict, async_trait,
+    Admission, AdmissionPolicy, ContentKey, Estimate, EstimateMethod, HeadCount, HeadLease, HeadPreview,
+    IdAllocator, IdError, Identity, Ids, Inserted, Load, OpenError, Outcome, PeerId, Plugin, Progress,
+    Provider, ProviderRecord, ProviderStore, PurgeProgress, Purged, Registry, Renewal, Request, Scope,
+    SecretSource, Sharing, Store, StoreError, StoreProfile, UnixSeconds, Verdict, async_trait,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -178,6 +178,10 @@ impl Plugin for Numbered {
 
 #[async_trait]
 impl IdAllocator for Numbered {
+    async fn preview(&self, wanted: HeadCount, _: Progress) -> Result<Vec<HeadPreview>, IdError> {
+        let preview = |HeadLease { slot, peer, port, .. }| HeadPreview { slot, peer, port };
+        Ok((0..wanted.get()).map(lease).map(preview).collect())
+    }
     async fn acquire(&self, wanted: HeadCount) -> Result<Vec<HeadLease>, IdError> {
         Ok((0..wanted.get()).map(lease).collect())
     }

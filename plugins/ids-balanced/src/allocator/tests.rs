@@ -81,8 +81,8 @@ async fn processes_that_share_a_seed_take_slots_of_their_own() {
     let whole = crate::derive_all(&Seed::from_bytes([7; 32]), &[2, 3], &|_| ());
     assert_eq!(shown(&leases), [(2, whole[0].peer, 30_002), (3, whole[1].peer, 30_003)]);
     assert_eq!(ids.acquire(count(1)).await.unwrap_err().kind(), IdErrorKind::Exhausted);
-    let seen = ids.preview(count(5), &|_| ());
-    assert_eq!(seen.iter().map(|head| head.peer).collect::<Vec<_>>(), [whole[0].peer, whole[1].peer]);
+    let beyond = ids.preview(count(5), std::sync::Arc::new(|_| ())).await;
+    assert_eq!(beyond.unwrap_err().kind(), IdErrorKind::Exhausted);
 }
 
 #[tokio::test]

@@ -1,0 +1,16 @@
+//! The engine's rules, each by a simulation on tokio's paused clock. Random ones print their seed; `HYDRA_SEED=…`
+//! replays it.
+
+// Helpers of tests fail as tests do, and a seed is worth nothing unless it is shown.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod close;
+mod config;
+mod doubles;
+mod frozen;
+mod peak;
+mod reads;
+mod rows;
+mod settle;
+mod simulation;
+mod writes;

@@ -1,0 +1,118 @@
+//! Random clients over a moody store.
+
+use crate::doubles::{Dice, Ledger, Mood, Store, addresses, caller, key, millis, open, permits};
+use hydra_api::{Operation, Reason, Rung, Verdict};
+use hydra_engine::{Config, Desk, Ended, Ending, Found};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout};
+
+const PERMITS: u32 = 4;
+
+fn mood(dice: &mut Dice) -> Mood {
+    match dice.below(6) {
+        0 => Mood::Frozen,
+        1 => Mood::Fails,
+        2 => Mood::Panics,
+        3 => Mood::Takes(millis(dice.below(600))),
+        _ => Mood::Takes(millis(dice.below(10))),
+    }
+}
+
+/// A read whose client may go away at any time.
+fn client(desk: &Arc<Desk>, number: u64, patience: Option<Duration>, answered: &Arc<AtomicU64>) {
+    let (desk, answered) = (desk.clone(), answered.clone());
+    tokio::spawn(async move {
+        let begun = Instant::now();
+        let key = key(number);
+        let read = desk.providers(caller(number % 50), &key);
+        match patience {
+            Some(patience) => drop(timeout(patience, read).await),
+            None => {
+                let Found { ended, providers, .. } = read.await.unwrap();
+                assert!(begun.elapsed() <= millis(250), "answered after {:?}", begun.elapsed());
+                assert!(ended == Ended::Full || providers.is_empty());
+                answered.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_permit_no_statement_whatever_clients_and_store_do() {
+    let mut dice = Dice::seeded();
+    let store = Store::new(PERMITS as usize, 32);
+    let ledger = Ledger::admits_all();
+    let picky = Ledger::new(|request, _| match request.key[9] % 4 {
+        0 => Verdict::Decline(Reason("picky")),
+        1 => Verdict::Degrade(Rung::Stale),
+        _ => Verdict::Admit,
+    });
+    let config = Config { waiting_len_max: 20, ring_len_max: 300, window_len_max: 100, ..permits(PERMITS) };
+    let desk = open(&store, vec![ledger.named("ledger"), picky.named("picky")], config);
+    let (answered, mut patient) = (Arc::new(AtomicU64::new(0)), 0u64);
+    for number in 0..20_000u64 {
+        if dice.below(200) == 0 {
+            store.set(mood(&mut dice));
+        }
+        if dice.below(3) == 0 {
+            desk.announce(caller(number % 50), &key(number), addresses(number)).unwrap();
+        } else {
+            let patience = (dice.below(3) == 0).then(|| millis(dice.below(300)));
+            patient += u64::from(patience.is_none());
+            client(&desk, number, patience, &answered);
+        }
+        if dice.below(2) == 0 {
+            sleep(millis(dice.below(8))).await;
+        }
+        let load = desk.load();
+        assert!(load.in_flight.used <= PERMITS && load.waiting.used <= 20 && load.ring.used <= 300);
+    }
+    // The store comes to its senses.
+    store.set(Mood::Takes(millis(1)));
+    sleep(Duration::from_secs(30)).await;
+    assert!(store.running_max() <= PERMITS as usize, "{} at a time", store.running_max());
+    assert_eq!(answered.load(Ordering::Relaxed), patient, "every client that waited was answered");
+    ledger.assert_balanced();
+    picky.assert_balanced();
+    let stats = desk.stats();
+    assert_eq!(stats.statements.started, stats.statements.ended);
+    assert_eq!((stats.gauge.in_flight.used, stats.gauge.waiting.used, stats.gauge.ring.used), (0, 0, 0));
+    assert_eq!(stats.background.panics, 0, "a panicking store takes no chore with it");
+    let found = desk.providers(caller(0), &[&[0x12, 32][..], &[2; 32]].concat()).await.unwrap();
+    assert_eq!(found.ended, Ended::Full);
+    let offered: u64 = stats.requests.iter().map(|count| count.count).sum();
+    assert_eq!(offered, 20_000, "each request is counted once");
+}
+
+/// Reads and announcements at this rate for 10 seconds over a store that does 4 calls of 10 ms at a time. The
+/// statements that it saw and the reads that were answered in full.
+async fn offer(per_second: u64) -> (u64, u64) {
+    let store = Store::new(PERMITS as usize, 32);
+    let desk = open(&store, vec![], Config { ring_len_max: 1_000, window_len_max: 320, ..permits(PERMITS) });
+    store.set(Mood::Takes(millis(10)));
+    let per_tick = per_second / 200;
+    for tick in 0..2_000u64 {
+        for number in 0..per_tick {
+            let number = tick * per_tick + number;
+            let desk = desk.clone();
+            tokio::spawn(async move { desk.providers(caller(number), &key(number)).await });
+        }
+        desk.announce(caller(tick), &key(tick), addresses(tick)).unwrap();
+        sleep(millis(5)).await;
+    }
+    let stats = desk.stats();
+    (stats.statements.started, stats.requests(Operation::GetProviders, Ending::Served))
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_store_sees_no_more_statements_at_20_times_the_load_and_goodput_holds() {
+    let (at_capacity, served) = offer(400).await;
+    for times in [5, 20] {
+        let (statements, served_now) = offer(400 * times).await;
+        let ratio = statements as f64 / at_capacity as f64;
+        assert!((0.95..=1.05).contains(&ratio), "{times}x: {statements} against {at_capacity}");
+        assert!(served_now as f64 >= 0.97 * served as f64, "{times}x: {served_now} against {served}");
+    }
+}
