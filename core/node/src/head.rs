@@ -261,13 +261,17 @@ fn told(
     parts.shared.book.note(peer, addresses);
 }
 
-/// Notes what a peer said of itself; a server of our protocol may enter the table.
+/// Notes what a peer said of itself; a server of our protocol may enter the table, and one that serves no more leaves it
+/// (requirement T1).
 fn met(parts: &Parts, peer: PeerId, info: identify::Info) {
     let serves = info.protocols.iter().any(|told| parts.kad.protocols.contains(told));
     let addresses = worth_keeping(&peer, info.listen_addrs, ADDRESSES_PER_PEER_MAX);
     if serves && parts.shared.table.consider(&peer, &addresses).is_ok() {
         // A full queue loses nothing for good: the peer is met again.
         drop(parts.candidates.try_send(Contact { peer, addresses: addresses.clone() }));
+    }
+    if !serves {
+        parts.shared.table.remove_foreign(&peer);
     }
     parts.shared.book.note(peer, addresses);
 }
