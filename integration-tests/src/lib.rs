@@ -1,7 +1,9 @@
 //! What the integration tests share: nodes, servers and foreign clients that end with the test that started them.
 
 pub mod foreign;
+pub mod network;
 pub mod node;
 pub mod peer;
 pub mod policies;
+pub mod raw;
 pub mod stores;

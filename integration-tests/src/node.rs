@@ -162,12 +162,28 @@ impl Node {
         Ok(std::fs::read_dir(format!("/proc/{}/fd", self.pid()))?.count())
     }
 
+    /// Threads of the process.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn threads(&self) -> io::Result<u64> {
+        self.status("Threads:")
+    }
+
     /// Whether the process still runs.
     ///
     /// # Errors
     /// When that cannot be asked.
     pub fn is_running(&mut self) -> io::Result<bool> {
         Ok(self.child.try_wait()?.is_none())
+    }
+
+    /// Asks it to stop, as an operator would, and does not wait.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub async fn terminate(&self) -> io::Result<()> {
+        Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().await.map(drop)
     }
 
     /// Asks it to stop, as an operator would, and waits until it has.
@@ -177,14 +193,6 @@ impl Node {
     pub async fn stop(self) -> io::Result<ExitStatus> {
         self.terminate().await?;
         self.ended().await
-    }
-
-    /// Asks it to stop, and does not wait.
-    ///
-    /// # Errors
-    /// When it cannot be asked.
-    pub async fn terminate(&self) -> io::Result<()> {
-        Command::new("kill").args(["-TERM", &self.pid().to_string()]).status().await.map(drop)
     }
 
     /// Waits until it has ended.
@@ -247,7 +255,10 @@ async fn ready(lines: &mut Lines<BufReader<ChildStdout>>) -> io::Result<Vec<Head
 }
 
 /// The program, built beside the tests.
-fn program() -> io::Result<PathBuf> {
+///
+/// # Errors
+/// When it is not there.
+pub fn program() -> io::Result<PathBuf> {
     let beside = std::env::current_exe()?;
     let found =
         beside.ancestors().skip(1).take(2).map(|dir| dir.join("hydra-under-test")).find(|path| path.exists());

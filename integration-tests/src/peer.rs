@@ -1,16 +1,26 @@
 //! A peer of the network, in the test's own process.
 
 use futures::StreamExt;
-use hydra_kad::{Answer, AskError, Behaviour as Kad, Client, Config, Mode, NoService, Request};
+use hydra_kad::{
+    Answer, AskError, Behaviour as Kad, Client, Config, Mode, Remote, Reply, Request, Response, Service,
+};
+use libp2p::identity::Keypair;
+use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, identify, noise, tcp, yamux};
+use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, identify, noise, ping, tcp, tls, yamux};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 /// How long an answer may take. Generous: many tests share two cores.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long something that takes a while may take, the entry into a table for example.
+const LONG: Duration = Duration::from_secs(90);
+/// Connections stay until the remote closes them, unless a test says otherwise.
+const IDLE: Duration = Duration::from_secs(600);
 
 /// A peer that asks heads. It ends with the test.
 #[derive(Debug)]
@@ -20,13 +30,143 @@ pub struct Peer {
     /// Where it listens, if it does.
     pub addresses: Vec<Multiaddr>,
     client: Client,
+    seen: watch::Receiver<Seen>,
     task: AbortHandle,
+}
+
+/// What a peer has seen of others.
+#[derive(Debug, Clone, Default)]
+struct Seen {
+    /// The protocols that each told last.
+    protocols: HashMap<PeerId, Vec<String>>,
+    /// Who answered a ping.
+    pinged: HashSet<PeerId>,
+}
+
+/// How a TCP connection is secured; QUIC always is by TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    /// By Noise.
+    Noise,
+    /// By TLS.
+    Tls,
+}
+
+/// What a peer does with the requests of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serves {
+    /// It is no server.
+    Nobody,
+    /// It answers FIND_NODE with nobody.
+    All,
+    /// It says that it is a server, and resets every request.
+    WordsAlone,
+}
+
+/// How a peer is made. [`Peer`] has the usual ones.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The protocol of its network.
+    pub protocol: &'static str,
+    /// Its key.
+    pub key: Keypair,
+    /// Whom it serves.
+    pub serves: Serves,
+    /// Whether it listens on loopback.
+    pub listens: bool,
+    /// What identify tells besides.
+    pub announces: Vec<Multiaddr>,
+    /// How its TCP connections are secured.
+    pub security: Security,
+    /// How long it keeps a connection that is not used.
+    pub idle: Duration,
 }
 
 #[derive(NetworkBehaviour)]
 struct Behaviour {
     identify: identify::Behaviour,
-    kad: Kad<NoService>,
+    ping: ping::Behaviour,
+    kad: Kad<Serves>,
+}
+
+impl Service for Serves {
+    async fn handle(&self, _from: &Remote, request: Request) -> Reply {
+        match (self, request) {
+            (Self::All, Request::FindNode { .. }) => Reply::Answer(Response::default()),
+            _ => Reply::Reset,
+        }
+    }
+}
+
+impl Setup {
+    /// A client that listens nowhere.
+    #[must_use]
+    pub fn new(protocol: &'static str) -> Self {
+        Self {
+            protocol,
+            key: Keypair::generate_ed25519(),
+            serves: Serves::Nobody,
+            listens: false,
+            announces: Vec::new(),
+            security: Security::Noise,
+            idle: IDLE,
+        }
+    }
+
+    /// Starts the peer.
+    ///
+    /// # Panics
+    /// When its swarm cannot be made.
+    pub async fn start(self) -> Peer {
+        let mut swarm = self.swarm();
+        let (listens, address) = oneshot::channel();
+        let waiting = self.listens.then_some(listens);
+        if self.listens {
+            swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse().expect("an address")).expect("a free port");
+        }
+        for address in self.announces {
+            swarm.add_external_address(address);
+        }
+        let mut peer = Peer::run(swarm, waiting);
+        if self.listens {
+            peer.addresses.push(address.await.expect("the swarm listens"));
+        }
+        peer
+    }
+
+    fn swarm(&self) -> Swarm<Behaviour> {
+        let builder = SwarmBuilder::with_existing_identity(self.key.clone()).with_tokio();
+        let (tcp, muxer) = (tcp::Config::default().nodelay(true), yamux::Config::default);
+        let idle = self.idle;
+        match self.security {
+            Security::Noise => builder
+                .with_tcp(tcp, noise::Config::new, muxer)
+                .expect("the key makes a certificate")
+                .with_quic()
+                .with_behaviour(|key| self.behaviour(key))
+                .expect("the behaviour is made")
+                .with_swarm_config(|config| config.with_idle_connection_timeout(idle))
+                .build(),
+            Security::Tls => builder
+                .with_tcp(tcp, tls::Config::new, muxer)
+                .expect("the key makes a certificate")
+                .with_quic()
+                .with_behaviour(|key| self.behaviour(key))
+                .expect("the behaviour is made")
+                .with_swarm_config(|config| config.with_idle_connection_timeout(idle))
+                .build(),
+        }
+    }
+
+    fn behaviour(&self, key: &Keypair) -> Behaviour {
+        let config = Config::new([libp2p::StreamProtocol::new(self.protocol)]);
+        let mode = if self.serves == Serves::Nobody { Mode::Client } else { Mode::Server };
+        Behaviour {
+            identify: identify::Behaviour::new(identify::Config::new("ipfs/0.1.0".to_owned(), key.public())),
+            ping: ping::Behaviour::default(),
+            kad: Kad::new(config, Arc::new(self.serves), mode),
+        }
+    }
 }
 
 impl Peer {
@@ -36,9 +176,7 @@ impl Peer {
     /// When its swarm cannot be made.
     #[must_use]
     pub fn client(protocol: &'static str) -> Self {
-        let (swarm, client) = swarm(protocol, Mode::Client);
-        let (id, task) = (*swarm.local_peer_id(), tokio::spawn(drive(swarm, None)).abort_handle());
-        Self { id, addresses: Vec::new(), client, task }
+        Self::run(Setup::new(protocol).swarm(), None)
     }
 
     /// A client that listens on loopback, so that there is an address to announce.
@@ -46,11 +184,22 @@ impl Peer {
     /// # Panics
     /// When its swarm cannot be made.
     pub async fn listening(protocol: &'static str) -> Self {
-        let (mut swarm, client) = swarm(protocol, Mode::Client);
-        swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse().expect("an address")).expect("a free port");
-        let (listens, address) = oneshot::channel();
-        let (id, task) = (*swarm.local_peer_id(), tokio::spawn(drive(swarm, Some(listens))).abort_handle());
-        Self { id, addresses: vec![address.await.expect("the swarm listens")], client, task }
+        Setup { listens: true, ..Setup::new(protocol) }.start().await
+    }
+
+    /// A server of this network on loopback: one that a node may take into its table.
+    ///
+    /// # Panics
+    /// When its swarm cannot be made.
+    pub async fn server(protocol: &'static str) -> Self {
+        Setup { listens: true, serves: Serves::All, ..Setup::new(protocol) }.start().await
+    }
+
+    fn run(swarm: Swarm<Behaviour>, listens: Option<oneshot::Sender<Multiaddr>>) -> Self {
+        let (id, client) = (*swarm.local_peer_id(), swarm.behaviour().kad.client());
+        let (sees, seen) = watch::channel(Seen::default());
+        let task = tokio::spawn(drive(swarm, listens, sees)).abort_handle();
+        Self { id, addresses: Vec::new(), client, seen, task }
     }
 
     /// Asks the head at `address`, which ends in its id.
@@ -61,10 +210,7 @@ impl Peer {
     /// # Panics
     /// When the address does not end in an id.
     pub async fn ask(&self, address: &Multiaddr, request: Request) -> Result<Answer, AskError> {
-        let mut address = address.clone();
-        let Some(libp2p::multiaddr::Protocol::P2p(peer)) = address.pop() else {
-            panic!("no id in {address}")
-        };
+        let (peer, address) = parted(address);
         self.client.ask(peer, vec![address], request, PATIENCE).await
     }
 
@@ -103,14 +249,53 @@ impl Peer {
         key: &[u8],
         wanted: impl Fn(&Answer) -> bool,
     ) -> Result<Answer, AskError> {
-        for _ in 0..100 {
-            let answer = self.providers(address, key).await?;
-            if wanted(&answer) {
-                return Ok(answer);
+        self.ask_until(address, &Request::GetProviders { key: key.to_vec().into() }, wanted).await
+    }
+
+    /// Asks until the answer is as `wanted`, and returns the last one when that takes too long.
+    ///
+    /// # Errors
+    /// As the client tells.
+    pub async fn ask_until(
+        &self,
+        address: &Multiaddr,
+        request: &Request,
+        wanted: impl Fn(&Answer) -> bool,
+    ) -> Result<Answer, AskError> {
+        let wait = async {
+            loop {
+                let answer = self.ask(address, request.clone()).await?;
+                if wanted(&answer) {
+                    return Ok(answer);
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+        };
+        match timeout(LONG, wait).await {
+            Ok(answer) => answer,
+            Err(_) => self.ask(address, request.clone()).await,
         }
-        self.providers(address, key).await
+    }
+
+    /// Waits until `remote` has told its protocols as `wanted`, and returns the last ones, sorted.
+    ///
+    /// # Panics
+    /// When the swarm has ended.
+    pub async fn protocols_until(&self, remote: &PeerId, wanted: impl Fn(&[String]) -> bool) -> Vec<String> {
+        let mut seen = self.seen.clone();
+        let told = |seen: &Seen| seen.protocols.get(remote).is_some_and(|told| wanted(told));
+        // What was told last says more than that the time is up.
+        drop(timeout(LONG, seen.wait_for(told)).await.map(|seen| seen.map(drop)));
+        self.seen.borrow().protocols.get(remote).cloned().unwrap_or_default()
+    }
+
+    /// Whether `remote` answers a ping; one is sent on every new connection.
+    ///
+    /// # Panics
+    /// When the swarm has ended.
+    pub async fn is_pinged(&self, remote: &PeerId) -> bool {
+        let mut seen = self.seen.clone();
+        timeout(LONG, seen.wait_for(|seen| seen.pinged.contains(remote))).await.is_ok()
     }
 }
 
@@ -120,31 +305,45 @@ impl Drop for Peer {
     }
 }
 
-fn swarm(protocol: &'static str, mode: Mode) -> (Swarm<Behaviour>, Client) {
-    let config = Config::new([libp2p::StreamProtocol::new(protocol)]);
-    let builder = SwarmBuilder::with_new_identity()
-        .with_tokio()
-        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
-        .expect("the key makes a certificate")
-        .with_quic();
-    let swarm = builder
-        .with_behaviour(|key| Behaviour {
-            identify: identify::Behaviour::new(identify::Config::new("ipfs/0.1.0".to_owned(), key.public())),
-            kad: Kad::new(config, Arc::new(NoService), mode),
-        })
-        .expect("the behaviour is made")
-        .build();
-    let client = swarm.behaviour().kad.client();
-    (swarm, client)
+/// The id at the end of an address, and what stands before it.
+///
+/// # Panics
+/// When the address does not end in an id.
+#[must_use]
+pub fn parted(address: &Multiaddr) -> (PeerId, Multiaddr) {
+    let mut address = address.clone();
+    let Some(Protocol::P2p(peer)) = address.pop() else { panic!("no id in {address}") };
+    (peer, address)
 }
 
-async fn drive(mut swarm: Swarm<Behaviour>, mut listens: Option<oneshot::Sender<Multiaddr>>) {
+async fn drive(
+    mut swarm: Swarm<Behaviour>,
+    mut listens: Option<oneshot::Sender<Multiaddr>>,
+    sees: watch::Sender<Seen>,
+) {
     loop {
-        if let SwarmEvent::NewListenAddr { address, .. } = swarm.select_next_some().await
-            && let Some(listens) = listens.take()
-        {
-            // Nobody waits for it when the test has ended.
-            let _ended = listens.send(address).is_err();
+        match swarm.select_next_some().await {
+            SwarmEvent::NewListenAddr { address, .. } => {
+                if let Some(listens) = listens.take() {
+                    // Nobody waits for it when the test has ended.
+                    let _ended = listens.send(address).is_err();
+                }
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received {
+                peer_id,
+                info,
+                ..
+            })) => {
+                let mut told: Vec<_> = info.protocols.iter().map(ToString::to_string).collect();
+                told.sort();
+                sees.send_modify(|seen| drop(seen.protocols.insert(peer_id, told)));
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { peer, result: Ok(_), .. })) => {
+                sees.send_modify(|seen| {
+                    seen.pinged.insert(peer);
+                });
+            }
+            _ => {}
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Stores that misbehave on purpose, as plugins that a node under test picks in its config.
 
-use hydra_api::{OpenError, Plugin, ProviderStore, Scope, Store};
-use hydra_conformance::doubles::{FrozenStore, SlowStore};
+use hydra_api::{OpenError, Plugin, ProviderStore, Scope, Store, StoreErrorKind};
+use hydra_conformance::doubles::{FailingStore, FrozenStore, SlowStore};
 use hydra_store_memory::Memory;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -67,5 +67,29 @@ impl Plugin for Freezing {
             }
         });
         Ok(store)
+    }
+}
+
+/// A store in memory that fails some of its calls, or all.
+#[derive(Debug)]
+pub struct Failing;
+
+/// How many.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FailingConfig {
+    /// How many of a thousand calls fail.
+    pub per_mille: u32,
+}
+
+impl Plugin for Failing {
+    type Role = Store;
+    type Config = FailingConfig;
+    const KIND: &'static str = "failing";
+    const SUMMARY: &'static str = "fails";
+
+    async fn open(config: FailingConfig, scope: &Scope) -> Result<Arc<dyn ProviderStore>, OpenError> {
+        let inner = Memory::open(Default::default(), scope).await?;
+        Ok(Arc::new(FailingStore::new(inner, StoreErrorKind::Unavailable, config.per_mille, 1)))
     }
 }

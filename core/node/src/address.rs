@@ -8,8 +8,11 @@ pub use crate::config::AddressPolicy;
 
 impl AddressPolicy {
     /// Whether an address may be told to others and kept of others (requirement Q8).
+    ///
+    /// One without any part is none: nobody is reached at it.
     pub fn permits(self, address: &Multiaddr) -> bool {
         match self {
+            _ if address.is_empty() => false,
             Self::Any => true,
             Self::Lan => ip_of(address).is_none_or(|ip| !is_public(ip) && !is_unusable(ip)),
             Self::Public => match ip_of(address) {
@@ -136,6 +139,13 @@ mod tests {
         assert!(permits(AddressPolicy::Lan, "/ip4/10.0.0.1/tcp/1"));
         for not_lan in ["/ip4/0.0.0.0/tcp/1", "/ip4/1.1.1.1/tcp/1", "/ip6/2606:4700::1/tcp/1"] {
             assert!(!permits(AddressPolicy::Lan, not_lan), "{not_lan}");
+        }
+    }
+
+    #[test]
+    fn an_address_without_any_part_is_none() {
+        for policy in [AddressPolicy::Public, AddressPolicy::Lan, AddressPolicy::Any] {
+            assert!(!policy.permits(&Multiaddr::empty()));
         }
     }
 

@@ -2,8 +2,9 @@
 
 use crate::address::ip_of;
 use crate::budget::DialBudget;
-use crate::head::{Head, Phase};
+use crate::head::Head;
 use crate::kad_id::KadId;
+use crate::supervise::Phase;
 use crate::table::{Server, Table};
 use futures::stream::{self, StreamExt};
 use hydra_kad::Request;

@@ -47,9 +47,10 @@ impl Book {
 }
 
 /// The addresses of an identify message that are worth keeping: at most `max`, direct ones before relayed ones,
-/// without the peer's own id at their end.
+/// without the peer's own id at their end. Those of which nothing is left then are none.
 pub(crate) fn worth_keeping(peer: &PeerId, told: Vec<Multiaddr>, max: usize) -> Vec<Multiaddr> {
     let mut kept: Vec<_> = told.into_iter().take(4 * max).map(|address| without_id(peer, address)).collect();
+    kept.retain(|address| !address.is_empty());
     kept.sort_by_key(is_relayed);
     kept.dedup();
     kept.truncate(max);
@@ -62,4 +63,18 @@ pub(crate) fn without_id(peer: &PeerId, mut address: Multiaddr) -> Multiaddr {
         address.pop();
     }
     address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_is_only_the_own_id_is_not_kept() {
+        let peer = PeerId::random();
+        let direct: Multiaddr = "/ip4/1.1.1.1/tcp/1".parse().unwrap();
+        let own: Multiaddr = format!("/p2p/{peer}").parse().unwrap();
+        let told = vec![own, Multiaddr::empty(), direct.clone()];
+        assert_eq!(worth_keeping(&peer, told, ADDRESSES_PER_PEER_MAX), [direct]);
+    }
 }

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::crowd::{Activity, Crowd, NodeCrowd};
 use crate::lookup::Contact;
 use crate::service::{HeadService, Shared};
+use crate::supervise::{End, Phase, supervise};
 use crate::swarm::{self, Names};
 use arc_swap::ArcSwapOption;
 use futures::{FutureExt, StreamExt};
@@ -17,7 +18,7 @@ use std::collections::HashSet;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
@@ -28,24 +29,10 @@ pub(crate) const AGENT: &str = concat!("hydra/", env!("CARGO_PKG_VERSION"));
 pub(crate) const PROTOCOL_VERSION: &str = "ipfs/0.1.0";
 /// Idle connections end before a ping would be due: heads answer pings and send next to none.
 const PING_INTERVAL: Duration = Duration::from_secs(600);
-/// The pause before a head that failed is started again, doubled with every failure in a row.
-const RESTART_PAUSE: Duration = Duration::from_secs(1);
-const RESTART_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// How long listeners have to tell their addresses; one without interfaces never does.
 const LISTEN_WAIT: Duration = Duration::from_secs(2);
 /// How long connections have to close in order.
 const CLOSE_WAIT: Duration = Duration::from_millis(500);
-
-/// How far the node is in its life. Every head follows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Phase {
-    /// Heads are servers.
-    Serving,
-    /// Heads have left server mode and answer what is under way.
-    Draining,
-    /// Heads end.
-    Stopping,
-}
 
 /// What is known of a head from outside.
 #[derive(Debug, Default)]
@@ -98,13 +85,6 @@ pub(crate) struct Parts {
     pub(crate) candidates: mpsc::Sender<Contact>,
 }
 
-impl Parts {
-    /// A node that is gone has stopped, too.
-    fn is_stopping(&self) -> bool {
-        *self.phase.borrow() == Phase::Stopping || self.phase.has_changed().is_err()
-    }
-}
-
 #[derive(NetworkBehaviour)]
 struct Behaviour {
     limits: libp2p::connection_limits::Behaviour,
@@ -112,11 +92,6 @@ struct Behaviour {
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     kad: hydra_kad::Behaviour<HeadService>,
-}
-
-enum End {
-    Stopped,
-    Panicked,
 }
 
 /// Starts a head in its own task, one of `tasks`.
@@ -130,49 +105,16 @@ pub(crate) fn spawn(parts: Parts, tasks: &mut JoinSet<()>) -> Head {
         restarts: Arc::default(),
     };
     let (client, restarts) = (Arc::clone(&head.client), Arc::clone(&head.restarts));
-    tasks.spawn(supervise(parts, status, client, restarts));
-    head
-}
-
-async fn supervise(
-    parts: Parts,
-    status: watch::Sender<Status>,
-    client: Arc<ArcSwapOption<Client>>,
-    restarts: Arc<AtomicU64>,
-) {
-    let mut pause = RESTART_PAUSE;
-    loop {
-        let started = Instant::now();
-        let ended = AssertUnwindSafe(run(&parts, &status, &client)).catch_unwind().await;
-        client.store(None);
-        let cause = match ended {
-            Ok(Ok(End::Stopped)) => return,
-            Ok(Ok(End::Panicked)) | Err(_) => "a panic".to_owned(),
-            Ok(Err(failure)) => failure.to_string(),
+    tasks.spawn(async move {
+        let work = || async {
+            let ended = AssertUnwindSafe(run(&parts, &status, &client)).catch_unwind().await;
+            client.store(None);
+            ended.unwrap_or(Ok(End::Panicked))
         };
-        if parts.is_stopping() {
-            return;
-        }
-        if started.elapsed() > RESTART_PAUSE_MAX {
-            pause = RESTART_PAUSE;
-        }
-        let restarts = restarts.fetch_add(1, Ordering::Relaxed) + 1;
-        tracing::error!(
-            head = parts.slot,
-            cause,
-            restarts,
-            pause_s = pause.as_secs(),
-            "head ended, starting it again"
-        );
-        status.send_modify(|status| status.failure = Some(cause));
-        let mut phase = parts.phase.clone();
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            // A node that stops waits for its heads, so a head that is down must not make it wait for the pause.
-            _ = phase.wait_for(|phase| *phase == Phase::Stopping) => return,
-        }
-        pause = (2 * pause).min(RESTART_PAUSE_MAX);
-    }
+        let failed = |cause| status.send_modify(|status| status.failure = Some(cause));
+        supervise(&format!("head {}", parts.slot), parts.phase.clone(), &restarts, work, failed).await;
+    });
+    head
 }
 
 async fn run(
@@ -319,13 +261,17 @@ fn told(
     parts.shared.book.note(peer, addresses);
 }
 
-/// Notes what a peer said of itself; a server of our protocol may enter the table.
+/// Notes what a peer said of itself; a server of our protocol may enter the table, and one that serves no more leaves it
+/// (requirement T1).
 fn met(parts: &Parts, peer: PeerId, info: identify::Info) {
     let serves = info.protocols.iter().any(|told| parts.kad.protocols.contains(told));
     let addresses = worth_keeping(&peer, info.listen_addrs, ADDRESSES_PER_PEER_MAX);
     if serves && parts.shared.table.consider(&peer, &addresses).is_ok() {
         // A full queue loses nothing for good: the peer is met again.
         drop(parts.candidates.try_send(Contact { peer, addresses: addresses.clone() }));
+    }
+    if !serves {
+        parts.shared.table.remove_foreign(&peer);
     }
     parts.shared.book.note(peer, addresses);
 }

@@ -5,15 +5,16 @@ mod saved;
 
 use crate::address::is_relayed;
 use crate::book::Book;
-use crate::head::Phase;
 use crate::kad_id::KadId;
 use crate::lookup::{Contact, Pace, lookup};
+use crate::scout::Scout;
+use crate::supervise::Phase;
 use crate::table::{Server, Table};
 use futures::stream::{self, FuturesUnordered, StreamExt};
-use hydra_kad::{Client, Request};
+use hydra_kad::Request;
 use libp2p::PeerId;
 use quick_cache::unsync::Cache;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,8 +29,9 @@ const PROBES_MAX: usize = 16;
 /// A peer is probed as a candidate once in so long.
 const PROBED_AGAIN: Duration = Duration::from_secs(600);
 const PROBED_MAX: usize = 16_384;
-/// Peers are probed again when they were silent for so long (requirement T4).
-const SILENT: Duration = Duration::from_secs(300);
+/// Peers are probed again when they were silent for this part of the time between two refreshes: 5 of 10 minutes
+/// (requirement T4).
+const SILENT_PART: u32 = 2;
 /// Tries until a silent peer counts as dead.
 const TRIES: usize = 2;
 /// Lookups under way at a time.
@@ -51,7 +53,7 @@ pub(crate) struct Parts {
     /// The table.
     pub(crate) table: Arc<Table>,
     /// The scout.
-    pub(crate) client: Client,
+    pub(crate) scout: Scout,
     /// The heads of this node.
     pub(crate) heads: Vec<PeerId>,
     /// Who is asked first.
@@ -72,11 +74,12 @@ pub(crate) struct Parts {
 
 /// Keeps the table until the node drains, and saves it then. Servers that the heads met come in by `candidates`.
 pub(crate) async fn run(parts: &Parts, mut candidates: mpsc::Receiver<Contact>) {
-    let mut waiting: VecDeque<Contact> = load(&parts.saved, CANDIDATES_MAX).await.into();
+    let mut waiting: VecDeque<Contact> = load(&parts.saved, parts.table.len_max()).await.into();
     waiting.extend(parts.bootstrap.iter().cloned());
     let mut probed = Cache::new(PROBED_MAX);
     let mut phase = parts.phase.clone();
     let mut probes = FuturesUnordered::new();
+    let mut under_way = HashMap::new();
     let mut refreshing = None;
     let refresh_at = tokio::time::sleep(parts.interval);
     tokio::pin!(refresh_at);
@@ -84,12 +87,14 @@ pub(crate) async fn run(parts: &Parts, mut candidates: mpsc::Receiver<Contact>) 
         while probes.len() < PROBES_MAX {
             let Some(contact) = waiting.pop_front() else { break };
             if parts.is_worth_a_probe(&contact, &mut probed) {
+                under_way.insert(contact.peer, contact.clone());
                 probes.push(parts.probe(contact));
             }
         }
         tokio::select! {
             Some(contact) = candidates.recv(), if waiting.len() < CANDIDATES_MAX => waiting.push_back(contact),
-            Some(heard) = probes.next(), if !probes.is_empty() => {
+            Some((peer, heard)) = probes.next(), if !probes.is_empty() => {
+                under_way.remove(&peer);
                 let room = CANDIDATES_MAX.saturating_sub(waiting.len());
                 waiting.extend(heard.into_iter().filter(|contact| parts.is_wanted(contact)).take(room));
                 if parts.foreign_len() > 0 && parts.foreign_len() <= FOREIGN_LEN_MIN {
@@ -112,7 +117,8 @@ pub(crate) async fn run(parts: &Parts, mut candidates: mpsc::Receiver<Contact>) 
             _ = phase.wait_for(|phase| *phase != Phase::Serving) => break,
         }
     }
-    save(&parts.saved, &parts.table).await;
+    // Who was not probed yet is not forgotten: a node that is stopped early still knows its peers at the next start.
+    save(&parts.saved, &parts.table, under_way.into_values().chain(waiting)).await;
 }
 
 impl Parts {
@@ -139,16 +145,17 @@ impl Parts {
     }
 
     /// Asks a candidate for the peers near one of our heads; it enters the table when it answers (requirement T2).
-    async fn probe(&self, contact: Contact) -> Vec<Contact> {
+    async fn probe(&self, contact: Contact) -> (PeerId, Vec<Contact>) {
+        let peer = contact.peer;
         let target = self.heads.first().map_or_else(Vec::new, |head| head.to_bytes());
-        self.ask(contact, target).await.unwrap_or_default()
+        (peer, self.ask(contact, target).await.unwrap_or_default())
     }
 
     /// One question to one server: who answers enters the table, as far as there is room for it.
     async fn ask(&self, contact: Contact, target: Vec<u8>) -> Option<Vec<Contact>> {
         let request = Request::FindNode { key: target.into() };
         let answer =
-            self.client.ask(contact.peer, contact.addresses.clone(), request, self.timeout).await.ok()?;
+            self.scout.ask(contact.peer, contact.addresses.clone(), request, self.timeout).await.ok()?;
         // What it told of itself by now is better than what others, or a name in the config, told of it.
         let addresses = self.book.find(&contact.peer).map_or(contact.addresses, |met| met.addresses.clone());
         let direct: Vec<_> = addresses.into_iter().filter(|address| !is_relayed(address)).collect();
@@ -160,11 +167,11 @@ impl Parts {
 
     /// Drops the dead, then looks for new ones near every head and in thin buckets, and saves the table.
     async fn refresh(&self) {
-        let silent = self.table.silent_for(SILENT, Instant::now());
+        let silent = self.table.silent_for(self.interval / SILENT_PART, Instant::now());
         stream::iter(silent).for_each_concurrent(PROBES_MAX, |server| self.reprobe(server)).await;
         let targets = self.heads.iter().map(|head| head.to_bytes()).chain(self.thin_buckets());
         stream::iter(targets).for_each_concurrent(LOOKUPS_MAX, |target| self.look_up(target)).await;
-        save(&self.saved, &self.table).await;
+        save(&self.saved, &self.table, []).await;
     }
 
     async fn reprobe(&self, server: Arc<Server>) {

@@ -29,6 +29,7 @@ pub mod node;
 mod scout;
 mod service;
 mod sockets;
+mod supervise;
 mod swarm;
 pub mod table;
 

@@ -7,7 +7,8 @@ pub use start::StartError;
 
 use crate::config::{Backends, Config, Connections};
 use crate::crowd::{Marks, NodeCrowd};
-use crate::head::{Head, Phase};
+use crate::head::Head;
+use crate::supervise::Phase;
 use crate::table::Table;
 use hydra_api::{HeadLease, IdAllocator};
 use hydra_engine::Desk;

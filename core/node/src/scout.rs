@@ -1,17 +1,22 @@
 //! The scout: a client among the servers, that asks and is never asked.
 
 use crate::book::{ADDRESSES_PER_PEER_MAX, Book, worth_keeping};
-use crate::head::{AGENT, PROTOCOL_VERSION, Phase};
+use crate::head::{AGENT, PROTOCOL_VERSION};
+use crate::supervise::{End, Phase, supervise};
 use crate::swarm::{self, Names};
+use arc_swap::ArcSwapOption;
 use futures::StreamExt;
-use hydra_kad::{Client, Mode, NoService};
+use hydra_kad::{Answer, AskError, Client, NoService, Request};
 use libp2p::identify;
 use libp2p::identity::Keypair;
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
+use libp2p::{Multiaddr, PeerId};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 
 /// A connection that is not asked over is of no more use.
 const IDLE: Duration = Duration::from_secs(10);
@@ -22,47 +27,74 @@ struct Behaviour {
     kad: hydra_kad::Behaviour<NoService>,
 }
 
-/// Starts the scout under an identity of its own that lasts as long as the process. It listens nowhere, so it takes
+/// Asks others in the name of nobody.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Scout(Arc<ArcSwapOption<Client>>);
+
+impl Scout {
+    /// Asks one peer, as [`Client::ask`] does.
+    ///
+    /// # Errors
+    /// As there; [`AskError::Closed`] while the scout is down.
+    pub(crate) async fn ask(
+        &self,
+        peer: PeerId,
+        addresses: Vec<Multiaddr>,
+        request: Request,
+        patience: Duration,
+    ) -> Result<Answer, AskError> {
+        let client = self.0.load_full().ok_or(AskError::Closed)?;
+        client.ask(peer, addresses, request, patience).await
+    }
+}
+
+/// Starts the scout under an identity of its own, that lasts until it is started again. It listens nowhere, so it takes
 /// no place in the routing tables of others.
-///
-/// # Errors
-/// When its swarm cannot be made.
 pub(crate) fn spawn(
     mut kad: hydra_kad::Config,
     book: Arc<Book>,
-    mut phase: watch::Receiver<Phase>,
-) -> io::Result<(Client, tokio::task::JoinHandle<()>)> {
-    let key = Keypair::generate_ed25519();
-    // What others send it is no part of what the heads have to bear.
+    phase: watch::Receiver<Phase>,
+) -> (Scout, JoinHandle<()>) {
+    // What the scout asks is no part of what the heads have to bear.
     kad.stats = Arc::default();
+    let scout = Scout::default();
+    let client = Arc::clone(&scout.0);
+    let task = tokio::spawn(async move {
+        let restarts = AtomicU64::new(0);
+        let work = || run(&kad, &book, &client, phase.clone());
+        supervise("scout", phase.clone(), &restarts, work, |_| client.store(None)).await;
+    });
+    (scout, task)
+}
+
+async fn run(
+    kad: &hydra_kad::Config,
+    book: &Book,
+    client: &ArcSwapOption<Client>,
+    mut phase: watch::Receiver<Phase>,
+) -> io::Result<End> {
+    let key = Keypair::generate_ed25519();
     let identify = identify::Config::new(PROTOCOL_VERSION.to_owned(), key.public())
         .with_agent_version(AGENT.to_owned())
         .with_cache_size(0);
     let behaviour = Behaviour {
         identify: identify::Behaviour::new(identify),
-        kad: hydra_kad::Behaviour::new(kad, Arc::new(NoService), Mode::Client),
+        kad: hydra_kad::Behaviour::client_only(kad.clone()),
     };
-    let client = behaviour.kad.client();
-    let mut swarm = swarm::build(key, behaviour, Names::Resolve, IDLE, Arc::new(Notify::new()))?;
-    let task = tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                event = swarm.select_next_some() => {
-                    if let SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received {
-                        peer_id,
-                        info,
-                        ..
-                    })) = event
-                    {
-                        book.note(peer_id, worth_keeping(&peer_id, info.listen_addrs, ADDRESSES_PER_PEER_MAX));
-                    }
-                }
-                stopped = phase.wait_for(|phase| *phase == Phase::Stopping) => {
-                    drop(stopped);
-                    return;
+    client.store(Some(Arc::new(behaviour.kad.client())));
+    let panicked = Arc::new(Notify::new());
+    let mut swarm = swarm::build(key, behaviour, Names::Resolve, IDLE, Arc::clone(&panicked))?;
+    loop {
+        tokio::select! {
+            event = swarm.select_next_some() => {
+                if let SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. })) =
+                    event
+                {
+                    book.note(peer_id, worth_keeping(&peer_id, info.listen_addrs, ADDRESSES_PER_PEER_MAX));
                 }
             }
+            () = panicked.notified() => return Ok(End::Panicked),
+            _ = phase.wait_for(|phase| *phase == Phase::Stopping) => return Ok(End::Stopped),
         }
-    });
-    Ok((client, task))
+    }
 }

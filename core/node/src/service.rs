@@ -87,12 +87,12 @@ impl HeadService {
 
     /// A peer that was asked for by its very id, whoever it is (requirement Q5).
     fn known(&self, target: &PeerId) -> Option<ListedPeer> {
-        let snapshot = self.shared.table.snapshot();
-        let server = snapshot.find(&KadId::of_peer(target));
         if let Some(met) = self.shared.book.find(target) {
-            let connection = server.map_or(Connection::NotConnected, |server| connection_of(server));
+            let connection = connection(self.shared.table.is_connected(target));
             return Some(ListedPeer { peer: met.encoded.clone(), connection });
         }
+        let snapshot = self.shared.table.snapshot();
+        let server = snapshot.find(&KadId::of_peer(target));
         server.filter(|server| !server.addresses.is_empty()).map(|server| listed(server))
     }
 
@@ -115,6 +115,7 @@ impl HeadService {
                 .addresses
                 .iter()
                 .filter_map(|address| Multiaddr::try_from(address.to_vec()).ok())
+                .filter(|address| !address.is_empty())
                 .collect();
             if !readable.is_empty() {
                 said = Some(readable);
@@ -165,12 +166,13 @@ impl HeadService {
     }
 }
 
-fn connection_of(server: &Server) -> Connection {
-    if server.is_connected() { Connection::Connected } else { Connection::NotConnected }
+/// What is told of a peer to which there is a connection, or none (requirement Q10).
+fn connection(is_connected: bool) -> Connection {
+    if is_connected { Connection::Connected } else { Connection::NotConnected }
 }
 
 fn listed(server: &Server) -> ListedPeer {
-    ListedPeer { peer: server.encoded.clone(), connection: connection_of(server) }
+    ListedPeer { peer: server.encoded.clone(), connection: connection(server.is_connected()) }
 }
 
 fn encoded(provider: &Provider) -> ListedPeer {

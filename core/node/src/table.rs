@@ -117,6 +117,11 @@ impl Table {
         self.snapshot.load()
     }
 
+    /// How many servers there may be.
+    pub fn len_max(&self) -> usize {
+        self.limits.len_max
+    }
+
     /// Whether a peer with these addresses would be taken; asked before it is probed.
     ///
     /// # Errors
@@ -182,6 +187,13 @@ impl Table {
         writing.forget_unused(peer);
     }
 
+    /// Takes a peer out if it is in and is no head of this node.
+    pub fn remove_foreign(&self, peer: &PeerId) {
+        if self.snapshot().find(&KadId::of_peer(peer)).is_some_and(|server| !server.is_own()) {
+            self.remove(peer);
+        }
+    }
+
     /// Notes that a peer gave a sign of life.
     pub fn seen(&self, peer: &PeerId, now: Instant) {
         if let Some(server) = self.snapshot().find(&KadId::of_peer(peer)) {
@@ -211,6 +223,11 @@ impl Table {
             connections.fetch_sub(1, Ordering::Relaxed);
         }
         writing.forget_unused(peer);
+    }
+
+    /// Whether a connection to a peer is open, be it a server or not.
+    pub fn is_connected(&self, peer: &PeerId) -> bool {
+        self.writing().connections.get(peer).is_some_and(|open| open.load(Ordering::Relaxed) > 0)
     }
 
     fn writing(&self) -> std::sync::MutexGuard<'_, Writing> {

@@ -34,14 +34,19 @@ pub(crate) async fn load(path: &Path, max: usize) -> Vec<Contact> {
     }
 }
 
-/// Saves the foreign peers. A failure is told in the log: the table can be found again.
-pub(crate) async fn save(path: &Path, table: &Table) {
-    let saved: Vec<_> = table
+/// Saves the foreign peers of the table, and behind them the `unproven` ones as far as the table might have room for
+/// them. A failure is told in the log: the table can be found again.
+pub(crate) async fn save(path: &Path, table: &Table, unproven: impl IntoIterator<Item = Contact>) {
+    let proven: Vec<_> = table
         .snapshot()
         .servers()
         .filter(|server| !server.is_own())
         .map(|server| Saved { peer: server.peer.to_string(), addresses: server.addresses.clone() })
         .collect();
+    let unproven = unproven
+        .into_iter()
+        .map(|contact| Saved { peer: contact.peer.to_string(), addresses: contact.addresses });
+    let saved: Vec<_> = proven.into_iter().chain(unproven).take(table.len_max()).collect();
     if let Err(cause) = write(path.to_owned(), saved).await {
         tracing::warn!(file = %path.display(), %cause, "the peer table cannot be saved");
     }

@@ -5,17 +5,17 @@ use crate::announcer;
 use crate::book::{Book, without_id};
 use crate::config::{Backends, Config, Diversity, Network};
 use crate::crowd::NodeCrowd;
-use crate::head::{self, Head, Phase};
+use crate::head::{self, Head};
 use crate::keeper::{self, CANDIDATES_MAX};
 use crate::lookup::{Contact, Pace};
 use crate::node::PEERS_FILE;
-use crate::scout;
+use crate::scout::{self, Scout};
 use crate::service::Shared;
 use crate::sockets;
+use crate::supervise::Phase;
 use crate::table::{Limits, Table};
 use hydra_api::{AdmissionPolicy, HeadLease, IdAllocator, IdError, ProviderStore};
 use hydra_engine::{Clock, Desk, NamedPolicy};
-use hydra_kad::Client;
 use libp2p::StreamProtocol;
 use libp2p::identity::Keypair;
 use std::collections::HashSet;
@@ -74,8 +74,7 @@ pub(super) async fn start(config: Config, backends: Backends) -> Result<Node, St
     let book = Arc::new(Book::new(BOOK_LEN_MAX));
     let crowd = Arc::new(NodeCrowd::new(node_marks(&config.connections)));
     let (phase, phase_seen) = watch::channel(Phase::Serving);
-    let (client, scout) = scout::spawn(kad.clone(), Arc::clone(&book), phase_seen.clone())
-        .map_err(|cause| StartError::System { what: "cannot start the scout", cause })?;
+    let (asks, scout) = scout::spawn(kad.clone(), Arc::clone(&book), phase_seen.clone());
     let desk = open_desk(&config, backends.store, backends.admission);
     let shared = Arc::new(Shared {
         desk: Arc::clone(&desk),
@@ -106,7 +105,7 @@ pub(super) async fn start(config: Config, backends: Backends) -> Result<Node, St
         reachable(head).await?;
     }
     let heads: Arc<[Head]> = heads.into();
-    let keeper = keeper(&config, &table, book, client, &heads, &phase_seen);
+    let keeper = keeper(&config, &table, book, asks, &heads, &phase_seen);
     let keeper = tokio::spawn(async move { keeper::run(&keeper, met).await });
     let announcer = tokio::spawn(announcer::run(
         Arc::clone(&heads),
@@ -149,14 +148,14 @@ fn keeper(
     config: &Config,
     table: &Arc<Table>,
     book: Arc<Book>,
-    client: Client,
+    scout: Scout,
     heads: &[Head],
     phase: &watch::Receiver<Phase>,
 ) -> keeper::Parts {
     keeper::Parts {
         table: Arc::clone(table),
         book,
-        client,
+        scout,
         heads: heads.iter().map(|head| head.peer).collect(),
         bootstrap: bootstrap(&config.network),
         interval: Duration::from_secs(config.network.refresh_interval_s.into()),

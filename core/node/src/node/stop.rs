@@ -1,7 +1,7 @@
 //! Stopping in stages, under one deadline.
 
 use super::{HEADS_FILE, Node, StopError};
-use crate::head::Phase;
+use crate::supervise::Phase;
 use hydra_engine::{CloseReport, StoreClosed};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
