@@ -51,6 +51,11 @@ async fn main() -> ExitCode {
 
 async fn measure() -> io::Result<()> {
     figure("µs of server CPU per request, median of 3 runs", "streams reused / a new stream each");
+    let stock = stock::Stock::start().await?;
+    for (transport, address) in [("TCP", &stock.tcp), ("QUIC", &stock.quic)] {
+        one_server(&format!("libp2p-kad, MemoryStore, {transport}"), stock.pid, address).await?;
+    }
+    drop(stock);
     for store in ["memory", "fjall"] {
         let store_kind = format!("store.kind={store}");
         let settings: Vec<_> = HEADS.iter().copied().chain([&*store_kind]).collect();
@@ -60,10 +65,6 @@ async fn measure() -> io::Result<()> {
             one_server(&format!("hydra, store {store}, {transport}"), node.pid(), address).await?;
         }
         node.stop().await?;
-    }
-    let stock = stock::Stock::start().await?;
-    for (transport, address) in [("TCP", &stock.tcp), ("QUIC", &stock.quic)] {
-        one_server(&format!("libp2p-kad, MemoryStore, {transport}"), stock.pid, address).await?;
     }
     Ok(())
 }
