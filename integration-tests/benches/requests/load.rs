@@ -104,11 +104,17 @@ impl Asker {
             write(&mut stream, &Request::AddProvider { key: content_key(key).into(), providers }).await?;
             // An answer now and then paces the writes.
             if key % 1024 < askers {
-                self.ask(&mut stream, &Request::Ping { key: Vec::new().into() }).await?;
+                self.settle(&mut stream).await?;
             }
         }
-        self.ask(&mut stream, &Request::Ping { key: Vec::new().into() }).await?;
+        self.settle(&mut stream).await?;
         stream.close().await
+    }
+
+    /// What was sent before has been read when this is answered; libp2p-kad answers no PING.
+    async fn settle(&mut self, stream: &mut Stream) -> io::Result<()> {
+        let request = Request::FindNode { key: self.peer_id().into() };
+        self.ask(stream, &request).await.map(drop)
     }
 
     async fn run(&mut self, streams: Streams, requests: usize) -> io::Result<()> {
