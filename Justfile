@@ -27,9 +27,9 @@ test *args:
 generated:
     @test "${CI:-}" != true || git diff --exit-code --stat
 
-# The benchmarks.
-bench *args:
-    cargo bench --workspace --benches {{ args }}
+# The benchmarks, from the smallest part to the whole node; docs/BENCHMARKS.md says what they printed. With a name, that one.
+bench name="*":
+    cargo bench --workspace --locked --bench '{{ name }}'
 
 # Feeds the decoders until `seconds` are over, target by target. Needs cargo-fuzz and a nightly toolchain.
 fuzz seconds="300":

@@ -1,5 +1,6 @@
 //! A node under test, in a process of its own that ends with the test.
 
+use crate::measure;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use std::io;
@@ -151,7 +152,15 @@ impl Node {
     /// # Errors
     /// When the process has ended.
     pub fn memory_bytes(&self) -> io::Result<u64> {
-        Ok(1024 * self.status("VmRSS:")?)
+        measure::memory_bytes(self.pid())
+    }
+
+    /// CPU time that the process has used.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn cpu_time(&self) -> io::Result<Duration> {
+        measure::cpu_time(self.pid())
     }
 
     /// Open file descriptors of the process.
@@ -167,7 +176,7 @@ impl Node {
     /// # Errors
     /// When the process has ended.
     pub fn threads(&self) -> io::Result<u64> {
-        self.status("Threads:")
+        measure::threads(self.pid())
     }
 
     /// Whether the process still runs.
@@ -209,13 +218,6 @@ impl Node {
     /// When it cannot be ended.
     pub async fn kill(mut self) -> io::Result<()> {
         self.child.kill().await
-    }
-
-    fn status(&self, name: &str) -> io::Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
-        let value =
-            status.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok());
-        value.ok_or_else(|| io::Error::other(format!("no {name}")))
     }
 }
 
