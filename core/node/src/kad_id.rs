@@ -32,6 +32,12 @@ impl KadId {
         std::array::from_fn(|at| self.0[at] ^ other.0[at])
     }
 
+    /// The leading 64 bits of the distance to `other`: nearly always enough to compare two distances.
+    pub(crate) fn distance_prefix(&self, other: &Self) -> u64 {
+        let prefix = |id: &Self| u64::from_be_bytes(std::array::from_fn(|at| id.0[at]));
+        prefix(self) ^ prefix(other)
+    }
+
     /// How many leading bits it shares with `other`, 0 to 256: the number of the bucket in which `other` falls.
     pub fn common_prefix(&self, other: &Self) -> u32 {
         let mut shared = 0;

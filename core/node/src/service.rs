@@ -67,7 +67,9 @@ impl Service for HeadService {
 impl HeadService {
     fn caller(&self, from: &Remote) -> Option<Caller> {
         let address = if is_relayed(&from.address) { None } else { ip_of(&from.address) };
-        let peer = hydra_api::PeerId::new(&from.peer.to_bytes()).ok()?;
+        let mut bytes = [0; hydra_api::PeerId::LEN_MAX];
+        let len = from.peer.as_ref().write(&mut bytes[..]).ok()?;
+        let peer = hydra_api::PeerId::new(bytes.get(..len)?).ok()?;
         Some(Caller { peer, address, head: self.slot })
     }
 
@@ -110,7 +112,7 @@ impl HeadService {
         // Only of the sender itself (requirement V2), and only with an address that can be read (V3). The address
         // policy is asked afterwards: who is behind a relay is kept, without addresses.
         let mut said = None;
-        for provider in providers.iter().filter(|provider| provider.id == from.peer.to_bytes()) {
+        for provider in providers.iter().filter(|provider| provider.id == caller.peer.as_bytes()) {
             let readable: Vec<_> = provider
                 .addresses
                 .iter()
@@ -162,7 +164,7 @@ impl HeadService {
             server.peer == self.peer || server.peer == from.peer || Some(&server.peer) == there
         };
         let snapshot = self.shared.table.snapshot();
-        closer.extend(snapshot.closest(target, CLOSER_MAX, left_out).iter().map(|server| listed(server)));
+        snapshot.each_closest(target, CLOSER_MAX, left_out, |server| closer.push(listed(server)));
     }
 }
 

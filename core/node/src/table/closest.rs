@@ -3,6 +3,7 @@
 use super::{Limits, Server};
 use crate::address::IpGroup;
 use crate::kad_id::KadId;
+use smallvec::SmallVec;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -72,16 +73,28 @@ impl Snapshot {
         left_out: impl Fn(&Server) -> bool,
     ) -> Vec<Arc<Server>> {
         let mut chosen = Vec::with_capacity(count);
-        let mut groups = Groups::new(self.limits);
-        if count > 0 {
+        self.each_closest(target, count, left_out, |server| chosen.push(Arc::clone(server)));
+        chosen
+    }
+
+    /// Shows `take` what [`Self::closest`] returns, the closest first.
+    pub fn each_closest(
+        &self,
+        target: &KadId,
+        count: usize,
+        left_out: impl Fn(&Server) -> bool,
+        mut take: impl FnMut(&Arc<Server>),
+    ) {
+        let (mut groups, mut left) = (Groups::new(self.limits), count);
+        if left > 0 {
             let _stopped = walk(&self.slots, 0, target, &mut |server| {
                 if !server.addresses.is_empty() && !left_out(server) && groups.admit(server) {
-                    chosen.push(Arc::clone(server));
+                    take(server);
+                    left -= 1;
                 }
-                if chosen.len() == count { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });
         }
-        chosen
     }
 
     pub(super) fn with(&self, server: Arc<Server>) -> Self {
@@ -108,13 +121,15 @@ fn walk(
     visit: &mut impl FnMut(&Arc<Server>) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
     if slots.len() <= SORTED_MAX || bit == KadId::BITS {
-        let mut nearest: [Option<&Slot>; SORTED_MAX] = [None; SORTED_MAX];
         let count = slots.len().min(SORTED_MAX);
-        for (place, slot) in nearest.iter_mut().zip(slots) {
-            *place = Some(slot);
+        let mut nearest = [(0, 0); SORTED_MAX];
+        for (at, (place, slot)) in nearest.iter_mut().zip(slots).enumerate() {
+            *place = (slot.id.distance_prefix(target), at);
         }
-        nearest[..count].sort_unstable_by_key(|slot| slot.map(|slot| slot.id.distance(target)));
-        return nearest[..count].iter().flatten().try_for_each(|slot| visit(&slot.server));
+        let whole = |at: usize| slots[at].id.distance(target);
+        nearest[..count]
+            .sort_unstable_by(|(a, at), (b, bt)| a.cmp(b).then_with(|| whole(*at).cmp(&whole(*bt))));
+        return nearest[..count].iter().try_for_each(|(_, at)| visit(&slots[*at].server));
     }
     let (zeros, ones) = slots.split_at(slots.partition_point(|slot| !slot.id.bit(bit)));
     let (near, far) = if target.bit(bit) { (ones, zeros) } else { (zeros, ones) };
@@ -125,12 +140,13 @@ fn walk(
 /// Counts the IP groups in one answer: go clients throw away all peers of a group that appears too often.
 struct Groups {
     limits: Limits,
-    counts: Vec<(IpGroup, usize, usize)>,
+    /// Inline for an answer of usual length.
+    counts: SmallVec<[(IpGroup, usize, usize); 20]>,
 }
 
 impl Groups {
-    const fn new(limits: Limits) -> Self {
-        Self { limits, counts: Vec::new() }
+    fn new(limits: Limits) -> Self {
+        Self { limits, counts: SmallVec::new() }
     }
 
     /// Whether one more server of these groups may stand in the answer; counts it when so.
