@@ -24,11 +24,11 @@ use tokio::{
 pub const RUN_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Whether a missing client fails a test instead of showing it as ignored: with `CI=true`, or with
-/// `HYDRA_REQUIRE=all`.
+/// `TEST_REQUIRE=all`.
 #[must_use]
 pub fn required() -> bool {
     let is = |name: &str, wanted: &str| env::var(name).is_ok_and(|value| value == wanted);
-    is("CI", "true") || is("HYDRA_REQUIRE", "all")
+    is("CI", "true") || is("TEST_REQUIRE", "all")
 }
 
 /// A peer as a client saw it.

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 pub enum SecretSource {
     /// The file that holds it; white space around it is left out.
     File(PathBuf),
-    /// The environment variable that holds it.
+    /// The environment variable that holds it. Names that begin with `HYDRA_` are those of config keys: choose another.
     Env(String),
 }
 

@@ -78,9 +78,9 @@ impl Chance {
         Self(seed)
     }
 
-    /// The seed from the environment variable `HYDRA_SEED`, so that a failure can be run again; else a new one.
+    /// The seed from the environment variable `TEST_SEED`, so that a failure can be run again; else a new one.
     pub fn seed() -> u64 {
-        let told = std::env::var("HYDRA_SEED").ok().and_then(|seed| seed.parse().ok());
+        let told = std::env::var("TEST_SEED").ok().and_then(|seed| seed.parse().ok());
         told.unwrap_or_else(|| {
             let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
             Self::of(since.as_nanos() as u64).next()

@@ -69,7 +69,7 @@ async fn kill_and_look() -> Result<(), String> {
         // As the child may have been killed between the journal and its word, one batch more may be there.
         next = last + 2;
         let seen = look(dir.path(), &acknowledged, round + 1).await;
-        seen.map_err(|how| format!("round {round}, HYDRA_SEED={seed}: {how}"))?;
+        seen.map_err(|how| format!("round {round}, TEST_SEED={seed}: {how}"))?;
     }
     Ok(())
 }

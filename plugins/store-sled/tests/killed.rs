@@ -66,10 +66,10 @@ async fn kill_and_look() -> Result<(), String> {
     for round in 0..ROUNDS {
         kill_after(dir.path(), 20 + chance.below(200))?;
         let there =
-            look(dir.path()).await.map_err(|how| format!("round {round}, HYDRA_SEED={seed}: {how}"))?;
+            look(dir.path()).await.map_err(|how| format!("round {round}, TEST_SEED={seed}: {how}"))?;
         most = most.max(there);
         if there < most {
-            return Err(format!("round {round}, HYDRA_SEED={seed}: of {most} batches {there} are left"));
+            return Err(format!("round {round}, TEST_SEED={seed}: of {most} batches {there} are left"));
         }
     }
     let moved = std::fs::read_dir(dir.path()).map_err(|cause| cause.to_string())?;

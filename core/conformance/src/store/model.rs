@@ -40,7 +40,7 @@ pub(super) async fn s1_s2_s4_s5_s6_s7_s8_s10_random_calls_agree_with_a_model(
 ) -> Outcome {
     let seed = Chance::seed();
     let outcome = walk(&lab, seed).await;
-    outcome.map_err(|how| Broken::new(format!("{how} (to run it again: HYDRA_SEED={seed})")))
+    outcome.map_err(|how| Broken::new(format!("{how} (to run it again: TEST_SEED={seed})")))
 }
 
 async fn walk(lab: &Lab<Store>, seed: u64) -> Outcome {

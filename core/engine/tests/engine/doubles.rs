@@ -287,13 +287,13 @@ pub(crate) fn millis(millis: u64) -> Duration {
 pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
-    /// From `HYDRA_SEED`, else from the clock; the seed is printed.
+    /// From `TEST_SEED`, else from the clock; the seed is printed.
     pub(crate) fn seeded() -> Self {
-        let seed = match std::env::var("HYDRA_SEED") {
-            Ok(seed) => seed.parse().expect("HYDRA_SEED is a number"),
+        let seed = match std::env::var("TEST_SEED") {
+            Ok(seed) => seed.parse().expect("TEST_SEED is a number"),
             Err(_) => std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64),
         };
-        println!("HYDRA_SEED={seed}");
+        println!("TEST_SEED={seed}");
         Self(seed)
     }
 

@@ -1,4 +1,4 @@
-//! The engine's rules, each by a simulation on tokio's paused clock. Random ones print their seed; `HYDRA_SEED=…`
+//! The engine's rules, each by a simulation on tokio's paused clock. Random ones print their seed; `TEST_SEED=…`
 //! replays it.
 
 // Helpers of tests fail as tests do, and a seed is worth nothing unless it is shown.
