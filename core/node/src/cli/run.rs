@@ -16,6 +16,15 @@ pub(crate) async fn run(loaded: &Loaded, registry: &Registry, out: &mut Output) 
         }
         () = stop.given() => return Err(Failure::Failed("stopped before it had started".to_owned())),
     };
+    let config = &loaded.config;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        heads = config.heads.count,
+        protocol = config.network.protocol,
+        store = config.store.kind,
+        data_dir = %config.data_dir.display(),
+        "serving"
+    );
     for head in node.heads() {
         for address in head.addresses {
             out.line(format_args!("head {} {address}", head.slot))?;
