@@ -14,6 +14,8 @@
 //!
 //! Time comes from a [`Clock`], so that all of this runs on tokio's paused clock in tests.
 
+mod answer;
+mod cache;
 mod chain;
 mod chores;
 mod clock;
@@ -21,10 +23,14 @@ mod close;
 mod config;
 mod core;
 mod desk;
+mod flights;
 mod flusher;
 mod gate;
 mod key;
 mod ladder;
+mod latency;
+mod reader;
+mod recent;
 mod ring;
 mod snapshot;
 mod statement;
@@ -33,11 +39,13 @@ mod stats;
 pub use chain::{Chain, Decision, NamedPolicy, Ticket};
 pub use clock::Clock;
 pub use close::{CloseReport, StoreClosed};
-pub use config::{AnnouncedKeys, Config, Peak};
-pub use desk::{Announced, Caller, Desk, Ended, Found, Routing};
+pub use config::{AnnouncedKeys, Config, Peak, ReadCache, Short, Stale};
+pub use desk::{Announced, Caller, Desk, Ended, Found, Routing, Source};
 pub use key::Refused;
+pub use latency::Latency;
 pub use stats::{
-    Background, Declines, Ending, EstimateNow, Gauge, RequestCount, Snapshot, Statements, Writes,
+    Background, Declines, Ending, EstimateNow, Gauge, Reads, RequestCount, Snapshot, Statements, StoreCall,
+    Writes,
 };
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -2,7 +2,7 @@
 
 use crate::doubles::{Dice, Ledger, Mood, Store, addresses, caller, key, millis, open, permits};
 use hydra_api::{Operation, Reason, Rung, Verdict};
-use hydra_engine::{Config, Desk, Ended, Ending, Found};
+use hydra_engine::{Config, Desk, Ended, Ending, Found, ReadCache};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -86,33 +86,69 @@ async fn no_permit_no_statement_whatever_clients_and_store_do() {
     assert_eq!(offered, 20_000, "each request is counted once");
 }
 
-/// Reads and announcements at this rate for 10 seconds over a store that does 4 calls of 10 ms at a time. The
-/// statements that it saw and the reads that were answered in full.
-async fn offer(per_second: u64) -> (u64, u64) {
+/// What came of an offered load.
+#[derive(Debug)]
+struct Offered {
+    statements: u64,
+    served: u64,
+    slowest: Duration,
+    /// The most keys that were being read, and the most bytes that were kept, at a time.
+    readings: u64,
+    bytes: u64,
+}
+
+/// Reads and announcements at this rate for 10 seconds over a store that does 4 calls of 10 ms at a time.
+async fn offer(per_second: u64) -> Offered {
     let store = Store::new(PERMITS as usize, 32);
-    let desk = open(&store, vec![], Config { ring_len_max: 1_000, window_len_max: 320, ..permits(PERMITS) });
+    let cache = ReadCache { mib_max: 1, ..ReadCache::default() };
+    let config = Config { ring_len_max: 1_000, window_len_max: 320, cache, ..permits(PERMITS) };
+    let desk = open(&store, vec![], config);
     store.set(Mood::Takes(millis(10)));
+    let slowest = Arc::new(AtomicU64::new(0));
     let per_tick = per_second / 200;
+    let (mut readings, mut bytes) = (0, 0);
     for tick in 0..2_000u64 {
         for number in 0..per_tick {
             let number = tick * per_tick + number;
-            let desk = desk.clone();
-            tokio::spawn(async move { desk.providers(caller(number), &key(number)).await });
+            let (desk, slowest) = (desk.clone(), slowest.clone());
+            tokio::spawn(async move {
+                let begun = Instant::now();
+                desk.providers(caller(number), &key(number)).await.unwrap();
+                slowest.fetch_max(begun.elapsed().as_millis() as u64, Ordering::Relaxed);
+            });
         }
         desk.announce(caller(tick), &key(tick), addresses(tick)).unwrap();
         sleep(millis(5)).await;
+        let gauge = desk.stats().gauge;
+        readings = readings.max(gauge.readings);
+        bytes = bytes.max(gauge.cache_bytes + gauge.ring_bytes);
     }
     let stats = desk.stats();
-    (stats.statements.started, stats.requests(Operation::GetProviders, Ending::Served))
+    Offered {
+        statements: stats.statements.started,
+        served: stats.requests(Operation::GetProviders, Ending::Served),
+        slowest: millis(slowest.load(Ordering::Relaxed)),
+        readings,
+        bytes,
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_store_sees_no_more_statements_at_20_times_the_load_and_goodput_holds() {
-    let (at_capacity, served) = offer(400).await;
+    let at_capacity = offer(400).await;
     for times in [5, 20] {
-        let (statements, served_now) = offer(400 * times).await;
-        let ratio = statements as f64 / at_capacity as f64;
-        assert!((0.95..=1.05).contains(&ratio), "{times}x: {statements} against {at_capacity}");
-        assert!(served_now as f64 >= 0.97 * served as f64, "{times}x: {served_now} against {served}");
+        let offered = offer(400 * times).await;
+        let ratio = offered.statements as f64 / at_capacity.statements as f64;
+        assert!((0.95..=1.05).contains(&ratio), "{times}x: {offered:?} against {at_capacity:?}");
+        assert!(
+            offered.served as f64 >= 0.97 * at_capacity.served as f64,
+            "{times}x: {offered:?} against {at_capacity:?}"
+        );
+        assert!(offered.slowest <= millis(250 + 20), "every answer comes in time: {offered:?}");
+        // No more than may wait in line and what the statements can hold; no more bytes than the cache and the ring have.
+        assert!(
+            offered.readings <= 1_024 + 4 * 32 && offered.bytes <= (1 << 20) + 1_000 * 300,
+            "{offered:?}"
+        );
     }
 }
