@@ -119,12 +119,13 @@ impl Gate {
         let mut taken = Vec::with_capacity(len.min(line.reads.len()));
         while taken.len() < len {
             let Some((_, reader)) = line.reads.pop_last() else { break };
-            // Before its own permit is dropped with `reader`, so that it knows why none comes.
             reader.flight.depart();
-            taken.push(reader.flight);
+            taken.push(reader);
         }
         self.waiting.store(line.reads.len() as u32, Ordering::Relaxed);
-        taken
+        drop(line);
+        // They wake up here, without the lock, and see that they have departed.
+        taken.into_iter().map(|reader| reader.flight).collect()
     }
 
     /// The longest line since the last call, as far as it was seen.

@@ -4,12 +4,16 @@
 //! store gate and takes announcements into a bounded ring that leaves in large batches at a fixed pace. It knows
 //! neither the network nor the peer table: its caller adds the closer peers to every answer.
 //!
+//! - **The store is asked once.** Answers are kept, one cache for all heads, also that there is none; equal keys share
+//!   a reading; a write through this process brings what is kept up to date.
 //! - **No permit, no statement.** Every call of the store, those of chores too, runs under a permit of the gate. The
 //!   permit belongs to the statement: it is given back when the statement has ended, also when the client has gone.
 //! - **Nothing waits long.** A read that finds no permit waits some milliseconds, newest first; past the soft deadline
 //!   the client gets closer peers alone.
-//! - **Overload makes batches larger, not statements more.** Writes leave at the pace of the config; what the ring
-//!   cannot hold is dropped and counted.
+//! - **Overload makes batches larger, not statements more.** Reads that wait share a statement. Writes leave at the pace
+//!   of the config; what the ring cannot hold is dropped and counted.
+//! - **Service gets worse step by step.** The node goes up the ladder of rungs at once, and down a rung for each time of
+//!   calm; a rung that it left too soon keeps it longer.
 //! - Every admitted request is settled exactly once, however it ends.
 //!
 //! Time comes from a [`Clock`], so that all of this runs on tokio's paused clock in tests.

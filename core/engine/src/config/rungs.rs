@@ -10,19 +10,20 @@ pub struct Short {
     /// Whether the node goes onto this rung by itself. A policy may degrade requests to it in any case.
     pub enabled: bool,
 
-    /// From which part of the reads that found no turn within waiting_ms_max, in percent. 0 switches this signal off.
+    /// The part of the store reads that find no turn in time from which on the node stands here, in percent. 0 switches
+    /// this signal off.
     #[schemars(range(min = 0, max = 100))]
     pub denied_percent: u32,
 
-    /// From how full a line of waiting reads, in percent. 0 switches this signal off.
+    /// How full the line of waiting reads is when the node comes here, in percent. 0 switches this signal off.
     #[schemars(range(min = 0, max = 100))]
     pub waiting_percent: u32,
 
-    /// From how full a ring of waiting announcements, in percent. 0 switches this signal off.
+    /// How full the ring of waiting announcements is when the node comes here, in percent. 0 switches this signal off.
     #[schemars(range(min = 0, max = 100))]
     pub ring_percent: u32,
 
-    /// From which time on that one of ten store reads takes or exceeds, in milliseconds. 0 switches this signal off.
+    /// The node comes here when one of ten store reads takes this long, in milliseconds. 0 switches this signal off.
     #[schemars(range(min = 0, max = 60_000))]
     pub read_p90_ms: u32,
 
@@ -31,7 +32,8 @@ pub struct Short {
     #[schemars(range(min = 1, max = 5_000))]
     pub soft_deadline_ms: u32,
 
-    /// An announcement is dropped on this rung when it repeats a record that has this much of its life left, in hours.
+    /// How much of its life a known record must have left for its announcement not to be written again on this rung, in
+    /// hours. Below this rung no known record is.
     #[schemars(range(min = 0, max = 720))]
     pub refresh_left_hours: u32,
 }
@@ -43,19 +45,20 @@ pub struct Stale {
     /// Whether the node goes onto this rung by itself. A policy may degrade requests to it in any case.
     pub enabled: bool,
 
-    /// From which part of the reads that found no turn within waiting_ms_max, in percent. 0 switches this signal off.
+    /// The part of the store reads that find no turn in time from which on the node stands here, in percent. 0 switches
+    /// this signal off.
     #[schemars(range(min = 0, max = 100))]
     pub denied_percent: u32,
 
-    /// From how full a line of waiting reads, in percent. 0 switches this signal off.
+    /// How full the line of waiting reads is when the node comes here, in percent. 0 switches this signal off.
     #[schemars(range(min = 0, max = 100))]
     pub waiting_percent: u32,
 
-    /// From how full a ring of waiting announcements, in percent. 0 switches this signal off.
+    /// How full the ring of waiting announcements is when the node comes here, in percent. 0 switches this signal off.
     #[schemars(range(min = 0, max = 100))]
     pub ring_percent: u32,
 
-    /// From which time on that one of ten store reads takes or exceeds, in milliseconds. 0 switches this signal off.
+    /// The node comes here when one of ten store reads takes this long, in milliseconds. 0 switches this signal off.
     #[schemars(range(min = 0, max = 60_000))]
     pub read_p90_ms: u32,
 }

@@ -195,3 +195,36 @@ async fn announcements_are_known_again_only_while_the_node_is_busy() {
     }
     assert_eq!((store.log().batches.len(), desk.stats().writes.refreshes_skipped), (3, 0));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn readings_are_shared_among_many_threads_and_all_land() {
+    let store = Store::new(2, 8);
+    let mut config = Config { flush_interval_ms: 10, flush_interval_min_ms: 1, ..permits(2) };
+    // Nothing is kept: every read is a reading. Writes outdate those that are under way.
+    config.cache.mib_max = 0;
+    config.waiting_len_max = 4;
+    let desk = open(&store, vec![], config);
+    let client = |number: u64| {
+        let desk = desk.clone();
+        tokio::spawn(async move {
+            for round in 0..1_000 {
+                let key = key(round % 20);
+                let read = desk.providers(caller(number), &key);
+                // Some leave early, in line or while they follow.
+                if round % 7 == number % 7 {
+                    drop(tokio::time::timeout(Duration::from_micros(50), read).await);
+                } else {
+                    read.await.unwrap();
+                }
+                desk.announce(caller(number), &key, addresses(round)).unwrap();
+            }
+        })
+    };
+    for client in (0..16).map(client).collect::<Vec<_>>() {
+        client.await.unwrap();
+    }
+    assert!(desk.close(Duration::from_secs(60)).await.is_clean());
+    let stats = desk.stats();
+    assert_eq!((stats.gauge.readings, stats.gauge.waiting.used), (0, 0));
+    assert!(stats.reads.coalesced > 0 && store.running_max() <= 2);
+}

@@ -61,7 +61,9 @@ async fn no_permit_no_statement_whatever_clients_and_store_do() {
         } else {
             let patience = (dice.below(3) == 0).then(|| millis(dice.below(300)));
             patient += u64::from(patience.is_none());
-            client(&desk, number, patience, &answered);
+            // Half of them want keys that others want too.
+            let wanted = if dice.below(2) == 0 { number } else { dice.below(50) };
+            client(&desk, wanted, patience, &answered);
         }
         if dice.below(2) == 0 {
             sleep(millis(dice.below(8))).await;
@@ -79,6 +81,12 @@ async fn no_permit_no_statement_whatever_clients_and_store_do() {
     let stats = desk.stats();
     assert_eq!(stats.statements.started, stats.statements.ended);
     assert_eq!((stats.gauge.in_flight.used, stats.gauge.waiting.used, stats.gauge.ring.used), (0, 0, 0));
+    assert_eq!(stats.gauge.readings, 0);
+    assert!(
+        stats.reads.coalesced > 0 && stats.reads.batched > 0 && stats.reads.hits > 0,
+        "{:?}",
+        stats.reads
+    );
     assert_eq!(stats.background.panics, 0, "a panicking store takes no chore with it");
     let found = desk.providers(caller(0), &[&[0x12, 32][..], &[2; 32]].concat()).await.unwrap();
     assert_eq!(found.ended, Ended::Full);
