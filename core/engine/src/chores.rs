@@ -2,8 +2,9 @@
 
 use crate::core::Core;
 use crate::ladder::TICK;
+use crate::stats::StoreCall;
 use crate::{flusher, lock, statement};
-use hydra_api::PurgeProgress;
+use hydra_api::{PurgeProgress, Rung};
 use std::future::Future;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -94,7 +95,11 @@ async fn watch_load(core: Arc<Core>) {
         ticks.tick().await;
         let now = Instant::now();
         if let Some((before, rung)) = core.ladder.tick(now - last, core.pulse()) {
-            tracing::warn!(%before, %rung, "the node now serves on another rung");
+            if rung > before {
+                tracing::warn!(%before, %rung, "the node serves on a more degraded rung");
+            } else {
+                tracing::info!(%before, %rung, "the node serves on a better rung");
+            }
         }
         last = now;
     }
@@ -109,11 +114,20 @@ async fn purge(core: Arc<Core>) {
     }
 }
 
-/// One step; after a failure the next comes with the next round.
+/// One step, as far as the node's rung allows; after a failure the next comes with the next round.
 async fn purge_step(core: &Core) -> PurgeProgress {
-    let permit = core.gate.acquire_for_chore().await;
+    let permit = match core.ladder.rung() {
+        Rung::Full => core.gate.acquire_for_chore().await,
+        Rung::Short => match core.gate.try_acquire() {
+            Some(spare) => spare,
+            None => return PurgeProgress::Done,
+        },
+        Rung::Stale | Rung::NearOnly | Rung::CacheOnly | Rung::RoutingOnly => return PurgeProgress::Done,
+    };
     let (store, now, limit) = (core.store.clone(), core.clock.unix(), core.limits.purge_len);
-    let step = statement::start(permit, &core.stats, async move { store.purge_expired(now, limit).await });
+    let step = statement::start(permit, &core.stats, StoreCall::PurgeExpired, async move {
+        store.purge_expired(now, limit).await
+    });
     let Ok(Ok(purged)) = step.await else { return PurgeProgress::Done };
     core.stats.purged.fetch_add(purged.removed, Ordering::Relaxed);
     purged.progress
@@ -121,10 +135,16 @@ async fn purge_step(core: &Core) -> PurgeProgress {
 
 async fn estimate(core: Arc<Core>) {
     loop {
-        if !core.is_closing() {
+        if !core.is_closing() && core.ladder.rung() == Rung::Full {
             let permit = core.gate.acquire_for_chore().await;
             let store = core.store.clone();
-            let call = statement::start(permit, &core.stats, async move { store.estimate().await });
+            let call =
+                statement::start(
+                    permit,
+                    &core.stats,
+                    StoreCall::Estimate,
+                    async move { store.estimate().await },
+                );
             if let Ok(Ok(estimate)) = call.await {
                 *lock(&core.stats.estimate) = Some((estimate, core.clock.now()));
             }

@@ -2,6 +2,7 @@
 
 use crate::desk::Desk;
 use crate::statement;
+use crate::stats::StoreCall;
 use hydra_api::StoreError;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -57,18 +58,21 @@ impl Desk {
             permits.push(permit);
         }
         let running = core.gate.in_flight().max - permits.len() as u32;
-        let store = match permits.pop() {
-            None => StoreClosed::Unanswered,
-            Some(permit) => {
-                let store = core.store.clone();
-                let closing = statement::start(permit, &core.stats, async move { store.close().await });
-                match timeout_at(deadline, closing).await {
-                    Ok(Ok(Ok(()))) => StoreClosed::Closed,
-                    Ok(Ok(Err(error))) => StoreClosed::Failed(error),
-                    Ok(Err(_)) | Err(_) => StoreClosed::Unanswered,
+        let store =
+            match permits.pop() {
+                None => StoreClosed::Unanswered,
+                Some(permit) => {
+                    let store = core.store.clone();
+                    let closing = statement::start(permit, &core.stats, StoreCall::Close, async move {
+                        store.close().await
+                    });
+                    match timeout_at(deadline, closing).await {
+                        Ok(Ok(Ok(()))) => StoreClosed::Closed,
+                        Ok(Ok(Err(error))) => StoreClosed::Failed(error),
+                        Ok(Err(_)) | Err(_) => StoreClosed::Unanswered,
+                    }
                 }
-            }
-        };
+            };
         CloseReport { unwritten: core.unwritten(), running, store }
     }
 }

@@ -1,10 +1,15 @@
 //! The table `[engine]` of the config file.
 
+mod cache;
+mod limits;
+mod rungs;
+
+pub use cache::ReadCache;
+pub(crate) use limits::{Life, Limits};
+pub use rungs::{Peak, Short, Stale};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::num::NonZeroU32;
-use std::thread::available_parallelism;
-use std::time::Duration;
 
 /// How requests are answered and how the store is spared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -83,6 +88,20 @@ pub struct Config {
     #[schemars(range(min = 1, max = 86_400))]
     pub estimate_interval_s: u32,
 
+    /// How many of the records that were written last are remembered, 8 bytes each, rounded up to a power of two. While
+    /// the node is busy they are not written again (rungs "short" and "stale"). 0 remembers none.
+    #[schemars(range(min = 0, max = 268_435_456))]
+    pub recent_writes_max: u32,
+
+    /// Answers that are kept in memory, so that the store is not asked for them again.
+    pub cache: ReadCache,
+
+    /// When answers become shorter, and known records are not written again (rung "short").
+    pub short: Short,
+
+    /// When answers may be some minutes old, and no read waits for the store's turn (rung "stale").
+    pub stale: Stale,
+
     /// When the node stops asking the store altogether.
     pub peak: Peak,
 }
@@ -96,29 +115,6 @@ pub enum AnnouncedKeys {
     Multihash,
     /// Every key of 1 to 80 bytes but identity multihashes.
     Any,
-}
-
-/// When the node stops asking the store altogether, and when it starts again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Peak {
-    /// The peak, in GET_PROVIDERS and ADD_PROVIDER a second over all heads. Above it reads are answered with closer
-    /// peers alone and announcements are dropped (rung "routing_only"). 0 switches the peak off.
-    #[schemars(range(min = 0, max = 100_000_000))]
-    pub requests_per_second: u32,
-
-    /// Down to which part of the peak the load must fall before the store is asked again, in percent.
-    #[schemars(range(min = 1, max = 100))]
-    pub calm_percent: u32,
-
-    /// For how long it must have fallen, in milliseconds.
-    #[schemars(range(min = 100, max = 60_000))]
-    pub calm_ms: u32,
-
-    /// After how long without the end of any store call, all permits in use, the store counts as stalled, in
-    /// milliseconds. Nothing is read until it moves again (rung "cache_only"). 0 switches this off.
-    #[schemars(range(min = 0, max = 60_000))]
-    pub stall_ms: u32,
 }
 
 impl Config {
@@ -152,6 +148,8 @@ impl Config {
     pub const PURGE_LEN_MAX: u32 = 1_024;
     /// The default of [`Self::estimate_interval_s`].
     pub const ESTIMATE_INTERVAL_S: u32 = 30;
+    /// The default of [`Self::recent_writes_max`]: 8 MiB.
+    pub const RECENT_WRITES_MAX: u32 = 1_048_576;
 }
 
 impl Default for Config {
@@ -174,94 +172,11 @@ impl Default for Config {
             purge_interval_s: Self::PURGE_INTERVAL_S,
             purge_len_max: Self::PURGE_LEN_MAX,
             estimate_interval_s: Self::ESTIMATE_INTERVAL_S,
+            recent_writes_max: Self::RECENT_WRITES_MAX,
+            cache: ReadCache::default(),
+            short: Short::default(),
+            stale: Stale::default(),
             peak: Peak::default(),
         }
     }
-}
-
-impl Peak {
-    /// The default of [`Self::requests_per_second`]: more than two cores can answer.
-    pub const REQUESTS_PER_SECOND: u32 = 100_000;
-    /// The default of [`Self::calm_percent`].
-    pub const CALM_PERCENT: u32 = 80;
-    /// The default of [`Self::calm_ms`].
-    pub const CALM_MS: u32 = 1_000;
-    /// The default of [`Self::stall_ms`].
-    pub const STALL_MS: u32 = 1_000;
-}
-
-impl Default for Peak {
-    fn default() -> Self {
-        Self {
-            requests_per_second: Self::REQUESTS_PER_SECOND,
-            calm_percent: Self::CALM_PERCENT,
-            calm_ms: Self::CALM_MS,
-            stall_ms: Self::STALL_MS,
-        }
-    }
-}
-
-/// The config in the types that the engine works with. A zero that the schema forbids counts as one.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    pub(crate) soft_deadline: Duration,
-    pub(crate) permits: usize,
-    pub(crate) waiting: Duration,
-    pub(crate) waiting_len: usize,
-    pub(crate) answer_len: NonZeroU32,
-    pub(crate) short_answer_len: NonZeroU32,
-    pub(crate) record_ttl: Duration,
-    pub(crate) announced_keys: AnnouncedKeys,
-    pub(crate) ring_len: usize,
-    pub(crate) ring_bytes: usize,
-    pub(crate) flush_interval: Duration,
-    pub(crate) flush_interval_min: Duration,
-    pub(crate) window_len: usize,
-    pub(crate) batch_len: usize,
-    pub(crate) write_retries: u32,
-    pub(crate) purge_interval: Duration,
-    pub(crate) purge_len: NonZeroU32,
-    pub(crate) estimate_interval: Duration,
-}
-
-impl Limits {
-    pub(crate) fn new(config: &Config, store: &hydra_api::StoreProfile) -> Self {
-        let cores = available_parallelism().map_or(1, usize::from);
-        let permits = config.permits_max.map_or(2 * cores + 1, |permits| permits as usize);
-        let flush_interval = ms(config.flush_interval_ms.max(1));
-        Self {
-            soft_deadline: ms(config.soft_deadline_ms),
-            permits: permits.clamp(1, store.concurrency_max.get()),
-            waiting: ms(config.waiting_ms_max),
-            waiting_len: len(config.waiting_len_max),
-            answer_len: positive(config.providers_per_answer_max),
-            short_answer_len: positive(
-                config.providers_per_short_answer_max.min(config.providers_per_answer_max),
-            ),
-            record_ttl: Duration::from_secs(u64::from(config.record_ttl_hours) * 3_600),
-            announced_keys: config.announced_keys,
-            ring_len: len(config.ring_len_max),
-            ring_bytes: len(config.ring_mib_max) << 20,
-            flush_interval,
-            flush_interval_min: ms(config.flush_interval_min_ms).min(flush_interval),
-            window_len: len(config.window_len_max),
-            batch_len: store.batch_len_max.get(),
-            write_retries: config.write_retries_max,
-            purge_interval: Duration::from_secs(u64::from(config.purge_interval_s.max(1))),
-            purge_len: positive(config.purge_len_max),
-            estimate_interval: Duration::from_secs(u64::from(config.estimate_interval_s.max(1))),
-        }
-    }
-}
-
-fn ms(ms: u32) -> Duration {
-    Duration::from_millis(u64::from(ms))
-}
-
-fn len(len: u32) -> usize {
-    len.max(1) as usize
-}
-
-fn positive(number: u32) -> NonZeroU32 {
-    NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN)
 }

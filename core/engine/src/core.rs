@@ -1,21 +1,21 @@
-//! What the desk and its chores share, and the two ways to the store.
+//! What the desk and its chores share, and the way of a write. Reads have theirs in [`crate::reader`].
 
+use crate::cache::Cache;
 use crate::chain::{Chain, NamedPolicy};
 use crate::clock::Clock;
 use crate::config::{Config, Limits};
-use crate::desk::{Announced, Ended, Found};
-use crate::gate::{Gate, Permit};
-use crate::key::{self, Form};
+use crate::desk::Announced;
+use crate::flights::Flights;
+use crate::gate::Gate;
 use crate::ladder::{Ladder, Pulse};
+use crate::recent::Recent;
 use crate::ring::{Pushed, Ring};
-use crate::statement;
 use crate::stats::{Ending, Stats};
-use hydra_api::{ContentKey, Load, ProviderRecord, ProviderStore, Rung};
+use hydra_api::{Load, ProviderRecord, ProviderStore, Rung};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::timeout_at;
 
 /// The store, what stands before it, and what is counted.
 #[derive(Debug)]
@@ -23,7 +23,9 @@ pub(crate) struct Core {
     pub(crate) store: Arc<dyn ProviderStore>,
     pub(crate) chain: Chain,
     pub(crate) gate: Arc<Gate>,
+    pub(crate) flights: Arc<Flights>,
     pub(crate) ring: Ring,
+    pub(crate) recent: Recent,
     pub(crate) ladder: Ladder,
     pub(crate) stats: Arc<Stats>,
     pub(crate) limits: Limits,
@@ -44,9 +46,11 @@ impl Core {
             store,
             chain: Chain::new(policies),
             gate: Gate::new(limits.permits, limits.waiting_len),
+            flights: Flights::new(Cache::new(limits.cache_bytes), limits.flights),
+            recent: Recent::new(limits.recent_writes),
             ring: Ring::new(limits.ring_len, limits.ring_bytes, limits.window_len),
-            ladder: Ladder::new(config.peak),
-            stats: Arc::default(),
+            stats: Arc::new(Stats::new(&config)),
+            ladder: Ladder::new(config),
             limits,
             clock,
             closing: AtomicBool::new(false),
@@ -60,7 +64,13 @@ impl Core {
 
     pub(crate) fn pulse(&self) -> Pulse {
         let in_flight = self.gate.in_flight();
-        Pulse { busy: in_flight.used >= in_flight.max, released: self.gate.released() }
+        Pulse {
+            busy: in_flight.used >= in_flight.max,
+            released: self.gate.released(),
+            ring: self.ring.level(),
+            waiting: self.gate.take_waiting_peak(),
+            demand: self.stats.demand(),
+        }
     }
 
     /// Whether the desk takes nothing new.
@@ -85,43 +95,14 @@ impl Core {
         }
     }
 
-    /// Reads the providers of a key, as well as this rung allows.
-    pub(crate) async fn read(&self, key: ContentKey, rung: Rung, started: Instant) -> Found {
-        if key::form(key.as_bytes()) == Form::Identity {
-            return Found::nothing(Ended::NotKept, rung);
-        }
-        let Some(plan) = Plan::on(rung, &self.limits) else {
-            return Found::nothing(Ended::Declined, rung);
-        };
-        let Some(permit) = self.permit(plan.waiting, started).await else {
-            return Found::nothing(Ended::NoPermit, rung);
-        };
-        let (store, now, len_max) = (self.store.clone(), self.clock.unix(), plan.answer_len);
-        let statement =
-            statement::start(permit, &self.stats, async move { store.providers(&[key], now, len_max).await });
-        let deadline = tokio::time::Instant::from_std(started + self.limits.soft_deadline);
-        let Ok(answer) = timeout_at(deadline, statement).await else {
-            return Found::nothing(Ended::Late, rung);
-        };
-        // Failed, panicked, or without an entry for the key (rule S3): all the same to the client.
-        let Some(mut providers) = answer.ok().and_then(Result::ok).and_then(|mut answer| answer.pop()) else {
-            return Found::nothing(Ended::StoreFailed, rung);
-        };
-        providers.truncate(len_max.get() as usize);
-        Found { providers, rung, ended: Ended::Full }
-    }
-
-    async fn permit(&self, waiting: Waiting, started: Instant) -> Option<Permit> {
-        match waiting {
-            Waiting::Never => self.gate.try_acquire(),
-            Waiting::Short => self.gate.acquire((started + self.limits.waiting).into()).await,
-        }
-    }
-
     /// Puts an announcement into the ring, if this rung takes any.
     pub(crate) fn take(&self, record: ProviderRecord, rung: Rung) -> (Announced, Ending) {
         if rung == Rung::RoutingOnly {
             return (Announced::Declined, Ending::Shed);
+        }
+        if self.is_old_news(&record, rung) {
+            self.stats.refreshes_skipped.fetch_add(1, Ordering::Relaxed);
+            return (Announced::Known, Ending::Known);
         }
         match self.ring.push(record) {
             Pushed::New => (Announced::Taken, Ending::Served),
@@ -136,29 +117,14 @@ impl Core {
             }
         }
     }
-}
 
-/// How a read is made on a rung.
-struct Plan {
-    answer_len: std::num::NonZeroU32,
-    waiting: Waiting,
-}
-
-enum Waiting {
-    Short,
-    Never,
-}
-
-impl Plan {
-    /// Nothing on the rungs that leave the store alone.
-    fn on(rung: Rung, limits: &Limits) -> Option<Self> {
-        match rung {
-            Rung::Full => Some(Self { answer_len: limits.answer_len, waiting: Waiting::Short }),
-            Rung::Short => Some(Self { answer_len: limits.short_answer_len, waiting: Waiting::Short }),
-            Rung::Stale | Rung::NearOnly => {
-                Some(Self { answer_len: limits.short_answer_len, waiting: Waiting::Never })
-            }
-            Rung::CacheOnly | Rung::RoutingOnly => None,
+    /// Whether the record need not be written on this rung, because it was not long ago.
+    fn is_old_news(&self, record: &ProviderRecord, rung: Rung) -> bool {
+        if rung < Rung::Short {
+            return false;
         }
+        let Some(expires) = self.recent.expires(record) else { return false };
+        let left = expires.since(self.clock.unix());
+        if rung == Rung::Short { left >= self.limits.refresh_left } else { left > Duration::ZERO }
     }
 }

@@ -42,12 +42,29 @@ pub struct Found {
     pub rung: Rung,
     /// How it ended.
     pub ended: Ended,
+    /// Where the providers come from.
+    pub source: Source,
+}
+
+/// Where the answer to a read comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// There is none.
+    Nothing,
+    /// From the store, asked for it.
+    Store,
+    /// From the store, asked for somebody else who wanted the same key at the same time.
+    Shared,
+    /// From the cache.
+    Cache,
+    /// From the cache, older than it would be given while the store answers.
+    StaleCache,
 }
 
 /// How a read ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// The store has answered.
+    /// From the store, or from what is kept of its answers.
     Full,
     /// The soft deadline came first.
     Late,
@@ -68,6 +85,8 @@ pub enum Announced {
     Taken,
     /// It waits in the place of an earlier one of the same key and provider.
     Merged,
+    /// The record was written not long ago, and the node is too busy to write it again.
+    Known,
     /// There was no room for it.
     Dropped,
     /// A policy declined, or the node's rung takes no writes, or the node is closing.
@@ -166,7 +185,7 @@ impl Desk {
         let (announced, ending) = core.take(record, rung);
         let took = Duration::ZERO;
         let outcome = match announced {
-            Announced::Taken | Announced::Merged => Outcome::Served { rung, took },
+            Announced::Taken | Announced::Merged | Announced::Known => Outcome::Served { rung, took },
             Announced::Dropped | Announced::Declined => Outcome::Degraded { took },
         };
         core.stats.count(operation, ending);
@@ -218,7 +237,7 @@ impl Caller {
 
 impl Found {
     pub(crate) const fn nothing(ended: Ended, rung: Rung) -> Self {
-        Self { providers: Vec::new(), rung, ended }
+        Self { providers: Vec::new(), rung, ended, source: Source::Nothing }
     }
 }
 

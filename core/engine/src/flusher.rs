@@ -3,6 +3,7 @@
 use crate::core::Core;
 use crate::ring::{Pushed, Waiting};
 use crate::statement;
+use crate::stats::StoreCall;
 use hydra_api::{Inserted, ProviderRecord, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -113,8 +114,22 @@ async fn write_batch(core: &Core, batch: Vec<Waiting>) -> Result<(), Option<Stor
     let permit = core.gate.acquire_for_chore().await;
     core.stats.write_statements.fetch_add(1, Ordering::Relaxed);
     let (store, written, now) = (core.store.clone(), records.clone(), core.clock.unix());
-    let statement = statement::start(permit, &core.stats, async move { store.insert(&written, now).await });
-    let error = match statement.await {
+    let statement =
+        statement::start(
+            permit,
+            &core.stats,
+            StoreCall::Insert,
+            async move { store.insert(&written, now).await },
+        );
+    let outcome = statement.await;
+    if let Ok(Ok(Inserted { dropped: 0, .. })) = outcome {
+        core.flights.written(&records, now);
+        records.iter().for_each(|record| core.recent.note(record));
+    } else {
+        // Which of them the store has, it does not say.
+        core.flights.doubtful(&records);
+    }
+    let error = match outcome {
         Ok(Ok(Inserted { accepted, dropped })) => {
             core.stats.written.fetch_add(accepted, Ordering::Relaxed);
             core.stats.dropped_by_store.fetch_add(dropped, Ordering::Relaxed);

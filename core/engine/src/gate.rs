@@ -1,5 +1,6 @@
 //! The store gate: a small number of permits, and a short line for them.
 
+use crate::flights::Flight;
 use crate::lock;
 use hydra_api::admission::Level;
 use std::collections::BTreeMap;
@@ -10,7 +11,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 /// Hands out permits. Who finds none may wait: reads newest first and not for long, chores oldest first until their
-/// turn comes. When both wait they take turns, so that neither starves.
+/// turn comes. When both wait they take turns, so that neither starves. A read whose turn it is may take others along
+/// that wait: one statement reads for all of them.
 pub(crate) struct Gate {
     line: Mutex<Line>,
     limit: u32,
@@ -18,6 +20,8 @@ pub(crate) struct Gate {
     // Copies of what stands in `line`, to be read without the lock.
     in_flight: AtomicU32,
     waiting: AtomicU32,
+    /// The longest line since it was last asked for.
+    waiting_peak: AtomicU32,
     released: AtomicU64,
     turned_away: AtomicU64,
 }
@@ -26,13 +30,24 @@ pub(crate) struct Gate {
 struct Line {
     free: u32,
     next: u64,
-    reads: BTreeMap<u64, oneshot::Sender<Permit>>,
+    reads: BTreeMap<u64, Reader>,
     chores: BTreeMap<u64, oneshot::Sender<Permit>>,
     last_was_chore: bool,
 }
 
-#[derive(Clone, Copy)]
+/// A read in line: how to tell it that its turn has come, and what it is to read.
+struct Reader {
+    tell: oneshot::Sender<Permit>,
+    flight: Arc<Flight>,
+}
+
 enum Lane {
+    Reads(Arc<Flight>),
+    Chores,
+}
+
+#[derive(Clone, Copy)]
+enum Side {
     Reads,
     Chores,
 }
@@ -51,6 +66,7 @@ impl Gate {
             waiting_len_max,
             in_flight: AtomicU32::new(0),
             waiting: AtomicU32::new(0),
+            waiting_peak: AtomicU32::new(0),
             released: AtomicU64::new(0),
             turned_away: AtomicU64::new(0),
         })
@@ -64,12 +80,13 @@ impl Gate {
         self.take_free(&mut lock(&self.line))
     }
 
-    /// A permit for a read, or nothing when none comes before `until` or newer reads push this one out of the line.
+    /// A permit for a read, or nothing when none comes before `until`, newer reads push this one out of the line, or
+    /// another read has taken it along: then the flight has departed.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the line; a permit that was on its way goes to the next.
-    pub(crate) async fn acquire(self: &Arc<Self>, until: Instant) -> Option<Permit> {
-        let (_place, permit) = match self.enter(Lane::Reads) {
+    pub(crate) async fn acquire(self: &Arc<Self>, until: Instant, flight: &Arc<Flight>) -> Option<Permit> {
+        let (_place, permit) = match self.enter(Lane::Reads(flight.clone())) {
             Entered::Permit(permit) => return Some(permit),
             Entered::Waiting(place, permit) => (place, permit),
         };
@@ -91,6 +108,30 @@ impl Gate {
                 return permit;
             }
         }
+    }
+
+    /// Takes at most `len` reads out of the line, the newest first, as departed.
+    pub(crate) fn take_along(&self, len: usize) -> Vec<Arc<Flight>> {
+        if self.waiting.load(Ordering::Relaxed) == 0 {
+            return Vec::new();
+        }
+        let mut line = lock(&self.line);
+        let mut taken = Vec::with_capacity(len.min(line.reads.len()));
+        while taken.len() < len {
+            let Some((_, reader)) = line.reads.pop_last() else { break };
+            reader.flight.depart();
+            taken.push(reader);
+        }
+        self.waiting.store(line.reads.len() as u32, Ordering::Relaxed);
+        drop(line);
+        // They wake up here, without the lock, and see that they have departed.
+        taken.into_iter().map(|reader| reader.flight).collect()
+    }
+
+    /// The longest line since the last call, as far as it was seen.
+    pub(crate) fn take_waiting_peak(&self) -> Level {
+        let Level { used, max } = self.waiting();
+        Level { used: self.waiting_peak.swap(used, Ordering::Relaxed).max(used), max }
     }
 
     pub(crate) fn in_flight(&self) -> Level {
@@ -126,24 +167,26 @@ impl Gate {
         let (tell, permit) = oneshot::channel();
         let id = line.next;
         line.next += 1;
-        let pushed_out = match lane {
+        let (side, pushed_out) = match lane {
             Lane::Chores => {
                 line.chores.insert(id, tell);
-                None
+                (Side::Chores, None)
             }
-            Lane::Reads => {
+            Lane::Reads(flight) => {
                 let full = line.reads.len() >= self.waiting_len_max;
                 let oldest = if full { line.reads.pop_first() } else { None };
-                line.reads.insert(id, tell);
-                self.waiting.store(line.reads.len() as u32, Ordering::Relaxed);
-                oldest
+                line.reads.insert(id, Reader { tell, flight });
+                let len = line.reads.len() as u32;
+                self.waiting.store(len, Ordering::Relaxed);
+                self.waiting_peak.fetch_max(len, Ordering::Relaxed);
+                (Side::Reads, oldest)
             }
         };
         drop(line);
         if pushed_out.is_some() {
             self.turned_away.fetch_add(1, Ordering::Relaxed);
         }
-        Entered::Waiting(Place { gate: self.clone(), lane, id }, permit)
+        Entered::Waiting(Place { gate: self.clone(), side, id }, permit)
     }
 
     /// Passes a permit on, or keeps it when nobody waits.
@@ -154,7 +197,8 @@ impl Gate {
             let chore_first = line.reads.is_empty() || !line.last_was_chore;
             let next = if chore_first { line.chores.pop_first() } else { None };
             line.last_was_chore = next.is_some();
-            let Some((_, next)) = next.or_else(|| line.reads.pop_last()) else {
+            let read = || line.reads.pop_last().map(|(_, reader)| reader.tell);
+            let Some(next) = next.map(|(_, tell)| tell).or_else(read) else {
                 line.free += 1;
                 self.in_flight.store(self.limit - line.free, Ordering::Relaxed);
                 return;
@@ -178,16 +222,16 @@ enum Entered {
 /// A place in the line, left when it is dropped.
 struct Place {
     gate: Arc<Gate>,
-    lane: Lane,
+    side: Side,
     id: u64,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut line = lock(&self.gate.line);
-        let left = match self.lane {
-            Lane::Reads => line.reads.remove(&self.id),
-            Lane::Chores => line.chores.remove(&self.id),
+        let left = match self.side {
+            Side::Reads => line.reads.remove(&self.id).map(|reader| reader.tell),
+            Side::Chores => line.chores.remove(&self.id),
         };
         self.gate.waiting.store(line.reads.len() as u32, Ordering::Relaxed);
         drop(line);
@@ -219,50 +263,4 @@ impl fmt::Debug for Permit {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-    use tokio::task::yield_now;
-
-    #[tokio::test(start_paused = true)]
-    async fn reads_and_chores_that_wait_together_take_turns() {
-        let gate = Gate::new(1, 8);
-        let held = gate.try_acquire().unwrap();
-        let order = Arc::new(Mutex::new(Vec::new()));
-        for lane in ["chore", "chore", "chore", "read", "read"] {
-            let (gate, order) = (gate.clone(), order.clone());
-            tokio::spawn(async move {
-                let permit = match lane {
-                    "chore" => gate.acquire_for_chore().await,
-                    _ => gate.acquire(Instant::now() + Duration::from_secs(1)).await.unwrap(),
-                };
-                lock(&order).push(lane);
-                drop(permit);
-            });
-            yield_now().await;
-        }
-        drop(held);
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        assert_eq!(*lock(&order), ["chore", "read", "chore", "read", "chore"]);
-        assert_eq!(gate.in_flight().used, 0);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_permit_on_its_way_to_one_who_left_goes_to_the_next() {
-        let gate = Gate::new(1, 8);
-        let held = gate.try_acquire().unwrap();
-        let wait = || {
-            let gate = gate.clone();
-            tokio::spawn(async move { gate.acquire(Instant::now() + Duration::from_secs(1)).await.is_some() })
-        };
-        let older = wait();
-        yield_now().await;
-        let newer = wait();
-        yield_now().await;
-        // The newer one has its permit, has not seen it yet, and leaves.
-        drop(held);
-        newer.abort();
-        assert!(older.await.unwrap());
-        assert_eq!((gate.in_flight().used, gate.waiting().used), (0, 0));
-    }
-}
+mod tests;

@@ -1,130 +1,160 @@
-//! On which rung the whole node stands: up at once, down after a time of calm.
+//! On which rung the whole node stands: up at once, down a rung after a time of calm.
 
-use crate::config::Peak;
+mod signals;
+
+pub(crate) use signals::{Demand, Pulse};
+
+use crate::config::Config;
 use crate::lock;
 use hydra_api::Rung;
+use signals::Signals;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How often the ladder looks at the load.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
-/// For how long the load may stand above the peak by as much again before it counts. Short bursts pass.
-const BURST: Duration = Duration::from_millis(250);
+/// A rung that the node comes back to within this many times the calm after leaving it was left too soon.
+const SOON: u32 = 5;
 
-/// The rung of the node, from the rate of requests and from the store's pulse.
+/// How many times the calm a rung needs at most that is left too soon again and again.
+const PATIENCE_MAX: u32 = 16;
+
+/// The rung of the node, from the rate of requests and from how the store fares.
 #[derive(Debug)]
 pub(crate) struct Ladder {
-    peak: Peak,
+    config: Config,
     /// Requests since the last tick, and how many of them the peak leaves room for.
     requests: AtomicU64,
     allowance: AtomicU64,
-    above_peak: AtomicBool,
-    stalled: AtomicBool,
+    rung: AtomicU8,
+    entered: [AtomicU64; Rung::ALL.len()],
     ticked: Mutex<Ticked>,
 }
 
 /// What is carried from tick to tick.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Ticked {
-    /// How far the requests have run ahead of the peak's pace, at most [`BURST`] of it.
-    ahead: u64,
-    below_peak_for: Duration,
-    released: u64,
-    still_for: Duration,
-    moving_for: Duration,
+    signals: Signals,
+    /// The rung as of the last tick.
     rung: Rung,
+    calm_for: Duration,
+    /// How long the ladder has been watched.
+    age: Duration,
+    steps: [Step; Rung::ALL.len()],
 }
 
-/// The store's pulse.
+/// What is remembered of a rung.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Pulse {
-    /// Whether every permit is in use.
-    pub(crate) busy: bool,
-    /// How many store calls have ended, ever.
-    pub(crate) released: u64,
+struct Step {
+    left: Option<Duration>,
+    patience: u32,
 }
 
 impl Ladder {
-    pub(crate) fn new(peak: Peak) -> Self {
-        let allowance = if peak.requests_per_second == 0 { u64::MAX } else { burst(&peak) };
+    pub(crate) fn new(config: Config) -> Self {
+        let ticked = Ticked {
+            signals: Signals::default(),
+            rung: Rung::Full,
+            calm_for: Duration::ZERO,
+            age: Duration::ZERO,
+            steps: [Step { left: None, patience: 1 }; Rung::ALL.len()],
+        };
         Self {
-            peak,
             requests: AtomicU64::new(0),
-            allowance: AtomicU64::new(allowance),
-            above_peak: AtomicBool::new(false),
-            stalled: AtomicBool::new(false),
-            ticked: Mutex::default(),
+            allowance: AtomicU64::new(signals::allowance(&config.peak)),
+            rung: AtomicU8::new(Rung::Full as u8),
+            entered: Default::default(),
+            ticked: Mutex::new(ticked),
+            config,
         }
     }
 
     /// Counts a request that would reach the store; the rung on which the node stands for it.
     pub(crate) fn note_request(&self) -> Rung {
         if self.requests.fetch_add(1, Ordering::Relaxed) >= self.allowance.load(Ordering::Relaxed) {
-            self.above_peak.store(true, Ordering::Relaxed);
+            self.rung.fetch_max(Rung::RoutingOnly as u8, Ordering::Relaxed);
         }
         self.rung()
     }
 
     pub(crate) fn rung(&self) -> Rung {
-        if self.above_peak.load(Ordering::Relaxed) {
-            return Rung::RoutingOnly;
-        }
-        if self.stalled.load(Ordering::Relaxed) { Rung::CacheOnly } else { Rung::Full }
+        Rung::ALL[usize::from(self.rung.load(Ordering::Relaxed))]
+    }
+
+    /// How often the node came onto this rung.
+    pub(crate) fn entered(&self, rung: Rung) -> u64 {
+        self.entered[rung as usize].load(Ordering::Relaxed)
     }
 
     /// Looks at the load of the last `elapsed`; the change of rung, if there was one.
     pub(crate) fn tick(&self, elapsed: Duration, pulse: Pulse) -> Option<(Rung, Rung)> {
         let mut ticked = lock(&self.ticked);
-        let calm = Duration::from_millis(u64::from(self.peak.calm_ms));
-        if self.peak.requests_per_second > 0 {
-            self.tick_peak(&mut ticked, elapsed, calm);
+        let ticked = &mut *ticked;
+        ticked.age += elapsed;
+        let requests = self.requests.swap(0, Ordering::Relaxed);
+        let (up, held) = ticked.signals.read(&self.config, elapsed, requests, pulse);
+        self.rung.fetch_max(up as u8, Ordering::Relaxed);
+        let rung = self.rung();
+        if rung > ticked.rung {
+            self.climbed(ticked, rung);
+        } else if held >= rung {
+            ticked.calm_for = Duration::ZERO;
+        } else {
+            ticked.calm_for += elapsed;
+            if ticked.calm_for >= self.calm() * ticked.steps[rung as usize].patience {
+                self.step_down(ticked, rung, up);
+            }
         }
-        if self.peak.stall_ms > 0 {
-            self.tick_stall(&mut ticked, elapsed, calm, pulse);
-        }
+        self.allowance.store(ticked.signals.allowance(&self.config.peak), Ordering::Relaxed);
         let (before, now) = (ticked.rung, self.rung());
         ticked.rung = now;
-        (before != now).then_some((before, now))
+        if before == now {
+            return None;
+        }
+        self.entered[now as usize].fetch_add(1, Ordering::Relaxed);
+        Some((before, now))
     }
 
-    fn tick_peak(&self, ticked: &mut Ticked, elapsed: Duration, calm: Duration) {
-        let requests = self.requests.swap(0, Ordering::Relaxed);
-        let room = per(&self.peak, elapsed);
-        ticked.ahead = (ticked.ahead + requests).saturating_sub(room).min(burst(&self.peak));
-        let below = requests * 100 <= room * u64::from(self.peak.calm_percent);
-        ticked.below_peak_for = if below { ticked.below_peak_for + elapsed } else { Duration::ZERO };
-        if ticked.below_peak_for >= calm {
-            ticked.ahead = 0;
-            self.above_peak.store(false, Ordering::Relaxed);
-        }
-        self.allowance.store(burst(&self.peak) - ticked.ahead, Ordering::Relaxed);
+    fn calm(&self) -> Duration {
+        Duration::from_millis(u64::from(self.config.peak.calm_ms))
     }
 
-    fn tick_stall(&self, ticked: &mut Ticked, elapsed: Duration, calm: Duration, pulse: Pulse) {
-        let still = pulse.busy && pulse.released == ticked.released;
-        ticked.released = pulse.released;
-        if still {
-            ticked.still_for += elapsed;
-            ticked.moving_for = Duration::ZERO;
-        } else {
-            ticked.still_for = Duration::ZERO;
-            ticked.moving_for += elapsed;
-        }
-        if ticked.still_for >= Duration::from_millis(u64::from(self.peak.stall_ms)) {
-            self.stalled.store(true, Ordering::Relaxed);
-        } else if ticked.moving_for >= calm {
-            self.stalled.store(false, Ordering::Relaxed);
+    /// A rung that was left too soon is given more patience: without it a node would go up and down for as long as
+    /// what a better rung asks of the store is too much for it.
+    fn climbed(&self, ticked: &mut Ticked, rung: Rung) {
+        ticked.calm_for = Duration::ZERO;
+        let step = &mut ticked.steps[rung as usize];
+        let soon = step.left.is_some_and(|left| ticked.age - left <= self.calm() * SOON);
+        step.patience = if soon { (step.patience * 2).min(PATIENCE_MAX) } else { 1 };
+    }
+
+    fn step_down(&self, ticked: &mut Ticked, from: Rung, at_least: Rung) {
+        let lower = Rung::ALL.into_iter().rev().find(|rung| *rung < from && self.is_enabled(*rung));
+        let to = lower.unwrap_or_default().max(at_least);
+        // A request may have found the peak exceeded just now.
+        let expected = from as u8;
+        let swapped =
+            self.rung.compare_exchange(expected, to as u8, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if swapped {
+            ticked.steps[from as usize].left = Some(ticked.age);
+            ticked.calm_for = Duration::ZERO;
+            if from == Rung::RoutingOnly {
+                ticked.signals.forgive();
+            }
         }
     }
-}
 
-/// How many requests the peak has room for in `time`.
-fn per(peak: &Peak, time: Duration) -> u64 {
-    u64::from(peak.requests_per_second) * time.as_millis() as u64 / 1_000
-}
-
-fn burst(peak: &Peak) -> u64 {
-    per(peak, BURST).max(1)
+    /// Whether the node goes onto this rung by itself.
+    fn is_enabled(&self, rung: Rung) -> bool {
+        match rung {
+            Rung::Full => true,
+            Rung::Short => self.config.short.enabled,
+            Rung::Stale => self.config.stale.enabled,
+            Rung::NearOnly => false,
+            Rung::CacheOnly => self.config.peak.stall_ms > 0,
+            Rung::RoutingOnly => self.config.peak.requests_per_second > 0,
+        }
+    }
 }

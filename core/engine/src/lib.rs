@@ -4,16 +4,22 @@
 //! store gate and takes announcements into a bounded ring that leaves in large batches at a fixed pace. It knows
 //! neither the network nor the peer table: its caller adds the closer peers to every answer.
 //!
+//! - **The store is asked once.** Answers are kept, one cache for all heads, also that there is none; equal keys share
+//!   a reading; a write through this process brings what is kept up to date.
 //! - **No permit, no statement.** Every call of the store, those of chores too, runs under a permit of the gate. The
 //!   permit belongs to the statement: it is given back when the statement has ended, also when the client has gone.
 //! - **Nothing waits long.** A read that finds no permit waits some milliseconds, newest first; past the soft deadline
 //!   the client gets closer peers alone.
-//! - **Overload makes batches larger, not statements more.** Writes leave at the pace of the config; what the ring
-//!   cannot hold is dropped and counted.
+//! - **Overload makes batches larger, not statements more.** Reads that wait share a statement. Writes leave at the pace
+//!   of the config; what the ring cannot hold is dropped and counted.
+//! - **Service gets worse step by step.** The node goes up the ladder of rungs at once, and down a rung for each time of
+//!   calm; a rung that it left too soon keeps it longer.
 //! - Every admitted request is settled exactly once, however it ends.
 //!
 //! Time comes from a [`Clock`], so that all of this runs on tokio's paused clock in tests.
 
+mod answer;
+mod cache;
 mod chain;
 mod chores;
 mod clock;
@@ -21,10 +27,14 @@ mod close;
 mod config;
 mod core;
 mod desk;
+mod flights;
 mod flusher;
 mod gate;
 mod key;
 mod ladder;
+mod latency;
+mod reader;
+mod recent;
 mod ring;
 mod snapshot;
 mod statement;
@@ -33,11 +43,13 @@ mod stats;
 pub use chain::{Chain, Decision, NamedPolicy, Ticket};
 pub use clock::Clock;
 pub use close::{CloseReport, StoreClosed};
-pub use config::{AnnouncedKeys, Config, Peak};
-pub use desk::{Announced, Caller, Desk, Ended, Found, Routing};
+pub use config::{AnnouncedKeys, Config, Peak, ReadCache, Short, Stale};
+pub use desk::{Announced, Caller, Desk, Ended, Found, Routing, Source};
 pub use key::Refused;
+pub use latency::Latency;
 pub use stats::{
-    Background, Declines, Ending, EstimateNow, Gauge, RequestCount, Snapshot, Statements, Writes,
+    Background, Declines, Ending, EstimateNow, Gauge, Reads, RequestCount, Snapshot, Statements, StoreCall,
+    Writes,
 };
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -3,9 +3,10 @@
 use crate::core::Core;
 use crate::lock;
 use crate::stats::{
-    Background, Declines, Ending, EstimateNow, Gauge, RequestCount, Snapshot, Statements, Writes,
+    Background, Declines, Ending, EstimateNow, Gauge, Reads, RequestCount, Snapshot, Statements, StoreCall,
+    Writes,
 };
-use hydra_api::Operation;
+use hydra_api::{Operation, Rung};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 impl Core {
@@ -23,7 +24,11 @@ impl Core {
                 failed: read(&self.stats.statements_failed),
                 writes: read(&self.stats.write_statements),
             },
+            reads: self.reads(),
+            latencies: StoreCall::ALL.map(|call| (call, self.stats.latencies[call as usize].read())).into(),
+            rungs: Rung::ALL.map(|rung| (rung, self.ladder.entered(rung))).into(),
             writes: Writes {
+                refreshes_skipped: read(&self.stats.refreshes_skipped),
                 merged: read(&self.stats.merged),
                 windows: read(&self.stats.windows),
                 written: read(&self.stats.written),
@@ -42,9 +47,28 @@ impl Core {
                 waiting: self.gate.waiting(),
                 turned_away: self.gate.turned_away(),
                 in_flight: self.gate.in_flight(),
+                readings: self.flights.len() as u64,
+                cache_len: self.flights.cache().len(),
+                cache_bytes: self.flights.cache().bytes(),
+                cache_bytes_max: self.flights.cache().bytes_max(),
                 rung: self.ladder.rung(),
             },
             estimate: self.estimate_now(),
+        }
+    }
+
+    fn reads(&self) -> Reads {
+        let reads = &self.stats.reads;
+        Reads {
+            hits: read(&reads.hits),
+            absent_hits: read(&reads.absent_hits),
+            stale_hits: read(&reads.stale_hits),
+            misses: read(&reads.misses),
+            coalesced: read(&reads.coalesced),
+            statements: read(&reads.statements),
+            batched: read(&reads.batched),
+            wanted: read(&reads.wanted),
+            denied: read(&reads.denied),
         }
     }
 

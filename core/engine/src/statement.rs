@@ -1,11 +1,14 @@
 //! One call of the store, in its own task, under its permit.
 
+use crate::clock::monotonic;
 use crate::gate::Permit;
 use crate::stats::Stats;
+use crate::stats::StoreCall;
 use hydra_api::StoreError;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 use tokio::task::JoinHandle;
 
 /// Starts a call. It runs to its end whoever waits for it, and the permit with it; a call that panics gives the
@@ -13,10 +16,11 @@ use tokio::task::JoinHandle;
 pub(crate) fn start<T: Send + 'static>(
     permit: Permit,
     stats: &Arc<Stats>,
+    kind: StoreCall,
     call: impl Future<Output = Result<T, StoreError>> + Send + 'static,
 ) -> JoinHandle<Result<T, StoreError>> {
     stats.statements_started.fetch_add(1, Ordering::Relaxed);
-    let ending = Ending { stats: stats.clone(), failed: true };
+    let ending = Ending { stats: stats.clone(), kind, started: monotonic(), failed: true };
     tokio::spawn(async move {
         // Locals are dropped last to first, also by a panic: first the count, then the permit.
         let _permit = permit;
@@ -29,11 +33,18 @@ pub(crate) fn start<T: Send + 'static>(
 
 struct Ending {
     stats: Arc<Stats>,
+    kind: StoreCall,
+    started: Instant,
     failed: bool,
 }
 
 impl Drop for Ending {
     fn drop(&mut self) {
+        let took = monotonic().saturating_duration_since(self.started);
+        self.stats.latencies[self.kind as usize].note(took);
+        if self.kind == StoreCall::Providers {
+            self.stats.read_pace.note(took);
+        }
         self.stats.statements_ended.fetch_add(1, Ordering::Relaxed);
         if self.failed {
             self.stats.statements_failed.fetch_add(1, Ordering::Relaxed);

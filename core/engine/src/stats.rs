@@ -1,5 +1,8 @@
 //! What the engine counts.
 
+use crate::config::Config;
+use crate::ladder::Demand;
+use crate::latency::{Histogram, Latency, Pace};
 use hydra_api::admission::Level;
 use hydra_api::{Estimate, Operation, Rung};
 use std::sync::Mutex;
@@ -9,8 +12,10 @@ use std::time::{Duration, Instant};
 /// How a request ended, as it is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Ending {
-    /// Answered in full, or its write taken.
+    /// Answered from the store or the cache, or its write taken.
     Served,
+    /// It repeats a record that was written not long ago, and the node is too busy to write it again.
+    Known,
     /// The soft deadline came before the store's answer.
     Late,
     /// No permit was free within the time a read may wait.
@@ -33,8 +38,9 @@ pub enum Ending {
 
 impl Ending {
     /// Every ending, in the order of their discriminants.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Served,
+        Self::Known,
         Self::Late,
         Self::NoPermit,
         Self::StoreFailed,
@@ -50,6 +56,7 @@ impl Ending {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Served => "served",
+            Self::Known => "known",
             Self::Late => "late",
             Self::NoPermit => "no_permit",
             Self::StoreFailed => "store_failed",
@@ -66,6 +73,10 @@ impl Ending {
 /// The counters, each counted up where its thing happens.
 #[derive(Debug, Default)]
 pub(crate) struct Stats {
+    pub(crate) reads: ReadStats,
+    pub(crate) latencies: [Histogram; StoreCall::ALL.len()],
+    pub(crate) read_pace: Pace,
+    pub(crate) refreshes_skipped: AtomicU64,
     requests: [[AtomicU64; Ending::ALL.len()]; Operation::ALL.len()],
     pub(crate) statements_started: AtomicU64,
     pub(crate) statements_ended: AtomicU64,
@@ -85,7 +96,39 @@ pub(crate) struct Stats {
     pub(crate) estimate: Mutex<Option<(Estimate, Instant)>>,
 }
 
+/// What is counted of reads that the policies have admitted.
+#[derive(Debug, Default)]
+pub(crate) struct ReadStats {
+    pub(crate) hits: AtomicU64,
+    pub(crate) absent_hits: AtomicU64,
+    pub(crate) stale_hits: AtomicU64,
+    pub(crate) misses: AtomicU64,
+    pub(crate) coalesced: AtomicU64,
+    pub(crate) statements: AtomicU64,
+    pub(crate) batched: AtomicU64,
+    /// Readings that wanted a permit, and those of them that got none.
+    pub(crate) wanted: AtomicU64,
+    pub(crate) denied: AtomicU64,
+}
+
 impl Stats {
+    pub(crate) fn new(config: &Config) -> Self {
+        let ceilings = [config.short.read_p90_ms, config.stale.read_p90_ms];
+        let ceilings = ceilings.map(|ms| Duration::from_millis(u64::from(ms)));
+        Self { read_pace: Pace { ceilings, ..Pace::default() }, ..Self::default() }
+    }
+
+    /// How the reads fared so far.
+    pub(crate) fn demand(&self) -> Demand {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Demand {
+            wanted: read(&self.reads.wanted),
+            denied: read(&self.reads.denied),
+            ended: read(&self.read_pace.ended),
+            above: [read(&self.read_pace.above[0]), read(&self.read_pace.above[1])],
+        }
+    }
+
     pub(crate) fn count(&self, operation: Operation, ending: Ending) {
         self.requests[operation as usize][ending as usize].fetch_add(1, Ordering::Relaxed);
     }
@@ -105,8 +148,14 @@ pub struct Snapshot {
     pub declines: Vec<Declines>,
     /// The calls of the store.
     pub statements: Statements,
+    /// Reads: the cache, and the ways to ask the store less.
+    pub reads: Reads,
     /// The announcements on their way to the store.
     pub writes: Writes,
+    /// How long the calls of the store took, by kind, in the order of [`StoreCall::ALL`].
+    pub latencies: Vec<(StoreCall, Latency)>,
+    /// How often the node came onto each rung, from above or below, in the order of [`Rung::ALL`].
+    pub rungs: Vec<(Rung, u64)>,
     /// Chores.
     pub background: Background,
     /// How full what is bounded is.
@@ -158,6 +207,61 @@ pub struct Statements {
     pub writes: u64,
 }
 
+/// The calls of a store, as they are measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StoreCall {
+    /// A read.
+    Providers,
+    /// A write.
+    Insert,
+    /// A step of the purge.
+    PurgeExpired,
+    /// An estimate.
+    Estimate,
+    /// The end.
+    Close,
+}
+
+impl StoreCall {
+    /// Every call, in the order of their discriminants.
+    pub const ALL: [Self; 5] =
+        [Self::Providers, Self::Insert, Self::PurgeExpired, Self::Estimate, Self::Close];
+
+    /// The word for it in metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Providers => "providers",
+            Self::Insert => "insert",
+            Self::PurgeExpired => "purge_expired",
+            Self::Estimate => "estimate",
+            Self::Close => "close",
+        }
+    }
+}
+
+/// Reads that the policies have admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reads {
+    /// Answered with providers from the cache.
+    pub hits: u64,
+    /// Answered from the cache that there are none.
+    pub absent_hits: u64,
+    /// Answered from the cache, older than it is given while the store answers.
+    pub stale_hits: u64,
+    /// Not answered by the cache as it should have been; a stale hit may have followed.
+    pub misses: u64,
+    /// Those that joined the reading of another one.
+    pub coalesced: u64,
+    /// Store calls started that read.
+    pub statements: u64,
+    /// Keys in those of the calls that read more than one key.
+    pub batched: u64,
+    /// Readings that wanted a permit.
+    pub wanted: u64,
+    /// Those of them that got none in time.
+    pub denied: u64,
+}
+
 /// The announcements on their way to the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Writes {
@@ -167,6 +271,8 @@ pub struct Writes {
     pub windows: u64,
     /// Records that the store has accepted.
     pub written: u64,
+    /// Announcements that were not written because the record was not long ago.
+    pub refreshes_skipped: u64,
     /// Records put back into the ring after a failure.
     pub retried: u64,
     /// Records dropped because the ring had no room, when they came in or when they were to be put back.
@@ -199,6 +305,14 @@ pub struct Gauge {
     pub turned_away: u64,
     /// Permits in use.
     pub in_flight: Level,
+    /// Keys that are being read.
+    pub readings: u64,
+    /// Answers in the cache.
+    pub cache_len: u64,
+    /// About how many bytes they take.
+    pub cache_bytes: u64,
+    /// How many bytes they may take.
+    pub cache_bytes_max: u64,
     /// The rung of the whole node.
     pub rung: Rung,
 }

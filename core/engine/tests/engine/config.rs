@@ -3,6 +3,10 @@
 use hydra_engine::Config;
 use serde_json::{Value, json};
 
+/// The tables in the table, and what the schema calls them.
+const TABLES: [(&str, &str); 4] =
+    [("cache", "ReadCache"), ("short", "Short"), ("stale", "Stale"), ("peak", "Peak")];
+
 #[test]
 fn the_defaults_are_what_an_empty_table_gives() {
     assert_eq!(serde_json::from_value::<Config>(json!({})).unwrap(), Config::default());
@@ -12,7 +16,8 @@ fn the_defaults_are_what_an_empty_table_gives() {
 
 #[test]
 fn a_bogus_key_is_refused_in_every_table() {
-    for table in [json!({ "bogus": 1 }), json!({ "peak": { "bogus": 1 } })] {
+    let tables = TABLES.map(|(table, _)| json!({ table: { "bogus": 1 } }));
+    for table in tables.into_iter().chain([json!({ "bogus": 1 })]) {
         let error = serde_json::from_value::<Config>(table).unwrap_err().to_string();
         assert!(error.contains("unknown field `bogus`"), "{error}");
     }
@@ -24,9 +29,10 @@ fn every_key_is_described_and_every_number_bounded() {
     let schema = schema();
     let defaults = serde_json::to_value(Config::default()).unwrap();
     let mut numbers = check(&schema["properties"], &defaults);
-    let peak = &schema["$defs"]["Peak"]["properties"];
-    numbers += check(peak, &defaults["peak"]);
-    assert_eq!(numbers, 20);
+    for (table, definition) in TABLES {
+        numbers += check(&schema["$defs"][definition]["properties"], &defaults[table]);
+    }
+    assert_eq!(numbers, 36);
 }
 
 fn schema() -> Value {

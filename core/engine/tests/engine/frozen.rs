@@ -78,7 +78,7 @@ async fn a_slow_store_that_moves_is_not_taken_for_a_stalled_one() {
         tokio::spawn(async move { desk.providers(caller(0), &key(number)).await });
         sleep(millis(10)).await;
     }
-    assert_eq!(desk.rung(), Rung::Full);
+    assert!(desk.rung() < Rung::CacheOnly, "the store is still asked: {}", desk.rung());
 }
 
 #[tokio::test(start_paused = true)]

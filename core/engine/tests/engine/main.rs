@@ -4,13 +4,16 @@
 // Helpers of tests fail as tests do, and a seed is worth nothing unless it is shown.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod cache;
 mod close;
 mod config;
 mod doubles;
+mod economy;
 mod frozen;
 mod peak;
 mod reads;
 mod rows;
+mod rungs;
 mod settle;
 mod simulation;
 mod writes;

@@ -67,6 +67,23 @@ async fn v10_a_record_is_served_until_48_hours_have_passed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn v11_addresses_are_served_for_24_hours_and_the_bare_id_after_them() {
+    let store = Store::new(2, 16);
+    let desk = open(&store, vec![], Config::default());
+    desk.announce(caller(1), &key(1), addresses(1)).unwrap();
+    pass(24 * HOUR - Duration::from_secs(60)).await;
+    let found = async || desk.providers(caller(0), &key(1)).await.unwrap().providers;
+    assert_eq!(found().await[0].addresses, addresses(1));
+    // From the cache too, which has them still.
+    pass(Duration::from_secs(61)).await;
+    for _ in 0..2 {
+        let found = found().await;
+        assert_eq!((found.len(), found[0].peer), (1, caller(1).peer));
+        assert!(found[0].addresses.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn v20_an_identity_multihash_never_reaches_the_store() {
     let store = Store::new(2, 16);
     let desk = open(&store, vec![], Config { announced_keys: AnnouncedKeys::Any, ..Config::default() });

@@ -2,7 +2,7 @@
 
 use crate::doubles::{Dice, Ledger, Mood, Store, addresses, caller, key, millis, open, permits};
 use hydra_api::{Operation, Reason, Rung, Verdict};
-use hydra_engine::{Config, Desk, Ended, Ending, Found};
+use hydra_engine::{Config, Desk, Ended, Ending, Found, ReadCache};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -49,7 +49,11 @@ async fn no_permit_no_statement_whatever_clients_and_store_do() {
         1 => Verdict::Degrade(Rung::Stale),
         _ => Verdict::Admit,
     });
-    let config = Config { waiting_len_max: 20, ring_len_max: 300, window_len_max: 100, ..permits(PERMITS) };
+    let mut config =
+        Config { waiting_len_max: 20, ring_len_max: 300, window_len_max: 100, ..permits(PERMITS) };
+    // Without these rungs the line and the batches are in use all the time, with them the cache is.
+    config.stale.enabled = dice.below(2) == 0;
+    config.peak.stall_ms *= u32::from(config.stale.enabled);
     let desk = open(&store, vec![ledger.named("ledger"), picky.named("picky")], config);
     let (answered, mut patient) = (Arc::new(AtomicU64::new(0)), 0u64);
     for number in 0..20_000u64 {
@@ -61,7 +65,9 @@ async fn no_permit_no_statement_whatever_clients_and_store_do() {
         } else {
             let patience = (dice.below(3) == 0).then(|| millis(dice.below(300)));
             patient += u64::from(patience.is_none());
-            client(&desk, number, patience, &answered);
+            // Half of them want keys that others want too.
+            let wanted = if dice.below(2) == 0 { number } else { dice.below(50) };
+            client(&desk, wanted, patience, &answered);
         }
         if dice.below(2) == 0 {
             sleep(millis(dice.below(8))).await;
@@ -79,6 +85,7 @@ async fn no_permit_no_statement_whatever_clients_and_store_do() {
     let stats = desk.stats();
     assert_eq!(stats.statements.started, stats.statements.ended);
     assert_eq!((stats.gauge.in_flight.used, stats.gauge.waiting.used, stats.gauge.ring.used), (0, 0, 0));
+    assert_eq!(stats.gauge.readings, 0);
     assert_eq!(stats.background.panics, 0, "a panicking store takes no chore with it");
     let found = desk.providers(caller(0), &[&[0x12, 32][..], &[2; 32]].concat()).await.unwrap();
     assert_eq!(found.ended, Ended::Full);
@@ -86,33 +93,69 @@ async fn no_permit_no_statement_whatever_clients_and_store_do() {
     assert_eq!(offered, 20_000, "each request is counted once");
 }
 
-/// Reads and announcements at this rate for 10 seconds over a store that does 4 calls of 10 ms at a time. The
-/// statements that it saw and the reads that were answered in full.
-async fn offer(per_second: u64) -> (u64, u64) {
+/// What came of an offered load.
+#[derive(Debug)]
+struct Offered {
+    statements: u64,
+    served: u64,
+    slowest: Duration,
+    /// The most keys that were being read, and the most bytes that were kept, at a time.
+    readings: u64,
+    bytes: u64,
+}
+
+/// Reads and announcements at this rate for 10 seconds over a store that does 4 calls of 10 ms at a time.
+async fn offer(per_second: u64) -> Offered {
     let store = Store::new(PERMITS as usize, 32);
-    let desk = open(&store, vec![], Config { ring_len_max: 1_000, window_len_max: 320, ..permits(PERMITS) });
+    let cache = ReadCache { mib_max: 1, ..ReadCache::default() };
+    let config = Config { ring_len_max: 1_000, window_len_max: 320, cache, ..permits(PERMITS) };
+    let desk = open(&store, vec![], config);
     store.set(Mood::Takes(millis(10)));
+    let slowest = Arc::new(AtomicU64::new(0));
     let per_tick = per_second / 200;
+    let (mut readings, mut bytes) = (0, 0);
     for tick in 0..2_000u64 {
         for number in 0..per_tick {
             let number = tick * per_tick + number;
-            let desk = desk.clone();
-            tokio::spawn(async move { desk.providers(caller(number), &key(number)).await });
+            let (desk, slowest) = (desk.clone(), slowest.clone());
+            tokio::spawn(async move {
+                let begun = Instant::now();
+                desk.providers(caller(number), &key(number)).await.unwrap();
+                slowest.fetch_max(begun.elapsed().as_millis() as u64, Ordering::Relaxed);
+            });
         }
         desk.announce(caller(tick), &key(tick), addresses(tick)).unwrap();
         sleep(millis(5)).await;
+        let gauge = desk.stats().gauge;
+        readings = readings.max(gauge.readings);
+        bytes = bytes.max(gauge.cache_bytes + gauge.ring_bytes);
     }
     let stats = desk.stats();
-    (stats.statements.started, stats.requests(Operation::GetProviders, Ending::Served))
+    Offered {
+        statements: stats.statements.started,
+        served: stats.requests(Operation::GetProviders, Ending::Served),
+        slowest: millis(slowest.load(Ordering::Relaxed)),
+        readings,
+        bytes,
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_store_sees_no_more_statements_at_20_times_the_load_and_goodput_holds() {
-    let (at_capacity, served) = offer(400).await;
+    let at_capacity = offer(400).await;
     for times in [5, 20] {
-        let (statements, served_now) = offer(400 * times).await;
-        let ratio = statements as f64 / at_capacity as f64;
-        assert!((0.95..=1.05).contains(&ratio), "{times}x: {statements} against {at_capacity}");
-        assert!(served_now as f64 >= 0.97 * served as f64, "{times}x: {served_now} against {served}");
+        let offered = offer(400 * times).await;
+        let ratio = offered.statements as f64 / at_capacity.statements as f64;
+        assert!((0.95..=1.05).contains(&ratio), "{times}x: {offered:?} against {at_capacity:?}");
+        assert!(
+            offered.served as f64 >= 0.97 * at_capacity.served as f64,
+            "{times}x: {offered:?} against {at_capacity:?}"
+        );
+        assert!(offered.slowest <= millis(250 + 20), "every answer comes in time: {offered:?}");
+        // No more than may wait in line and what the statements can hold; no more bytes than the cache and the ring have.
+        assert!(
+            offered.readings <= 1_024 + 4 * 32 && offered.bytes <= (1 << 20) + 1_000 * 300,
+            "{offered:?}"
+        );
     }
 }

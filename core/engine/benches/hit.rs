@@ -1,0 +1,89 @@
+//! The way of a read that the cache answers.
+
+use divan::{Bencher, black_box};
+use hydra_api::{
+    Addresses, ContentKey, Durability, Estimate, EstimateMethod, Inserted, PeerId, Provider, ProviderRecord,
+    ProviderStore, PurgeProgress, Purged, Sharing, StoreError, StoreProfile, UnixSeconds, async_trait,
+};
+use hydra_engine::{Caller, Clock, Config, Desk, Source};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+fn main() {
+    divan::main();
+}
+
+/// Every key has as many providers as its first byte says.
+#[derive(Debug)]
+struct Constant;
+
+#[async_trait]
+impl ProviderStore for Constant {
+    fn profile(&self) -> StoreProfile {
+        StoreProfile {
+            concurrency_max: NonZeroUsize::MIN,
+            batch_len_max: NonZeroUsize::MIN,
+            durability: Durability::InMemory,
+            sharing: Sharing::OneProcess,
+        }
+    }
+
+    async fn insert(&self, batch: &[ProviderRecord], _now: UnixSeconds) -> Result<Inserted, StoreError> {
+        Ok(Inserted { accepted: batch.len() as u64, dropped: 0 })
+    }
+
+    async fn providers(
+        &self,
+        keys: &[ContentKey],
+        now: UnixSeconds,
+        _limit: NonZeroU32,
+    ) -> Result<Vec<Vec<Provider>>, StoreError> {
+        let provider = |number: u8| Provider {
+            peer: PeerId::new(&[number; 38]).expect("38 bytes are a peer id"),
+            addresses: Addresses::fitting([[number; 40]; 3]),
+            addresses_at: now,
+            expires: UnixSeconds(u32::MAX),
+        };
+        Ok(keys.iter().map(|key| (0..key.as_bytes()[0]).map(provider).collect()).collect())
+    }
+
+    async fn purge_expired(&self, _now: UnixSeconds, _limit: NonZeroU32) -> Result<Purged, StoreError> {
+        Ok(Purged { removed: 0, progress: PurgeProgress::Done })
+    }
+
+    async fn estimate(&self) -> Result<Estimate, StoreError> {
+        Ok(Estimate { records: 0, age: Duration::ZERO, method: EstimateMethod::Counted })
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// A request, its admission, the answer from the cache, its settling.
+#[divan::bench(args = [0, 1, 20])]
+fn cache_hit(bencher: Bencher, providers: u8) {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime is built");
+    let _inside = runtime.enter();
+    let cache = hydra_engine::ReadCache { fresh_s: 3_600, fresh_absent_s: 3_600, ..Default::default() };
+    let mut config = Config { cache, ..Config::default() };
+    config.peak.requests_per_second = 0;
+    let desk: Arc<Desk> = Desk::open(Arc::new(Constant), Vec::new(), config, Clock::system());
+    let peer = PeerId::new(&[7; 38]).expect("38 bytes are a peer id");
+    let caller = Caller { peer, address: None, head: 0 };
+    let key = [providers; 34];
+    let found = runtime.block_on(desk.providers(caller, &key)).expect("34 bytes are a key");
+    assert_eq!(found.providers.len(), usize::from(providers));
+    let mut context = Context::from_waker(Waker::noop());
+    bencher.bench_local(|| {
+        let read = pin!(desk.providers(caller, black_box(&key)));
+        match read.poll(&mut context) {
+            Poll::Ready(Ok(found)) => assert_eq!(found.source, Source::Cache),
+            Poll::Ready(Err(_)) | Poll::Pending => panic!("the cache answers at once"),
+        }
+    });
+}

@@ -1,0 +1,107 @@
+//! The config as the engine works with it.
+
+use super::{AnnouncedKeys, Config};
+use std::num::NonZeroU32;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+/// The config in the types that the engine works with. A zero that the schema forbids counts as one.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    pub(crate) soft_deadline: Duration,
+    pub(crate) permits: usize,
+    pub(crate) waiting: Duration,
+    pub(crate) waiting_len: usize,
+    pub(crate) answer_len: NonZeroU32,
+    pub(crate) short_answer_len: NonZeroU32,
+    pub(crate) record_ttl: Duration,
+    pub(crate) announced_keys: AnnouncedKeys,
+    pub(crate) ring_len: usize,
+    pub(crate) ring_bytes: usize,
+    pub(crate) flush_interval: Duration,
+    pub(crate) flush_interval_min: Duration,
+    pub(crate) window_len: usize,
+    pub(crate) batch_len: usize,
+    pub(crate) write_retries: u32,
+    pub(crate) purge_interval: Duration,
+    pub(crate) purge_len: NonZeroU32,
+    pub(crate) estimate_interval: Duration,
+    pub(crate) short_deadline: Duration,
+    pub(crate) refresh_left: Duration,
+    pub(crate) fresh: Life,
+    pub(crate) stale: Life,
+    pub(crate) cache_bytes: u64,
+    pub(crate) recent_writes: usize,
+    pub(crate) flights: usize,
+}
+
+/// For how long an answer may be given again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Life {
+    pub(crate) present: Duration,
+    pub(crate) absent: Duration,
+}
+
+impl Limits {
+    pub(crate) fn new(config: &Config, store: &hydra_api::StoreProfile) -> Self {
+        let cores = available_parallelism().map_or(1, usize::from);
+        let permits = config.permits_max.map_or(2 * cores + 1, |permits| permits as usize);
+        let permits = permits.clamp(1, store.concurrency_max.get());
+        let (soft_deadline, cache) = (ms(config.soft_deadline_ms), &config.cache);
+        let fresh = Life { present: seconds(cache.fresh_s), absent: seconds(cache.fresh_absent_s) };
+        let flush_interval = ms(config.flush_interval_ms.max(1));
+        Self {
+            soft_deadline,
+            permits,
+            waiting: ms(config.waiting_ms_max),
+            waiting_len: len(config.waiting_len_max),
+            answer_len: positive(config.providers_per_answer_max),
+            short_answer_len: positive(
+                config.providers_per_short_answer_max.min(config.providers_per_answer_max),
+            ),
+            record_ttl: hours(config.record_ttl_hours),
+            announced_keys: config.announced_keys,
+            ring_len: len(config.ring_len_max),
+            ring_bytes: len(config.ring_mib_max) << 20,
+            flush_interval,
+            flush_interval_min: ms(config.flush_interval_min_ms).min(flush_interval),
+            window_len: len(config.window_len_max),
+            batch_len: store.batch_len_max.get(),
+            write_retries: config.write_retries_max,
+            purge_interval: seconds(config.purge_interval_s.max(1)),
+            purge_len: positive(config.purge_len_max),
+            estimate_interval: seconds(config.estimate_interval_s.max(1)),
+            short_deadline: ms(config.short.soft_deadline_ms).min(soft_deadline),
+            refresh_left: hours(config.short.refresh_left_hours),
+            fresh,
+            stale: Life {
+                present: seconds(cache.stale_s).max(fresh.present),
+                absent: seconds(cache.stale_absent_s).max(fresh.absent),
+            },
+            cache_bytes: u64::from(cache.mib_max) << 20,
+            recent_writes: config.recent_writes_max as usize,
+            // Those in line and those in statements; more there cannot be but for moments.
+            flights: len(config.waiting_len_max) + permits.saturating_mul(store.batch_len_max.get()),
+        }
+    }
+}
+
+fn ms(ms: u32) -> Duration {
+    Duration::from_millis(u64::from(ms))
+}
+
+fn seconds(seconds: u32) -> Duration {
+    Duration::from_secs(u64::from(seconds))
+}
+
+fn hours(hours: u32) -> Duration {
+    Duration::from_secs(u64::from(hours) * 3_600)
+}
+
+fn len(len: u32) -> usize {
+    len.max(1) as usize
+}
+
+fn positive(number: u32) -> NonZeroU32 {
+    NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN)
+}
