@@ -31,8 +31,9 @@ async fn a_panic_ends_its_head_alone_and_the_head_comes_back_where_it_was() {
     for head in [second, third] {
         others.find_node(head.tcp(), TARGET).await.unwrap();
     }
-    let count =
-        |head: &str| node.home().log().matches(&format!("\"head\":{head},\"cause\":\"a panic\"")).count();
+    let count = |head: &str| {
+        node.home().log().matches(&format!("\"swarm\":\"head {head}\",\"cause\":\"a panic\"")).count()
+    };
     for restarts in 1..=2 {
         let client = Peer::client(PROTOCOL);
         assert!(client.find_node(first.tcp(), b"panic now").await.is_err());
