@@ -68,8 +68,10 @@ impl Node {
     pub fn heads(&self) -> Vec<HeadLine> {
         let line = |head: &Head| {
             let status = head.status.borrow();
-            let addresses =
+            let mut addresses: Vec<_> =
                 status.addresses.iter().map(|address| format!("{address}/p2p/{}", head.peer)).collect();
+            // Interfaces are found in any order; who reads the lines of two starts wants the same ones.
+            addresses.sort();
             HeadLine { slot: head.slot, peer: head.peer.to_string(), addresses }
         };
         self.heads.iter().map(line).collect()
