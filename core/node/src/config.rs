@@ -20,6 +20,7 @@ mod schema;
 mod secrets;
 mod source;
 mod suggest;
+mod telemetry;
 mod values;
 mod words;
 
@@ -39,4 +40,5 @@ pub(crate) use reference::reference;
 pub(crate) use schema::schema;
 pub(crate) use secrets::concealed;
 pub use source::{Setting, Sources};
+pub use telemetry::{Http, Otlp, OtlpProtocol, Telemetry, Traces};
 pub use values::{PeerAddress, PeerAddressError};

@@ -4,7 +4,7 @@
 //! constants next to each table.
 
 use super::plugin_table::PluginTable;
-use super::{Connections, Heads, Kad, Log, Network, Shutdown};
+use super::{Connections, Heads, Kad, Log, Network, Shutdown, Telemetry};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -30,6 +30,8 @@ pub struct Config {
     pub shutdown: Shutdown,
     /// What is logged, and how. Logs go to standard error.
     pub log: Log,
+    /// What the node tells operators of itself: metrics and probes over HTTP, traces over OTLP.
+    pub telemetry: Telemetry,
     /// Where provider records are kept: `kind`, and the keys of that kind.
     pub store: PluginTable,
     /// Where the identities come from: `kind`, and the keys of that kind.
@@ -61,6 +63,7 @@ impl Default for Config {
             engine: hydra_engine::Config::default(),
             shutdown: Shutdown::default(),
             log: Log::default(),
+            telemetry: Telemetry::default(),
             store: PluginTable::of(Self::STORE_KIND),
             ids: PluginTable::of(Self::IDS_KIND),
             admission: Self::ADMISSION_KINDS.map(PluginTable::of).into(),

@@ -1,0 +1,127 @@
+//! What the node tells of itself, and to whom.
+
+use hydra_api::SecretSource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// What the node tells operators of itself: metrics and probes over HTTP, traces over OTLP.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Telemetry {
+    /// The pages for operators: `/metrics`, `/livez`, `/readyz`, `/version`.
+    pub http: Http,
+    /// Where traces are sent, by the OpenTelemetry protocol.
+    pub otlp: Otlp,
+    /// Which requests are traced.
+    pub traces: Traces,
+}
+
+/// The pages for operators: `/metrics`, `/livez`, `/readyz`, `/version`. They need no login: keep them on loopback, or
+/// behind something that asks for one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Whether there are any.
+    pub enabled: bool,
+    /// Where they are served, as `address:port`. Port 0 is a free one; `hydra run` prints which.
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+}
+
+impl Http {
+    /// [`Self::listen`] unless told otherwise.
+    pub const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { enabled: true, listen: Self::LISTEN }
+    }
+}
+
+/// Where traces are sent, by the OpenTelemetry protocol. What is not set here is taken from the standard variables
+/// `OTEL_EXPORTER_OTLP_…`; without an endpoint nothing is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Otlp {
+    /// The collector, as `http://localhost:4317` for gRPC or `http://localhost:4318` for HTTP.
+    #[schemars(length(min = 1, max = 2_000))]
+    pub endpoint: Option<String>,
+    /// How it is spoken to.
+    pub protocol: Option<OtlpProtocol>,
+    /// Headers that go along, as for a login: each names the file or the variable that holds it.
+    pub headers: BTreeMap<String, SecretSource>,
+    /// How long one sending may take, in milliseconds.
+    #[schemars(range(min = 100, max = 60_000))]
+    pub timeout_ms: u32,
+    /// How many spans wait to be sent at most; more are dropped and counted.
+    #[schemars(range(min = 64, max = 1_048_576))]
+    pub queue_len_max: u32,
+}
+
+/// How a collector is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum OtlpProtocol {
+    /// gRPC.
+    #[serde(rename = "grpc")]
+    Grpc,
+    /// Protobuf over HTTP.
+    #[serde(rename = "http/protobuf")]
+    Http,
+}
+
+impl Otlp {
+    /// [`Self::timeout_ms`] unless told otherwise.
+    pub const TIMEOUT_MS: u32 = 10_000;
+    /// [`Self::queue_len_max`] unless told otherwise.
+    pub const QUEUE_LEN_MAX: u32 = 2_048;
+}
+
+impl Default for Otlp {
+    fn default() -> Self {
+        Self {
+            endpoint: None,
+            protocol: None,
+            headers: BTreeMap::new(),
+            timeout_ms: Self::TIMEOUT_MS,
+            queue_len_max: Self::QUEUE_LEN_MAX,
+        }
+    }
+}
+
+/// Which requests are traced, when there is somewhere to send the traces. One that is not costs nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Traces {
+    /// The part of all requests that is traced, from 0 for none to 1 for all.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub ratio: f64,
+    /// A request that takes this long is traced in any case, in milliseconds. 0 switches this off.
+    #[schemars(range(min = 0, max = 60_000))]
+    pub slow_ms: u32,
+    /// How many requests a second are traced at most because they were slow or served degraded; more are counted
+    /// alone, so that an overloaded node is not made busier by its traces. 0 for none.
+    #[schemars(range(min = 0, max = 100_000))]
+    pub kept_per_second_max: u32,
+}
+
+impl Traces {
+    /// [`Self::ratio`] unless told otherwise.
+    pub const RATIO: f64 = 0.01;
+    /// [`Self::slow_ms`] unless told otherwise.
+    pub const SLOW_MS: u32 = 200;
+    /// [`Self::kept_per_second_max`] unless told otherwise.
+    pub const KEPT_PER_SECOND_MAX: u32 = 1_000;
+}
+
+impl Default for Traces {
+    fn default() -> Self {
+        Self {
+            ratio: Self::RATIO,
+            slow_ms: Self::SLOW_MS,
+            kept_per_second_max: Self::KEPT_PER_SECOND_MAX,
+        }
+    }
+}
