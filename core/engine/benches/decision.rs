@@ -2,7 +2,7 @@
 
 use divan::{Bencher, black_box};
 use hydra_api::{AdmissionPolicy, Load, Operation, Outcome, PeerId, Reason, Request, Rung, Verdict};
-use hydra_engine::{Chain, Decision, NamedPolicy};
+use hydra_engine::{Chain, Decision, NamedPolicy, PolicyMode};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,6 +36,7 @@ impl AdmissionPolicy for Counting {
 fn chain(declines: [bool; 3]) -> Chain {
     let named = |declines| NamedPolicy {
         name: "counting".to_owned(),
+        mode: PolicyMode::Enforce,
         policy: Arc::new(Counting { declines, ..Counting::default() }) as Arc<dyn AdmissionPolicy>,
     };
     Chain::new(declines.map(named).into())

@@ -5,7 +5,7 @@ use hydra_api::{
     Addresses, ContentKey, Durability, Estimate, EstimateMethod, Inserted, PeerId, Provider, ProviderRecord,
     ProviderStore, PurgeProgress, Purged, Sharing, StoreError, StoreProfile, UnixSeconds, async_trait,
 };
-use hydra_engine::{Caller, Clock, Config, Desk, Source};
+use hydra_engine::{Caller, Clock, Config, Desk, NamedStore, Source};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::pin::pin;
 use std::sync::Arc;
@@ -72,7 +72,8 @@ fn cache_hit(bencher: Bencher, providers: u8) {
     let cache = hydra_engine::ReadCache { fresh_s: 3_600, fresh_absent_s: 3_600, ..Default::default() };
     let mut config = Config { cache, ..Config::default() };
     config.peak.requests_per_second = 0;
-    let desk: Arc<Desk> = Desk::open(Arc::new(Constant), Vec::new(), config, Clock::system());
+    let store = NamedStore { name: "constant".to_owned(), store: Arc::new(Constant) };
+    let desk: Arc<Desk> = Desk::open(store, Vec::new(), config, Clock::system(), None);
     let peer = PeerId::new(&[7; 38]).expect("38 bytes are a peer id");
     let caller = Caller { peer, address: None, head: 0 };
     let key = [providers; 34];

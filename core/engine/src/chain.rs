@@ -1,36 +1,61 @@
 //! The admission policies, asked in order and joined by the most severe verdict.
 
 use crate::clock::monotonic;
-use hydra_api::{AdmissionPolicy, Load, Operation, Outcome, Reason, Request, Rung, Verdict};
+use crate::tally::{Tally, Verdicts};
+use hydra_api::{AdmissionPolicy, Load, Operation, Outcome, Request, Rung, Verdict};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-/// A policy and the name by which counters and logs call it.
+/// A policy, the name by which counters, traces and logs call it, and whether it acts.
 #[derive(Debug, Clone)]
 pub struct NamedPolicy {
     /// Its name.
     pub name: String,
+    /// Whether its verdicts count.
+    pub mode: PolicyMode,
     /// The policy.
     pub policy: Arc<dyn AdmissionPolicy>,
+}
+
+/// Whether the verdicts of a policy count.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum PolicyMode {
+    /// They do.
+    #[default]
+    Enforce,
+    /// They are counted alone: requests are served as if the policy were not there.
+    Shadow,
+}
+
+impl PolicyMode {
+    /// The word for it in config, metrics and traces.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Shadow => "shadow",
+        }
+    }
 }
 
 /// The admission policies of a node, narrow before wide.
 pub struct Chain {
     links: Box<[Link]>,
-    abandoned: [AtomicU64; Operation::ALL.len()],
+    abandoned: [[AtomicU64; Rung::ALL.len()]; Operation::ALL.len()],
 }
 
 struct Link {
     name: String,
+    mode: PolicyMode,
     policy: Arc<dyn AdmissionPolicy>,
-    declines: [(OnceLock<Reason>, AtomicU64); REASONS_MAX],
-    other: AtomicU64,
+    tally: Tally,
 }
-
-/// How many reasons of one policy are counted apart; further ones are counted as one. A policy has few.
-const REASONS_MAX: usize = 8;
 
 /// What the chain says of a request.
 #[derive(Debug)]
@@ -38,69 +63,73 @@ pub enum Decision<'a> {
     /// Serve it; the ticket says on which rung, and sees to it that the policies hear of the end.
     Admitted(Ticket<'a>),
     /// Answer with closer peers alone. Nothing is left to be settled.
-    Declined(Reason),
+    Declined(Judged<'a>),
+}
+
+/// The most severe verdict of the policies that act, and whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Judged<'a> {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The name of the policy that said so; `None` when all have admitted the request.
+    pub policy: Option<&'a str>,
 }
 
 impl Chain {
+    /// How many policies a chain may have.
+    pub const LEN_MAX: usize = u64::BITS as usize;
+
     /// A chain that asks these policies in this order.
+    ///
+    /// # Panics
+    /// When there are more than [`Self::LEN_MAX`].
     pub fn new(policies: Vec<NamedPolicy>) -> Self {
-        let link = |NamedPolicy { name, policy }| Link {
-            name,
-            policy,
-            declines: Default::default(),
-            other: AtomicU64::new(0),
-        };
+        assert!(policies.len() <= Self::LEN_MAX, "a chain has at most {} policies", Self::LEN_MAX);
+        let link = |NamedPolicy { name, mode, policy }| Link { name, mode, policy, tally: Tally::default() };
         Self { links: policies.into_iter().map(link).collect(), abandoned: Default::default() }
     }
 
-    /// Asks the policies. The first that declines ends the asking; those before it get back what they took.
+    /// Asks the policies. The first that declines and acts ends the asking; those before it get back what they took.
     pub fn admit<'a>(&'a self, request: Request<'a>, load: &Load, now: Instant) -> Decision<'a> {
         // The guard stands before the first policy is asked: one that panics leaves none of the others unsettled.
-        let mut ticket =
-            Ticket { chain: self, request, started: now, rung: Rung::Full, asked: 0, admitted: false };
-        let mut verdict = Verdict::Admit;
+        let mut ticket = Ticket {
+            chain: self,
+            request,
+            started: now,
+            judged: Judged { verdict: Verdict::Admit, policy: None },
+            asked: 0,
+            passed_over: 0,
+            admitted: false,
+        };
         for link in &self.links {
-            verdict = verdict.max(link.policy.admit(&ticket.request, load, now));
-            if let Verdict::Decline(reason) = verdict {
-                link.count(reason);
-                ticket.tell(&Outcome::NeverStarted, now);
-                return Decision::Declined(reason);
+            let verdict = link.policy.admit(&ticket.request, load, now);
+            link.tally.count(verdict);
+            match (link.mode, verdict) {
+                (PolicyMode::Enforce, Verdict::Decline(_)) => {
+                    ticket.tell(&Outcome::NeverStarted, now);
+                    return Decision::Declined(Judged { verdict, policy: Some(&link.name) });
+                }
+                (PolicyMode::Enforce, _) if verdict > ticket.judged.verdict => {
+                    ticket.judged = Judged { verdict, policy: Some(&link.name) };
+                }
+                // Who has declined took nothing and is told of no end (A5), though the request goes on.
+                (PolicyMode::Shadow, Verdict::Decline(_)) => ticket.passed_over |= 1 << ticket.asked,
+                (PolicyMode::Enforce | PolicyMode::Shadow, _) => {}
             }
             ticket.asked += 1;
-        }
-        if let Verdict::Degrade(rung) = verdict {
-            ticket.rung = rung;
         }
         ticket.admitted = true;
         Decision::Admitted(ticket)
     }
 
-    /// Each policy's declines by reason, those beyond the first eight reasons as "other".
-    pub fn declines(&self) -> impl Iterator<Item = (&str, &'static str, u64)> {
-        self.links.iter().flat_map(|link| {
-            let other = link.other.load(Ordering::Relaxed);
-            let named = link.declines.iter().filter_map(|(reason, count)| {
-                Some((link.name.as_str(), reason.get()?.0, count.load(Ordering::Relaxed)))
-            });
-            named.chain((other > 0).then_some((link.name.as_str(), "other", other)))
-        })
+    /// How often each policy gave which verdict. Those that it has not given are left out, but for admit.
+    pub fn verdicts(&self) -> Vec<Verdicts> {
+        self.links.iter().flat_map(|link| link.tally.read(&link.name, link.mode)).collect()
     }
 
-    /// How many admitted requests of this kind went away before they were answered.
-    pub fn abandoned(&self, operation: Operation) -> u64 {
-        self.abandoned[operation as usize].load(Ordering::Relaxed)
-    }
-}
-
-impl Link {
-    fn count(&self, reason: Reason) {
-        for (known, count) in &self.declines {
-            if *known.get_or_init(|| reason) == reason {
-                count.fetch_add(1, Ordering::Relaxed);
-                return;
-            }
-        }
-        self.other.fetch_add(1, Ordering::Relaxed);
+    /// How many requests of this kind, admitted on this rung, went away before they were answered.
+    pub fn abandoned(&self, operation: Operation, rung: Rung) -> u64 {
+        self.abandoned[operation as usize][rung as usize].load(Ordering::Relaxed)
     }
 }
 
@@ -116,16 +145,26 @@ pub struct Ticket<'a> {
     chain: &'a Chain,
     request: Request<'a>,
     started: Instant,
-    rung: Rung,
+    judged: Judged<'a>,
     /// How many policies, from the first, have still to hear of the end.
     asked: usize,
+    /// Those of them, a bit each, that are not to hear of it after all.
+    passed_over: u64,
     admitted: bool,
 }
 
-impl Ticket<'_> {
+impl<'a> Ticket<'a> {
     /// The rung on which the policies want it served.
     pub const fn rung(&self) -> Rung {
-        self.rung
+        match self.judged.verdict {
+            Verdict::Degrade(rung) => rung,
+            Verdict::Admit | Verdict::Decline(_) => Rung::Full,
+        }
+    }
+
+    /// What the policies have said of it.
+    pub const fn judged(&self) -> Judged<'a> {
+        self.judged
     }
 
     /// When it came in.
@@ -143,7 +182,9 @@ impl Ticket<'_> {
     fn tell(&mut self, outcome: &Outcome, now: Instant) {
         while let Some(last) = self.asked.checked_sub(1) {
             self.asked = last;
-            self.chain.links[last].policy.settle(&self.request, outcome, now);
+            if self.passed_over & (1 << last) == 0 {
+                self.chain.links[last].policy.settle(&self.request, outcome, now);
+            }
         }
         self.admitted = false;
     }
@@ -152,7 +193,8 @@ impl Ticket<'_> {
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         if self.admitted {
-            self.chain.abandoned[self.request.operation as usize].fetch_add(1, Ordering::Relaxed);
+            let counts = &self.chain.abandoned[self.request.operation as usize];
+            counts[self.rung() as usize].fetch_add(1, Ordering::Relaxed);
         }
         if self.asked > 0 {
             let outcome = if self.admitted { Outcome::Abandoned } else { Outcome::NeverStarted };
@@ -165,7 +207,7 @@ impl fmt::Debug for Ticket<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ticket")
             .field("request", &self.request)
-            .field("rung", &self.rung)
+            .field("judged", &self.judged)
             .finish_non_exhaustive()
     }
 }

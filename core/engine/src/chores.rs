@@ -3,7 +3,7 @@
 use crate::core::Core;
 use crate::ladder::TICK;
 use crate::stats::StoreCall;
-use crate::{flusher, lock, statement};
+use crate::{flusher, lock, statement, trace};
 use hydra_api::{PurgeProgress, Rung};
 use std::future::Future;
 use std::sync::atomic::Ordering;
@@ -125,9 +125,9 @@ async fn purge_step(core: &Core) -> PurgeProgress {
         Rung::Stale | Rung::NearOnly | Rung::CacheOnly | Rung::RoutingOnly => return PurgeProgress::Done,
     };
     let (store, now, limit) = (core.store.clone(), core.clock.unix(), core.limits.purge_len);
-    let step = statement::start(permit, &core.stats, StoreCall::PurgeExpired, async move {
-        store.purge_expired(now, limit).await
-    });
+    let span = trace::chore(core, StoreCall::PurgeExpired, 0);
+    let purge = async move { store.purge_expired(now, limit).await };
+    let step = statement::start(permit, &core.stats, StoreCall::PurgeExpired, span, purge);
     let Ok(Ok(purged)) = step.await else { return PurgeProgress::Done };
     core.stats.purged.fetch_add(purged.removed, Ordering::Relaxed);
     purged.progress
@@ -138,13 +138,9 @@ async fn estimate(core: Arc<Core>) {
         if !core.is_closing() && core.ladder.rung() == Rung::Full {
             let permit = core.gate.acquire_for_chore().await;
             let store = core.store.clone();
-            let call =
-                statement::start(
-                    permit,
-                    &core.stats,
-                    StoreCall::Estimate,
-                    async move { store.estimate().await },
-                );
+            let span = trace::chore(&core, StoreCall::Estimate, 0);
+            let estimate = async move { store.estimate().await };
+            let call = statement::start(permit, &core.stats, StoreCall::Estimate, span, estimate);
             if let Ok(Ok(estimate)) = call.await {
                 *lock(&core.stats.estimate) = Some((estimate, core.clock.now()));
             }

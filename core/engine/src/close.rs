@@ -6,6 +6,7 @@ use crate::stats::StoreCall;
 use hydra_api::StoreError;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
+use tracing::Span;
 
 /// What closing has come to.
 #[derive(Debug)]
@@ -58,21 +59,19 @@ impl Desk {
             permits.push(permit);
         }
         let running = core.gate.in_flight().max - permits.len() as u32;
-        let store =
-            match permits.pop() {
-                None => StoreClosed::Unanswered,
-                Some(permit) => {
-                    let store = core.store.clone();
-                    let closing = statement::start(permit, &core.stats, StoreCall::Close, async move {
-                        store.close().await
-                    });
-                    match timeout_at(deadline, closing).await {
-                        Ok(Ok(Ok(()))) => StoreClosed::Closed,
-                        Ok(Ok(Err(error))) => StoreClosed::Failed(error),
-                        Ok(Err(_)) | Err(_) => StoreClosed::Unanswered,
-                    }
+        let store = match permits.pop() {
+            None => StoreClosed::Unanswered,
+            Some(permit) => {
+                let store = core.store.clone();
+                let closing = async move { store.close().await };
+                let closing = statement::start(permit, &core.stats, StoreCall::Close, Span::none(), closing);
+                match timeout_at(deadline, closing).await {
+                    Ok(Ok(Ok(()))) => StoreClosed::Closed,
+                    Ok(Ok(Err(error))) => StoreClosed::Failed(error),
+                    Ok(Err(_)) | Err(_) => StoreClosed::Unanswered,
                 }
-            };
+            }
+        };
         CloseReport { unwritten: core.unwritten(), running, store }
     }
 }

@@ -4,13 +4,14 @@ use crate::cache::Cache;
 use crate::chain::{Chain, NamedPolicy};
 use crate::clock::Clock;
 use crate::config::{Config, Limits};
-use crate::desk::Announced;
+use crate::desk::{Announced, NamedStore};
 use crate::flights::Flights;
 use crate::gate::Gate;
 use crate::ladder::{Ladder, Pulse};
 use crate::recent::Recent;
 use crate::ring::{Pushed, Ring};
 use crate::stats::{Ending, Stats};
+use crate::trace::Watch;
 use hydra_api::{Load, ProviderRecord, ProviderStore, Rung};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +22,8 @@ use tokio::sync::Notify;
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) store: Arc<dyn ProviderStore>,
+    pub(crate) store_name: String,
+    pub(crate) watch: Option<Arc<dyn Watch>>,
     pub(crate) chain: Chain,
     pub(crate) gate: Arc<Gate>,
     pub(crate) flights: Arc<Flights>,
@@ -36,14 +39,17 @@ pub(crate) struct Core {
 
 impl Core {
     pub(crate) fn new(
-        store: Arc<dyn ProviderStore>,
+        NamedStore { name: store_name, store }: NamedStore,
         policies: Vec<NamedPolicy>,
         config: Config,
         clock: Clock,
+        watch: Option<Arc<dyn Watch>>,
     ) -> Self {
         let limits = Limits::new(&config, &store.profile());
         Self {
             store,
+            store_name,
+            watch,
             chain: Chain::new(policies),
             gate: Gate::new(limits.permits, limits.waiting_len),
             flights: Flights::new(Cache::new(limits.cache_bytes), limits.flights),

@@ -1,25 +1,37 @@
 //! The desk at which every request is handled.
 
-use crate::chain::{Decision, NamedPolicy};
+use crate::chain::{Decision, NamedPolicy, Ticket};
 use crate::chores::Chores;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::core::Core;
+use crate::flights::Departure;
 use crate::key::{self, Refused};
 use crate::stats::{Ending, Snapshot};
+use crate::trace::{Departing, Visit, Watch};
 use hydra_api::{
     Addresses, ContentKey, Load, Operation, Outcome, PeerId, Provider, ProviderRecord, ProviderStore, Reason,
-    Request, Rung,
+    Request, Rung, Verdict,
 };
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::Instrument;
 
 /// Handles the requests of all heads over one store.
 #[derive(Debug)]
 pub struct Desk {
     pub(crate) core: Arc<Core>,
     pub(crate) chores: Chores,
+}
+
+/// A store and the name by which traces call it.
+#[derive(Debug, Clone)]
+pub struct NamedStore {
+    /// Its name: the kind of its plugin.
+    pub name: String,
+    /// The store.
+    pub store: Arc<dyn ProviderStore>,
 }
 
 /// Who asks.
@@ -44,6 +56,8 @@ pub struct Found {
     pub ended: Ended,
     /// Where the providers come from.
     pub source: Source,
+    /// The store call that was made for it, by itself or together with others.
+    pub call: Option<Departure>,
 }
 
 /// Where the answer to a read comes from.
@@ -103,17 +117,19 @@ pub enum Routing {
 }
 
 impl Desk {
-    /// A desk over this store, with its chores running in tasks of the current tokio runtime.
+    /// A desk over this store, with its chores running in tasks of the current tokio runtime. Who watches hears of every
+    /// request.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn open(
-        store: Arc<dyn ProviderStore>,
+        store: NamedStore,
         policies: Vec<NamedPolicy>,
         config: Config,
         clock: Clock,
+        watch: Option<Arc<dyn Watch>>,
     ) -> Arc<Self> {
-        let core = Arc::new(Core::new(store, policies, config, clock));
+        let core = Arc::new(Core::new(store, policies, config, clock, watch));
         Arc::new(Self { chores: Chores::start(&core), core })
     }
 
@@ -126,23 +142,25 @@ impl Desk {
     /// A dropped future counts as abandoned. A store call that it has started goes on to its end, under its permit.
     pub async fn providers(&self, caller: Caller, key: &[u8]) -> Result<Found, Refused> {
         let core = &*self.core;
-        let operation = Operation::GetProviders;
-        let content = ContentKey::new(key).inspect_err(|_| core.stats.count(operation, Ending::Refused))?;
-        let node_rung = core.ladder.note_request();
-        if node_rung == Rung::RoutingOnly || core.is_closing() {
-            core.stats.count(operation, Ending::Shed);
-            return Ok(Found::nothing(Ended::Declined, node_rung));
-        }
-        let request = caller.request(operation, key);
-        let ticket = match core.chain.admit(request, &core.load(node_rung), core.clock.now()) {
-            Decision::Admitted(ticket) => ticket,
-            Decision::Declined(_) => {
-                core.stats.count(operation, Ending::Declined);
-                return Ok(Found::nothing(Ended::Declined, Rung::RoutingOnly));
+        let mut visit = Visit::new(core, Operation::GetProviders, caller.head);
+        let content = match ContentKey::new(key) {
+            Ok(content) => content,
+            Err(cause) => {
+                visit.end(Departing::at_once(Ending::Refused, Rung::Full));
+                return Err(cause.into());
+            }
+        };
+        let (ticket, node_rung) = match self.enter(&mut visit, caller, key) {
+            Ok(entered) => entered,
+            Err(turned_away) => {
+                let rung = turned_away.rung;
+                visit.end(turned_away);
+                return Ok(Found::nothing(Ended::Declined, rung));
             }
         };
         let rung = ticket.rung().max(node_rung);
-        let found = core.read(content, rung, ticket.started()).await;
+        let span = visit.span.clone();
+        let found = core.read(content, rung, ticket.started(), &span).instrument(span.clone()).await;
         let now = core.clock.now();
         let took = now.saturating_duration_since(ticket.started());
         let outcome = match found.ended {
@@ -151,7 +169,13 @@ impl Desk {
                 Outcome::Degraded { took }
             }
         };
-        core.stats.count(operation, found.ended.counted());
+        visit.end(Departing {
+            ending: found.ended.counted(),
+            rung: found.rung,
+            source: Some(found.source),
+            time: Some((ticket.started(), took)),
+            call: found.call,
+        });
         ticket.settle(&outcome, now);
         Ok(found)
     }
@@ -162,20 +186,18 @@ impl Desk {
     /// [`Refused`] when the key is malformed: the stream is to be reset.
     pub fn announce(&self, caller: Caller, key: &[u8], addresses: Addresses) -> Result<Announced, Refused> {
         let core = &*self.core;
-        let operation = Operation::AddProvider;
-        let content = key::announced(key, core.limits.announced_keys)
-            .inspect_err(|_| core.stats.count(operation, Ending::Refused))?;
-        let node_rung = core.ladder.note_request();
-        if node_rung == Rung::RoutingOnly || core.is_closing() {
-            core.stats.count(operation, Ending::Shed);
-            return Ok(Announced::Declined);
-        }
-        let now = core.clock.now();
-        let request = caller.request(operation, key);
-        let ticket = match core.chain.admit(request, &core.load(node_rung), now) {
-            Decision::Admitted(ticket) => ticket,
-            Decision::Declined(_) => {
-                core.stats.count(operation, Ending::Declined);
+        let mut visit = Visit::new(core, Operation::AddProvider, caller.head);
+        let content = match key::announced(key, core.limits.announced_keys) {
+            Ok(content) => content,
+            Err(cause) => {
+                visit.end(Departing::at_once(Ending::Refused, Rung::Full));
+                return Err(cause);
+            }
+        };
+        let (ticket, node_rung) = match self.enter(&mut visit, caller, key) {
+            Ok(entered) => entered,
+            Err(turned_away) => {
+                visit.end(turned_away);
                 return Ok(Announced::Declined);
             }
         };
@@ -188,9 +210,29 @@ impl Desk {
             Announced::Taken | Announced::Merged | Announced::Known => Outcome::Served { rung, took },
             Announced::Dropped | Announced::Declined => Outcome::Degraded { took },
         };
-        core.stats.count(operation, ending);
+        visit.end(Departing::at_once(ending, rung));
+        let now = ticket.started();
         ticket.settle(&outcome, now);
         Ok(announced)
+    }
+
+    /// Lets a request for the store in, unless the node stands on the rung of full decline, is closing, or a policy
+    /// declines.
+    fn enter<'a>(
+        &'a self,
+        visit: &mut Visit<'a>,
+        caller: Caller,
+        key: &'a [u8],
+    ) -> Result<(Ticket<'a>, Rung), Departing> {
+        let core = &*self.core;
+        let rung = core.ladder.note_request();
+        if rung == Rung::RoutingOnly || core.is_closing() {
+            return Err(Departing::at_once(Ending::Shed, rung));
+        }
+        match visit.admit(caller, key, &core.load(rung), core.clock.now()) {
+            Decision::Admitted(ticket) => Ok((ticket, rung)),
+            Decision::Declined(_) => Err(Departing::at_once(Ending::Declined, Rung::RoutingOnly)),
+        }
     }
 
     /// Asks the policies about a request that needs no store, and tells them that it was served.
@@ -199,16 +241,20 @@ impl Desk {
     pub fn admit_routing(&self, caller: Caller, operation: Operation, key: &[u8]) -> Routing {
         let core = &*self.core;
         let now = core.clock.now();
-        match core.chain.admit(caller.request(operation, key), &Load::IDLE, now) {
+        let mut visit = Visit::new(core, operation, caller.head);
+        match visit.admit(caller, key, &Load::IDLE, now) {
             Decision::Admitted(ticket) => {
                 let rung = ticket.rung();
                 ticket.settle(&Outcome::Served { rung, took: Duration::ZERO }, now);
-                core.stats.count(operation, Ending::Served);
+                visit.end(Departing::at_once(Ending::Served, rung));
                 Routing::Admitted
             }
-            Decision::Declined(reason) => {
-                core.stats.count(operation, Ending::Declined);
-                Routing::Declined(reason)
+            Decision::Declined(judged) => {
+                visit.end(Departing::at_once(Ending::Declined, Rung::RoutingOnly));
+                match judged.verdict {
+                    Verdict::Decline(reason) => Routing::Declined(reason),
+                    Verdict::Admit | Verdict::Degrade(_) => Routing::Admitted,
+                }
             }
         }
     }
@@ -230,14 +276,27 @@ impl Desk {
 }
 
 impl Caller {
-    const fn request(self, operation: Operation, key: &[u8]) -> Request<'_> {
+    pub(crate) const fn request(self, operation: Operation, key: &[u8]) -> Request<'_> {
         Request::new(operation, self.peer, self.address, self.head, key)
     }
 }
 
 impl Found {
     pub(crate) const fn nothing(ended: Ended, rung: Rung) -> Self {
-        Self { providers: Vec::new(), rung, ended, source: Source::Nothing }
+        Self { providers: Vec::new(), rung, ended, source: Source::Nothing, call: None }
+    }
+}
+
+impl Source {
+    /// The word for it in traces.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Store => "store",
+            Self::Shared => "shared",
+            Self::Cache => "cache",
+            Self::StaleCache => "stale_cache",
+        }
     }
 }
 

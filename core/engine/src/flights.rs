@@ -9,7 +9,9 @@ use std::collections::hash_map::Entry;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Instant;
 use tokio::sync::Notify;
+use tracing::Span;
 
 /// The readings under way, by key. The lock orders a landing and a write of one key: what a reading brings that began
 /// before the write is not kept after it.
@@ -26,8 +28,20 @@ pub(crate) struct Flight {
     pub(crate) key: ContentKey,
     pub(crate) len_max: NonZeroU32,
     departed: AtomicBool,
+    /// The span of who leads it, until it departs.
+    trace: Mutex<Option<Span>>,
+    call: OnceLock<Departure>,
     landing: OnceLock<Landing>,
     landed: Notify,
+}
+
+/// The store call that a reading departed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Departure {
+    /// When it began.
+    pub at: Instant,
+    /// How many keys it reads.
+    pub keys: u32,
 }
 
 /// How a reading has ended.
@@ -140,6 +154,8 @@ impl Flight {
             key,
             len_max,
             departed: AtomicBool::new(false),
+            trace: Mutex::new(None),
+            call: OnceLock::new(),
             landing: OnceLock::new(),
             landed: Notify::new(),
         }
@@ -152,6 +168,24 @@ impl Flight {
 
     pub(crate) fn has_departed(&self) -> bool {
         self.departed.load(Ordering::Acquire)
+    }
+
+    /// The request that leads it is traced: its statement is a part of the trace.
+    pub(crate) fn traced(&self, request: &Span) {
+        if !request.is_disabled() {
+            *lock(&self.trace) = Some(request.clone());
+        }
+    }
+
+    /// Notes the statement. The request's span, if there is one, is had once: what holds it keeps it from ending.
+    pub(crate) fn call(&self, departure: Departure) -> Option<Span> {
+        // It departs once.
+        let _first = self.call.set(departure);
+        lock(&self.trace).take()
+    }
+
+    pub(crate) fn departure(&self) -> Option<Departure> {
+        self.call.get().copied()
     }
 
     fn land(&self, landing: Landing) {

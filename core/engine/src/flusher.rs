@@ -2,8 +2,8 @@
 
 use crate::core::Core;
 use crate::ring::{Pushed, Waiting};
-use crate::statement;
 use crate::stats::StoreCall;
+use crate::{statement, trace};
 use hydra_api::{Inserted, ProviderRecord, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -114,13 +114,9 @@ async fn write_batch(core: &Core, batch: Vec<Waiting>) -> Result<(), Option<Stor
     let permit = core.gate.acquire_for_chore().await;
     core.stats.write_statements.fetch_add(1, Ordering::Relaxed);
     let (store, written, now) = (core.store.clone(), records.clone(), core.clock.unix());
-    let statement =
-        statement::start(
-            permit,
-            &core.stats,
-            StoreCall::Insert,
-            async move { store.insert(&written, now).await },
-        );
+    let span = trace::chore(core, StoreCall::Insert, records.len());
+    let insert = async move { store.insert(&written, now).await };
+    let statement = statement::start(permit, &core.stats, StoreCall::Insert, span, insert);
     let outcome = statement.await;
     if let Ok(Ok(Inserted { dropped: 0, .. })) = outcome {
         core.flights.written(&records, now);

@@ -1,4 +1,4 @@
-//! How long calls of the store take.
+//! How long things take.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,11 +16,11 @@ pub(crate) struct Histogram {
     sum_us: AtomicU64,
 }
 
-/// The durations of one kind of store call.
+/// How long the things of one kind took.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Latency {
-    /// How many calls took at most so long, and longer than the bound before; in rising order. The last bound is
+    /// How many took at most so long, and longer than the bound before; in rising order. The last bound is
     /// [`Duration::MAX`].
     pub buckets: Vec<(Duration, u64)>,
     /// All of them together.
@@ -32,7 +32,9 @@ impl Histogram {
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let bucket = BOUNDS_US.partition_point(|bound| *bound < us);
         self.counts[bucket].fetch_add(1, Ordering::Relaxed);
-        self.sum_us.fetch_add(us, Ordering::Relaxed);
+        if us > 0 {
+            self.sum_us.fetch_add(us, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn read(&self) -> Latency {
@@ -46,7 +48,16 @@ impl Histogram {
 }
 
 impl Latency {
-    /// How many calls there were.
+    /// So many things that were not measured.
+    pub(crate) fn untimed(count: u64) -> Self {
+        let mut latency = Histogram::default().read();
+        if let Some((_, first)) = latency.buckets.first_mut() {
+            *first = count;
+        }
+        latency
+    }
+
+    /// How many there were.
     pub fn count(&self) -> u64 {
         self.buckets.iter().map(|(_, count)| count).sum()
     }

@@ -39,18 +39,22 @@ mod ring;
 mod snapshot;
 mod statement;
 mod stats;
+mod tally;
+pub mod trace;
 
-pub use chain::{Chain, Decision, NamedPolicy, Ticket};
+pub use chain::{Chain, Decision, Judged, NamedPolicy, PolicyMode, Ticket};
 pub use clock::Clock;
 pub use close::{CloseReport, StoreClosed};
 pub use config::{AnnouncedKeys, Config, Peak, ReadCache, Short, Stale};
-pub use desk::{Announced, Caller, Desk, Ended, Found, Routing, Source};
+pub use desk::{Announced, Caller, Desk, Ended, Found, NamedStore, Routing, Source};
+pub use flights::Departure;
 pub use key::Refused;
 pub use latency::Latency;
 pub use stats::{
-    Background, Declines, Ending, EstimateNow, Gauge, Reads, RequestCount, Snapshot, Statements, StoreCall,
-    Writes,
+    Background, Ending, EstimateNow, Gauge, Reads, RequestCount, Snapshot, Statements, StoreCall, Writes,
 };
+pub use tally::Verdicts;
+pub use trace::{Account, Watch};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

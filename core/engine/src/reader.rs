@@ -4,17 +4,18 @@ use crate::answer::Answer;
 use crate::config::{Life, Limits};
 use crate::core::Core;
 use crate::desk::{Ended, Found, Source};
-use crate::flights::{Aboard, Flight, Joined, Landing, Lead};
+use crate::flights::{Aboard, Departure, Flight, Joined, Landing, Lead};
 use crate::gate::Permit;
 use crate::key::{self, Form};
-use crate::statement;
 use crate::stats::StoreCall;
+use crate::{statement, trace};
 use hydra_api::{ContentKey, Rung};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::time::timeout_at;
+use tracing::{Instrument, Span};
 
 /// How a read is made on a rung.
 struct Plan {
@@ -55,7 +56,7 @@ impl Plan {
 
 impl Core {
     /// Reads the providers of a key, as well as this rung allows.
-    pub(crate) async fn read(&self, key: ContentKey, rung: Rung, started: Instant) -> Found {
+    pub(crate) async fn read(&self, key: ContentKey, rung: Rung, started: Instant, span: &Span) -> Found {
         if key::form(key.as_bytes()) == Form::Identity {
             return Found::nothing(Ended::NotKept, rung);
         }
@@ -69,8 +70,9 @@ impl Core {
             add(&self.stats.reads.misses, 1);
             return Found::nothing(Ended::Declined, rung);
         };
-        let (ended, source) = self.reading(key, &plan, asking, started).await;
-        match ended {
+        let mut call = None;
+        let (ended, source) = self.reading(key, &plan, asking, started, span, &mut call).await;
+        let found = match ended {
             Ok(answer) if source == Source::Cache => self.hit(&answer, &plan),
             Ok(answer) => self.found(&answer, &plan, source),
             // The store has not answered: the next thing that there is, before nothing.
@@ -78,7 +80,8 @@ impl Core {
                 Some(answer) => self.hit(&answer, &Plan { rung: rung.max(Rung::Stale), ..plan }),
                 None => Found::nothing(ended, rung),
             },
-        }
+        };
+        Found { call, ..found }
     }
 
     /// What is kept of a key, if it is good enough.
@@ -103,7 +106,7 @@ impl Core {
 
     fn found(&self, answer: &Answer, plan: &Plan, source: Source) -> Found {
         let providers = answer.serve(plan.answer_len, self.clock.unix());
-        Found { providers, rung: plan.rung, ended: Ended::Full, source }
+        Found { providers, rung: plan.rung, ended: Ended::Full, source, call: None }
     }
 
     /// Joins the reading of the key, or sees to one. Where its leader gives up, one of those who followed takes the
@@ -114,6 +117,8 @@ impl Core {
         plan: &Plan,
         asking: Asking,
         started: Instant,
+        span: &Span,
+        call: &mut Option<Departure>,
     ) -> (Result<Arc<Answer>, Ended>, Source) {
         let deadline = tokio::time::Instant::from_std(started + plan.deadline);
         let line_until = started + self.limits.waiting;
@@ -134,13 +139,15 @@ impl Core {
                 }
                 Joined::Lead(lead) => {
                     let flight = lead.flight.clone();
-                    if !self.depart(lead, asking, line_until).await {
+                    if !self.depart(lead, asking, line_until, span).await {
                         return (Err(Ended::NoPermit), Source::Nothing);
                     }
                     (flight, Source::Store)
                 }
             };
-            match timeout_at(deadline, flight.landing()).await {
+            let landed = timeout_at(deadline, flight.landing()).await;
+            *call = flight.departure();
+            match landed {
                 Err(_) => return (Err(Ended::Late), Source::Nothing),
                 Ok(Landing::Answer(answer)) => return (Ok(answer), source),
                 Ok(Landing::Failed) => return (Err(Ended::StoreFailed), Source::Nothing),
@@ -151,11 +158,15 @@ impl Core {
     }
 
     /// Whether the reading has departed: under a permit of its own, or taken along by another one.
-    async fn depart(&self, lead: Lead<'_>, asking: Asking, until: Instant) -> bool {
+    async fn depart(&self, lead: Lead<'_>, asking: Asking, until: Instant, span: &Span) -> bool {
         add(&self.stats.reads.wanted, 1);
+        lead.flight.traced(span);
         let permit = match asking {
             Asking::AtOnce => self.gate.try_acquire(),
-            Asking::Waiting => self.gate.acquire(until.into(), &lead.flight).await,
+            Asking::Waiting => {
+                let waiting = trace::waiting(span);
+                self.gate.acquire(until.into(), &lead.flight).instrument(waiting).await
+            }
         };
         match permit {
             Some(permit) => self.start_read(permit, lead.flight.clone()),
@@ -170,24 +181,28 @@ impl Core {
 
     /// Starts one statement for this reading and all that wait in line, as far as one call may go.
     fn start_read(&self, permit: Permit, first: Arc<Flight>) {
+        let asked_at = self.clock.now();
         first.depart();
         let mut aboard = vec![first];
         aboard.extend(self.gate.take_along(self.limits.batch_len - 1));
         let len_max = aboard.iter().map(|flight| flight.len_max).max().unwrap_or(NonZeroU32::MIN);
         let keys: Vec<ContentKey> = aboard.iter().map(|flight| flight.key).collect();
+        let departure = Departure { at: asked_at, keys: keys.len() as u32 };
+        let requests: Vec<Span> = aboard.iter().filter_map(|flight| flight.call(departure)).collect();
+        let span = trace::reading(self, &requests, keys.len());
         add(&self.stats.reads.statements, 1);
         if keys.len() > 1 {
             add(&self.stats.reads.batched, keys.len() as u64);
         }
         let aboard = Aboard { flights: self.flights.clone(), aboard };
-        let (store, now, asked_at) = (self.store.clone(), self.clock.unix(), self.clock.now());
+        let (store, now) = (self.store.clone(), self.clock.unix());
         let call = async move {
             let answers = store.providers(&keys, now, len_max).await?;
             aboard.land(answers.into_iter().map(|providers| Answer::new(providers, len_max, asked_at)));
             Ok(())
         };
         // Nobody waits for the statement itself: it lands whoever is still there.
-        drop(statement::start(permit, &self.stats, StoreCall::Providers, call));
+        drop(statement::start(permit, &self.stats, StoreCall::Providers, span, call));
     }
 }
 

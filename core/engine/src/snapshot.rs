@@ -1,10 +1,10 @@
 //! Takes the [`Snapshot`] of all that is counted.
 
 use crate::core::Core;
+use crate::latency::Latency;
 use crate::lock;
 use crate::stats::{
-    Background, Declines, Ending, EstimateNow, Gauge, Reads, RequestCount, Snapshot, Statements, StoreCall,
-    Writes,
+    Background, Ending, EstimateNow, Gauge, Reads, RequestCount, Snapshot, Statements, StoreCall, Writes,
 };
 use hydra_api::{Operation, Rung};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,11 +13,7 @@ impl Core {
     pub(crate) fn snapshot(&self) -> Snapshot {
         Snapshot {
             requests: self.requests(),
-            declines: self
-                .chain
-                .declines()
-                .map(|(policy, reason, count)| Declines { policy: policy.to_owned(), reason, count })
-                .collect(),
+            verdicts: self.chain.verdicts(),
             statements: Statements {
                 started: read(&self.stats.statements_started),
                 ended: read(&self.stats.statements_ended),
@@ -75,13 +71,15 @@ impl Core {
     fn requests(&self) -> Vec<RequestCount> {
         let mut counts = Vec::new();
         for operation in Operation::ALL {
-            for ending in Ending::ALL {
-                let count = match ending {
-                    Ending::Abandoned => self.chain.abandoned(operation),
-                    _ => self.stats.requests(operation, ending),
+            for (ending, rung) in
+                Ending::ALL.into_iter().flat_map(|ending| Rung::ALL.map(|rung| (ending, rung)))
+            {
+                let latency = match ending {
+                    Ending::Abandoned => Latency::untimed(self.chain.abandoned(operation, rung)),
+                    _ => self.stats.requests(operation, ending, rung),
                 };
-                if count > 0 {
-                    counts.push(RequestCount { operation, ending, count });
+                if latency.count() > 0 {
+                    counts.push(RequestCount { operation, ending, rung, latency });
                 }
             }
         }

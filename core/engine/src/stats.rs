@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::ladder::Demand;
 use crate::latency::{Histogram, Latency, Pace};
+use crate::tally::Verdicts;
 use hydra_api::admission::Level;
 use hydra_api::{Estimate, Operation, Rung};
 use std::sync::Mutex;
@@ -77,7 +78,7 @@ pub(crate) struct Stats {
     pub(crate) latencies: [Histogram; StoreCall::ALL.len()],
     pub(crate) read_pace: Pace,
     pub(crate) refreshes_skipped: AtomicU64,
-    requests: [[AtomicU64; Ending::ALL.len()]; Operation::ALL.len()],
+    requests: [[[Histogram; Rung::ALL.len()]; Ending::ALL.len()]; Operation::ALL.len()],
     pub(crate) statements_started: AtomicU64,
     pub(crate) statements_ended: AtomicU64,
     pub(crate) statements_failed: AtomicU64,
@@ -129,12 +130,14 @@ impl Stats {
         }
     }
 
-    pub(crate) fn count(&self, operation: Operation, ending: Ending) {
-        self.requests[operation as usize][ending as usize].fetch_add(1, Ordering::Relaxed);
+    /// Counts a request that ended so on this rung. Those that were turned away at once are not measured: they took no
+    /// time.
+    pub(crate) fn count(&self, operation: Operation, ending: Ending, rung: Rung, took: Duration) {
+        self.requests[operation as usize][ending as usize][rung as usize].note(took);
     }
 
-    pub(crate) fn requests(&self, operation: Operation, ending: Ending) -> u64 {
-        self.requests[operation as usize][ending as usize].load(Ordering::Relaxed)
+    pub(crate) fn requests(&self, operation: Operation, ending: Ending, rung: Rung) -> Latency {
+        self.requests[operation as usize][ending as usize][rung as usize].read()
     }
 }
 
@@ -142,10 +145,10 @@ impl Stats {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// Requests by operation and ending; those that never happened are left out.
+    /// Requests by operation, ending and rung; those that never happened are left out.
     pub requests: Vec<RequestCount>,
-    /// Declines by policy and reason.
-    pub declines: Vec<Declines>,
+    /// What the policies said, in the order in which they are asked.
+    pub verdicts: Vec<Verdicts>,
     /// The calls of the store.
     pub statements: Statements,
     /// Reads: the cache, and the ways to ask the store less.
@@ -165,33 +168,25 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// How many requests of this kind ended so.
+    /// How many requests of this kind ended so, on all rungs together.
     pub fn requests(&self, operation: Operation, ending: Ending) -> u64 {
         let same = |count: &&RequestCount| count.operation == operation && count.ending == ending;
-        self.requests.iter().find(same).map_or(0, |count| count.count)
+        self.requests.iter().filter(same).map(|count| count.latency.count()).sum()
     }
 }
 
-/// How many requests of one kind ended in one way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The requests of one kind that ended in one way on one rung.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestCount {
     /// What was asked for.
     pub operation: Operation,
     /// How it ended.
     pub ending: Ending,
-    /// How many there were.
-    pub count: u64,
-}
-
-/// How often one policy declined for one reason.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Declines {
-    /// The policy's name.
-    pub policy: String,
-    /// Its reason; "other" for those beyond its first eight.
-    pub reason: &'static str,
-    /// How often.
-    pub count: u64,
+    /// The rung on which it was served.
+    pub rung: Rung,
+    /// How many there were, and how long they took. FIND_NODE and PING, and what was turned away at once, are counted
+    /// with no time at all.
+    pub latency: Latency,
 }
 
 /// The calls of the store.

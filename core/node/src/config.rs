@@ -34,7 +34,7 @@ pub use load::{Effective, Loaded, load};
 pub use network::{AddressPolicy, Diversity, Network};
 pub use open::{Backends, StartError};
 pub use path::{KeyPath, Step};
-pub use plugin_table::PluginTable;
+pub use plugin_table::{PluginTable, PolicyTable};
 pub use process::{Log, LogFormat, Shutdown};
 pub(crate) use reference::reference;
 pub(crate) use schema::schema;

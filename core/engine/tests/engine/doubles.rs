@@ -5,7 +5,7 @@ use hydra_api::{
     PeerId, Provider, ProviderRecord, ProviderStore, PurgeProgress, Purged, Request, Sharing, StoreError,
     StoreErrorKind, StoreProfile, UnixSeconds, Verdict, async_trait,
 };
-use hydra_engine::{Caller, Clock, Config, Desk, NamedPolicy};
+use hydra_engine::{Caller, Clock, Config, Desk, NamedPolicy, NamedStore, PolicyMode, Watch};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -202,7 +202,11 @@ impl Ledger {
     }
 
     pub(crate) fn named(self: &Arc<Self>, name: &str) -> NamedPolicy {
-        NamedPolicy { name: name.to_owned(), policy: self.clone() }
+        NamedPolicy { name: name.to_owned(), mode: PolicyMode::Enforce, policy: self.clone() }
+    }
+
+    pub(crate) fn in_shadow(self: &Arc<Self>, name: &str) -> NamedPolicy {
+        NamedPolicy { mode: PolicyMode::Shadow, ..self.named(name) }
     }
 
     /// The only outcome of the only request for this key.
@@ -246,7 +250,17 @@ impl fmt::Debug for Ledger {
 
 /// A desk on the paused clock.
 pub(crate) fn open(store: &Arc<Store>, policies: Vec<NamedPolicy>, config: Config) -> Arc<Desk> {
-    Desk::open(store.clone(), policies, config, Clock::starting_at(START))
+    open_watched(store, policies, config, None)
+}
+
+pub(crate) fn open_watched(
+    store: &Arc<Store>,
+    policies: Vec<NamedPolicy>,
+    config: Config,
+    watch: Option<Arc<dyn Watch>>,
+) -> Arc<Desk> {
+    let store = NamedStore { name: "test".to_owned(), store: store.clone() };
+    Desk::open(store, policies, config, Clock::starting_at(START), watch)
 }
 
 /// A config with this many permits; the rest as by default.

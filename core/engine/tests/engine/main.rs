@@ -4,6 +4,7 @@
 // Helpers of tests fail as tests do, and a seed is worth nothing unless it is shown.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod account;
 mod cache;
 mod close;
 mod config;
@@ -15,5 +16,6 @@ mod reads;
 mod rows;
 mod rungs;
 mod settle;
+mod shadow;
 mod simulation;
 mod writes;

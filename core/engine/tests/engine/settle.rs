@@ -2,7 +2,9 @@
 
 use crate::doubles::{Ledger, Mood, Store, addresses, caller, key, millis, open, permits};
 use hydra_api::{AdmissionPolicy, Load, Operation, Outcome, Reason, Request, Rung, Verdict};
-use hydra_engine::{Announced, Chain, Config, Decision, Ended, Ending, NamedPolicy, Routing};
+use hydra_engine::{
+    Announced, Chain, Config, Decision, Ended, Ending, NamedPolicy, PolicyMode, Routing, Verdicts,
+};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::time::sleep;
@@ -78,9 +80,10 @@ async fn a_decline_ends_the_asking_and_gives_back_what_was_taken() {
     assert!(last.admitted.lock().unwrap().is_empty() && last.settled.lock().unwrap().is_empty());
     let stats = desk.stats();
     assert_eq!(stats.requests(Operation::GetProviders, Ending::Declined), 1);
-    assert_eq!(stats.declines.len(), 1);
-    let declined = &stats.declines[0];
-    assert_eq!((&*declined.policy, declined.reason, declined.count), ("second", "too_much", 3));
+    let said = |line: &Verdicts| (line.policy.clone(), line.verdict, line.reason, line.count);
+    let said: Vec<_> = stats.verdicts.iter().map(said).filter(|(_, _, _, count)| *count > 0).collect();
+    let of = |policy: &str| policy.to_owned();
+    assert_eq!(said, [(of("first"), "admit", "", 3), (of("second"), "decline", "too_much", 3)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -151,7 +154,9 @@ impl AdmissionPolicy for Panicking {
 fn a1_a_policy_that_panics_leaves_no_other_unsettled() {
     for asked in [true, false] {
         let ledger = Ledger::admits_all();
-        let panicking = NamedPolicy { name: "panicking".to_owned(), policy: Arc::new(Panicking { asked }) };
+        let name = "panicking".to_owned();
+        let policy = Arc::new(Panicking { asked });
+        let panicking = NamedPolicy { name, mode: PolicyMode::Enforce, policy };
         let chain = Chain::new(vec![ledger.named("ledger"), panicking]);
         let outcome = Outcome::Served { rung: Rung::Full, took: millis(1) };
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -178,7 +183,8 @@ fn reasons_are_counted_apart_up_to_eight() {
         let request = Request::new(Operation::GetProviders, caller(0).peer, None, 0, &key);
         assert!(matches!(chain.admit(request, &Load::IDLE, Instant::now()), Decision::Declined(_)));
     }
-    let declines: Vec<_> = chain.declines().map(|(_, reason, count)| (reason, count)).collect();
+    let mut declines = chain.verdicts();
+    declines.retain(|line| line.verdict == "decline");
     assert_eq!(declines.len(), 9);
-    assert_eq!(declines[8], ("other", 2));
+    assert_eq!((declines[8].reason, declines[8].count), ("other", 2));
 }

@@ -89,7 +89,7 @@ async fn no_permit_no_statement_whatever_clients_and_store_do() {
     assert_eq!(stats.background.panics, 0, "a panicking store takes no chore with it");
     let found = desk.providers(caller(0), &[&[0x12, 32][..], &[2; 32]].concat()).await.unwrap();
     assert_eq!(found.ended, Ended::Full);
-    let offered: u64 = stats.requests.iter().map(|count| count.count).sum();
+    let offered: u64 = stats.requests.iter().map(|count| count.latency.count()).sum();
     assert_eq!(offered, 20_000, "each request is counted once");
 }
 

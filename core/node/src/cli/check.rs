@@ -3,6 +3,7 @@
 use super::{Failure, Output};
 use crate::config::{Backends, Config, Loaded};
 use hydra_api::{Durability, Registry, Sharing, StoreProfile};
+use hydra_engine::{NamedPolicy, PolicyMode};
 
 /// Opens every plugin, says what would run, and closes again.
 pub(crate) async fn check(loaded: &Loaded, registry: &Registry, out: &mut Output) -> Result<(), Failure> {
@@ -31,7 +32,11 @@ fn say(config: &Config, backends: &Backends, out: &mut Output) -> std::io::Resul
     out.line(format_args!("data       {}", config.data_dir.display()))?;
     out.line(format_args!("ids        {}", config.ids.kind))?;
     out.line(format_args!("store      {}: {}", config.store.kind, profile(&backends.store.profile())))?;
-    let policies: Vec<_> = backends.admission.iter().map(|(kind, _)| kind.as_str()).collect();
+    let named = |policy: &NamedPolicy| match policy.mode {
+        PolicyMode::Enforce => policy.name.clone(),
+        PolicyMode::Shadow => format!("{} (shadow)", policy.name),
+    };
+    let policies: Vec<_> = backends.admission.iter().map(named).collect();
     let policies =
         if policies.is_empty() { "everything is admitted".to_owned() } else { policies.join(", then ") };
     out.line(format_args!("admission  {policies}"))

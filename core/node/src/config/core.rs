@@ -3,7 +3,7 @@
 //! Every field's doc comment is its line in `docs/CONFIG.md`, every range its bounds at load; defaults are the
 //! constants next to each table.
 
-use super::plugin_table::PluginTable;
+use super::plugin_table::{PluginTable, PolicyTable};
 use super::{Connections, Heads, Kad, Log, Network, Shutdown, Telemetry};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -37,8 +37,10 @@ pub struct Config {
     /// Where the identities come from: `kind`, and the keys of that kind.
     pub ids: PluginTable,
     /// Which requests are served in full, degraded or declined: policies in the order in which they are asked,
-    /// narrow before wide. Naming any replaces the whole list.
-    pub admission: Vec<PluginTable>,
+    /// narrow before wide. Naming any replaces the whole list. With `mode = "shadow"` beside its own keys a policy judges
+    /// and is counted, but does not act: requests are served as if it were not there.
+    #[schemars(length(max = 64))]
+    pub admission: Vec<PolicyTable>,
 }
 
 impl Config {
@@ -66,7 +68,7 @@ impl Default for Config {
             telemetry: Telemetry::default(),
             store: PluginTable::of(Self::STORE_KIND),
             ids: PluginTable::of(Self::IDS_KIND),
-            admission: Self::ADMISSION_KINDS.map(PluginTable::of).into(),
+            admission: Self::ADMISSION_KINDS.map(PolicyTable::of).into(),
         }
     }
 }

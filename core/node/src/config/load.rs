@@ -8,6 +8,7 @@ use super::path::KeyPath;
 use super::source::Sources;
 use super::{Config, suggest};
 use hydra_api::{Admission, Ids, Registry, Role, Store};
+use hydra_engine::PolicyMode;
 use serde_json::{Map, Value};
 
 /// A config that was read and found good.
@@ -145,9 +146,14 @@ fn plugin_table<R: Role>(registry: &Registry, value: &mut Value, at: &KeyPath, p
         return;
     };
     let mut settings = table.clone();
-    settings.remove("kind");
+    let mut schema = entry.schema().to_value();
+    for key in own_keys::<R>() {
+        settings.remove(*key);
+        // A misspelt one is told what it may have meant to be.
+        schema["properties"][*key] = Value::Bool(true);
+    }
     let settings = Value::Object(settings);
-    let found = check(&entry.schema().to_value(), &settings, at);
+    let found = check(&schema, &settings, at);
     if !found.is_empty() {
         problems.extend(found);
         return;
@@ -155,6 +161,9 @@ fn plugin_table<R: Role>(registry: &Registry, value: &mut Value, at: &KeyPath, p
     match entry.complete(settings) {
         Ok(Value::Object(complete)) => {
             table.extend(complete);
+            if R::NAME == Admission::NAME {
+                table.entry("mode").or_insert_with(|| PolicyMode::default().as_str().into());
+            }
         }
         Ok(_) => {}
         Err(issue) => {
@@ -162,6 +171,11 @@ fn plugin_table<R: Role>(registry: &Registry, value: &mut Value, at: &KeyPath, p
             problems.push(Problem::of_value(path, issue.message, None));
         }
     }
+}
+
+/// The keys of such a table that are the core's; a plugin never sees them.
+fn own_keys<R: Role>() -> &'static [&'static str] {
+    if R::NAME == Admission::NAME { &["kind", "mode"] } else { &["kind"] }
 }
 
 fn unknown_kind<R: Role>(registry: &Registry, kind: &str, at: &KeyPath) -> Problem {

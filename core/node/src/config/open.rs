@@ -4,9 +4,9 @@ use super::issue::{Issue, Issues};
 use super::load::Loaded;
 use super::path::KeyPath;
 use hydra_api::{
-    Admission, AdmissionPolicy, IdAllocator, Ids, OpenError, OpenErrorKind, ProviderStore, Registry, Role,
-    Scope, Store,
+    Admission, IdAllocator, Ids, OpenError, OpenErrorKind, ProviderStore, Registry, Role, Scope, Store,
 };
+use hydra_engine::NamedPolicy;
 use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ pub struct Backends {
     pub store: Arc<dyn ProviderStore>,
     /// Where the identities come from.
     pub ids: Arc<dyn IdAllocator>,
-    /// The policies with their kinds, in the order in which they are asked.
-    pub admission: Vec<(String, Arc<dyn AdmissionPolicy>)>,
+    /// The policies, called by their kinds, in the order in which they are asked.
+    pub admission: Vec<NamedPolicy>,
 }
 
 /// A config that is good in itself, but whose plugins could not be opened.
@@ -59,9 +59,9 @@ impl Loaded {
         let mut admission = Vec::new();
         for (index, policy) in self.config.admission.iter().enumerate() {
             let at = KeyPath::root().key(Admission::NAME).item(index);
-            let opened =
-                self.open_one::<Admission>(registry, &policy.kind, policy.table(), at, &scope).await?;
-            admission.push((policy.kind.clone(), opened));
+            let (kind, table) = (&policy.plugin.kind, policy.plugin.table());
+            let opened = self.open_one::<Admission>(registry, kind, table, at, &scope).await?;
+            admission.push(NamedPolicy { name: kind.clone(), mode: policy.mode, policy: opened });
         }
         let ids = self.open_ids_in(registry, &scope).await?;
         let store = &self.config.store;

@@ -2,6 +2,7 @@
 
 use super::load::core_schema;
 use hydra_api::{Admission, Ids, Registry, Role, Store};
+use hydra_engine::PolicyMode;
 use serde_json::{Map, Value, json};
 
 /// The schema of the whole config file, as this registry knows it.
@@ -52,11 +53,23 @@ fn choice<R: Role>(registry: &Registry, definitions: &mut Map<String, Value>) ->
         }
         let properties = object.entry("properties").or_insert_with(|| json!({}));
         properties["kind"] = json!({ "const": entry.kind(), "description": entry.summary() });
+        if R::NAME == Admission::NAME {
+            properties["mode"] = mode();
+        }
         // The kind may be left out where the default is meant.
         definitions.insert(name.clone(), table);
         kinds.push(json!({ "$ref": format!("#/$defs/{name}") }));
     }
     json!({ "anyOf": kinds })
+}
+
+/// The key that every policy has beside its own.
+fn mode() -> Value {
+    let mut mode = schemars::schema_for!(PolicyMode).to_value();
+    if let Some(mode) = mode.as_object_mut() {
+        mode.remove("$schema");
+    }
+    mode
 }
 
 /// The definitions of a plugin get its name in front, so that those of two plugins do not meet.

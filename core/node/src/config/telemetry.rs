@@ -118,10 +118,6 @@ impl Traces {
 
 impl Default for Traces {
     fn default() -> Self {
-        Self {
-            ratio: Self::RATIO,
-            slow_ms: Self::SLOW_MS,
-            kept_per_second_max: Self::KEPT_PER_SECOND_MAX,
-        }
+        Self { ratio: Self::RATIO, slow_ms: Self::SLOW_MS, kept_per_second_max: Self::KEPT_PER_SECOND_MAX }
     }
 }

@@ -14,8 +14,8 @@ use crate::service::Shared;
 use crate::sockets;
 use crate::supervise::Phase;
 use crate::table::{Limits, Table};
-use hydra_api::{AdmissionPolicy, HeadLease, IdAllocator, IdError, ProviderStore};
-use hydra_engine::{Clock, Desk, NamedPolicy};
+use hydra_api::{HeadLease, IdAllocator, IdError, ProviderStore};
+use hydra_engine::{Clock, Desk, NamedPolicy, NamedStore};
 use libp2p::StreamProtocol;
 use libp2p::identity::Keypair;
 use std::collections::HashSet;
@@ -135,13 +135,9 @@ pub(super) async fn start(config: Config, backends: Backends) -> Result<Node, St
     Ok(node)
 }
 
-fn open_desk(
-    config: &Config,
-    store: Arc<dyn ProviderStore>,
-    admission: Vec<(String, Arc<dyn AdmissionPolicy>)>,
-) -> Arc<Desk> {
-    let policies = admission.into_iter().map(|(name, policy)| NamedPolicy { name, policy }).collect();
-    Desk::open(store, policies, config.engine.clone(), Clock::system())
+fn open_desk(config: &Config, store: Arc<dyn ProviderStore>, policies: Vec<NamedPolicy>) -> Arc<Desk> {
+    let store = NamedStore { name: config.store.kind.clone(), store };
+    Desk::open(store, policies, config.engine.clone(), Clock::system(), None)
 }
 
 fn keeper(

@@ -5,6 +5,7 @@
 mod hostile;
 mod plugins;
 
+use hydra_engine::PolicyMode;
 use hydra_node::config::{AddressPolicy, Config, Issue, Loaded, Origin, Setting, Sources, StartError, load};
 use plugins::registry;
 use serde_json::json;
@@ -101,7 +102,7 @@ fn values_from_the_environment_are_toml_or_else_text() {
     assert_eq!(config.data_dir, PathBuf::from("/srv/hydra"));
     assert_eq!(config.heads.listen.len(), 2);
     assert_eq!(config.admission.len(), 1);
-    assert_eq!(config.admission[0].settings["peer"]["per_second"], json!(3));
+    assert_eq!(config.admission[0].plugin.settings["peer"]["per_second"], json!(3));
 }
 
 #[test]
@@ -121,7 +122,7 @@ fn an_unknown_key_of_a_plugin_is_refused_alike_however_deep() {
     assert_eq!(found.help.as_deref(), Some("did you mean `per_second`?"));
     let (found, at) = issue("[store]\nkind = 'fjall'\nbanana = 1\n");
     assert_eq!((found.key.as_str(), at), ("store.banana", (3, 1)));
-    assert_eq!(found.help.as_deref(), Some("known here: `order`, `records_max`, `secret`"));
+    assert_eq!(found.help.as_deref(), Some("known here: `kind`, `order`, `records_max`, `secret`"));
 }
 
 #[test]
@@ -151,6 +152,25 @@ fn out_of_bounds_tells_the_bounds() {
     let (found, at) = issue("[store]\nkind = \"fjall\"\nrecords_max = 1001\n");
     assert_eq!((found.key.as_str(), at), ("store.records_max", (3, 15)));
     assert!(found.to_string().contains("from 1 to 1000"), "{found}");
+}
+
+#[test]
+fn a_policy_is_in_shadow_when_its_table_says_so() {
+    let config = good(&environment(&[(
+        "HYDRA_ADMISSION",
+        "[{kind = 'token-bucket', mode = 'shadow'}, {kind = 'queue-depth'}]",
+    )]))
+    .config;
+    let modes: Vec<_> = config.admission.iter().map(|policy| policy.mode).collect();
+    assert_eq!(modes, [PolicyMode::Shadow, PolicyMode::Enforce]);
+    assert!(!config.admission[0].plugin.settings.contains_key("mode"), "the plugin does not see it");
+
+    let (found, at) = issue("[[admission]]\nkind = 'token-bucket'\nmode = 'shadwo'\n");
+    assert_eq!((found.key.as_str(), at), ("admission[0].mode", (3, 8)));
+    assert_eq!(found.help.as_deref(), Some("did you mean `shadow`? allowed: `enforce`, `shadow`"));
+    let (found, at) = issue("[[admission]]\nkind = 'token-bucket'\nmdoe = 'shadow'\n");
+    assert_eq!((found.key.as_str(), at), ("admission[0].mdoe", (3, 1)));
+    assert_eq!(found.help.as_deref(), Some("did you mean `mode`?"));
 }
 
 #[test]

@@ -1,0 +1,285 @@
+//! What traces tell of a request: its spans while it is on its way, or its account when it has ended.
+//!
+//! Span and attribute names are those of OpenTelemetry's semantic conventions (1.42) for RPC servers and database clients;
+//! what they have no name for begins with `hydra.`. Peers, keys and addresses are not told.
+
+use crate::chain::{Decision, Judged};
+use crate::core::Core;
+use crate::desk::{Caller, Source};
+use crate::flights::Departure;
+use crate::stats::{Ending, StoreCall};
+use hydra_api::{Load, Operation, Rung, Verdict};
+use std::fmt::Debug;
+use std::time::{Duration, Instant};
+use tracing::field::Empty;
+use tracing::{Span, info_span};
+
+/// The target of every span of a request.
+pub const TARGET: &str = "hydra::request";
+
+/// What `rpc.system.name` says.
+pub const RPC_SYSTEM: &str = "libp2p_kad";
+
+/// Follows what becomes of requests. It is asked and told for every one of them, in their own tasks: nanoseconds count.
+pub trait Watch: Debug + Send + Sync + 'static {
+    /// Whether to make spans for a request, or a batch of writes, that begins now.
+    fn traces(&self) -> bool;
+
+    /// How a request without spans has ended.
+    fn ended(&self, account: &Account<'_>);
+}
+
+/// How a request went.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Account<'a> {
+    /// What was asked for.
+    pub operation: Operation,
+    /// The slot of the head that was asked.
+    pub head: u32,
+    /// What the policies said; nothing when they were not asked.
+    pub judged: Option<Judged<'a>>,
+    /// The rung on which it was served.
+    pub rung: Rung,
+    /// How it ended.
+    pub ending: Ending,
+    /// Where the answer to a read comes from.
+    pub source: Option<Source>,
+    /// When it began, and how long it took; nothing when it was answered at once.
+    pub time: Option<(Instant, Duration)>,
+    /// The store call that was made for it.
+    pub call: Option<Departure>,
+    /// The kind of the store.
+    pub store: &'a str,
+}
+
+impl Judged<'_> {
+    /// `admit`, `degrade` or `decline`.
+    pub const fn word(&self) -> &'static str {
+        match self.verdict {
+            Verdict::Admit => "admit",
+            Verdict::Degrade(_) => "degrade",
+            Verdict::Decline(_) => "decline",
+        }
+    }
+
+    /// Why it was declined, or the rung to which it was degraded.
+    pub const fn reason(&self) -> Option<&'static str> {
+        match self.verdict {
+            Verdict::Admit => None,
+            Verdict::Degrade(rung) => Some(rung.as_str()),
+            Verdict::Decline(reason) => Some(reason.0),
+        }
+    }
+}
+
+impl Account<'_> {
+    /// How the cache fared: `hit`, `stale` or `miss`; nothing when it was not asked.
+    pub const fn cache(&self) -> Option<&'static str> {
+        match self.source {
+            None => None,
+            Some(Source::Cache) => Some("hit"),
+            Some(Source::StaleCache) => Some("stale"),
+            Some(Source::Store | Source::Shared | Source::Nothing) => Some("miss"),
+        }
+    }
+}
+
+/// The name of a request in traces, fully qualified.
+pub const fn method(operation: Operation) -> &'static str {
+    match operation {
+        Operation::FindNode => "kad/FIND_NODE",
+        Operation::GetProviders => "kad/GET_PROVIDERS",
+        Operation::AddProvider => "kad/ADD_PROVIDER",
+        Operation::GetValue => "kad/GET_VALUE",
+        Operation::PutValue => "kad/PUT_VALUE",
+        Operation::Ping => "kad/PING",
+    }
+}
+
+/// A request at the desk. It is counted when it ends, and told to who watches.
+pub(crate) struct Visit<'a> {
+    core: &'a Core,
+    operation: Operation,
+    head: u32,
+    pub(crate) judged: Option<Judged<'a>>,
+    /// Disabled unless the request is traced.
+    pub(crate) span: Span,
+    ended: bool,
+}
+
+/// How a visit has ended.
+pub(crate) struct Departing {
+    pub(crate) ending: Ending,
+    pub(crate) rung: Rung,
+    pub(crate) source: Option<Source>,
+    pub(crate) time: Option<(Instant, Duration)>,
+    pub(crate) call: Option<Departure>,
+}
+
+impl Departing {
+    /// Answered at once, with nothing that the store or the cache would know.
+    pub(crate) const fn at_once(ending: Ending, rung: Rung) -> Self {
+        Self { ending, rung, source: None, time: None, call: None }
+    }
+}
+
+impl<'a> Visit<'a> {
+    pub(crate) fn new(core: &'a Core, operation: Operation, head: u32) -> Self {
+        let traced = core.watch.as_ref().is_some_and(|watch| watch.traces());
+        let span = if traced { request(operation, head) } else { Span::none() };
+        Self { core, operation, head, judged: None, span, ended: false }
+    }
+
+    /// Asks the policies.
+    pub(crate) fn admit(&mut self, caller: Caller, key: &'a [u8], load: &Load, now: Instant) -> Decision<'a> {
+        let span = admission(&self.span);
+        let chain = &self.core.chain;
+        let decision = span.in_scope(|| chain.admit(caller.request(self.operation, key), load, now));
+        let judged = match &decision {
+            Decision::Admitted(ticket) => ticket.judged(),
+            Decision::Declined(judged) => *judged,
+        };
+        judge(&span, &judged);
+        self.judged = Some(judged);
+        decision
+    }
+
+    pub(crate) fn end(mut self, end: Departing) {
+        self.ended = true;
+        let took = end.time.map_or(Duration::ZERO, |(_, took)| took);
+        self.core.stats.count(self.operation, end.ending, end.rung, took);
+        let Some(watch) = &self.core.watch else { return };
+        let account = Account {
+            operation: self.operation,
+            head: self.head,
+            judged: self.judged,
+            rung: end.rung,
+            ending: end.ending,
+            source: end.source,
+            time: end.time,
+            call: end.call,
+            store: &self.core.store_name,
+        };
+        match self.span.is_disabled() {
+            true => watch.ended(&account),
+            false => self.record(&account),
+        }
+    }
+
+    fn record(&self, account: &Account<'_>) {
+        self.span.record("hydra.rung", account.rung.as_str());
+        self.span.record("hydra.outcome", account.ending.as_str());
+        if let Some(judged) = account.judged {
+            judge(&self.span, &judged);
+        }
+        if let Some(source) = account.source {
+            self.span.record("hydra.source", source.as_str());
+        }
+        if let Some(cache) = account.cache() {
+            self.span.record("hydra.cache", cache);
+        }
+        if account.ending == Ending::StoreFailed {
+            self.span.record("error.type", account.ending.as_str());
+            self.span.record("otel.status_code", "ERROR");
+        }
+    }
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.span.record("hydra.outcome", Ending::Abandoned.as_str());
+        }
+    }
+}
+
+/// Writes a verdict onto a span.
+pub(crate) fn judge(span: &Span, judged: &Judged<'_>) {
+    span.record("hydra.verdict", judged.word());
+    if let Some(policy) = judged.policy {
+        span.record("hydra.policy", policy);
+    }
+    if let Some(reason) = judged.reason() {
+        span.record("hydra.reason", reason);
+    }
+}
+
+fn request(operation: Operation, head: u32) -> Span {
+    info_span!(
+        target: TARGET,
+        parent: None,
+        "request",
+        otel.name = method(operation),
+        otel.kind = "server",
+        otel.status_code = Empty,
+        rpc.system.name = RPC_SYSTEM,
+        rpc.method = method(operation),
+        error.type = Empty,
+        hydra.head = head,
+        hydra.verdict = Empty,
+        hydra.policy = Empty,
+        hydra.reason = Empty,
+        hydra.rung = Empty,
+        hydra.outcome = Empty,
+        hydra.cache = Empty,
+        hydra.source = Empty,
+    )
+}
+
+/// The asking of the policies; disabled as the request's own span is.
+pub(crate) fn admission(request: &Span) -> Span {
+    if request.is_disabled() {
+        return Span::none();
+    }
+    info_span!(
+        target: TARGET,
+        parent: request,
+        "admission",
+        hydra.verdict = Empty,
+        hydra.policy = Empty,
+        hydra.reason = Empty,
+    )
+}
+
+/// The wait for a permit; disabled as the request's own span is.
+pub(crate) fn waiting(request: &Span) -> Span {
+    if request.is_disabled() {
+        return Span::none();
+    }
+    info_span!(target: TARGET, parent: request, "store gate")
+}
+
+/// A call of the store for the first of these requests; the others are linked to it. Disabled when there is none.
+pub(crate) fn reading(core: &Core, requests: &[Span], keys: usize) -> Span {
+    let Some((first, others)) = requests.split_first() else { return Span::none() };
+    let span = call(core, first, StoreCall::Providers, keys);
+    for other in others {
+        other.follows_from(&span);
+    }
+    span
+}
+
+/// A call of the store that is made for no request; disabled unless it is traced.
+pub(crate) fn chore(core: &Core, kind: StoreCall, records: usize) -> Span {
+    match &core.watch {
+        Some(watch) if watch.traces() => call(core, &Span::none(), kind, records),
+        Some(_) | None => Span::none(),
+    }
+}
+
+fn call(core: &Core, parent: &Span, kind: StoreCall, batch: usize) -> Span {
+    let (store, operation) = (core.store_name.as_str(), kind.as_str());
+    info_span!(
+        target: TARGET,
+        parent: parent.id(),
+        "store",
+        otel.name = format!("{operation} {store}"),
+        otel.kind = "client",
+        otel.status_code = Empty,
+        db.system.name = store,
+        db.operation.name = operation,
+        db.operation.batch.size = batch,
+        error.type = Empty,
+    )
+}
