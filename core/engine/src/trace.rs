@@ -73,7 +73,22 @@ impl Judged<'_> {
     }
 }
 
-impl Account<'_> {
+impl<'a> Account<'a> {
+    /// A request that was served in full, at once, without cache or store. Who makes one in a test changes the rest.
+    pub const fn new(operation: Operation, head: u32, store: &'a str) -> Self {
+        Self {
+            operation,
+            head,
+            judged: None,
+            rung: Rung::Full,
+            ending: Ending::Served,
+            source: None,
+            time: None,
+            call: None,
+            store,
+        }
+    }
+
     /// How the cache fared: `hit`, `stale` or `miss`; nothing when it was not asked.
     pub const fn cache(&self) -> Option<&'static str> {
         match self.source {
@@ -151,15 +166,13 @@ impl<'a> Visit<'a> {
         self.core.stats.count(self.operation, end.ending, end.rung, took);
         let Some(watch) = &self.core.watch else { return };
         let account = Account {
-            operation: self.operation,
-            head: self.head,
             judged: self.judged,
             rung: end.rung,
             ending: end.ending,
             source: end.source,
             time: end.time,
             call: end.call,
-            store: &self.core.store_name,
+            ..Account::new(self.operation, self.head, &self.core.store_name)
         };
         match self.span.is_disabled() {
             true => watch.ended(&account),

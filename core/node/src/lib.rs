@@ -32,6 +32,7 @@ mod sockets;
 mod supervise;
 mod swarm;
 pub mod table;
+mod traces;
 
 use hydra_api::Registry;
 use std::ffi::OsString;
