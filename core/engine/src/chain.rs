@@ -47,6 +47,8 @@ impl PolicyMode {
 /// The admission policies of a node, narrow before wide.
 pub struct Chain {
     links: Box<[Link]>,
+    /// Requests about which the first policy was asked.
+    asked: AtomicU64,
     abandoned: [[AtomicU64; Rung::ALL.len()]; Operation::ALL.len()],
 }
 
@@ -86,7 +88,11 @@ impl Chain {
     pub fn new(policies: Vec<NamedPolicy>) -> Self {
         assert!(policies.len() <= Self::LEN_MAX, "a chain has at most {} policies", Self::LEN_MAX);
         let link = |NamedPolicy { name, mode, policy }| Link { name, mode, policy, tally: Tally::default() };
-        Self { links: policies.into_iter().map(link).collect(), abandoned: Default::default() }
+        Self {
+            links: policies.into_iter().map(link).collect(),
+            asked: AtomicU64::new(0),
+            abandoned: Default::default(),
+        }
     }
 
     /// Asks the policies. The first that declines and acts ends the asking; those before it get back what they took.
@@ -96,25 +102,27 @@ impl Chain {
             chain: self,
             request,
             started: now,
-            judged: Judged { verdict: Verdict::Admit, policy: None },
+            rung: Rung::Full,
+            degraded_by: 0,
             asked: 0,
             passed_over: 0,
             admitted: false,
         };
+        self.asked.fetch_add(1, Ordering::Relaxed);
         for link in &self.links {
             let verdict = link.policy.admit(&ticket.request, load, now);
             link.tally.count(verdict);
-            match (link.mode, verdict) {
-                (PolicyMode::Enforce, Verdict::Decline(_)) => {
+            match (verdict, link.mode) {
+                (Verdict::Decline(_), PolicyMode::Enforce) => {
                     ticket.tell(&Outcome::NeverStarted, now);
                     return Decision::Declined(Judged { verdict, policy: Some(&link.name) });
                 }
-                (PolicyMode::Enforce, _) if verdict > ticket.judged.verdict => {
-                    ticket.judged = Judged { verdict, policy: Some(&link.name) };
-                }
                 // Who has declined took nothing and is told of no end (A5), though the request goes on.
-                (PolicyMode::Shadow, Verdict::Decline(_)) => ticket.passed_over |= 1 << ticket.asked,
-                (PolicyMode::Enforce | PolicyMode::Shadow, _) => {}
+                (Verdict::Decline(_), PolicyMode::Shadow) => ticket.passed_over |= 1 << ticket.asked,
+                (Verdict::Degrade(rung), PolicyMode::Enforce) if rung > ticket.rung => {
+                    (ticket.rung, ticket.degraded_by) = (rung, ticket.asked);
+                }
+                (Verdict::Degrade(_) | Verdict::Admit, PolicyMode::Enforce | PolicyMode::Shadow) => {}
             }
             ticket.asked += 1;
         }
@@ -124,7 +132,15 @@ impl Chain {
 
     /// How often each policy gave which verdict. Those that it has not given are left out, but for admit.
     pub fn verdicts(&self) -> Vec<Verdicts> {
-        self.links.iter().flat_map(|link| link.tally.read(&link.name, link.mode)).collect()
+        let mut asked = self.asked.load(Ordering::Relaxed);
+        let mut lines = Vec::new();
+        for link in &self.links {
+            lines.extend(link.tally.read(&link.name, link.mode, asked));
+            if link.mode == PolicyMode::Enforce {
+                asked = asked.saturating_sub(link.tally.declined());
+            }
+        }
+        lines
     }
 
     /// How many requests of this kind, admitted on this rung, went away before they were answered.
@@ -145,7 +161,9 @@ pub struct Ticket<'a> {
     chain: &'a Chain,
     request: Request<'a>,
     started: Instant,
-    judged: Judged<'a>,
+    rung: Rung,
+    /// Which policy said so, unless the rung is that of full service.
+    degraded_by: usize,
     /// How many policies, from the first, have still to hear of the end.
     asked: usize,
     /// Those of them, a bit each, that are not to hear of it after all.
@@ -156,15 +174,18 @@ pub struct Ticket<'a> {
 impl<'a> Ticket<'a> {
     /// The rung on which the policies want it served.
     pub const fn rung(&self) -> Rung {
-        match self.judged.verdict {
-            Verdict::Degrade(rung) => rung,
-            Verdict::Admit | Verdict::Decline(_) => Rung::Full,
-        }
+        self.rung
     }
 
     /// What the policies have said of it.
-    pub const fn judged(&self) -> Judged<'a> {
-        self.judged
+    pub fn judged(&self) -> Judged<'a> {
+        match self.rung {
+            Rung::Full => Judged { verdict: Verdict::Admit, policy: None },
+            rung => Judged {
+                verdict: Verdict::Degrade(rung),
+                policy: Some(&self.chain.links[self.degraded_by].name),
+            },
+        }
     }
 
     /// When it came in.
@@ -194,7 +215,7 @@ impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         if self.admitted {
             let counts = &self.chain.abandoned[self.request.operation as usize];
-            counts[self.rung() as usize].fetch_add(1, Ordering::Relaxed);
+            counts[self.rung as usize].fetch_add(1, Ordering::Relaxed);
         }
         if self.asked > 0 {
             let outcome = if self.admitted { Outcome::Abandoned } else { Outcome::NeverStarted };
@@ -207,7 +228,7 @@ impl fmt::Debug for Ticket<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ticket")
             .field("request", &self.request)
-            .field("judged", &self.judged)
+            .field("rung", &self.rung)
             .finish_non_exhaustive()
     }
 }

@@ -16,7 +16,6 @@ use hydra_api::{
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tracing::Instrument;
 
 /// Handles the requests of all heads over one store.
 #[derive(Debug)]
@@ -159,8 +158,7 @@ impl Desk {
             }
         };
         let rung = ticket.rung().max(node_rung);
-        let span = visit.span.clone();
-        let found = core.read(content, rung, ticket.started(), &span).instrument(span.clone()).await;
+        let found = core.read(content, rung, ticket.started(), &visit.span).await;
         let now = core.clock.now();
         let took = now.saturating_duration_since(ticket.started());
         let outcome = match found.ended {

@@ -28,9 +28,11 @@ pub struct Latency {
 }
 
 impl Histogram {
+    #[inline]
     pub(crate) fn note(&self, took: Duration) {
-        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let bucket = BOUNDS_US.partition_point(|bound| *bound < us);
+        // A division of 128 bits is what a request that the cache answers would feel.
+        let us = took.as_secs().saturating_mul(1_000_000).saturating_add(took.subsec_micros().into());
+        let bucket = if us <= BOUNDS_US[0] { 0 } else { BOUNDS_US.partition_point(|bound| *bound < us) };
         self.counts[bucket].fetch_add(1, Ordering::Relaxed);
         if us > 0 {
             self.sum_us.fetch_add(us, Ordering::Relaxed);

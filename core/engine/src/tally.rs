@@ -8,10 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// How many reasons of one policy are counted apart; further ones are counted as one. A policy has few.
 const REASONS_MAX: usize = 8;
 
-/// The verdicts of one policy.
+/// The verdicts of one policy, but for admitting: that is what is left of the requests about which it was asked.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    admitted: AtomicU64,
     degraded: [AtomicU64; Rung::ALL.len()],
     declined: [(OnceLock<Reason>, AtomicU64); REASONS_MAX],
     declined_otherwise: AtomicU64,
@@ -34,9 +33,10 @@ pub struct Verdicts {
 }
 
 impl Tally {
+    #[inline]
     pub(crate) fn count(&self, verdict: Verdict) {
         let counter = match verdict {
-            Verdict::Admit => &self.admitted,
+            Verdict::Admit => return,
             Verdict::Degrade(rung) => &self.degraded[rung as usize],
             Verdict::Decline(reason) => self.of(reason),
         };
@@ -48,12 +48,20 @@ impl Tally {
         known.map_or(&self.declined_otherwise, |(_, count)| count)
     }
 
-    /// Admitted, and what else has happened.
-    pub(crate) fn read(&self, policy: &str, mode: PolicyMode) -> Vec<Verdicts> {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    pub(crate) fn declined(&self) -> u64 {
+        let reasons = self.declined.iter().map(|(_, count)| count);
+        reasons.chain([&self.declined_otherwise]).map(read).sum()
+    }
+
+    fn degraded(&self) -> u64 {
+        self.degraded.iter().map(read).sum()
+    }
+
+    /// Admitted, and what else has happened, of the requests about which the policy was `asked`.
+    pub(crate) fn read(&self, policy: &str, mode: PolicyMode, asked: u64) -> Vec<Verdicts> {
         let line =
             |verdict, reason, count| Verdicts { policy: policy.to_owned(), mode, verdict, reason, count };
-        let mut lines = vec![line("admit", "", read(&self.admitted))];
+        let mut lines = vec![line("admit", "", asked.saturating_sub(self.degraded() + self.declined()))];
         for rung in Rung::ALL {
             lines.push(line("degrade", rung.as_str(), read(&self.degraded[rung as usize])));
         }
@@ -65,4 +73,8 @@ impl Tally {
         lines.retain(|line| line.verdict == "admit" || line.count > 0);
         lines
     }
+}
+
+fn read(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
 }

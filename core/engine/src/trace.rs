@@ -140,6 +140,7 @@ impl Departing {
 }
 
 impl<'a> Visit<'a> {
+    #[inline]
     pub(crate) fn new(core: &'a Core, operation: Operation, head: u32) -> Self {
         let traced = core.watch.as_ref().is_some_and(|watch| watch.traces());
         let span = if traced { request(operation, head) } else { Span::none() };
@@ -147,10 +148,14 @@ impl<'a> Visit<'a> {
     }
 
     /// Asks the policies.
+    #[inline]
     pub(crate) fn admit(&mut self, caller: Caller, key: &'a [u8], load: &Load, now: Instant) -> Decision<'a> {
+        let (chain, request) = (&self.core.chain, caller.request(self.operation, key));
+        if self.core.watch.is_none() {
+            return chain.admit(request, load, now);
+        }
         let span = admission(&self.span);
-        let chain = &self.core.chain;
-        let decision = span.in_scope(|| chain.admit(caller.request(self.operation, key), load, now));
+        let decision = span.in_scope(|| chain.admit(request, load, now));
         let judged = match &decision {
             Decision::Admitted(ticket) => ticket.judged(),
             Decision::Declined(judged) => *judged,
@@ -160,11 +165,17 @@ impl<'a> Visit<'a> {
         decision
     }
 
+    #[inline]
     pub(crate) fn end(mut self, end: Departing) {
         self.ended = true;
         let took = end.time.map_or(Duration::ZERO, |(_, took)| took);
         self.core.stats.count(self.operation, end.ending, end.rung, took);
-        let Some(watch) = &self.core.watch else { return };
+        if let Some(watch) = &self.core.watch {
+            self.tell(&**watch, &end);
+        }
+    }
+
+    fn tell(&self, watch: &dyn Watch, end: &Departing) {
         let account = Account {
             judged: self.judged,
             rung: end.rung,
@@ -174,10 +185,16 @@ impl<'a> Visit<'a> {
             call: end.call,
             ..Account::new(self.operation, self.head, &self.core.store_name)
         };
-        match self.span.is_disabled() {
-            true => watch.ended(&account),
-            false => self.record(&account),
+        if self.span.is_disabled() {
+            return watch.ended(&account);
         }
+        self.record(&account);
+        self.leave();
+    }
+
+    /// A span ends when it was left last, even where a store call that goes on keeps it from being closed.
+    fn leave(&self) {
+        self.span.in_scope(|| ());
     }
 
     fn record(&self, account: &Account<'_>) {
@@ -201,8 +218,9 @@ impl<'a> Visit<'a> {
 
 impl Drop for Visit<'_> {
     fn drop(&mut self) {
-        if !self.ended {
+        if !self.ended && !self.span.is_disabled() {
             self.span.record("hydra.outcome", Ending::Abandoned.as_str());
+            self.leave();
         }
     }
 }

@@ -18,4 +18,5 @@ mod rungs;
 mod settle;
 mod shadow;
 mod simulation;
+mod spans;
 mod writes;
