@@ -5,7 +5,7 @@ use hydra_api::{
     Addresses, ContentKey, Durability, Estimate, EstimateMethod, Inserted, PeerId, Provider, ProviderRecord,
     ProviderStore, PurgeProgress, Purged, Sharing, StoreError, StoreProfile, UnixSeconds, async_trait,
 };
-use hydra_engine::{Caller, Clock, Config, Desk, NamedStore, Source};
+use hydra_engine::{Account, Caller, Clock, Config, Desk, NamedStore, Source, Watch};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::pin::pin;
 use std::sync::Arc;
@@ -63,9 +63,33 @@ impl ProviderStore for Constant {
     }
 }
 
+/// Traces none of the requests, as who samples a part of them does with most.
+#[derive(Debug)]
+struct Unsampled;
+
+impl Watch for Unsampled {
+    fn traces(&self) -> bool {
+        black_box(false)
+    }
+
+    fn ended(&self, account: &Account<'_>) {
+        black_box(account);
+    }
+}
+
 /// A request, its admission, the answer from the cache, its settling.
 #[divan::bench(args = [0, 1, 20])]
 fn cache_hit(bencher: Bencher, providers: u8) {
+    hit(bencher, providers, None);
+}
+
+/// The same while traces are exported, of a request that is not sampled.
+#[divan::bench(args = [0, 1, 20])]
+fn cache_hit_unsampled(bencher: Bencher, providers: u8) {
+    hit(bencher, providers, Some(Arc::new(Unsampled)));
+}
+
+fn hit(bencher: Bencher, providers: u8, watch: Option<Arc<dyn Watch>>) {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime is built");
     let _inside = runtime.enter();
@@ -73,7 +97,7 @@ fn cache_hit(bencher: Bencher, providers: u8) {
     let mut config = Config { cache, ..Config::default() };
     config.peak.requests_per_second = 0;
     let store = NamedStore { name: "constant".to_owned(), store: Arc::new(Constant) };
-    let desk: Arc<Desk> = Desk::open(store, Vec::new(), config, Clock::system(), None);
+    let desk: Arc<Desk> = Desk::open(store, Vec::new(), config, Clock::system(), watch);
     let peer = PeerId::new(&[7; 38]).expect("38 bytes are a peer id");
     let caller = Caller { peer, address: None, head: 0 };
     let key = [providers; 34];
