@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod cargo;
+mod guide;
 
 use hydra_integration_tests::foreign::rust;
 use hydra_integration_tests::node::{Home, Node, command};
