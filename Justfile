@@ -1,5 +1,9 @@
 # `just --list` tells what there is. `.ci/install` brings just itself and what the tests need.
 
+# A crate outside of the workspace. The workspace's profiles and target directory let it share what is built.
+external := "integration-tests/external-plugin"
+external_args := "--manifest-path " + external / "Cargo.toml" + " --config Cargo.toml --target-dir " + env("CARGO_TARGET_DIR", "target")
+
 export PATH := justfile_directory() / "target/tools/bin:" + env("PATH")
 
 # All checks, as CI runs them; the tests' summaries come last.
@@ -8,11 +12,13 @@ ci: fmt clippy doc test generated
 # The formatting is that of rustfmt and gofmt.
 fmt:
     cargo fmt --all --check
+    cargo fmt --manifest-path {{ external }}/Cargo.toml --check
     @test -z "$(gofmt -l integration-tests/go | tee /dev/stderr)"
 
 # No warning of clippy or of Go's vet.
 clippy:
     cargo clippy --workspace --all-targets --locked -- -D warnings
+    cargo clippy {{ external_args }} --all-targets --locked -- -D warnings
     cd integration-tests/go && go vet ./...
 
 # The documentation builds without a warning.
@@ -26,6 +32,11 @@ test *args:
 # The tests compare each generated file with its source; a CI run must not have changed a tracked file either.
 generated:
     @test "${CI:-}" != true || git diff --exit-code --stat
+
+# Brings the lock file of the crate outside of the workspace in step, after a change of a dependency.
+lock:
+    cp Cargo.lock {{ external }}/Cargo.lock
+    cargo metadata --manifest-path {{ external }}/Cargo.toml --format-version 1 >/dev/null
 
 # The benchmarks, from the smallest part to the whole node; docs/BENCHMARKS.md says what they printed. With a name, that one.
 bench name="*":

@@ -105,8 +105,16 @@ impl Node {
     /// # Errors
     /// When it ends before it is ready; the error has its log.
     pub async fn start_in(home: &Home, settings: &[&str]) -> io::Result<Self> {
+        Self::launch(home, command(&program()?, home, settings)).await
+    }
+
+    /// Starts a node by this command, such as [`command`] makes it for another program with the command line of hydra.
+    ///
+    /// # Errors
+    /// When it ends before it is ready; the error has its log.
+    pub async fn launch(home: &Home, mut command: Command) -> io::Result<Self> {
         let log = std::fs::File::options().create(true).append(true).open(home.log_file())?;
-        let mut child = command(home, settings)?.stdout(Stdio::piped()).stderr(log).spawn()?;
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn()?;
         let stdout = child.stdout.take().ok_or_else(|| io::Error::other("no standard output"))?;
         let mut lines = BufReader::new(stdout).lines();
         let heads = timeout(PATIENCE, ready(&mut lines)).await.map_err(io::Error::other).flatten();
@@ -121,7 +129,7 @@ impl Node {
     /// # Errors
     /// When it does not end.
     pub async fn refused(home: &Home, settings: &[&str]) -> io::Result<(ExitStatus, String)> {
-        let output = command(home, settings)?.output();
+        let output = command(&program()?, home, settings).output();
         let output = timeout(PATIENCE, output).await.map_err(io::Error::other)??;
         Ok((output.status, String::from_utf8_lossy(&output.stderr).into_owned()))
     }
@@ -221,8 +229,10 @@ impl Node {
     }
 }
 
-fn command(home: &Home, settings: &[&str]) -> io::Result<Command> {
-    let mut command = Command::new(program()?);
+/// The command that runs a node of this program, on loopback at free ports. Each setting is `key=value`, as for `--set`.
+#[must_use]
+pub fn command(program: &Path, home: &Home, settings: &[&str]) -> Command {
+    let mut command = Command::new(program);
     command.current_dir(home.path()).arg("run").stdin(Stdio::null()).kill_on_drop(true);
     // What the tests are told by their environment is not meant for the node, which refuses keys that it does not know.
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"HYDRA_")) {
@@ -231,7 +241,7 @@ fn command(home: &Home, settings: &[&str]) -> io::Result<Command> {
     for setting in SETTINGS.iter().chain(settings) {
         command.args(["--set", setting]);
     }
-    Ok(command)
+    command
 }
 
 async fn ready(lines: &mut Lines<BufReader<ChildStdout>>) -> io::Result<Vec<Head>> {

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 
 /// A crate, or all under a folder, and what of the workspace it may depend on.
@@ -21,7 +22,7 @@ const fn rule(folder: &'static str, may: &'static [&'static str]) -> Rule {
 }
 
 /// The first rule whose folder fits counts. A store in memory is what the tests of others take for any store.
-const RULES: [Rule; 10] = [
+const RULES: [Rule; 11] = [
     Rule { never: &["libp2p", "tokio"], ..rule("core/api", &[]) },
     rule("core/kad", &[]),
     Rule { never: &["libp2p"], ..rule("core/engine", &["hydra-api"]) },
@@ -31,6 +32,11 @@ const RULES: [Rule; 10] = [
     rule("core/cli", &["hydra-node", "hydra-load", "hydra-bundle", "hydra-api"]),
     rule("plugins/bundle", &["plugins/", "hydra-api"]),
     Rule { tests_may: &["hydra-conformance", "hydra-store-memory"], ..rule("plugins/", &["hydra-api"]) },
+    // As a third party's: what its library and its `main` need.
+    Rule {
+        tests_may: &["hydra-conformance"],
+        ..rule("integration-tests/external-plugin", &["hydra-api", "hydra-bundle", "hydra-node"])
+    },
     rule("integration-tests", &["core/", "plugins/"]),
 ];
 
@@ -43,8 +49,10 @@ struct Package {
 
 #[test]
 fn no_crate_depends_on_another_against_the_arrows() {
-    let packages = packages(&metadata());
+    let mut packages = packages(&metadata("."));
     assert!(packages.len() > 10, "{} crates", packages.len());
+    packages.extend(self::packages(&metadata("external-plugin")));
+    assert!(packages.contains_key("office-hours"), "the crate outside of the workspace has its rule as well");
     let broken = broken(&packages);
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
@@ -70,6 +78,11 @@ fn an_arrow_the_wrong_way_is_found() {
         ("plugins/bundle", "hydra-store-one", false, true),
         ("plugins/bundle", "hydra-node", false, false),
         ("core/unknown", "serde", false, false),
+        ("integration-tests", "hydra-engine", false, true),
+        ("integration-tests/external-plugin", "hydra-engine", false, false),
+        ("integration-tests/external-plugin", "hydra-node", false, true),
+        ("integration-tests/external-plugin", "hydra-conformance", false, false),
+        ("integration-tests/external-plugin", "hydra-conformance", true, true),
     ];
     for (folder, on, test, allowed) in cases {
         let mut all: BTreeMap<String, Package> = ["api", "engine", "kad", "node", "conformance"]
@@ -109,11 +122,12 @@ fn permits(rule: &Rule, on: &str, folder: Option<&str>, for_tests: bool) -> bool
     may.any(|may| *may == on || (may.ends_with('/') && folder.starts_with(may)))
 }
 
-fn metadata() -> Value {
+/// What cargo knows of the workspace of the package in this folder, here.
+fn metadata(folder: &str) -> Value {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let output = Command::new(cargo)
         .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder))
         .output()
         .expect("cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -122,11 +136,11 @@ fn metadata() -> Value {
 
 fn packages(metadata: &Value) -> BTreeMap<String, Package> {
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
-    let root = text(&metadata["workspace_root"]);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().and_then(Path::to_str).expect("a text");
     let list = |value: &Value| value.as_array().expect("a list").clone();
     let package = |package: &Value| {
         let manifest = text(&package["manifest_path"]);
-        let folder = manifest.trim_start_matches(&root).trim_start_matches('/');
+        let folder = manifest.trim_start_matches(root).trim_start_matches('/');
         let dependencies = list(&package["dependencies"])
             .iter()
             .map(|dependency| (text(&dependency["name"]), dependency["kind"] == "dev"))

@@ -44,7 +44,11 @@ pub const RULES: [Rule; 6] = [
 /// The policy must decline at some point when one peer asks again and again at one moment, after at most 100,000
 /// requests: give it a config with small budgets. A policy that goes by the load must decline at once under the load
 /// that the place names with [`Place::under`], and admit under [`Load::IDLE`]. One that goes by the key must decline
-/// at once the key that the place names with [`Place::asking_for`], and admit others.
+/// at once the key that the place names with [`Place::asking_for`], and admit others; one that goes by the operation,
+/// that of [`Place::asking_to`], and admit GET_PROVIDERS.
+///
+/// One that goes by the time of day must decline in all hours at which it is asked. Counted from the present one, these
+/// are 0, 13, 14, 26, 27 and 28.
 ///
 /// The cases run one at a time, as some measure the whole process. See also
 /// [`count_allocations!`](crate::count_allocations).
@@ -77,14 +81,18 @@ async fn an_unknown_key_of_the_table_is_refused(lab: Arc<Lab<Admission>>) -> Out
     crate::store::refuses_unknown_key(&lab).await
 }
 
+/// What a policy is asked for unless the place names something else.
+const ANY_OPERATION: Operation = Operation::GetProviders;
+
 /// More requests than any policy may admit at one moment in its suite.
 const ADMITTED_MAX: u64 = 100_000;
 
-/// A policy, the load under which it is asked, and the key that it is asked for.
+/// A policy, the load under which it is asked, what for, and the key.
 #[derive(Debug, Clone)]
 struct Gate {
     policy: Arc<dyn AdmissionPolicy>,
     load: Load,
+    operation: Operation,
     key: ContentKey,
 }
 
@@ -92,16 +100,17 @@ impl Gate {
     /// A policy that knows nothing yet.
     async fn open(lab: &Lab<Admission>) -> Result<Self, Broken> {
         let key = lab.place.key.unwrap_or_else(any_key);
-        Ok(Self { policy: lab.open().await?, load: lab.place.load, key })
+        let operation = lab.place.operation.unwrap_or(ANY_OPERATION);
+        Ok(Self { policy: lab.open().await?, load: lab.place.load, operation, key })
     }
 
-    /// The same policy without what makes it decline at once: the load, the key.
+    /// The same policy without what makes it decline at once: the load, the operation, the key.
     fn at_rest(self) -> Self {
-        Self { load: Load::IDLE, key: any_key(), ..self }
+        Self { load: Load::IDLE, operation: ANY_OPERATION, key: any_key(), ..self }
     }
 
     fn request(&self, peer: PeerId, address: IpAddr) -> Request<'_> {
-        Request::new(Operation::GetProviders, peer, Some(address), 0, self.key.as_bytes())
+        Request::new(self.operation, peer, Some(address), 0, self.key.as_bytes())
     }
 
     fn admits(&self, number: u64, now: Instant) -> bool {
@@ -128,7 +137,7 @@ impl Gate {
     }
 }
 
-/// A moment with room before it and after it.
+/// A moment with room before it and after it. The hours that follow from it stand at [`admission`].
 fn some_time() -> Instant {
     Instant::now() + Duration::from_secs(100_000)
 }

@@ -1,7 +1,7 @@
 //! Where a case opens its plugin.
 
 use crate::Broken;
-use hydra_api::{ContentKey, Load, Plugin, Registry, Role, Scope};
+use hydra_api::{ContentKey, Load, Operation, Plugin, Registry, Role, Scope};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::any::Any;
@@ -18,6 +18,7 @@ pub struct Place {
     table: Value,
     pub(crate) load: Load,
     pub(crate) key: Option<ContentKey>,
+    pub(crate) operation: Option<Operation>,
     guard: Option<Box<dyn Guard>>,
 }
 
@@ -45,7 +46,7 @@ impl Place {
             Ok(table) => table,
             Err(cause) => panic!("a plugin's table must have a form in JSON: {cause}"),
         };
-        Self { table, load: Load::IDLE, key: None, guard: None }
+        Self { table, load: Load::IDLE, key: None, operation: None, guard: None }
     }
 
     /// The load under which an admission policy is asked; [`Load::IDLE`] unless told otherwise.
@@ -60,6 +61,13 @@ impl Place {
     #[must_use]
     pub fn asking_for(mut self, key: ContentKey) -> Self {
         self.key = Some(key);
+        self
+    }
+
+    /// What an admission policy is asked for, of what it declines; GET_PROVIDERS unless told otherwise.
+    #[must_use]
+    pub fn asking_to(mut self, operation: Operation) -> Self {
+        self.operation = Some(operation);
         self
     }
 

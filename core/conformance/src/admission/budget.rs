@@ -15,7 +15,7 @@ pub(super) async fn a1_what_never_started_is_given_back(lab: Arc<Lab<Admission>>
     let fresh = Gate::open(&lab).await?.exhaust(1, now)?;
     let mut gate = Gate::open(&lab).await?;
     if fresh == 0 {
-        // It goes by the load or the key: what it would keep back shows with others.
+        // It goes by the load, the operation or the key: what it would keep back shows with others.
         gate = gate.at_rest();
     }
     for round in 0..3 * fresh + 100 {
@@ -66,11 +66,11 @@ pub(super) async fn a5_a_decline_takes_nothing(lab: Arc<Lab<Admission>>) -> Outc
     let gate = Gate::open(&lab).await?;
     let fresh = gate.exhaust(1, now)?;
     if fresh == 0 {
-        // It goes by the load or the key: a thousand declines leave an idle node as open as before.
+        // It goes by the load, the operation or the key: a thousand declines leave an idle node as open as before.
         for _ in 0..1000 {
             ensure!(!gate.admits(1, now), "what declines is not the same for all");
         }
-        ensure!(gate.at_rest().admits(1, now), "after declines, an idle node declines another key");
+        ensure!(gate.at_rest().admits(1, now), "after declines, an idle node declines another request");
         return Ok(Kept::Shown);
     }
     // When is the next one admitted, if nobody asks in between? Found on a policy of its own for each try.
