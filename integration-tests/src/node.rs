@@ -1,9 +1,12 @@
 //! A node under test, in a process of its own that ends with the test.
 
+use crate::exposition::{Exposition, Format};
+use crate::http::{self, Page};
 use crate::measure;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -15,7 +18,8 @@ use tokio::time::timeout;
 /// How long a node may take to be ready, and to stop. Generous: many tests share two cores.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// What every node under test is told first: loopback alone, free ports, nothing exempt from admission by mistake.
-const SETTINGS: [&str; 2] = ["heads.listen=[\"127.0.0.1\"]", "ids.port_base=0"];
+const SETTINGS: [&str; 3] =
+    ["heads.listen=[\"127.0.0.1\"]", "ids.port_base=0", "telemetry.http.listen=\"127.0.0.1:0\""];
 
 /// A running node.
 #[derive(Debug)]
@@ -24,6 +28,7 @@ pub struct Node {
     /// Kept open, so that the node never meets a closed pipe.
     _stdout: Lines<BufReader<ChildStdout>>,
     heads: Vec<Head>,
+    http: Option<SocketAddr>,
     home: Home,
 }
 
@@ -117,9 +122,9 @@ impl Node {
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn()?;
         let stdout = child.stdout.take().ok_or_else(|| io::Error::other("no standard output"))?;
         let mut lines = BufReader::new(stdout).lines();
-        let heads = timeout(PATIENCE, ready(&mut lines)).await.map_err(io::Error::other).flatten();
-        match heads {
-            Ok(heads) => Ok(Self { child, _stdout: lines, heads, home: home.clone() }),
+        let told = timeout(PATIENCE, ready(&mut lines)).await.map_err(io::Error::other).flatten();
+        match told {
+            Ok((heads, http)) => Ok(Self { child, _stdout: lines, heads, http, home: home.clone() }),
             Err(cause) => Err(io::Error::other(format!("{cause}; its log:\n{}", home.log()))),
         }
     }
@@ -138,6 +143,30 @@ impl Node {
     #[must_use]
     pub fn heads(&self) -> &[Head] {
         &self.heads
+    }
+
+    /// Where its operator pages are, if it printed that.
+    #[must_use]
+    pub fn http(&self) -> Option<SocketAddr> {
+        self.http
+    }
+
+    /// One of its operator pages.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn page(&self, path: &str) -> io::Result<Page> {
+        let address = self.http.ok_or_else(|| io::Error::other("the node has no operator pages"))?;
+        http::get(address, path, &[]).await
+    }
+
+    /// What it has counted by now.
+    ///
+    /// # Errors
+    /// When it does not answer, or not in Prometheus' text format.
+    pub async fn metrics(&self) -> io::Result<Exposition> {
+        let page = self.page("/metrics").await?;
+        Exposition::parse(&page.body, Format::Text).map_err(io::Error::other)
     }
 
     /// Where it keeps its files.
@@ -244,11 +273,17 @@ pub fn command(program: &Path, home: &Home, settings: &[&str]) -> Command {
     command
 }
 
-async fn ready(lines: &mut Lines<BufReader<ChildStdout>>) -> io::Result<Vec<Head>> {
+/// What it prints until it is ready: its heads, and where its operator pages are.
+async fn ready(lines: &mut Lines<BufReader<ChildStdout>>) -> io::Result<(Vec<Head>, Option<SocketAddr>)> {
     let mut heads: Vec<Head> = Vec::new();
+    let mut http = None;
     while let Some(line) = lines.next_line().await? {
         if line == "ready" {
-            return Ok(heads);
+            return Ok((heads, http));
+        }
+        if let Some(address) = line.strip_prefix("http http://") {
+            http = Some(address.parse().map_err(io::Error::other)?);
+            continue;
         }
         let malformed = || io::Error::other(format!("unexpected line: {line}"));
         let mut words = line.split(' ');

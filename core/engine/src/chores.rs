@@ -42,6 +42,11 @@ impl Chores {
         lock(&self.flusher).take()
     }
 
+    /// Whether none of them has ended.
+    pub(crate) fn run(&self) -> bool {
+        !self.all.iter().any(AbortHandle::is_finished)
+    }
+
     pub(crate) fn stop(&self) {
         self.all.iter().for_each(AbortHandle::abort);
     }
@@ -101,6 +106,7 @@ async fn watch_load(core: Arc<Core>) {
                 tracing::info!(%before, %rung, "the node serves on a better rung");
             }
         }
+        core.note_tick();
         last = now;
     }
 }

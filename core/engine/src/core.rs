@@ -13,9 +13,9 @@ use crate::ring::{Pushed, Ring};
 use crate::stats::{Ending, Stats};
 use crate::trace::Watch;
 use hydra_api::{Load, ProviderRecord, ProviderStore, Rung};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// The store, what stands before it, and what is counted.
@@ -33,6 +33,8 @@ pub(crate) struct Core {
     pub(crate) stats: Arc<Stats>,
     pub(crate) limits: Limits,
     pub(crate) clock: Clock,
+    /// When the load was last looked at.
+    pub(crate) ticked: Mutex<Instant>,
     closing: AtomicBool,
     pub(crate) closed: Notify,
 }
@@ -59,6 +61,7 @@ impl Core {
             ladder: Ladder::new(config),
             limits,
             clock,
+            ticked: Mutex::new(clock.now()),
             closing: AtomicBool::new(false),
             closed: Notify::new(),
         }

@@ -88,6 +88,11 @@ impl Ladder {
         self.entered[rung as usize].load(Ordering::Relaxed)
     }
 
+    /// For how long the store has stood still, if it counts as stalled.
+    pub(crate) fn stalled(&self) -> Option<Duration> {
+        lock(&self.ticked).signals.stalled(&self.config.peak)
+    }
+
     /// Looks at the load of the last `elapsed`; the change of rung, if there was one.
     pub(crate) fn tick(&self, elapsed: Duration, pulse: Pulse) -> Option<(Rung, Rung)> {
         let mut ticked = lock(&self.ticked);

@@ -49,10 +49,17 @@ impl Histogram {
     }
 }
 
+/// Of nothing.
+impl Default for Latency {
+    fn default() -> Self {
+        Histogram::default().read()
+    }
+}
+
 impl Latency {
     /// So many things that were not measured.
     pub(crate) fn untimed(count: u64) -> Self {
-        let mut latency = Histogram::default().read();
+        let mut latency = Self::default();
         if let Some((_, first)) = latency.buckets.first_mut() {
             *first = count;
         }

@@ -30,6 +30,7 @@ mod desk;
 mod flights;
 mod flusher;
 mod gate;
+mod health;
 mod key;
 mod ladder;
 mod latency;
@@ -48,6 +49,7 @@ pub use close::{CloseReport, StoreClosed};
 pub use config::{AnnouncedKeys, Config, Peak, ReadCache, Short, Stale};
 pub use desk::{Announced, Caller, Desk, Ended, Found, NamedStore, Routing, Source};
 pub use flights::Departure;
+pub use health::Health;
 pub use key::Refused;
 pub use latency::Latency;
 pub use stats::{

@@ -17,11 +17,12 @@ impl Core {
             statements: Statements {
                 started: read(&self.stats.statements_started),
                 ended: read(&self.stats.statements_ended),
-                failed: read(&self.stats.statements_failed),
+                failed: self.stats.failed.iter().map(read).sum(),
                 writes: read(&self.stats.write_statements),
             },
             reads: self.reads(),
             latencies: StoreCall::ALL.map(|call| (call, self.stats.latencies[call as usize].read())).into(),
+            failures: StoreCall::ALL.map(|call| (call, read(&self.stats.failed[call as usize]))).into(),
             rungs: Rung::ALL.map(|rung| (rung, self.ladder.entered(rung))).into(),
             writes: Writes {
                 refreshes_skipped: read(&self.stats.refreshes_skipped),

@@ -59,7 +59,7 @@ impl Drop for Ending {
         if let Some(cause) = self.failed {
             self.span.record("error.type", cause);
             self.span.record("otel.status_code", "ERROR");
-            self.stats.statements_failed.fetch_add(1, Ordering::Relaxed);
+            self.stats.failed[self.kind as usize].fetch_add(1, Ordering::Relaxed);
         }
     }
 }

@@ -81,7 +81,8 @@ pub(crate) struct Stats {
     requests: [[[Histogram; Rung::ALL.len()]; Ending::ALL.len()]; Operation::ALL.len()],
     pub(crate) statements_started: AtomicU64,
     pub(crate) statements_ended: AtomicU64,
-    pub(crate) statements_failed: AtomicU64,
+    /// Calls that failed or panicked, by kind.
+    pub(crate) failed: [AtomicU64; StoreCall::ALL.len()],
     pub(crate) write_statements: AtomicU64,
     pub(crate) windows: AtomicU64,
     pub(crate) merged: AtomicU64,
@@ -157,6 +158,8 @@ pub struct Snapshot {
     pub writes: Writes,
     /// How long the calls of the store took, by kind, in the order of [`StoreCall::ALL`].
     pub latencies: Vec<(StoreCall, Latency)>,
+    /// How many of the calls failed or panicked, by kind, in the order of [`StoreCall::ALL`].
+    pub failures: Vec<(StoreCall, u64)>,
     /// How often the node came onto each rung, from above or below, in the order of [`Rung::ALL`].
     pub rungs: Vec<(Rung, u64)>,
     /// Chores.

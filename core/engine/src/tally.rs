@@ -11,6 +11,9 @@ const REASONS_MAX: usize = 8;
 /// The verdicts of one policy, but for admitting: that is what is left of the requests about which it was asked.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
+    /// The most that was left when somebody asked. What is left is taken from counters that go on meanwhile, so it may
+    /// come out a little less the next time; but what is counted never goes down.
+    admitted: AtomicU64,
     degraded: [AtomicU64; Rung::ALL.len()],
     declined: [(OnceLock<Reason>, AtomicU64); REASONS_MAX],
     declined_otherwise: AtomicU64,
@@ -61,7 +64,9 @@ impl Tally {
     pub(crate) fn read(&self, policy: &str, mode: PolicyMode, asked: u64) -> Vec<Verdicts> {
         let line =
             |verdict, reason, count| Verdicts { policy: policy.to_owned(), mode, verdict, reason, count };
-        let mut lines = vec![line("admit", "", asked.saturating_sub(self.degraded() + self.declined()))];
+        let left = asked.saturating_sub(self.degraded() + self.declined());
+        let admitted = self.admitted.fetch_max(left, Ordering::Relaxed).max(left);
+        let mut lines = vec![line("admit", "", admitted)];
         for rung in Rung::ALL {
             lines.push(line("degrade", rung.as_str(), read(&self.degraded[rung as usize])));
         }

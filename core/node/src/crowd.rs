@@ -4,6 +4,7 @@ mod rounds;
 
 use crate::kad_id::KadId;
 use crate::table::Table;
+use crate::uniques::Uniques;
 use libp2p::core::Endpoint;
 use libp2p::core::transport::PortUse;
 use libp2p::swarm::{
@@ -39,6 +40,7 @@ pub struct NodeCrowd {
     closing: AtomicU32,
     refused: AtomicU64,
     trimmed: AtomicU64,
+    uniques: Uniques,
     rounds: Rounds,
 }
 
@@ -51,8 +53,19 @@ impl NodeCrowd {
             closing: AtomicU32::new(0),
             refused: AtomicU64::new(0),
             trimmed: AtomicU64::new(0),
+            uniques: Uniques::new(Instant::now()),
             rounds: Rounds::default(),
         }
+    }
+
+    /// How many there may be.
+    pub fn marks(&self) -> Marks {
+        self.marks
+    }
+
+    /// The peers to which there were connections.
+    pub fn uniques(&self) -> &Uniques {
+        &self.uniques
     }
 
     /// Connections that are established.
@@ -258,8 +271,10 @@ impl NetworkBehaviour for Crowd {
     fn on_swarm_event(&mut self, event: FromSwarm) {
         match event {
             FromSwarm::ConnectionEstablished(established) => {
-                let held = Use { peer: established.peer_id, last: Instant::now(), closing: false };
+                let now = Instant::now();
+                let held = Use { peer: established.peer_id, last: now, closing: false };
                 self.activity.held().insert(established.connection_id, held);
+                self.node.uniques.note(&established.peer_id, now);
                 self.node.held.fetch_add(1, Ordering::Relaxed);
                 self.table.connected(established.peer_id);
                 self.grown();

@@ -1,5 +1,9 @@
 //! One head: its swarm, in a task of its own, restarted when it panics.
 
+mod status;
+
+pub(crate) use status::{State, Status};
+
 use crate::book::{ADDRESSES_PER_PEER_MAX, worth_keeping};
 use crate::config::Config;
 use crate::crowd::{Activity, Crowd, NodeCrowd};
@@ -34,17 +38,6 @@ const LISTEN_WAIT: Duration = Duration::from_secs(2);
 /// How long connections have to close in order.
 const CLOSE_WAIT: Duration = Duration::from_millis(500);
 
-/// What is known of a head from outside.
-#[derive(Debug, Default)]
-pub(crate) struct Status {
-    /// Where it listens.
-    pub(crate) addresses: Vec<Multiaddr>,
-    /// Whether each of its listeners has told its addresses, or was given up.
-    pub(crate) ready: bool,
-    /// Why it cannot listen anywhere, if so.
-    pub(crate) failure: Option<String>,
-}
-
 /// A head as the rest of the node sees it.
 #[derive(Debug)]
 pub(crate) struct Head {
@@ -58,6 +51,14 @@ pub(crate) struct Head {
     pub(crate) client: Arc<ArcSwapOption<Client>>,
     /// How often it was started again.
     pub(crate) restarts: Arc<AtomicU64>,
+}
+
+impl Head {
+    /// How it stands with it.
+    pub(crate) fn state(&self) -> State {
+        // Its task holds the other end as long as it runs.
+        if self.status.has_changed().is_err() { State::Ended } else { self.status.borrow().state() }
+    }
 }
 
 /// All that a head needs, for its first start and for every later one.

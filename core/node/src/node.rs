@@ -8,12 +8,14 @@ pub use start::StartError;
 use crate::config::{Backends, Config, Connections};
 use crate::crowd::{Marks, NodeCrowd};
 use crate::head::Head;
+use crate::http;
 use crate::supervise::Phase;
 use crate::table::Table;
 use hydra_api::{HeadLease, IdAllocator};
 use hydra_engine::Desk;
 use serde::Serialize;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -42,6 +44,7 @@ pub struct Node {
     table: Arc<Table>,
     crowd: Arc<NodeCrowd>,
     kad: hydra_kad::Config,
+    http: Option<http::Server>,
 }
 
 /// One head as [`HEADS_FILE`] tells it.
@@ -75,6 +78,11 @@ impl Node {
             HeadLine { slot: head.slot, peer: head.peer.to_string(), addresses }
         };
         self.heads.iter().map(line).collect()
+    }
+
+    /// Where the operator pages are, unless `telemetry.http` is switched off.
+    pub fn http(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(http::Server::address)
     }
 
     /// How often heads were started again, after a panic or because they could not listen.

@@ -30,6 +30,7 @@ impl Node {
             let line = line.unwrap();
             match line.split(' ').collect::<Vec<_>>()[..] {
                 ["head", index, address] => heads.push((index.parse().unwrap(), address.to_owned())),
+                ["http", url] => assert!(url.starts_with("http://127.0.0.1:"), "{url}"),
                 ["ready"] => break,
                 _ => panic!("{line}"),
             }
@@ -60,9 +61,14 @@ impl Drop for Node {
 
 /// Two heads on this machine alone, at ports that are free.
 fn command(hydra: &Hydra, more: &[&str]) -> Command {
-    let run =
-        ["run", "--set", "heads.listen=['127.0.0.1']", "--set", "heads.count=2", "--set", "ids.port_base=0"];
-    hydra.command(&[&run, more].concat())
+    let settings = [
+        "heads.listen=['127.0.0.1']",
+        "heads.count=2",
+        "ids.port_base=0",
+        "telemetry.http.listen='127.0.0.1:0'",
+    ];
+    let settings = settings.iter().flat_map(|setting| ["--set", setting]);
+    hydra.command(&std::iter::once("run").chain(settings).chain(more.iter().copied()).collect::<Vec<_>>())
 }
 
 fn peers(answer: &Value, of: &str) -> Vec<String> {

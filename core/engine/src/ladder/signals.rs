@@ -147,9 +147,13 @@ impl Signals {
         let still = pulse.busy && pulse.released == self.released;
         self.released = pulse.released;
         self.still_for = if still { self.still_for + elapsed } else { Duration::ZERO };
+        (self.stalled(peak).is_some(), peak.stall_ms > 0 && still)
+    }
+
+    /// For how long the store has stood still, if it counts as stalled.
+    pub(super) fn stalled(&self, peak: &Peak) -> Option<Duration> {
         let after = Duration::from_millis(u64::from(peak.stall_ms));
-        let watched = peak.stall_ms > 0;
-        (watched && self.still_for >= after, watched && still)
+        (peak.stall_ms > 0 && self.still_for >= after).then_some(self.still_for)
     }
 
     /// What there was of reads in the last one to two windows.

@@ -42,6 +42,9 @@ async fn a_frozen_store_leaves_every_request_answered_and_nothing_grows() {
         3,
         "no call beyond the permits"
     );
+    let health = desk.health();
+    assert!(health.stalled.is_some_and(|still| still > Duration::from_secs(50)), "{health:?}");
+    assert!(health.ticked <= millis(100) && health.chores_run, "the desk itself is well: {health:?}");
 
     let thawed = Instant::now();
     store.set(Mood::Takes(millis(1)));
@@ -50,6 +53,7 @@ async fn a_frozen_store_leaves_every_request_answered_and_nothing_grows() {
     }
     assert!(thawed.elapsed() <= Duration::from_secs(2), "recovered after {:?}", thawed.elapsed());
     sleep(Duration::from_secs(2)).await;
+    assert_eq!(desk.health().stalled, None);
     assert_eq!((desk.load().ring.used, desk.load().in_flight.used), (0, 0), "all that waited is written");
 }
 

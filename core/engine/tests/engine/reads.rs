@@ -2,7 +2,7 @@
 
 use crate::doubles::{Mood, Store, addresses, caller, key, millis, open, permits};
 use hydra_api::{Operation, Rung};
-use hydra_engine::{Config, Desk, Ended, Ending};
+use hydra_engine::{Config, Desk, Ended, Ending, StoreCall};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -128,6 +128,7 @@ async fn v15_a_store_that_fails_or_panics_costs_the_answer_its_providers_only() 
         }
         let stats = desk.stats();
         assert_eq!(stats.requests(Operation::GetProviders, Ending::StoreFailed), 10);
+        assert!(stats.failures.contains(&(StoreCall::Providers, 10)), "{:?}", stats.failures);
         assert_eq!((stats.statements.failed, stats.gauge.in_flight.used), (10, 0), "permits came back");
         store.set(Mood::Takes(Duration::ZERO));
         assert_eq!(ended(&desk, 1).await, Ended::Full);

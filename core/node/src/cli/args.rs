@@ -54,8 +54,8 @@ pub(crate) enum Command {
     /// Serve until told to stop; this is what happens when no command is given.
     ///
     /// Once a head is reachable, there is one line per listen address on standard output: `head <index>
-    /// <multiaddr>/p2p/<peer id>`; when all are, the line `ready`. Logs go to standard error. SIGTERM and Ctrl-C stop
-    /// it in order.
+    /// <multiaddr>/p2p/<peer id>`; when all are, `http <url>` for the operator pages, and the line `ready`. Logs go to
+    /// standard error. SIGTERM and Ctrl-C stop it in order.
     Run,
     /// Open everything that the config names, say what would run, and stop.
     Check,

@@ -30,6 +30,9 @@ pub(crate) async fn run(loaded: &Loaded, registry: &Registry, out: &mut Output) 
             out.line(format_args!("head {} {address}", head.slot))?;
         }
     }
+    if let Some(http) = node.http() {
+        out.line(format_args!("http http://{http}"))?;
+    }
     out.line("ready")?;
     stop.given().await;
     tokio::select! {

@@ -5,7 +5,8 @@ use crate::announcer;
 use crate::book::{Book, without_id};
 use crate::config::{Backends, Config, Diversity, Network};
 use crate::crowd::NodeCrowd;
-use crate::head::{self, Head};
+use crate::head::{self, Head, Status};
+use crate::http;
 use crate::keeper::{self, CANDIDATES_MAX};
 use crate::lookup::{Contact, Pace};
 use crate::node::PEERS_FILE;
@@ -14,17 +15,19 @@ use crate::service::Shared;
 use crate::sockets;
 use crate::supervise::Phase;
 use crate::table::{Limits, Table};
+use crate::vitals::Vitals;
 use hydra_api::{HeadLease, IdAllocator, IdError, ProviderStore};
 use hydra_engine::{Clock, Desk, NamedPolicy, NamedStore};
 use libp2p::StreamProtocol;
 use libp2p::identity::Keypair;
 use std::collections::HashSet;
 use std::io;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// Peers whose addresses are remembered, over all heads.
 const BOOK_LEN_MAX: usize = 16_384;
@@ -52,6 +55,14 @@ pub enum StartError {
         /// Why not.
         cause: String,
     },
+    /// The address of the operator pages cannot be listened on.
+    #[error("telemetry.http.listen: cannot listen on {listen}: {cause}")]
+    Http {
+        /// The address.
+        listen: SocketAddr,
+        /// Why not.
+        cause: io::Error,
+    },
     /// The protocol's name begins with no slash.
     #[error("`{0}` is no protocol name")]
     Protocol(String),
@@ -69,6 +80,9 @@ pub(super) async fn start(config: Config, backends: Backends) -> Result<Node, St
     let config = Arc::new(config);
     raise_descriptors();
     let kad = kad_config(&config)?;
+    let listen = config.telemetry.http.listen;
+    let http =
+        http::bind(&config.telemetry.http).await.map_err(|cause| StartError::Http { listen, cause })?;
     let leases = acquire(&config, &*backends.ids).await?;
     let table = Arc::new(Table::new(config.network.addresses, table_limits(&config.network)));
     let book = Arc::new(Book::new(BOOK_LEN_MAX));
@@ -84,36 +98,26 @@ pub(super) async fn start(config: Config, backends: Backends) -> Result<Node, St
     });
 
     let (candidates, met) = mpsc::channel(CANDIDATES_MAX);
-    let mut head_tasks = JoinSet::new();
-    let mut heads = Vec::with_capacity(leases.len());
-    for lease in &leases {
-        let parts = head::Parts {
-            slot: lease.slot,
-            key: key_of(lease)?,
-            listen: sockets::addresses(&config.heads, lease.port),
-            announce: sockets::announced(&config.heads, lease.port),
-            config: Arc::clone(&config),
-            kad: kad.clone(),
-            shared: Arc::clone(&shared),
-            crowd: Arc::clone(&crowd),
-            phase: phase_seen.clone(),
-            candidates: candidates.clone(),
-        };
-        heads.push(head::spawn(parts, &mut head_tasks));
+    let (heads, head_tasks) = spawn_heads(&leases, &config, &kad, &shared, &crowd, &phase_seen, &candidates)?;
+    let vitals = Arc::new(Vitals {
+        config: Arc::clone(&config),
+        desk: Arc::clone(&desk),
+        wire: Arc::clone(&kad.stats),
+        table: Arc::clone(&table),
+        crowd: Arc::clone(&crowd),
+        heads: Arc::clone(&heads),
+        phase: phase_seen.clone(),
+        tasks: OnceLock::new(),
+    });
+    // From here on probes are told how far the start is.
+    let http = http.map(|bound| bound.serve(Arc::clone(&vitals)));
+    for head in heads.iter() {
+        reachable(head.slot, head.status.clone()).await?;
     }
-    for head in &mut heads {
-        reachable(head).await?;
-    }
-    let heads: Arc<[Head]> = heads.into();
-    let keeper = keeper(&config, &table, book, asks, &heads, &phase_seen);
-    let keeper = tokio::spawn(async move { keeper::run(&keeper, met).await });
-    let announcer = tokio::spawn(announcer::run(
-        Arc::clone(&heads),
-        Arc::clone(&table),
-        Duration::from_secs(config.network.announce_interval_s.into()),
-        probe_timeout(&config),
-        phase_seen,
-    ));
+    let keeper = spawn_keeper(&config, &table, book, asks, met, &heads, &phase_seen);
+    let announcer = spawn_announcer(&config, &table, &heads, &phase_seen);
+    let tasks = [("scout", &scout), ("keeper", &keeper), ("announcer", &announcer)];
+    vitals.started(tasks.map(|(name, task)| (name, task.abort_handle())).into());
     let ids = backends.ids;
     let node = Node {
         config,
@@ -129,10 +133,40 @@ pub(super) async fn start(config: Config, backends: Backends) -> Result<Node, St
         table,
         crowd,
         kad,
+        http,
     };
     write_heads(&node.config.data_dir, &node.heads())
         .map_err(|cause| StartError::System { what: "cannot write where the heads are", cause })?;
     Ok(node)
+}
+
+fn spawn_heads(
+    leases: &[HeadLease],
+    config: &Arc<Config>,
+    kad: &hydra_kad::Config,
+    shared: &Arc<Shared>,
+    crowd: &Arc<NodeCrowd>,
+    phase: &watch::Receiver<Phase>,
+    candidates: &mpsc::Sender<Contact>,
+) -> Result<(Arc<[Head]>, JoinSet<()>), StartError> {
+    let mut tasks = JoinSet::new();
+    let mut heads = Vec::with_capacity(leases.len());
+    for lease in leases {
+        let parts = head::Parts {
+            slot: lease.slot,
+            key: key_of(lease)?,
+            listen: sockets::addresses(&config.heads, lease.port),
+            announce: sockets::announced(&config.heads, lease.port),
+            config: Arc::clone(config),
+            kad: kad.clone(),
+            shared: Arc::clone(shared),
+            crowd: Arc::clone(crowd),
+            phase: phase.clone(),
+            candidates: candidates.clone(),
+        };
+        heads.push(head::spawn(parts, &mut tasks));
+    }
+    Ok((heads.into(), tasks))
 }
 
 fn open_desk(config: &Config, store: Arc<dyn ProviderStore>, policies: Vec<NamedPolicy>) -> Arc<Desk> {
@@ -160,6 +194,30 @@ fn keeper(
         saved: config.data_dir.join(PEERS_FILE),
         phase: phase.clone(),
     }
+}
+
+fn spawn_keeper(
+    config: &Config,
+    table: &Arc<Table>,
+    book: Arc<Book>,
+    scout: Scout,
+    met: mpsc::Receiver<Contact>,
+    heads: &[Head],
+    phase: &watch::Receiver<Phase>,
+) -> JoinHandle<()> {
+    let keeper = keeper(config, table, book, scout, heads, phase);
+    tokio::spawn(async move { keeper::run(&keeper, met).await })
+}
+
+fn spawn_announcer(
+    config: &Config,
+    table: &Arc<Table>,
+    heads: &Arc<[Head]>,
+    phase: &watch::Receiver<Phase>,
+) -> JoinHandle<()> {
+    let interval = Duration::from_secs(config.network.announce_interval_s.into());
+    let (heads, table, timeout) = (Arc::clone(heads), Arc::clone(table), probe_timeout(config));
+    tokio::spawn(announcer::run(heads, table, interval, timeout, phase.clone()))
 }
 
 fn probe_timeout(config: &Config) -> Duration {
@@ -196,11 +254,9 @@ fn key_of(lease: &HeadLease) -> Result<Keypair, StartError> {
     if key.public().to_peer_id().to_bytes() == lease.peer.as_bytes() { Ok(key) } else { Err(wrong) }
 }
 
-async fn reachable(head: &mut Head) -> Result<(), StartError> {
-    let slot = head.slot;
+async fn reachable(slot: u32, mut status: watch::Receiver<Status>) -> Result<(), StartError> {
     let failed = |cause: &str| StartError::Listen { slot, cause: cause.to_owned() };
-    let status = head
-        .status
+    let status = status
         .wait_for(|status| status.ready || status.failure.is_some())
         .await
         .map_err(|_| failed("its task ended"))?;

@@ -36,6 +36,10 @@ async fn stages(node: &mut Node, deadline: Instant) -> Result<(), StopError> {
     if let Err(cause) = node.ids.release(std::mem::take(&mut node.leases)).await {
         tracing::warn!(%cause, "the identities could not be given back");
     }
+    // The operator pages go last: they tell how the stop goes on.
+    if let Some(http) = node.http.take() {
+        http.stop().await;
+    }
     verdict(&report)
 }
 

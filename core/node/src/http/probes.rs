@@ -1,0 +1,57 @@
+//! Whether the node lives, and whether it serves.
+
+use crate::head::State;
+use crate::supervise::Phase;
+use crate::vitals::Vitals;
+use std::time::Duration;
+
+/// The load of a node is looked at ten times a second: after this long without, its runtime does not get to its tasks.
+const TICK_WAIT: Duration = Duration::from_secs(10);
+
+/// One thing that was looked at, and what is wrong with it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Check {
+    pub(super) name: &'static str,
+    pub(super) result: Result<(), String>,
+}
+
+/// Whether the process should be kept. What fails here heals by a new start alone: heads and chores that only failed
+/// are started again by themselves. A node that stops has tasks that ended, and is left to it.
+pub(super) fn live(vitals: &Vitals) -> Vec<Check> {
+    if vitals.phase() != Phase::Serving {
+        return vec![check("node", None)];
+    }
+    let health = vitals.desk.health();
+    let stuck = (health.ticked >= TICK_WAIT)
+        .then(|| format!("the load was not looked at for {} s", health.ticked.as_secs()));
+    let chores = (!health.chores_run).then(|| "a chore of the engine has ended".to_owned());
+    let ended = vitals.heads_by_state()[State::Ended as usize];
+    let heads = (ended > 0).then(|| format!("the tasks of {ended} heads have ended"));
+    let mut tasks = vitals.tasks.get().into_iter().flatten();
+    let task = tasks.find(|(_, task)| task.is_finished()).map(|(name, _)| format!("the {name} has ended"));
+    vec![check("runtime", stuck), check("chores", chores), check("heads", heads), check("tasks", task)]
+}
+
+/// Whether the node serves. It starts with all of its heads; later one that listens is enough: to take the node out of
+/// service for a head that is being started again would take the others along.
+pub(super) fn ready(vitals: &Vitals) -> Vec<Check> {
+    let [_, listening, ..] = vitals.heads_by_state();
+    let all = vitals.heads.len();
+    let node = match vitals.phase() {
+        Phase::Serving if vitals.has_started() => None,
+        Phase::Serving => Some(format!("starting: {listening} of {all} heads listen")),
+        Phase::Draining => Some("stopping: it has left server mode".to_owned()),
+        Phase::Stopping => Some("stopping".to_owned()),
+    };
+    let heads = (listening == 0).then(|| format!("none of {all} listens"));
+    let stalled = vitals.desk.health().stalled;
+    let store = stalled.map(|still| format!("no call has ended for {} s", still.as_secs()));
+    vec![check("node", node), check("heads", heads), check("store", store)]
+}
+
+fn check(name: &'static str, wrong: Option<String>) -> Check {
+    Check { name, result: wrong.map_or(Ok(()), Err) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! What a scrape sees: the counters of all parts of the node, read and written down at the moment in which they are
+//! asked for.
+//!
+//! Every name begins with `hydra_`, but for those of the process, which are Prometheus' own. Units are base units. No
+//! label names a peer, a key or an address: the values of each are a short list that is known beforehand, and all of a
+//! list are told from the start, with 0 for what has not happened. That makes fewer than 2,000 series, however long the
+//! node runs; a test counts them.
+
+mod admission;
+mod network;
+mod page;
+mod process;
+mod reads;
+mod requests;
+mod store;
+mod text;
+mod writes;
+
+use crate::vitals::Vitals;
+use hydra_engine::Snapshot;
+use page::Page;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+use std::fmt;
+use std::sync::Arc;
+
+/// How this program was compiled.
+pub(crate) const PROFILE: &str = if cfg!(debug_assertions) { "debug" } else { "release" };
+
+/// In which words the metrics are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// Prometheus' text format, version 0.0.4.
+    Text,
+    /// OpenMetrics 1.0.0.
+    OpenMetrics,
+}
+
+impl Format {
+    /// Its name in HTTP.
+    pub(crate) const fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+/// The metrics of a node.
+#[derive(Debug)]
+pub(crate) struct Metrics(Registry);
+
+impl Metrics {
+    /// Those of this node.
+    pub(crate) fn new(vitals: Arc<Vitals>) -> Self {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Node(vitals)));
+        Self(registry)
+    }
+
+    /// All of them, as of now. It reads from `/proc`, so it is not for a task that has to be fast.
+    ///
+    /// # Errors
+    /// When a part cannot be written down, which no input brings about.
+    pub(crate) fn page(&self, format: Format) -> Result<String, fmt::Error> {
+        let mut page = String::new();
+        encode(&mut page, &self.0)?;
+        Ok(match format {
+            Format::OpenMetrics => page,
+            Format::Text => text::of_open_metrics(&page),
+        })
+    }
+}
+
+/// Reads what a node has counted.
+#[derive(Debug)]
+struct Node(Arc<Vitals>);
+
+impl Collector for Node {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        write(&self.0, &self.0.desk.stats(), &mut Page::new(encoder))
+    }
+}
+
+fn write(vitals: &Vitals, engine: &Snapshot, page: &mut Page<'_>) -> fmt::Result {
+    build(vitals, page)?;
+    requests::write(engine, page)?;
+    admission::write(engine, page)?;
+    reads::write(engine, page)?;
+    writes::write(engine, &vitals.config.engine, page)?;
+    store::write(engine, &vitals.config.store.kind, page)?;
+    network::write(vitals, page)?;
+    process::write(page)
+}
+
+fn build(vitals: &Vitals, page: &mut Page<'_>) -> fmt::Result {
+    let config = &vitals.config;
+    let labels = [
+        ("version", env!("CARGO_PKG_VERSION")),
+        ("profile", PROFILE),
+        ("store", &config.store.kind),
+        ("ids", &config.ids.kind),
+    ];
+    page.info("hydra_build_info", "What runs here; always 1.", labels)
+}
+
+#[cfg(test)]
+mod tests;

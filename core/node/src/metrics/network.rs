@@ -1,0 +1,115 @@
+//! The network: connections, the wire, the peer table, the heads.
+
+use super::page::Page;
+use crate::head::State;
+use crate::uniques::Span;
+use crate::vitals::Vitals;
+use hydra_kad::Reset;
+use std::fmt;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+pub(super) fn write(vitals: &Vitals, page: &mut Page<'_>) -> fmt::Result {
+    heads(vitals, page)?;
+    connections(vitals, page)?;
+    wire(&vitals.wire, page)?;
+    table(vitals, page)
+}
+
+fn heads(vitals: &Vitals, page: &mut Page<'_>) -> fmt::Result {
+    let states = State::ALL.into_iter().zip(vitals.heads_by_state());
+    page.gauges(
+        "hydra_heads",
+        "Heads by state.",
+        states.map(|(state, heads)| ([("state", state.as_str())], heads)),
+    )?;
+    let restarts: u64 = vitals.heads.iter().map(|head| head.restarts.load(Ordering::Relaxed)).sum();
+    page.counter(
+        "hydra_head_restarts_total",
+        "Heads that were started again, after a panic or because they could not listen.",
+        restarts,
+    )
+}
+
+fn connections(vitals: &Vitals, page: &mut Page<'_>) -> fmt::Result {
+    let (crowd, marks, now) = (&vitals.crowd, vitals.crowd.marks(), Instant::now());
+    page.gauge("hydra_connections", "Connections that are established.", crowd.held())?;
+    page.gauges(
+        "hydra_connections_mark",
+        "From how many connections on new ones are refused (max), the least useful ones are closed (high), and how \
+         many are left then (low).",
+        [("max", marks.max), ("high", marks.high), ("low", marks.low)]
+            .map(|(mark, connections)| ([("mark", mark)], connections)),
+    )?;
+    page.counter(
+        "hydra_connections_refused_total",
+        "Connections refused because the node or a head had its maximum.",
+        crowd.refused(),
+    )?;
+    page.counter(
+        "hydra_connections_trimmed_total",
+        "Connections closed because there were too many.",
+        crowd.trimmed(),
+    )?;
+    page.gauges(
+        "hydra_unique_peers",
+        "About how many different peers were connected to a head in the last hour and day.",
+        Span::ALL.map(|span| ([("window", span.as_str())], crowd.uniques().count(span, now))),
+    )
+}
+
+fn wire(wire: &hydra_kad::Stats, page: &mut Page<'_>) -> fmt::Result {
+    let both = |taken, given| [([("direction", "in")], taken), ([("direction", "out")], given)];
+    page.gauge("hydra_wire_streams", "Inbound streams that are served now.", wire.streams_open())?;
+    page.counter("hydra_wire_streams_accepted_total", "Inbound streams accepted.", wire.streams_accepted())?;
+    page.counter(
+        "hydra_wire_streams_refused_total",
+        "Inbound streams refused because their connection had its number of them.",
+        wire.streams_refused(),
+    )?;
+    page.counters(
+        "hydra_wire_resets_total",
+        "Inbound streams reset, by cause.",
+        Reset::ALL.map(|cause| ([("cause", cause.name())], wire.resets(cause))),
+    )?;
+    page.counters(
+        "hydra_wire_frames_total",
+        "Requests read and answers written.",
+        both(wire.frames_in(), wire.frames_out()),
+    )?;
+    page.counters(
+        "hydra_wire_bytes_total",
+        "Bytes of requests read and answers written.",
+        both(wire.bytes_in(), wire.bytes_out()),
+    )?;
+    page.counter(
+        "hydra_wire_answers_cut_total",
+        "Answers shortened because the budget for answers was used up.",
+        wire.answers_cut(),
+    )?;
+    page.counter("hydra_wire_asks_total", "Requests that heads made of others.", wire.asks())?;
+    page.counter(
+        "hydra_wire_asks_failed_total",
+        "Requests that heads made of others and that failed.",
+        wire.asks_failed(),
+    )
+}
+
+fn table(vitals: &Vitals, page: &mut Page<'_>) -> fmt::Result {
+    let (mut own, mut foreign, mut connected) = (0u64, 0u64, 0u64);
+    for server in vitals.table.snapshot().servers() {
+        *(if server.is_own() { &mut own } else { &mut foreign }) += 1;
+        connected += u64::from(server.is_connected());
+    }
+    page.gauges(
+        "hydra_table_peers",
+        "Servers in the peer table: heads of this node, and others.",
+        [([("origin", "own")], own), ([("origin", "foreign")], foreign)],
+    )?;
+    page.gauge(
+        "hydra_table_connected_peers",
+        "Servers in the table with a connection to a head.",
+        connected,
+    )?;
+    page.gauge("hydra_table_max_peers", "How many servers the table may hold.", vitals.table.len_max())
+}

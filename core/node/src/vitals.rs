@@ -1,0 +1,62 @@
+//! What the operator pages read of a node, at the moment in which they are asked for.
+
+use crate::config::Config;
+use crate::crowd::NodeCrowd;
+use crate::head::{Head, State};
+use crate::supervise::Phase;
+use crate::table::Table;
+use hydra_engine::Desk;
+use std::sync::{Arc, OnceLock};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+/// What the operator pages read of a node. Everything is counted where it happens; nothing is counted again here.
+#[derive(Debug)]
+pub(crate) struct Vitals {
+    /// The config of the node.
+    pub(crate) config: Arc<Config>,
+    /// Requests and the store.
+    pub(crate) desk: Arc<Desk>,
+    /// The wire.
+    pub(crate) wire: Arc<hydra_kad::Stats>,
+    /// Verified servers.
+    pub(crate) table: Arc<Table>,
+    /// Connections.
+    pub(crate) crowd: Arc<NodeCrowd>,
+    /// The heads.
+    pub(crate) heads: Arc<[Head]>,
+    /// How far the node is, once it has started.
+    pub(crate) phase: watch::Receiver<Phase>,
+    /// The tasks that run from the start to the stop, once it has started.
+    pub(crate) tasks: OnceLock<Vec<(&'static str, AbortHandle)>>,
+}
+
+impl Vitals {
+    /// Tells that the node has started, and which tasks are to run as long as it serves.
+    pub(crate) fn started(&self, tasks: Vec<(&'static str, AbortHandle)>) {
+        // A node starts once.
+        let _told = self.tasks.set(tasks);
+    }
+
+    /// Whether all heads could be reached once.
+    pub(crate) fn has_started(&self) -> bool {
+        self.tasks.get().is_some()
+    }
+
+    /// How far the node is.
+    pub(crate) fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// How many heads are in each state, in the order of [`State::ALL`].
+    pub(crate) fn heads_by_state(&self) -> [u64; State::ALL.len()] {
+        let mut counts = [0; State::ALL.len()];
+        for head in self.heads.iter() {
+            counts[head.state() as usize] += 1;
+        }
+        counts
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod sample;

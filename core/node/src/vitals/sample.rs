@@ -1,0 +1,106 @@
+//! The vitals of a node that is not there, for tests.
+
+use super::Vitals;
+use crate::config::Config;
+use crate::crowd::{Marks, NodeCrowd};
+use crate::head::{Head, Status};
+use crate::supervise::Phase;
+use crate::table::{Limits, Table};
+use hydra_api::{
+    ContentKey, Durability, Estimate, EstimateMethod, Inserted, Provider, ProviderRecord, ProviderStore,
+    PurgeProgress, Purged, Sharing, StoreError, StoreProfile, UnixSeconds, async_trait,
+};
+use hydra_engine::{Clock, Desk, NamedStore};
+use libp2p::PeerId;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// A node that is not there, and the hands that move it.
+pub(crate) struct Sample {
+    pub(crate) vitals: Arc<Vitals>,
+    pub(crate) phase: watch::Sender<Phase>,
+    pub(crate) heads: Vec<watch::Sender<Status>>,
+}
+
+/// A node with so many heads, each of which is starting. To be called in a tokio runtime.
+pub(crate) fn node(heads: u32) -> Sample {
+    let (phase, phase_seen) = watch::channel(Phase::Serving);
+    let (heads, hands): (Vec<_>, Vec<_>) = (0..heads).map(head).unzip();
+    let store = NamedStore { name: "nothing".to_owned(), store: Arc::new(Nothing) };
+    let config = Config::default();
+    let limits = Limits {
+        len_max: 100,
+        bucket_len_max: 20,
+        bucket_group_len_max: 20,
+        group_len_max: 20,
+        group_own_max: 20,
+    };
+    let vitals = Arc::new(Vitals {
+        desk: Desk::open(store, Vec::new(), config.engine.clone(), Clock::system(), None),
+        table: Arc::new(Table::new(config.network.addresses, limits)),
+        config: Arc::new(config),
+        wire: Arc::default(),
+        crowd: Arc::new(NodeCrowd::new(Marks { max: 3, high: 2, low: 1 })),
+        heads: heads.into(),
+        phase: phase_seen,
+        tasks: OnceLock::new(),
+    });
+    Sample { vitals, phase, heads: hands }
+}
+
+impl Sample {
+    /// The first heads, so many, listen.
+    pub(crate) fn listen(&self, heads: usize) {
+        let listening = || Status {
+            addresses: vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap()],
+            ready: true,
+            failure: None,
+        };
+        self.heads.iter().take(heads).for_each(|head| drop(head.send_replace(listening())));
+    }
+}
+
+fn head(slot: u32) -> (Head, watch::Sender<Status>) {
+    let (hand, status) = watch::channel(Status::default());
+    let head =
+        Head { slot, peer: PeerId::random(), status, client: Arc::default(), restarts: Arc::default() };
+    (head, hand)
+}
+
+/// A store that holds nothing.
+#[derive(Debug)]
+struct Nothing;
+
+#[async_trait]
+impl ProviderStore for Nothing {
+    fn profile(&self) -> StoreProfile {
+        StoreProfile {
+            concurrency_max: NonZeroUsize::MIN,
+            batch_len_max: NonZeroUsize::MIN,
+            durability: Durability::InMemory,
+            sharing: Sharing::OneProcess,
+        }
+    }
+    async fn insert(&self, batch: &[ProviderRecord], _: UnixSeconds) -> Result<Inserted, StoreError> {
+        Ok(Inserted { accepted: 0, dropped: batch.len() as u64 })
+    }
+    async fn providers(
+        &self,
+        keys: &[ContentKey],
+        _: UnixSeconds,
+        _: NonZeroU32,
+    ) -> Result<Vec<Vec<Provider>>, StoreError> {
+        Ok(vec![Vec::new(); keys.len()])
+    }
+    async fn purge_expired(&self, _: UnixSeconds, _: NonZeroU32) -> Result<Purged, StoreError> {
+        Ok(Purged { removed: 0, progress: PurgeProgress::Done })
+    }
+    async fn estimate(&self) -> Result<Estimate, StoreError> {
+        Ok(Estimate { records: 0, age: Duration::ZERO, method: EstimateMethod::Counted })
+    }
+    async fn close(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
