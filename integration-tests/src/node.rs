@@ -105,8 +105,20 @@ impl Node {
     /// # Errors
     /// When it ends before it is ready; the error has its log.
     pub async fn start_in(home: &Home, settings: &[&str]) -> io::Result<Self> {
+        Self::start_with(home, settings, &[]).await
+    }
+
+    /// Starts a node as [`Self::start_in`] does, with these variables in its environment.
+    ///
+    /// # Errors
+    /// When it ends before it is ready; the error has its log.
+    pub async fn start_with(home: &Home, settings: &[&str], variables: &[(&str, &str)]) -> io::Result<Self> {
         let log = std::fs::File::options().create(true).append(true).open(home.log_file())?;
-        let mut child = command(home, settings)?.stdout(Stdio::piped()).stderr(log).spawn()?;
+        let mut child = command(home, settings)?
+            .envs(variables.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()?;
         let stdout = child.stdout.take().ok_or_else(|| io::Error::other("no standard output"))?;
         let mut lines = BufReader::new(stdout).lines();
         let heads = timeout(PATIENCE, ready(&mut lines)).await.map_err(io::Error::other).flatten();
@@ -121,7 +133,19 @@ impl Node {
     /// # Errors
     /// When it does not end.
     pub async fn refused(home: &Home, settings: &[&str]) -> io::Result<(ExitStatus, String)> {
-        let output = command(home, settings)?.output();
+        Self::refused_with(home, settings, &[]).await
+    }
+
+    /// As [`Self::refused`], with these variables in its environment.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn refused_with(
+        home: &Home,
+        settings: &[&str],
+        variables: &[(&str, &str)],
+    ) -> io::Result<(ExitStatus, String)> {
+        let output = command(home, settings)?.envs(variables.iter().copied()).output();
         let output = timeout(PATIENCE, output).await.map_err(io::Error::other)??;
         Ok((output.status, String::from_utf8_lossy(&output.stderr).into_owned()))
     }
@@ -224,9 +248,12 @@ impl Node {
 fn command(home: &Home, settings: &[&str]) -> io::Result<Command> {
     let mut command = Command::new(program()?);
     command.current_dir(home.path()).arg("run").stdin(Stdio::null()).kill_on_drop(true);
-    // What the tests are told by their environment is not meant for the node, which refuses keys that it does not know.
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"HYDRA_")) {
-        command.env_remove(name);
+    // What the tests are told by their environment is not meant for the node, which refuses keys that it does not know
+    // and would send its traces to a collector.
+    for (name, _) in std::env::vars_os() {
+        if [&b"HYDRA_"[..], b"OTEL_"].iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix)) {
+            command.env_remove(name);
+        }
     }
     for setting in SETTINGS.iter().chain(settings) {
         command.args(["--set", setting]);

@@ -32,6 +32,7 @@ mod sockets;
 mod supervise;
 mod swarm;
 pub mod table;
+pub mod telemetry;
 mod traces;
 
 use hydra_api::Registry;

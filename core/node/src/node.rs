@@ -10,6 +10,7 @@ use crate::crowd::{Marks, NodeCrowd};
 use crate::head::Head;
 use crate::supervise::Phase;
 use crate::table::Table;
+use crate::telemetry::Exporter;
 use hydra_api::{HeadLease, IdAllocator};
 use hydra_engine::Desk;
 use serde::Serialize;
@@ -42,6 +43,7 @@ pub struct Node {
     table: Arc<Table>,
     crowd: Arc<NodeCrowd>,
     kad: hydra_kad::Config,
+    exporter: Exporter,
 }
 
 /// One head as [`HEADS_FILE`] tells it.
@@ -102,8 +104,13 @@ impl Node {
         &self.crowd
     }
 
+    /// Where the spans of traced requests go, and what became of them.
+    pub fn exporter(&self) -> &Exporter {
+        &self.exporter
+    }
+
     /// Stops in stages: leave server mode, answer what is under way, write what was taken, close the store, give the
-    /// identities back.
+    /// identities back, send the last spans.
     ///
     /// # Errors
     /// What could not be written, or did not end in time.
