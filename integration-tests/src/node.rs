@@ -113,6 +113,16 @@ impl Node {
         Self::launch(home, command(&program()?, home, settings)).await
     }
 
+    /// Starts a node as [`Self::start_in`] does, with these variables in its environment.
+    ///
+    /// # Errors
+    /// When it ends before it is ready; the error has its log.
+    pub async fn start_with(home: &Home, settings: &[&str], variables: &[(&str, &str)]) -> io::Result<Self> {
+        let mut command = command(&program()?, home, settings);
+        command.envs(variables.iter().copied());
+        Self::launch(home, command).await
+    }
+
     /// Starts a node by this command, such as [`command`] makes it for another program with the command line of hydra.
     ///
     /// # Errors
@@ -134,7 +144,19 @@ impl Node {
     /// # Errors
     /// When it does not end.
     pub async fn refused(home: &Home, settings: &[&str]) -> io::Result<(ExitStatus, String)> {
-        let output = command(&program()?, home, settings).output();
+        Self::refused_with(home, settings, &[]).await
+    }
+
+    /// As [`Self::refused`], with these variables in its environment.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn refused_with(
+        home: &Home,
+        settings: &[&str],
+        variables: &[(&str, &str)],
+    ) -> io::Result<(ExitStatus, String)> {
+        let output = command(&program()?, home, settings).envs(variables.iter().copied()).output();
         let output = timeout(PATIENCE, output).await.map_err(io::Error::other)??;
         Ok((output.status, String::from_utf8_lossy(&output.stderr).into_owned()))
     }
@@ -263,9 +285,12 @@ impl Node {
 pub fn command(program: &Path, home: &Home, settings: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.current_dir(home.path()).arg("run").stdin(Stdio::null()).kill_on_drop(true);
-    // What the tests are told by their environment is not meant for the node, which refuses keys that it does not know.
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"HYDRA_")) {
-        command.env_remove(name);
+    // What the tests are told by their environment is not meant for the node, which refuses keys that it does not know
+    // and would send its traces to a collector.
+    for (name, _) in std::env::vars_os() {
+        if [&b"HYDRA_"[..], b"OTEL_"].iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix)) {
+            command.env_remove(name);
+        }
     }
     for setting in SETTINGS.iter().chain(settings) {
         command.args(["--set", setting]);

@@ -40,8 +40,9 @@ fn dispatch(registry: Registry, invocation: Invocation, out: &mut Output) -> Res
     match command.unwrap_or(Command::Run) {
         Command::Run => {
             let loaded = load(&registry, &config.sources(None))?;
-            logging::start(&loaded.config.log);
-            in_runtime(run::run(&loaded, &registry, out))
+            let exporter = loaded.exporter()?;
+            logging::start(&loaded.config.log, &exporter);
+            in_runtime(run::run(&loaded, &registry, exporter, out))
         }
         Command::Check => {
             let loaded = quiet(&registry, &config.sources(None))?;

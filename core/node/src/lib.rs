@@ -34,6 +34,7 @@ mod sockets;
 mod supervise;
 mod swarm;
 pub mod table;
+pub mod telemetry;
 mod traces;
 pub mod uniques;
 mod vitals;

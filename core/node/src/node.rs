@@ -11,6 +11,7 @@ use crate::head::Head;
 use crate::http;
 use crate::supervise::Phase;
 use crate::table::Table;
+use crate::telemetry::Exporter;
 use hydra_api::{HeadLease, IdAllocator};
 use hydra_engine::Desk;
 use serde::Serialize;
@@ -45,6 +46,7 @@ pub struct Node {
     crowd: Arc<NodeCrowd>,
     kad: hydra_kad::Config,
     http: Option<http::Server>,
+    exporter: Exporter,
 }
 
 /// One head as [`HEADS_FILE`] tells it.
@@ -110,8 +112,13 @@ impl Node {
         &self.crowd
     }
 
+    /// Where the spans of traced requests go, and what became of them.
+    pub fn exporter(&self) -> &Exporter {
+        &self.exporter
+    }
+
     /// Stops in stages: leave server mode, answer what is under way, write what was taken, close the store, give the
-    /// identities back.
+    /// identities back, send the last spans.
     ///
     /// # Errors
     /// What could not be written, or did not end in time.

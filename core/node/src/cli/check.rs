@@ -2,19 +2,26 @@
 
 use super::{Failure, Output};
 use crate::config::{Backends, Config, Loaded};
+use crate::telemetry::Target;
 use hydra_api::{Durability, Registry, Sharing, StoreProfile};
 use hydra_engine::{NamedPolicy, PolicyMode};
 
 /// Opens every plugin, says what would run, and closes again.
 pub(crate) async fn check(loaded: &Loaded, registry: &Registry, out: &mut Output) -> Result<(), Failure> {
+    let traces = loaded.exporter_target()?;
     let backends = loaded.open(registry).await?;
-    let said = say(&loaded.config, &backends, out);
+    let said = say(&loaded.config, &backends, traces.as_ref(), out);
     backends.store.close().await.map_err(|cause| Failure::failed("cannot close the store", cause))?;
     said?;
     Ok(out.line("ok")?)
 }
 
-fn say(config: &Config, backends: &Backends, out: &mut Output) -> std::io::Result<()> {
+fn say(
+    config: &Config,
+    backends: &Backends,
+    traces: Option<&Target>,
+    out: &mut Output,
+) -> std::io::Result<()> {
     let transports: Vec<_> = config.heads.transports.iter().map(|transport| transport.as_str()).collect();
     let listen: Vec<_> = config.heads.listen.iter().map(ToString::to_string).collect();
     out.line(format_args!(
@@ -39,7 +46,11 @@ fn say(config: &Config, backends: &Backends, out: &mut Output) -> std::io::Resul
     let policies: Vec<_> = backends.admission.iter().map(named).collect();
     let policies =
         if policies.is_empty() { "everything is admitted".to_owned() } else { policies.join(", then ") };
-    out.line(format_args!("admission  {policies}"))
+    out.line(format_args!("admission  {policies}"))?;
+    match traces {
+        Some(target) => out.line(format_args!("traces     {target}")),
+        None => out.line("traces     nowhere"),
+    }
 }
 
 fn profile(profile: &StoreProfile) -> String {

@@ -1,37 +1,49 @@
 //! Where log lines go: standard error, for people on a terminal and as JSON otherwise.
 
 use crate::config::{Log, LogFormat};
+use crate::telemetry::Exporter;
 use std::io::{self, IsTerminal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
-/// Libraries whose everyday talk nobody needs: they warn, unless the level names them.
-const LIBRARIES: &str =
-    "fjall=warn,lsm_tree=warn,libp2p=warn,quinn=warn,hickory=warn,yamux=warn,multistream_select=warn";
+/// Libraries whose everyday talk nobody needs: they warn, unless the level names them. What OpenTelemetry has to say of an
+/// export that fails, and it says it of every one, the exporter says once.
+const LIBRARIES: &str = "fjall=warn,lsm_tree=warn,libp2p=warn,quinn=warn,hickory=warn,yamux=warn,\
+    multistream_select=warn,h2=warn,hyper=warn,reqwest=warn,tonic=warn,tower=warn,opentelemetry=off";
+/// The spans of traced requests are for the collector: in log lines they would say the same of each line again.
+const TRACES: &str = "hydra::request=off";
 
-/// Starts logging as the config says.
-pub(crate) fn start(log: &Log) {
-    install(&log.level, log.format);
+/// Starts logging as the config says, and gives the exporter its spans.
+pub(crate) fn start(log: &Log, exporter: &Exporter) {
+    install(&log.level, log.format, exporter);
 }
 
 /// Starts logging for a command that ends soon: warnings, unless the config asks for something of its own.
 pub(crate) fn start_quiet(log: &Log) {
     let level = if log.level == Log::LEVEL { "warn" } else { &log.level };
-    install(level, log.format);
+    install(level, log.format, &Exporter::default());
 }
 
-fn install(level: &str, format: LogFormat) {
+fn install(level: &str, format: LogFormat, exporter: &Exporter) {
+    let filter = EnvFilter::new(format!("{LIBRARIES},{TRACES},{level}"));
+    let installed = tracing_subscriber::registry()
+        .with(lines(format).with_filter(filter))
+        .with(exporter.layer())
+        .try_init();
+    // A program that embeds the node may have its own subscriber, which then stays.
+    drop(installed);
+}
+
+fn lines(format: LogFormat) -> Box<dyn Layer<Registry> + Send + Sync> {
     let pretty = match format {
         LogFormat::Auto => io::stderr().is_terminal(),
         LogFormat::Pretty => true,
         LogFormat::Json => false,
     };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(format!("{LIBRARIES},{level}")))
-        .with_writer(io::stderr);
-    let installed = match pretty {
-        true => builder.with_ansi(io::stderr().is_terminal()).try_init(),
-        false => builder.json().flatten_event(true).try_init(),
-    };
-    // A program that embeds the node may have its own subscriber, which then stays.
-    drop(installed);
+    let lines = fmt::layer().with_writer(io::stderr);
+    match pretty {
+        true => lines.with_ansi(io::stderr().is_terminal()).boxed(),
+        false => lines.json().flatten_event(true).boxed(),
+    }
 }

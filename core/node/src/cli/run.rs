@@ -1,15 +1,24 @@
 //! `hydra run`: serves until told to stop.
 
 use super::{Failure, Output};
-use crate::config::Loaded;
+use crate::config::{Backends, Loaded};
 use crate::node::Node;
+use crate::telemetry::Exporter;
 use hydra_api::Registry;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Starts the node, says where its heads are, and waits for the signal that stops it. A second signal ends it at once.
-pub(crate) async fn run(loaded: &Loaded, registry: &Registry, out: &mut Output) -> Result<(), Failure> {
+pub(crate) async fn run(
+    loaded: &Loaded,
+    registry: &Registry,
+    exporter: Exporter,
+    out: &mut Output,
+) -> Result<(), Failure> {
     let mut stop = StopSignal::new().map_err(|cause| Failure::failed("cannot wait for signals", cause))?;
-    let backends = loaded.open(registry).await?;
+    if let Some(target) = exporter.target() {
+        tracing::info!(%target, "traces are sent");
+    }
+    let backends = Backends { exporter, ..loaded.open(registry).await? };
     let node = tokio::select! {
         started = Node::start(loaded.config.clone(), backends) => {
             started.map_err(|cause| Failure::failed("cannot start", cause))?

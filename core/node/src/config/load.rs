@@ -72,8 +72,8 @@ impl Loaded {
     }
 
     /// The issue of a key that only opening showed to be wrong.
-    pub(super) fn issue(&self, path: KeyPath, message: String) -> Issue {
-        locate(&self.layers, Problem::of_value(path, message, None))
+    pub(super) fn issue(&self, path: KeyPath, message: String, help: Option<String>) -> Issue {
+        locate(&self.layers, Problem::of_value(path, message, help))
     }
 
     fn flatten(&self, path: &KeyPath, value: &Value, list: &mut Vec<Effective>) {

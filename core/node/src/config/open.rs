@@ -1,8 +1,10 @@
 //! Opens what a config picked.
 
+use super::Origin;
 use super::issue::{Issue, Issues};
 use super::load::Loaded;
 use super::path::KeyPath;
+use crate::telemetry::{Exporter, ExporterError, Target, Told};
 use hydra_api::{
     Admission, IdAllocator, Ids, OpenError, OpenErrorKind, ProviderStore, Registry, Role, Scope, Store,
 };
@@ -11,7 +13,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// The plugins of a config, open.
+/// What a node works with: the plugins of a config, open.
 #[derive(Debug)]
 pub struct Backends {
     /// Where provider records are kept.
@@ -20,6 +22,8 @@ pub struct Backends {
     pub ids: Arc<dyn IdAllocator>,
     /// The policies, called by their kinds, in the order in which they are asked.
     pub admission: Vec<NamedPolicy>,
+    /// Where the spans of traced requests go: nowhere, unless one is put here. The node stops it when it stops.
+    pub exporter: Exporter,
 }
 
 /// A config that is good in itself, but whose plugins could not be opened.
@@ -47,6 +51,9 @@ pub enum StartError {
         /// Why not.
         source: OpenError,
     },
+    /// Traces cannot be sent.
+    #[error("cannot send traces")]
+    Traces(#[source] ExporterError),
 }
 
 impl Loaded {
@@ -67,7 +74,36 @@ impl Loaded {
         let store = &self.config.store;
         let at = KeyPath::root().key(Store::NAME);
         let store = self.open_one::<Store>(registry, &store.kind, store.table(), at, &scope).await?;
-        Ok(Backends { store, ids, admission })
+        Ok(Backends { store, ids, admission, exporter: Exporter::default() })
+    }
+
+    /// Starts to send traces as the config and the standard variables say, if they name a collector.
+    ///
+    /// # Errors
+    /// [`StartError::Config`] blames the key or the variable, [`StartError::Traces`] the system.
+    pub fn exporter(&self) -> Result<Exporter, StartError> {
+        Exporter::start(&self.config.telemetry.otlp).map_err(|error| self.exporter_error(error))
+    }
+
+    /// Where [`Self::exporter`] would send traces.
+    ///
+    /// # Errors
+    /// [`StartError::Config`]
+    pub fn exporter_target(&self) -> Result<Option<Target>, StartError> {
+        Target::of(&self.config.telemetry.otlp).map_err(|error| self.exporter_error(error))
+    }
+
+    fn exporter_error(&self, error: ExporterError) -> StartError {
+        match error {
+            ExporterError::Setting { told: Told::Key(path), message, help } => {
+                config_error(self.issue(path, message, help))
+            }
+            ExporterError::Setting { told: Told::Variable(name), message, help } => {
+                let origin = Origin::Environment(name.to_owned());
+                config_error(Issue { key: String::new(), message, help, origin })
+            }
+            error @ ExporterError::System { .. } => StartError::Traces(error),
+        }
     }
 
     /// Makes the data directory at need and opens the allocator of identities alone.
@@ -105,11 +141,11 @@ impl Loaded {
         scope: &Scope,
     ) -> Result<Arc<R::Object>, StartError> {
         let Some(entry) = registry.find::<R>(kind) else {
-            return Err(config_error(self.issue(at.key("kind"), format!("unknown kind `{kind}`"))));
+            return Err(config_error(self.issue(at.key("kind"), format!("unknown kind `{kind}`"), None)));
         };
         entry.open(table, scope).await.map_err(|source| match source.kind() {
             OpenErrorKind::Config { key } => {
-                config_error(self.issue(at.join(&KeyPath::of_dotted(key)), source.to_string()))
+                config_error(self.issue(at.join(&KeyPath::of_dotted(key)), source.to_string(), None))
             }
             OpenErrorKind::Unavailable | OpenErrorKind::Corrupt => {
                 StartError::Open { role: R::NAME, kind: kind.to_owned(), source }

@@ -3,6 +3,7 @@
 use super::check::Problem;
 use super::path::KeyPath;
 use super::{Config, Connections};
+use crate::telemetry::Endpoint;
 use multiaddr::Protocol;
 use tracing_subscriber::EnvFilter;
 
@@ -24,7 +25,16 @@ pub(crate) fn check(config: &Config) -> Vec<Problem> {
         let help = "`error`, `warn`, `info`, `debug`, `trace`, or a list such as `info,hydra_node=debug`";
         problems.push(problem("log", "level", &message, help));
     }
+    collector(config, &mut problems);
     problems
+}
+
+fn collector(config: &Config, problems: &mut Vec<Problem>) {
+    let Some(endpoint) = &config.telemetry.otlp.endpoint else { return };
+    if let Err(malformed) = Endpoint::parse(endpoint) {
+        let path = KeyPath::root().key("telemetry").key("otlp").key("endpoint");
+        problems.push(Problem::of_value(path, malformed.message, Some(malformed.help.to_owned())));
+    }
 }
 
 fn water_marks(marks: &Connections, problems: &mut Vec<Problem>) {

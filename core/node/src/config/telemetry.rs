@@ -41,22 +41,28 @@ impl Default for Http {
     }
 }
 
-/// Where traces are sent, by the OpenTelemetry protocol. What is not set here is taken from the standard variables
-/// `OTEL_EXPORTER_OTLP_…`; without an endpoint nothing is sent.
+/// Where traces are sent, by the OpenTelemetry protocol. Each key goes over the standard variable that its line names,
+/// and what neither says is the default. Without an endpoint, or with `OTEL_SDK_DISABLED=true`, nothing is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Otlp {
-    /// The collector, as `http://localhost:4317` for gRPC or `http://localhost:4318` for HTTP.
+    /// The collector, as `http://localhost:4317` for gRPC or `http://localhost:4318` for HTTP, to which `/v1/traces` is
+    /// added unless it ends so. Without it: `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, which is taken as it is, or
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`.
     #[schemars(length(min = 1, max = 2_000))]
     pub endpoint: Option<String>,
-    /// How it is spoken to.
+    /// How it is spoken to. Without it: `OTEL_EXPORTER_OTLP_TRACES_PROTOCOL`, `OTEL_EXPORTER_OTLP_PROTOCOL`, or else
+    /// `grpc` for an endpoint with the port 4317 and `http/protobuf` for all others.
     pub protocol: Option<OtlpProtocol>,
-    /// Headers that go along, as for a login: each names the file or the variable that holds it.
+    /// Headers that go along, as for a login: each names the file or the variable that holds it. Those of
+    /// `OTEL_EXPORTER_OTLP_TRACES_HEADERS` or `OTEL_EXPORTER_OTLP_HEADERS` go along too, unless they have the same name.
     pub headers: BTreeMap<String, SecretSource>,
-    /// How long one sending may take, in milliseconds.
-    #[schemars(range(min = 100, max = 60_000))]
-    pub timeout_ms: u32,
-    /// How many spans wait to be sent at most; more are dropped and counted.
+    /// How long one sending may take, in milliseconds. Without it: `OTEL_EXPORTER_OTLP_TRACES_TIMEOUT`,
+    /// `OTEL_EXPORTER_OTLP_TIMEOUT`, or else 10000.
+    #[schemars(range(min = Self::TIMEOUT_MS_MIN, max = Self::TIMEOUT_MS_MAX))]
+    pub timeout_ms: Option<u32>,
+    /// How many spans wait to be sent at most; more are dropped and counted. The room for them is taken at the start,
+    /// about 0.5 kB each.
     #[schemars(range(min = 64, max = 1_048_576))]
     pub queue_len_max: u32,
 }
@@ -72,9 +78,26 @@ pub enum OtlpProtocol {
     Http,
 }
 
+impl OtlpProtocol {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Grpc, Self::Http];
+
+    /// The word in TOML and in the standard variables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::Http => "http/protobuf",
+        }
+    }
+}
+
 impl Otlp {
-    /// [`Self::timeout_ms`] unless told otherwise.
+    /// [`Self::timeout_ms`] when neither the config nor a variable says one.
     pub const TIMEOUT_MS: u32 = 10_000;
+    /// The least [`Self::timeout_ms`].
+    pub const TIMEOUT_MS_MIN: u32 = 100;
+    /// The most [`Self::timeout_ms`].
+    pub const TIMEOUT_MS_MAX: u32 = 60_000;
     /// [`Self::queue_len_max`] unless told otherwise.
     pub const QUEUE_LEN_MAX: u32 = 2_048;
 }
@@ -85,7 +108,7 @@ impl Default for Otlp {
             endpoint: None,
             protocol: None,
             headers: BTreeMap::new(),
-            timeout_ms: Self::TIMEOUT_MS,
+            timeout_ms: None,
             queue_len_max: Self::QUEUE_LEN_MAX,
         }
     }

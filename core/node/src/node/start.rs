@@ -15,9 +15,11 @@ use crate::service::Shared;
 use crate::sockets;
 use crate::supervise::Phase;
 use crate::table::{Limits, Table};
+use crate::telemetry::Exporter;
+use crate::traces::Traces;
 use crate::vitals::Vitals;
 use hydra_api::{HeadLease, IdAllocator, IdError, ProviderStore};
-use hydra_engine::{Clock, Desk, NamedPolicy, NamedStore};
+use hydra_engine::{Clock, Desk, NamedPolicy, NamedStore, Watch};
 use libp2p::StreamProtocol;
 use libp2p::identity::Keypair;
 use std::collections::HashSet;
@@ -89,7 +91,7 @@ pub(super) async fn start(config: Config, backends: Backends) -> Result<Node, St
     let crowd = Arc::new(NodeCrowd::new(node_marks(&config.connections)));
     let (phase, phase_seen) = watch::channel(Phase::Serving);
     let (asks, scout) = scout::spawn(kad.clone(), Arc::clone(&book), phase_seen.clone());
-    let desk = open_desk(&config, backends.store, backends.admission);
+    let desk = open_desk(&config, backends.store, backends.admission, &backends.exporter);
     let shared = Arc::new(Shared {
         desk: Arc::clone(&desk),
         table: Arc::clone(&table),
@@ -134,6 +136,7 @@ pub(super) async fn start(config: Config, backends: Backends) -> Result<Node, St
         crowd,
         kad,
         http,
+        exporter: backends.exporter,
     };
     write_heads(&node.config.data_dir, &node.heads())
         .map_err(|cause| StartError::System { what: "cannot write where the heads are", cause })?;
@@ -169,9 +172,16 @@ fn spawn_heads(
     Ok((heads.into(), tasks))
 }
 
-fn open_desk(config: &Config, store: Arc<dyn ProviderStore>, policies: Vec<NamedPolicy>) -> Arc<Desk> {
+fn open_desk(
+    config: &Config,
+    store: Arc<dyn ProviderStore>,
+    policies: Vec<NamedPolicy>,
+    exporter: &Exporter,
+) -> Arc<Desk> {
     let store = NamedStore { name: config.store.kind.clone(), store };
-    Desk::open(store, policies, config.engine.clone(), Clock::system(), None)
+    let traces = exporter.tracer().map(|tracer| Traces::start(&config.telemetry.traces, tracer.clone()));
+    let watch = traces.map(|traces| -> Arc<dyn Watch> { traces });
+    Desk::open(store, policies, config.engine.clone(), Clock::system(), watch)
 }
 
 fn keeper(

@@ -8,11 +8,17 @@ use tokio::time::{Instant, timeout_at};
 
 /// What is left of the deadline for giving the identities back.
 const RELEASE_WAIT: Duration = Duration::from_millis(500);
+/// How long the last spans may take to be sent, if so much is left of the deadline.
+const SPANS_WAIT: Duration = Duration::from_secs(2);
 
 pub(super) async fn stop(mut node: Node) -> Result<(), StopError> {
     let within = Duration::from_millis(node.config.shutdown.deadline_ms.into());
     let deadline = Instant::now() + within;
-    timeout_at(deadline, stages(&mut node, deadline)).await.unwrap_or(Err(StopError::Deadline(within)))
+    let stopped = timeout_at(deadline, stages(&mut node, deadline)).await;
+    // Nobody makes a span any more. A collector that hangs does not make a clean stop an unclean one.
+    let left = deadline.saturating_duration_since(Instant::now());
+    node.exporter.stop(SPANS_WAIT.min(left)).await;
+    stopped.unwrap_or(Err(StopError::Deadline(within)))
 }
 
 async fn stages(node: &mut Node, deadline: Instant) -> Result<(), StopError> {

@@ -1,0 +1,52 @@
+//! The queue between the requests and the thread that sends.
+
+use super::count::Stats;
+use super::send::Sender;
+use opentelemetry::Context;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, Span, SpanData, SpanProcessor};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The queue of the SDK, and who is let in. The SDK drops what finds no room as well, but does not tell how much.
+#[derive(Debug)]
+pub(super) struct Queue {
+    inner: BatchSpanProcessor,
+    len_max: u64,
+    stats: Arc<Stats>,
+}
+
+impl Queue {
+    /// Takes the room for the spans and starts the thread that sends them.
+    pub(super) fn start(sender: Sender, len_max: usize, stats: Arc<Stats>) -> Self {
+        // The pace and the size of batches are the SDK's, or those of its variables `OTEL_BSP_…`.
+        let config = BatchConfigBuilder::default().with_max_queue_size(len_max).build();
+        let inner = BatchSpanProcessor::builder(sender).with_batch_config(config).build();
+        Self { inner, len_max: len_max as u64, stats }
+    }
+}
+
+impl SpanProcessor for Queue {
+    fn on_start(&self, span: &mut Span, context: &Context) {
+        self.inner.on_start(span, context);
+    }
+
+    fn on_end(&self, span: SpanData) {
+        if self.stats.enter(self.len_max) {
+            self.inner.on_end(span);
+        }
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.inner.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.inner.shutdown_with_timeout(timeout)
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.inner.set_resource(resource);
+    }
+}
