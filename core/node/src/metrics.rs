@@ -14,6 +14,7 @@ mod reads;
 mod requests;
 mod store;
 mod text;
+mod traces;
 mod writes;
 
 use crate::vitals::Vitals;
@@ -92,6 +93,7 @@ fn write(vitals: &Vitals, engine: &Snapshot, page: &mut Page<'_>) -> fmt::Result
     writes::write(engine, &vitals.config.engine, page)?;
     store::write(engine, &vitals.config.store.kind, page)?;
     network::write(vitals, page)?;
+    traces::write(vitals, page)?;
     process::write(page)
 }
 

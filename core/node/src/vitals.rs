@@ -5,6 +5,8 @@ use crate::crowd::NodeCrowd;
 use crate::head::{Head, State};
 use crate::supervise::Phase;
 use crate::table::Table;
+use crate::telemetry::Exporter;
+use crate::traces::Traces;
 use hydra_engine::Desk;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
@@ -25,6 +27,10 @@ pub(crate) struct Vitals {
     pub(crate) crowd: Arc<NodeCrowd>,
     /// The heads.
     pub(crate) heads: Arc<[Head]>,
+    /// Which requests are traced, if any are.
+    pub(crate) traces: Option<Arc<Traces>>,
+    /// Where their spans go.
+    pub(crate) exporter: Exporter,
     /// How far the node is, once it has started.
     pub(crate) phase: watch::Receiver<Phase>,
     /// The tasks that run from the start to the stop, once it has started.

@@ -15,7 +15,6 @@ use crate::service::Shared;
 use crate::sockets;
 use crate::supervise::Phase;
 use crate::table::{Limits, Table};
-use crate::telemetry::Exporter;
 use crate::traces::Traces;
 use crate::vitals::Vitals;
 use hydra_api::{HeadLease, IdAllocator, IdError, ProviderStore};
@@ -91,7 +90,9 @@ pub(super) async fn start(config: Config, backends: Backends) -> Result<Node, St
     let crowd = Arc::new(NodeCrowd::new(node_marks(&config.connections)));
     let (phase, phase_seen) = watch::channel(Phase::Serving);
     let (asks, scout) = scout::spawn(kad.clone(), Arc::clone(&book), phase_seen.clone());
-    let desk = open_desk(&config, backends.store, backends.admission, &backends.exporter);
+    let traces = backends.exporter.tracer();
+    let traces = traces.map(|tracer| Traces::start(&config.telemetry.traces, tracer.clone()));
+    let desk = open_desk(&config, backends.store, backends.admission, traces.clone());
     let shared = Arc::new(Shared {
         desk: Arc::clone(&desk),
         table: Arc::clone(&table),
@@ -108,6 +109,8 @@ pub(super) async fn start(config: Config, backends: Backends) -> Result<Node, St
         table: Arc::clone(&table),
         crowd: Arc::clone(&crowd),
         heads: Arc::clone(&heads),
+        traces,
+        exporter: backends.exporter.clone(),
         phase: phase_seen.clone(),
         tasks: OnceLock::new(),
     });
@@ -176,10 +179,9 @@ fn open_desk(
     config: &Config,
     store: Arc<dyn ProviderStore>,
     policies: Vec<NamedPolicy>,
-    exporter: &Exporter,
+    traces: Option<Arc<Traces>>,
 ) -> Arc<Desk> {
     let store = NamedStore { name: config.store.kind.clone(), store };
-    let traces = exporter.tracer().map(|tracer| Traces::start(&config.telemetry.traces, tracer.clone()));
     let watch = traces.map(|traces| -> Arc<dyn Watch> { traces });
     Desk::open(store, policies, config.engine.clone(), Clock::system(), watch)
 }

@@ -6,6 +6,7 @@ use crate::crowd::{Marks, NodeCrowd};
 use crate::head::{Head, Status};
 use crate::supervise::Phase;
 use crate::table::{Limits, Table};
+use crate::telemetry::Exporter;
 use hydra_api::{
     ContentKey, Durability, Estimate, EstimateMethod, Inserted, Provider, ProviderRecord, ProviderStore,
     PurgeProgress, Purged, Sharing, StoreError, StoreProfile, UnixSeconds, async_trait,
@@ -44,6 +45,8 @@ pub(crate) fn node(heads: u32) -> Sample {
         wire: Arc::default(),
         crowd: Arc::new(NodeCrowd::new(Marks { max: 3, high: 2, low: 1 })),
         heads: heads.into(),
+        traces: None,
+        exporter: Exporter::default(),
         phase: phase_seen,
         tasks: OnceLock::new(),
     });

@@ -1,0 +1,42 @@
+//! What is traced, and what becomes of it. A node that sends no traces tells zeros.
+
+use super::page::Page;
+use crate::vitals::Vitals;
+use std::fmt;
+
+pub(super) fn write(vitals: &Vitals, page: &mut Page<'_>) -> fmt::Result {
+    let traces = vitals.traces.as_deref();
+    let counts = traces.map(|traces| traces.counts());
+    page.counters(
+        "hydra_traces_total",
+        "Requests that were traced, by chance (batches of writes too) or because they were slow or degraded, and such that \
+         were not because there were too many.",
+        [
+            ("sampled", counts.map_or(0, |counts| counts.sampled())),
+            ("kept", counts.map_or(0, |counts| counts.kept())),
+            ("skipped", counts.map_or(0, |counts| counts.skipped())),
+        ]
+        .map(|(decision, count)| ([("decision", decision)], count)),
+    )?;
+    let spans = vitals.exporter.stats();
+    page.counters(
+        "hydra_spans_total",
+        "What became of spans: the collector took them, it did not, or there was no room for them.",
+        [
+            ("exported", spans.map_or(0, |spans| spans.exported())),
+            ("failed", spans.map_or(0, |spans| spans.failed())),
+            ("dropped", spans.map_or(0, |spans| spans.dropped())),
+        ]
+        .map(|(outcome, count)| ([("outcome", outcome)], count)),
+    )?;
+    page.gauge(
+        "hydra_spans_waiting",
+        "Spans that wait to be sent.",
+        spans.map_or(0, |spans| spans.waiting()),
+    )?;
+    page.gauge(
+        "hydra_spans_waiting_max",
+        "How many spans may wait to be sent.",
+        vitals.config.telemetry.otlp.queue_len_max,
+    )
+}
