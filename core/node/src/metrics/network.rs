@@ -107,9 +107,9 @@ fn table(vitals: &Vitals, page: &mut Page<'_>) -> fmt::Result {
         [([("origin", "own")], own), ([("origin", "foreign")], foreign)],
     )?;
     page.gauge(
-        "hydra_table_connected_peers",
+        "hydra_table_peers_connected",
         "Servers in the table with a connection to a head.",
         connected,
     )?;
-    page.gauge("hydra_table_max_peers", "How many servers the table may hold.", vitals.table.len_max())
+    page.gauge("hydra_table_peers_max", "How many servers the table may hold.", vitals.table.len_max())
 }

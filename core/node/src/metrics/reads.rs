@@ -34,7 +34,7 @@ pub(super) fn write(engine: &Snapshot, page: &mut Page<'_>) -> fmt::Result {
     page.counter("hydra_readings_denied_total", "Readings that got no permit in time.", reads.denied)?;
     page.gauge("hydra_readings", "Keys that are being read.", gauge.readings)?;
     page.gauge("hydra_waiting_reads", "Reads that wait for a permit.", gauge.waiting.used)?;
-    page.gauge("hydra_waiting_max_reads", "How many reads may wait for a permit.", gauge.waiting.max)?;
+    page.gauge("hydra_waiting_reads_max", "How many reads may wait for a permit.", gauge.waiting.max)?;
     page.counter(
         "hydra_waiting_turned_away_total",
         "Reads that newer ones pushed out of the full line.",

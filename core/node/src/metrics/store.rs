@@ -29,7 +29,7 @@ pub(super) fn write(engine: &Snapshot, kind: &str, page: &mut Page<'_>) -> fmt::
             .map(|(call, failed)| ([("store", kind), ("operation", call.as_str())], *failed)),
     )?;
     page.gauge("hydra_store_permits_used", "Store calls that are running.", gauge.in_flight.used)?;
-    page.gauge("hydra_store_max_permits", "How many store calls may run at a time.", gauge.in_flight.max)?;
+    page.gauge("hydra_store_permits_max", "How many store calls may run at a time.", gauge.in_flight.max)?;
     records(engine, page)?;
     page.counter("hydra_records_purged_total", "Expired records removed.", engine.background.purged)?;
     page.counter(

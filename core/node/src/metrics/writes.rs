@@ -7,7 +7,7 @@ use std::fmt;
 pub(super) fn write(engine: &Snapshot, config: &Config, page: &mut Page<'_>) -> fmt::Result {
     let (writes, gauge) = (&engine.writes, &engine.gauge);
     page.gauge("hydra_ring_records", "Announcements that wait to be written.", gauge.ring.used)?;
-    page.gauge("hydra_ring_max_records", "How many announcements may wait.", gauge.ring.max)?;
+    page.gauge("hydra_ring_records_max", "How many announcements may wait.", gauge.ring.max)?;
     page.gauge("hydra_ring_bytes", "About how many bytes the waiting ones take.", gauge.ring_bytes)?;
     page.gauge(
         "hydra_ring_max_bytes",
