@@ -80,6 +80,8 @@ pub struct Setup {
     pub security: Security,
     /// How long it keeps a connection that is not used.
     pub idle: Duration,
+    /// The agent that identify tells, unless that is rust-libp2p's own.
+    pub agent: Option<&'static str>,
 }
 
 #[derive(NetworkBehaviour)]
@@ -110,6 +112,7 @@ impl Setup {
             announces: Vec::new(),
             security: Security::Noise,
             idle: IDLE,
+            agent: None,
         }
     }
 
@@ -161,8 +164,12 @@ impl Setup {
     fn behaviour(&self, key: &Keypair) -> Behaviour {
         let config = Config::new([libp2p::StreamProtocol::new(self.protocol)]);
         let mode = if self.serves == Serves::Nobody { Mode::Client } else { Mode::Server };
+        let mut identify = identify::Config::new("ipfs/0.1.0".to_owned(), key.public());
+        if let Some(agent) = self.agent {
+            identify = identify.with_agent_version(agent.to_owned());
+        }
         Behaviour {
-            identify: identify::Behaviour::new(identify::Config::new("ipfs/0.1.0".to_owned(), key.public())),
+            identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::default(),
             kad: Kad::new(config, Arc::new(self.serves), mode),
         }

@@ -230,7 +230,7 @@ async fn v12_an_answer_has_closer_peers_with_providers_and_without() {
 #[tokio::test]
 async fn v13_closer_peers_come_first_then_whole_providers_while_they_fit() {
     const FRAME_MAX: usize = 16_384;
-    let node = Node::start(&["kad.frame_bytes_max=16384"]).await.unwrap();
+    let node = Node::start(&["kad.frame_bytes_max=16384", "kad.small_answers=\"never\""]).await.unwrap();
     let head = node.heads()[0].tcp();
     // Twelve records of some two kilobytes each.
     let at: Vec<_> = (0..30).map(|number| format!("/dns4/{number:050}.example.com/tcp/4001")).collect();

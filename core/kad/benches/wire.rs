@@ -1,4 +1,5 @@
-//! What one request costs without the network: decoding it, and encoding an answer with 20 closer peers.
+//! What one request costs without the network: decoding it, and encoding its answer: with 20 closer peers, with 128
+//! providers besides, and with as many to a peer that gets small answers.
 
 use bytes::Bytes;
 use divan::{Bencher, black_box};
@@ -25,6 +26,34 @@ fn closer() -> Vec<ListedPeer> {
 #[divan::bench]
 fn encode_20_closer(bencher: Bencher<'_, '_>) {
     let response = Response { closer: closer(), ..Response::default() };
+    let request = Request::FindNode { key: key() };
+    bencher.bench_local(|| black_box(&response).encode(&request, 4 << 20));
+}
+
+/// As many providers as one answer has at most, with eight addresses each: some 20 KiB with the closer peers.
+fn popular() -> Response {
+    let providers = (0..128u8).map(|nth| EncodedPeer::new(&[nth; 38], vec![[nth; 11]; 8]).into());
+    Response { closer: closer(), providers: providers.collect(), ..Response::default() }
+}
+
+#[divan::bench]
+fn encode_128_providers(bencher: Bencher<'_, '_>) {
+    let (response, request) = (popular(), Request::GetProviders { key: key() });
+    bencher.bench_local(|| black_box(&response).encode(&request, 4 << 20));
+}
+
+/// The same answer where it may have 16 KiB alone.
+#[divan::bench]
+fn encode_128_providers_small(bencher: Bencher<'_, '_>) {
+    let response = Response { frame_bytes_max: Some(16 << 10), ..popular() };
+    let request = Request::GetProviders { key: key() };
+    bencher.bench_local(|| black_box(&response).encode(&request, 4 << 20));
+}
+
+/// An answer that is small by itself, to a peer that gets small ones.
+#[divan::bench]
+fn encode_20_closer_small(bencher: Bencher<'_, '_>) {
+    let response = Response { closer: closer(), frame_bytes_max: Some(16 << 10), ..Response::default() };
     let request = Request::FindNode { key: key() };
     bencher.bench_local(|| black_box(&response).encode(&request, 4 << 20));
 }

@@ -220,13 +220,17 @@ impl From<EncodedPeer> for ListedPeer {
 /// An answer. Type, key and cluster level are taken from the request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Response {
-    /// Closer peers, the closest first. They are written first, whole, while they fit.
+    /// Closer peers, the closest first, each with its best addresses first. They are written first, whole, while they
+    /// fit.
     pub closer: Vec<ListedPeer>,
     /// Providers. Written after the closer peers, whole, while they fit (V13).
     pub providers: Vec<ListedPeer>,
     /// The record, if any. It is always written, so it must fit: an answer that it makes too long is reset.
     pub record: Option<Record>,
-    /// A limit of this answer's frame in bytes, when it is lower than [`Limits::frame_bytes_max`].
+    /// A limit of this answer's frame in bytes without its length prefix, beside [`Limits::frame_bytes_max`], for a
+    /// remote that reads short frames alone. An answer that is longer is trimmed (V17): to the first
+    /// [`EncodedPeer::SMALL_ADDRESSES_MAX`] addresses of each peer, then to fewer providers, then to the ten closest
+    /// peers, at last to fewer of their addresses. One that fits is sent as it is.
     pub frame_bytes_max: Option<usize>,
 }
 

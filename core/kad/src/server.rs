@@ -86,8 +86,11 @@ fn decode(frame: Bytes, config: &Config) -> Result<(Echo, crate::Request), Reset
 /// closer peers come before providers, so it is still of use.
 fn encode(echo: &Echo, response: Response, config: &Config) -> Result<(Bytes, Charge), Reset> {
     let limits = &config.limits;
-    let len_max = response.frame_bytes_max.unwrap_or(usize::MAX).min(limits.frame_bytes_max);
+    let len_max = response.limit(limits.frame_bytes_max);
     let mut fits = fitting(echo, &response, len_max).ok_or(Reset::Refused)?;
+    if response.frame_bytes_max.is_some() && fits.is_cut(&response) {
+        add(&config.stats.answers_trimmed, 1);
+    }
     let mut charge = config.answers.charge();
     if !charge.grow_to(fits.len.saturating_sub(limits.free_bytes)) {
         fits = fitting(echo, &response, limits.free_bytes).ok_or(Reset::NoBudget)?;

@@ -65,6 +65,7 @@ pub struct Stats {
     pub(crate) bytes_in: AtomicU64,
     pub(crate) bytes_out: AtomicU64,
     pub(crate) answers_cut: AtomicU64,
+    pub(crate) answers_trimmed: AtomicU64,
     pub(crate) asks: AtomicU64,
     pub(crate) asks_failed: AtomicU64,
     resets: [AtomicU64; Reset::ALL.len()],
@@ -102,6 +103,10 @@ impl Stats {
     /// Answers shortened because the budget for answers was used up.
     pub fn answers_cut(&self) -> u64 {
         read(&self.answers_cut)
+    }
+    /// Answers trimmed because their remote reads short frames alone, or may (V17).
+    pub fn answers_trimmed(&self) -> u64 {
+        read(&self.answers_trimmed)
     }
     /// Requests made by clients.
     pub fn asks(&self) -> u64 {

@@ -1,5 +1,9 @@
 //! Which addresses are worth telling, and which of them belong to one operator.
 
+mod order;
+
+pub(crate) use order::best_first;
+
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -1,9 +1,10 @@
 //! The addresses of peers that were met, servers or not.
 
-use crate::address::is_relayed;
+use crate::address::best_first;
 use hydra_kad::EncodedPeer;
 use libp2p::{Multiaddr, PeerId};
 use quick_cache::sync::Cache;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Addresses kept of one peer.
@@ -22,7 +23,7 @@ pub(crate) struct Book {
 pub(crate) struct Met {
     /// Id and addresses as they stand in answers, private addresses too.
     pub(crate) encoded: EncodedPeer,
-    /// Its addresses.
+    /// Its addresses, the best ones first.
     pub(crate) addresses: Vec<Multiaddr>,
 }
 
@@ -35,6 +36,7 @@ impl Book {
     /// Notes where a peer can be reached. A peer without an address is not noted.
     pub(crate) fn note(&self, peer: PeerId, addresses: Vec<Multiaddr>) {
         if !addresses.is_empty() {
+            let addresses = best_first(addresses);
             let encoded = EncodedPeer::new(&peer.to_bytes(), &addresses);
             self.met.insert(peer, Arc::new(Met { encoded, addresses }));
         }
@@ -46,13 +48,13 @@ impl Book {
     }
 }
 
-/// The addresses of an identify message that are worth keeping: at most `max`, direct ones before relayed ones,
+/// The addresses of an identify message that are worth keeping: at most `max`, the best ones first and none twice,
 /// without the peer's own id at their end. Those of which nothing is left then are none.
 pub(crate) fn worth_keeping(peer: &PeerId, told: Vec<Multiaddr>, max: usize) -> Vec<Multiaddr> {
     let mut kept: Vec<_> = told.into_iter().take(4 * max).map(|address| without_id(peer, address)).collect();
-    kept.retain(|address| !address.is_empty());
-    kept.sort_by_key(is_relayed);
-    kept.dedup();
+    let mut seen = HashSet::with_capacity(kept.len());
+    kept.retain(|address| !address.is_empty() && seen.insert(address.clone()));
+    let mut kept = best_first(kept);
     kept.truncate(max);
     kept
 }
@@ -76,5 +78,15 @@ mod tests {
         let own: Multiaddr = format!("/p2p/{peer}").parse().unwrap();
         let told = vec![own, Multiaddr::empty(), direct.clone()];
         assert_eq!(worth_keeping(&peer, told, ADDRESSES_PER_PEER_MAX), [direct]);
+    }
+
+    #[test]
+    fn the_best_addresses_are_kept_and_none_twice() {
+        let peer = PeerId::random();
+        let [public, private]: [Multiaddr; 2] =
+            ["/ip4/1.1.1.1/tcp/1", "/ip4/10.0.0.1/tcp/1"].map(|text| text.parse().unwrap());
+        let told = vec![private.clone(), public.clone(), private.clone(), public.clone()];
+        assert_eq!(worth_keeping(&peer, told.clone(), 2), [public.clone(), private.clone()]);
+        assert_eq!(worth_keeping(&peer, told, 1), [public]);
     }
 }

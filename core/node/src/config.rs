@@ -29,7 +29,7 @@ pub use connections::Connections;
 pub use heads::{Heads, Transport};
 pub(crate) use issue::Drawn;
 pub use issue::{Issue, Issues, Origin, Place};
-pub use kad::Kad;
+pub use kad::{Kad, SmallAnswers};
 pub use load::{Effective, Loaded, load};
 pub use network::{AddressPolicy, Diversity, Network};
 pub use open::{Backends, StartError};

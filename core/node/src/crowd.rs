@@ -2,6 +2,8 @@
 
 mod rounds;
 
+pub use crate::small::Agent;
+
 use crate::kad_id::KadId;
 use crate::table::Table;
 use crate::uniques::Uniques;
@@ -89,7 +91,8 @@ impl NodeCrowd {
     }
 }
 
-/// When each connection of a head was last of use. Written by the service, read when connections are to be closed.
+/// When each connection of a head was last of use, and who is at its other end. Written by the service, read when
+/// connections are to be closed.
 #[derive(Debug, Default)]
 pub struct Activity(Mutex<HashMap<ConnectionId, Use>>);
 
@@ -98,14 +101,16 @@ struct Use {
     peer: PeerId,
     last: Instant,
     closing: bool,
+    agent: Agent,
 }
 
 impl Activity {
-    /// Notes that a request came by this connection.
-    pub fn note(&self, connection: ConnectionId, now: Instant) {
-        if let Some(held) = self.held().get_mut(&connection) {
+    /// Notes that a request came by this connection, and says who is at its other end.
+    pub fn note(&self, connection: ConnectionId, now: Instant) -> Agent {
+        self.held().get_mut(&connection).map_or(Agent::Unknown, |held| {
             held.last = now;
-        }
+            held.agent
+        })
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, HashMap<ConnectionId, Use>> {
@@ -144,6 +149,13 @@ impl Crowd {
         activity.held().clear();
         let member = node.rounds.join();
         Self { head, node, activity, table, to_close: VecDeque::new(), closing: 0, member }
+    }
+
+    /// Notes what identify told of the agent at the other end of a connection.
+    pub fn identified(&self, connection: ConnectionId, agent_version: &str) {
+        if let Some(held) = self.activity.held().get_mut(&connection) {
+            held.agent = Agent::of(agent_version);
+        }
     }
 
     fn admit(&self) -> Result<(), ConnectionDenied> {
@@ -272,7 +284,8 @@ impl NetworkBehaviour for Crowd {
         match event {
             FromSwarm::ConnectionEstablished(established) => {
                 let now = Instant::now();
-                let held = Use { peer: established.peer_id, last: now, closing: false };
+                let agent = Agent::default();
+                let held = Use { peer: established.peer_id, last: now, closing: false, agent };
                 self.activity.held().insert(established.connection_id, held);
                 self.node.uniques.note(&established.peer_id, now);
                 self.node.held.fetch_add(1, Ordering::Relaxed);

@@ -142,7 +142,10 @@ async fn run(
     tokio::pin!(patience);
     loop {
         tokio::select! {
-            event = swarm.select_next_some() => on_event(parts, status, &mut silent, event),
+            event = swarm.select_next_some() => {
+                note_agent(&swarm, &event);
+                on_event(parts, status, &mut silent, event);
+            }
             () = &mut patience, if !silent.is_empty() => {
                 silent.clear();
                 told(parts, status, &silent, |_| {});
@@ -208,6 +211,18 @@ fn listen(swarm: &mut Swarm<Behaviour>, parts: &Parts) -> io::Result<HashSet<Lis
     match failure {
         Some(cause) if listeners.is_empty() => Err(io::Error::other(cause)),
         _ => Ok(listeners),
+    }
+}
+
+/// Notes which program is at the other end of a connection, for how long its answers may be (requirement V17).
+fn note_agent(swarm: &Swarm<Behaviour>, event: &SwarmEvent<BehaviourEvent>) {
+    if let SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received {
+        connection_id,
+        info,
+        ..
+    })) = event
+    {
+        swarm.behaviour().crowd.identified(*connection_id, &info.agent_version);
     }
 }
 

@@ -30,6 +30,7 @@ mod metrics;
 pub mod node;
 mod scout;
 mod service;
+mod small;
 mod sockets;
 mod supervise;
 mod swarm;

@@ -1,7 +1,8 @@
 //! From a request on the wire to its answer: the engine gives providers, the table closer peers.
 
-use crate::address::{AddressPolicy, ip_of, is_relayed};
+use crate::address::{AddressPolicy, best_first, ip_of, is_relayed};
 use crate::book::{Book, without_id};
+use crate::config::SmallAnswers;
 use crate::crowd::Activity;
 use crate::kad_id::KadId;
 use crate::table::{Server, Table};
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) book: Arc<Book>,
     /// Which addresses are kept of others.
     pub(crate) policy: AddressPolicy,
+    /// Who gets small answers.
+    pub(crate) small_answers: SmallAnswers,
 }
 
 /// Answers the requests that come to one head.
@@ -47,9 +50,9 @@ pub(crate) struct HeadService {
 
 impl Service for HeadService {
     async fn handle(&self, from: &Remote, request: Request) -> Reply {
-        self.activity.note(from.connection, Instant::now());
+        let agent = self.activity.note(from.connection, Instant::now());
         let Some(caller) = self.caller(from) else { return Reply::Reset };
-        match request {
+        let reply = match request {
             Request::FindNode { key, .. } => self.find_node(caller, from, &key),
             Request::GetProviders { key, .. } => self.providers(caller, from, &key).await,
             Request::AddProvider { key, providers, .. } => self.announce(caller, from, &key, &providers),
@@ -60,6 +63,13 @@ impl Service for HeadService {
                 self.shared.desk.admit_routing(caller, Operation::Ping, &[]);
                 Reply::Answer(Response::default())
             }
+        };
+        match reply {
+            Reply::Answer(response) => {
+                let frame_bytes_max = self.shared.small_answers.frame_bytes_max(agent);
+                Reply::Answer(Response { frame_bytes_max, ..response })
+            }
+            Reply::Silence | Reply::Reset => reply,
         }
     }
 }
@@ -129,7 +139,8 @@ impl HeadService {
             .into_iter()
             .map(|address| without_id(&from.peer, address))
             .filter(|address| self.shared.policy.permits(address));
-        match self.shared.desk.announce(caller, key, Addresses::fitting(kept)) {
+        // The best ones first: they are those that all clients are told (requirement V17).
+        match self.shared.desk.announce(caller, key, Addresses::fitting(best_first(kept.collect()))) {
             Ok(_) => Reply::Silence,
             Err(_) => Reply::Reset,
         }

@@ -5,7 +5,7 @@ mod closest;
 
 pub use closest::Snapshot;
 
-use crate::address::{AddressPolicy, IpGroup, ip_of};
+use crate::address::{AddressPolicy, IpGroup, best_first, ip_of};
 use crate::kad_id::KadId;
 use arc_swap::ArcSwap;
 use hydra_kad::EncodedPeer;
@@ -22,7 +22,7 @@ pub struct Server {
     pub peer: PeerId,
     /// Its place in the key space.
     pub id: KadId,
-    /// Its addresses, as far as the address policy permits.
+    /// Its addresses, as far as the address policy permits, the best ones first.
     pub addresses: Vec<Multiaddr>,
     /// Id and addresses as they stand in answers.
     pub encoded: EncodedPeer,
@@ -152,8 +152,7 @@ impl Table {
         if known.is_some_and(|server| server.is_own()) {
             return Err(Refusal::Own);
         }
-        let permitted: Vec<_> =
-            addresses.iter().filter(|address| self.policy.permits(address)).cloned().collect();
+        let permitted = self.permitted(addresses);
         if permitted.is_empty() {
             return Err(Refusal::NoAddress);
         }
@@ -173,8 +172,7 @@ impl Table {
     /// Tells the address of a head of this node; it is never probed and never leaves.
     pub fn set_own(&self, peer: PeerId, addresses: &[Multiaddr], now: Instant) {
         let mut writing = self.writing();
-        let permitted = addresses.iter().filter(|address| self.policy.permits(address)).cloned().collect();
-        let server = self.server(&mut writing, peer, permitted, Origin::Own, now);
+        let server = self.server(&mut writing, peer, self.permitted(addresses), Origin::Own, now);
         let snapshot = self.snapshot.load_full();
         self.snapshot.store(Arc::new(snapshot.with(server)));
     }
@@ -252,6 +250,10 @@ impl Table {
             connections: writing.connections.entry(peer).or_default().clone(),
             seen_ms: AtomicU64::new(self.millis(now)),
         })
+    }
+
+    fn permitted(&self, addresses: &[Multiaddr]) -> Vec<Multiaddr> {
+        best_first(addresses.iter().filter(|address| self.policy.permits(address)).cloned().collect())
     }
 
     fn groups_of(&self, addresses: &[Multiaddr]) -> Vec<IpGroup> {

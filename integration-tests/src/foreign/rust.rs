@@ -4,6 +4,8 @@
 //! there. libp2p-kad reports the ids of providers; their addresses it gives only to a dial while the query
 //! runs, so that is how they are read.
 
+mod heard;
+
 use std::{collections::BTreeMap, io, time::Duration};
 
 use futures::StreamExt;
@@ -19,6 +21,7 @@ use libp2p::{
 use libp2p_kad::{self as kad, GetProvidersOk as Progress, QueryResult};
 use tokio::time::timeout;
 
+use self::heard::Heard;
 use super::Peer;
 
 /// How long one call may take.
@@ -26,6 +29,7 @@ pub const CALL_DEADLINE: Duration = Duration::from_secs(30);
 
 #[derive(NetworkBehaviour)]
 struct Node {
+    heard: Heard,
     allowed: allow_block_list::Behaviour<allow_block_list::AllowedPeers>,
     identify: identify::Behaviour,
     kad: kad::Behaviour<kad::store::MemoryStore>,
@@ -38,6 +42,27 @@ pub struct Found {
     pub providers: Vec<Peer>,
     /// The peers that the query regards as the closest ones.
     pub closest: Vec<String>,
+    /// The closer peers of the answer.
+    pub closer: Vec<String>,
+}
+
+/// How a client is made. The default is the library as it comes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Setup {
+    /// The agent that it tells, unless that is the library's own.
+    pub agent: Option<&'static str>,
+    /// When it asks.
+    pub asks: Asks,
+}
+
+/// When a client asks its server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Asks {
+    /// Once the server has told by identify that it serves the protocol.
+    #[default]
+    OnceKnown,
+    /// As soon as it is connected, as in the middle of a lookup.
+    AtOnce,
 }
 
 /// Announces `key` (a multihash) through one server and returns the provider as it announced itself. The
@@ -48,7 +73,7 @@ pub struct Found {
 /// The server could not be reached or did not answer, or [`CALL_DEADLINE`] is over.
 pub async fn provide(server: &Multiaddr, protocol: &str, key: &[u8]) -> io::Result<Peer> {
     within_deadline(async {
-        let mut swarm = connect(server, protocol).await?;
+        let mut swarm = connect(server, protocol, Setup::default()).await?;
         let provider = peer(*swarm.local_peer_id(), swarm.external_addresses());
         let id = swarm.behaviour_mut().kad.start_providing(key.to_vec().into()).map_err(io::Error::other)?;
         match query_step(&mut swarm, id).await? {
@@ -69,8 +94,17 @@ pub async fn provide(server: &Multiaddr, protocol: &str, key: &[u8]) -> io::Resu
 ///
 /// The server could not be reached or did not answer, or [`CALL_DEADLINE`] is over.
 pub async fn find(server: &Multiaddr, protocol: &str, key: &[u8]) -> io::Result<Found> {
+    find_by(Setup::default(), server, protocol, key).await
+}
+
+/// Asks as [`find`] does, by a client that is made otherwise.
+///
+/// # Errors
+///
+/// As [`find`].
+pub async fn find_by(setup: Setup, server: &Multiaddr, protocol: &str, key: &[u8]) -> io::Result<Found> {
     within_deadline(async {
-        let mut swarm = connect(server, protocol).await?;
+        let mut swarm = connect(server, protocol, setup).await?;
         let mut providers = BTreeMap::new();
         let id = swarm.behaviour_mut().kad.get_providers(key.to_vec().into());
         loop {
@@ -83,6 +117,7 @@ pub async fn find(server: &Multiaddr, protocol: &str, key: &[u8]) -> io::Result<
                 }
                 QueryResult::GetProviders(Ok(Progress::FinishedWithNoAdditionalRecord { closest_peers })) => {
                     return Ok(Found {
+                        closer: swarm.behaviour().heard.0.iter().map(PeerId::to_string).collect(),
                         providers: providers.into_values().collect(),
                         closest: closest_peers.iter().map(PeerId::to_string).collect(),
                     });
@@ -138,17 +173,20 @@ fn peer<'a>(id: PeerId, addrs: impl IntoIterator<Item = &'a Multiaddr>) -> Peer 
 }
 
 /// Opens a node in client mode and waits until the library has taken the server into its routing table,
-/// which it does once the server has confirmed the protocol.
-async fn connect(server: &Multiaddr, protocol: &str) -> io::Result<Swarm<Node>> {
+/// which it does once the server has confirmed the protocol, or at once when it is told to.
+async fn connect(server: &Multiaddr, protocol: &str, setup: Setup) -> io::Result<Swarm<Node>> {
     let Some(Protocol::P2p(id)) = server.iter().last() else {
         return Err(io::Error::other(format!("{server} does not end in /p2p/<peer id>")));
     };
-    let mut swarm = node(protocol, kad::Mode::Client)?;
+    let mut swarm = node(protocol, kad::Mode::Client, setup.agent)?;
     swarm.behaviour_mut().allowed.allow_peer(id);
     let quic = server.iter().any(|part| part == Protocol::QuicV1);
     let listen = if quic { "/ip4/127.0.0.1/udp/0/quic-v1" } else { "/ip4/127.0.0.1/tcp/0" };
     listen_on(&mut swarm, listen).await?;
-    swarm.dial(server.clone()).map_err(io::Error::other)?;
+    match setup.asks {
+        Asks::OnceKnown => swarm.dial(server.clone()).map_err(io::Error::other)?,
+        Asks::AtOnce => drop(swarm.behaviour_mut().kad.add_address(&id, server.clone())),
+    }
     loop {
         match swarm.select_next_some().await {
             SwarmEvent::Behaviour(NodeEvent::Kad(kad::Event::RoutingUpdated { peer, .. })) if peer == id => {
@@ -174,7 +212,7 @@ async fn listen_on(swarm: &mut Swarm<Node>, address: &str) -> io::Result<()> {
     }
 }
 
-fn node(protocol: &str, mode: kad::Mode) -> io::Result<Swarm<Node>> {
+fn node(protocol: &str, mode: kad::Mode, agent: Option<&str>) -> io::Result<Swarm<Node>> {
     let protocol = StreamProtocol::try_from_owned(protocol.to_owned()).map_err(io::Error::other)?;
     let swarm = SwarmBuilder::with_new_identity()
         .with_tokio()
@@ -186,9 +224,12 @@ fn node(protocol: &str, mode: kad::Mode) -> io::Result<Swarm<Node>> {
             let mut kad =
                 kad::Behaviour::with_config(id, kad::store::MemoryStore::new(id), kad::Config::new(protocol));
             kad.set_mode(Some(mode));
-            let identify = identify::Config::new("/ipfs/0.1.0".to_owned(), key.public())
-                .with_agent_version("hydra-test-rust".to_owned());
-            Node { allowed: Default::default(), identify: identify::Behaviour::new(identify), kad }
+            let mut identify = identify::Config::new("/ipfs/0.1.0".to_owned(), key.public());
+            if let Some(agent) = agent {
+                identify = identify.with_agent_version(agent.to_owned());
+            }
+            let identify = identify::Behaviour::new(identify);
+            Node { heard: Heard::default(), allowed: Default::default(), identify, kad }
         })
         .map_err(io::Error::other)?
         .with_swarm_config(|config| config.with_idle_connection_timeout(CALL_DEADLINE))

@@ -1,6 +1,6 @@
 //! From a message to one buffer: the length prefix, then the message, written once.
 
-use super::encoded_peer::{connection_len, field_len, put_bytes};
+use super::encoded_peer::{Extent, connection_len, field_len, put_bytes};
 use super::{Connection, Echo, EncodedPeer, Kind, ListedPeer, Peer, Record, Request, Response};
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
@@ -11,16 +11,34 @@ pub(crate) struct Framed {
     pub(crate) prefix_len: usize,
 }
 
+/// Closer peers that an answer which is trimmed keeps in any case, when there are so many (V17).
+const CLOSER_KEPT: usize = 10;
+/// The key and the length of a peer's field, when the peer has fewer than 16 KiB.
+const FIELD_HEAD_LEN: usize = 3;
+
 /// How much of an answer fits: decided before a byte is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fitting {
     closer: usize,
     providers: usize,
+    extent: Extent,
     /// The message without its length prefix.
     pub(crate) len: usize,
 }
 
+impl Fitting {
+    /// Whether something of the answer is left out.
+    pub(crate) fn is_cut(&self, response: &Response) -> bool {
+        self.extent != Extent::Whole
+            || (self.closer, self.providers) != (response.closer.len(), response.providers.len())
+    }
+}
+
 /// What fits into a frame of this many bytes. `None` when not even the record does.
+///
+/// An answer with a limit of its own that is too long is trimmed (V17): of each peer the first addresses alone, then
+/// fewer providers, then fewer closer peers; when that would leave less than [`CLOSER_KEPT`] of them, these share the
+/// frame evenly, and their addresses are cut further.
 pub(crate) fn fitting(echo: &Echo, response: &Response, frame_bytes_max: usize) -> Option<Fitting> {
     let mut len = int_len(echo.kind as i32) + int_len(answered_level(echo.cluster_level));
     if !echo.key.is_empty() {
@@ -29,16 +47,29 @@ pub(crate) fn fitting(echo: &Echo, response: &Response, frame_bytes_max: usize) 
     if let Some(record) = &response.record {
         len += field_len(record_len(record));
     }
-    if len > frame_bytes_max {
-        return None;
+    let room = frame_bytes_max.checked_sub(len)?;
+    let whole = peers_fitting(response, Extent::Whole, len, frame_bytes_max);
+    if response.frame_bytes_max.is_none() || !whole.is_cut(response) {
+        return Some(whole);
     }
-    let (closer, len) = count_fitting(&response.closer, len, frame_bytes_max);
+    let small = peers_fitting(response, Extent::Small, len, frame_bytes_max);
+    let kept = CLOSER_KEPT.min(response.closer.len());
+    if small.closer >= kept {
+        return Some(small);
+    }
+    let share = (room / kept).saturating_sub(FIELD_HEAD_LEN);
+    Some(peers_fitting(response, Extent::Within(share), len, frame_bytes_max))
+}
+
+/// The peers that fit after `len` bytes: closer ones first, then providers.
+fn peers_fitting(response: &Response, extent: Extent, len: usize, len_max: usize) -> Fitting {
+    let (closer, len) = count_fitting(&response.closer, extent, len, len_max);
     let (providers, len) = if closer == response.closer.len() {
-        count_fitting(&response.providers, len, frame_bytes_max)
+        count_fitting(&response.providers, extent, len, len_max)
     } else {
         (0, len)
     };
-    Some(Fitting { closer, providers, len })
+    Fitting { closer, providers, extent, len }
 }
 
 /// Writes so much of the answer.
@@ -54,10 +85,10 @@ pub(crate) fn encode_answer(echo: &Echo, response: &Response, fitting: Fitting) 
         put_record(record, &mut out);
     }
     for listed in &response.closer[..fitting.closer] {
-        put_listed(8, listed, &mut out);
+        put_listed(8, listed, fitting.extent, &mut out);
     }
     for listed in &response.providers[..fitting.providers] {
-        put_listed(9, listed, &mut out);
+        put_listed(9, listed, fitting.extent, &mut out);
     }
     debug_assert_eq!(out.len(), prefix_len + fitting.len);
     Framed { bytes: out.freeze(), prefix_len }
@@ -99,9 +130,9 @@ fn answered_level(raw: i32) -> i32 {
     raw.saturating_sub(1).max(0) + 1
 }
 
-fn count_fitting(list: &[ListedPeer], mut len: usize, len_max: usize) -> (usize, usize) {
+fn count_fitting(list: &[ListedPeer], extent: Extent, mut len: usize, len_max: usize) -> (usize, usize) {
     for (nth, listed) in list.iter().enumerate() {
-        let with_it = len + field_len(listed_len(listed));
+        let with_it = len + field_len(listed_len(listed, extent));
         if with_it > len_max {
             return (nth, len);
         }
@@ -116,12 +147,12 @@ fn frame(len: usize) -> BytesMut {
     out
 }
 
-fn listed_len(listed: &ListedPeer) -> usize {
-    listed.peer.body(listed.connection).len() + connection_len(listed.connection)
+fn listed_len(listed: &ListedPeer, extent: Extent) -> usize {
+    listed.peer.body(listed.connection, extent).len() + connection_len(listed.connection)
 }
 
-fn put_listed(tag: u32, listed: &ListedPeer, out: &mut BytesMut) {
-    let body = listed.peer.body(listed.connection);
+fn put_listed(tag: u32, listed: &ListedPeer, extent: Extent, out: &mut BytesMut) {
+    let body = listed.peer.body(listed.connection, extent);
     encode_key(tag, WireType::LengthDelimited, out);
     encode_varint((body.len() + connection_len(listed.connection)) as u64, out);
     out.put_slice(body);
@@ -193,14 +224,18 @@ impl Kind {
 }
 
 impl Response {
+    /// The longest frame that it may have where this is the limit.
+    pub(crate) fn limit(&self, frame_bytes_max: usize) -> usize {
+        self.frame_bytes_max.map_or(frame_bytes_max, |own| own.min(frame_bytes_max))
+    }
+
     /// The answer to `request` in one frame, without its length prefix, cut to `frame_bytes_max`.
     ///
     /// Returns `None` when the record alone is too long. The cluster level is taken as not given. This is what the
     /// server writes, for tests and measurements.
     pub fn encode(&self, request: &Request, frame_bytes_max: usize) -> Option<Bytes> {
         let echo = Echo { kind: request.kind(), key: request.key().clone(), cluster_level: 0 };
-        let limit = self.frame_bytes_max.map_or(frame_bytes_max, |own| own.min(frame_bytes_max));
-        let framed = encode_answer(&echo, self, fitting(&echo, self, limit)?);
+        let framed = encode_answer(&echo, self, fitting(&echo, self, self.limit(frame_bytes_max))?);
         Some(framed.bytes.slice(framed.prefix_len..))
     }
 }

@@ -8,16 +8,37 @@ use std::fmt;
 /// The fields id and addrs of one `Peer`, encoded; cloning shares the bytes.
 ///
 /// Together with the connection field it never has more than [`Self::BYTES_MAX`] bytes in an answer: trailing addresses
-/// are left out (Q9).
+/// are left out (Q9). An answer that is trimmed (V17) carries the first [`Self::SMALL_ADDRESSES_MAX`] addresses and
+/// [`Self::SMALL_BYTES_MAX`] bytes of it: the best addresses are to come first.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct EncodedPeer(Bytes);
+pub struct EncodedPeer {
+    fields: Bytes,
+    /// How much of the fields stands in an answer that is trimmed.
+    small_len: usize,
+}
 
 /// The connection field takes this many bytes, when it is written at all.
 const CONNECTION_LEN: usize = 2;
 
+/// How much of each peer stands in an answer: its id always, of its addresses the first ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// Everything (Q9).
+    Whole,
+    /// What an answer that is trimmed carries (V17).
+    Small,
+    /// As much of that as fits into so many bytes, the connection included.
+    Within(usize),
+}
+
 impl EncodedPeer {
     /// The longest `Peer`, in bytes (go-libp2p-kad-dht `MaxPeerRecordSize`).
     pub const BYTES_MAX: usize = 8192;
+    /// Addresses of it in an answer that is trimmed.
+    pub const SMALL_ADDRESSES_MAX: usize = 4;
+    /// The longest `Peer` in an answer that is trimmed, in bytes. Four addresses of every kind in use fit; a peer that
+    /// tells longer ones does not push the others out.
+    pub const SMALL_BYTES_MAX: usize = 512;
 
     /// Encodes the binary id of a peer and its binary addresses, which are not looked into.
     ///
@@ -26,20 +47,27 @@ impl EncodedPeer {
     pub fn new<A: AsRef<[u8]>>(id: &[u8], addresses: impl IntoIterator<Item = A>) -> Self {
         let mut body = BytesMut::with_capacity(256);
         put_bytes(1, id, &mut body);
-        for address in addresses {
+        let mut small_len = body.len();
+        for (nth, address) in addresses.into_iter().enumerate() {
             let address = address.as_ref();
             if body.len() + field_len(address.len()) > Self::BYTES_MAX {
                 break;
             }
+            let before = body.len();
             put_bytes(2, address, &mut body);
+            let small =
+                nth < Self::SMALL_ADDRESSES_MAX && body.len() <= Self::SMALL_BYTES_MAX - CONNECTION_LEN;
+            if small && small_len == before {
+                small_len = body.len();
+            }
         }
         // A table keeps this for days: no spare room.
-        Self(Bytes::copy_from_slice(&body))
+        Self { fields: Bytes::copy_from_slice(&body), small_len }
     }
 
     /// The encoded fields.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.fields
     }
 
     /// The binary id.
@@ -57,25 +85,38 @@ impl EncodedPeer {
         self.addresses().next().is_some()
     }
 
-    /// The encoded fields as they go beside this connection: the last addresses make room for it where they must.
-    pub(super) fn body(&self, connection: Connection) -> &[u8] {
-        let len_max = Self::BYTES_MAX - CONNECTION_LEN;
-        if connection == Connection::NotConnected || self.0.len() <= len_max {
-            return &self.0;
+    /// So much of the encoded fields, with room for this connection: the beginning of them, so nothing is copied.
+    #[inline]
+    pub(super) fn body(&self, connection: Connection, extent: Extent) -> &[u8] {
+        let whole_max = Self::BYTES_MAX - CONNECTION_LEN;
+        match extent {
+            Extent::Whole if connection == Connection::NotConnected || self.fields.len() <= whole_max => {
+                &self.fields
+            }
+            Extent::Whole => self.beginning(self.fields.len(), whole_max),
+            Extent::Small => &self.fields[..self.small_len],
+            Extent::Within(bytes_max) => {
+                self.beginning(self.small_len, bytes_max.saturating_sub(connection_len(connection)))
+            }
         }
-        let mut len = 0;
+    }
+
+    /// So many whole fields of the first `len` bytes as fit into `len_max`, and the id in any case.
+    #[cold]
+    fn beginning(&self, len: usize, len_max: usize) -> &[u8] {
+        let mut fitting = 0;
         for (nth, (field_len, _)) in self.fields().enumerate() {
-            if nth > 0 && len + field_len > len_max {
+            if nth > 0 && fitting + field_len > len_max.min(len) {
                 break;
             }
-            len += field_len;
+            fitting += field_len;
         }
-        &self.0[..len]
+        &self.fields[..fitting]
     }
 
     /// Each field's whole length and its content.
     fn fields(&self) -> impl Iterator<Item = (usize, &[u8])> {
-        let mut rest = &self.0[..];
+        let mut rest = &self.fields[..];
         std::iter::from_fn(move || {
             let (_, after_key) = rest.split_first()?;
             let (content_len, content) = unsigned_varint::decode::usize(after_key).ok()?;
@@ -89,7 +130,7 @@ impl EncodedPeer {
 
 impl fmt::Debug for EncodedPeer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "EncodedPeer({} addresses in {} bytes)", self.addresses().count(), self.0.len())
+        write!(f, "EncodedPeer({} addresses in {} bytes)", self.addresses().count(), self.fields.len())
     }
 }
 
@@ -127,7 +168,7 @@ mod tests {
     fn q9_exactly_8192_bytes_are_left_untouched() {
         let peer = peer_of(8192);
         assert_eq!(peer.addresses().count(), 2);
-        assert_eq!(peer.body(Connection::NotConnected), peer.as_bytes());
+        assert_eq!(peer.body(Connection::NotConnected, Extent::Whole), peer.as_bytes());
     }
 
     #[test]
@@ -140,12 +181,32 @@ mod tests {
 
     #[test]
     fn q9_the_connection_counts() {
-        assert_eq!(peer_of(8190).body(Connection::Connected).len(), 8190);
+        assert_eq!(peer_of(8190).body(Connection::Connected, Extent::Whole).len(), 8190);
         for len in [8191, 8192] {
             let peer = peer_of(len);
-            let body = peer.body(Connection::Connected);
+            let body = peer.body(Connection::Connected, Extent::Whole);
             assert_eq!(body.len(), field_len(38) + field_len(8060), "the last address is dropped");
         }
+    }
+
+    #[test]
+    fn v17_the_first_four_addresses_stand_for_a_peer_and_long_ones_do_not_push_others_out() {
+        let told = |lengths: [usize; 6], extent| {
+            let peer = EncodedPeer::new(&[7; 38], lengths.map(|len| vec![1; len]));
+            [Connection::NotConnected, Connection::Connected].map(|connection| {
+                let body = peer.body(connection, extent);
+                assert!(body.len() + connection_len(connection) <= EncodedPeer::SMALL_BYTES_MAX);
+                EncodedPeer { fields: Bytes::copy_from_slice(body), small_len: 0 }.addresses().count()
+            })
+        };
+        assert_eq!(told([11; 6], Extent::Small), [4; 2]);
+        assert_eq!(told([100; 6], Extent::Small), [4; 2], "two certificate hashes after an IPv6 address");
+        assert_eq!(told([200; 6], Extent::Small), [2; 2]);
+        assert_eq!(told([11, 600, 11, 11, 11, 11], Extent::Small), [1; 2], "the first ones alone");
+        assert_eq!(told([11; 6], Extent::Within(500)), [4; 2]);
+        let exactly_two = field_len(38) + 2 * field_len(11);
+        assert_eq!(told([11; 6], Extent::Within(exactly_two)), [2, 1], "the connection counts");
+        assert_eq!(told([11; 6], Extent::Within(0)), [0; 2], "the id in any case");
     }
 
     #[test]

@@ -19,6 +19,22 @@ pub struct Kad {
     /// How long a stream may go without a complete frame, in seconds. A byte now and then does not count.
     #[schemars(range(min = 1, max = 3_600))]
     pub stream_idle_s: u32,
+    /// Whose answers have 16 KiB at most: clients of rust-libp2p read no more, and lose a longer answer altogether. What
+    /// fits is sent as it is; else the four best addresses of each peer are, then fewer providers, then fewer closer
+    /// peers, but ten.
+    pub small_answers: SmallAnswers,
+}
+
+/// Whose answers have 16 KiB at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SmallAnswers {
+    /// Those to peers whose agent begins with `rust-libp2p`, and to those that have not told their agent yet.
+    Auto,
+    /// All: for a network whose applications are built on rust-libp2p and name themselves otherwise.
+    Always,
+    /// None.
+    Never,
 }
 
 impl Kad {
@@ -39,6 +55,7 @@ impl Default for Kad {
             frames_bytes_max: Self::FRAMES_BYTES_MAX,
             streams_per_connection_max: Self::STREAMS_PER_CONNECTION_MAX,
             stream_idle_s: Self::STREAM_IDLE_S,
+            small_answers: SmallAnswers::Auto,
         }
     }
 }

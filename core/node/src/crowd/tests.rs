@@ -95,7 +95,7 @@ fn above_the_high_mark_the_longest_unused_are_closed_and_servers_of_the_table_st
     assert_eq!(close(&mut head), [], "the mark is not passed yet");
     fixture.table.insert(held[0].0, &[address()], Instant::now()).unwrap();
     let later = Instant::now() + Duration::from_secs(60);
-    head.activity.note(held[2].1, later);
+    let _agent = head.activity.note(held[2].1, later);
     fixture.connect(&mut head);
     let closed = close(&mut head);
     assert_eq!(closed, [held[1].0, held[3].0, held[4].0, held[5].0], "neither server, nor used, nor new");
@@ -161,4 +161,17 @@ fn a_head_that_ended_is_not_waited_for() {
         fixture.connect(&mut stays);
     }
     assert_eq!(close(&mut stays).len(), 3, "the second round");
+}
+
+#[test]
+fn v17_each_connection_has_the_agent_that_identify_told_of_it() {
+    let mut fixture = Fixture::new(MANY);
+    let mut head = fixture.head(MANY);
+    let [rust, other, silent] = [(); 3].map(|()| fixture.connect(&mut head).1);
+    head.identified(rust, "rust-libp2p/0.48.0");
+    head.identified(other, "kubo/0.36.0");
+    let gone = ConnectionId::new_unchecked(1_000);
+    head.identified(gone, "rust-libp2p/0.48.0");
+    let told = [rust, other, silent, gone].map(|one| head.activity.note(one, Instant::now()));
+    assert_eq!(told, [Agent::RustLibp2p, Agent::Other, Agent::Unknown, Agent::Unknown]);
 }

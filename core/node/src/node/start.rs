@@ -98,6 +98,7 @@ pub(super) async fn start(config: Config, backends: Backends) -> Result<Node, St
         table: Arc::clone(&table),
         book: Arc::clone(&book),
         policy: config.network.addresses,
+        small_answers: config.kad.small_answers,
     });
 
     let (candidates, met) = mpsc::channel(CANDIDATES_MAX);
