@@ -12,6 +12,32 @@
 //!     hydra_node::run(registry, std::env::args_os())
 //! }
 //! ```
+//!
+//! A program that runs a [`Node`](node::Node) inside of its own gives it an [`Exporter`](telemetry::Exporter) and has the
+//! exporter's layer in its subscriber, beside its own; without, nothing is traced.
+//!
+//! ```no_run
+//! use hydra_api::Registry;
+//! use hydra_node::config::{Backends, Sources, load};
+//! use hydra_node::node::Node;
+//! use tracing_subscriber::{Layer, filter::LevelFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let registry = Registry::default();
+//! let loaded = load(&registry, &Sources::default())?;
+//! let exporter = loaded.exporter()?;
+//! tracing_subscriber::registry()
+//!     // A filter of its own for each layer: a global one would also decide which spans are made.
+//!     .with(fmt::layer().with_filter(LevelFilter::INFO))
+//!     .with(exporter.layer())
+//!     .init();
+//! let backends = Backends { exporter, ..loaded.open(&registry).await? };
+//! let node = Node::start(loaded.config, backends).await?;
+//! // Sends the last spans, too.
+//! node.stop().await?;
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod address;
 mod announcer;

@@ -6,6 +6,7 @@ use crate::tls::Tls;
 use hydra_integration_tests::node::{Home, Node};
 use hydra_integration_tests::peer::Peer;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use std::time::Duration;
 
 const PROTOCOL: &str = "/ipfs/kad/1.0.0";
 const KEY: &[u8] = b"\x12\x20thirty-two bytes for a digest ok";
@@ -26,6 +27,17 @@ fn with_a_call<'s>(name: &str, spans: &'s [Span]) -> Vec<(&'s Span, &'s Span)> {
     let roots = spans.iter().filter(|span| span.is_root() && span.name == name);
     let call = |root: &'s Span| root.children(spans).into_iter().find(|span| span.kind == SpanKind::Client);
     roots.filter_map(|root| Some((root, call(root)?))).collect()
+}
+
+/// Whether a counter comes to so much, or more, sooner or later.
+async fn comes_to(node: &Node, name: &str, label: (&str, &str), least: f64) -> bool {
+    for _ in 0..600 {
+        if node.metrics().await.unwrap().value(name, &[label]) >= Some(least) {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    false
 }
 
 #[tokio::test]
@@ -82,6 +94,13 @@ async fn a_slow_request_is_told_afterwards_though_chance_did_not_take_it() {
     assert!(request.end - request.start >= 20_000_000, "{request:?}");
     assert_eq!((request.get("hydra.outcome"), request.get("hydra.verdict")), ("served", "admit"));
     assert_eq!(call.get("db.system.name"), "slow");
+    // What the collector has taken is counted when it has said so.
+    assert!(comes_to(&node, "hydra_spans_total", ("outcome", "exported"), 2.0).await);
+    let metrics = node.metrics().await.unwrap();
+    let told = |name, label, value| metrics.value(name, &[(label, value)]);
+    assert_eq!(told("hydra_traces_total", "decision", "kept"), Some(1.0));
+    assert_eq!(told("hydra_traces_total", "decision", "sampled"), Some(0.0));
+    assert_eq!(told("hydra_spans_total", "outcome", "failed"), Some(0.0));
 }
 
 #[tokio::test]
@@ -223,16 +242,18 @@ async fn what_cannot_be_is_refused_with_who_said_it() {
 }
 
 #[tokio::test]
-async fn a_collector_that_fails_and_comes_back_is_told_once_each_way() {
+async fn that_nothing_can_be_sent_is_told_once_however_often_it_fails() {
     let home = Home::new().unwrap();
     let node = node(&home, &nowhere().await, "grpc", &[ALL]).await;
     let client = Peer::client(PROTOCOL);
     for _ in 0..20 {
         client.find_node(node.heads()[0].tcp(), KEY).await.unwrap();
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    assert!(comes_to(&node, "hydra_spans_total", ("outcome", "failed"), 1.0).await);
     assert!(node.stop().await.unwrap().success(), "{}", home.log());
     let lines: Vec<_> = home.log().lines().filter(|line| line.contains("WARN")).map(str::to_owned).collect();
     assert_eq!(lines.len(), 1, "{lines:#?}");
     assert!(lines[0].contains("traces cannot be sent"), "{lines:#?}");
+    assert_eq!(lines[0].matches("\"target\":").count(), 1, "no key stands twice: {lines:#?}");
 }

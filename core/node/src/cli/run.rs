@@ -15,8 +15,8 @@ pub(crate) async fn run(
     out: &mut Output,
 ) -> Result<(), Failure> {
     let mut stop = StopSignal::new().map_err(|cause| Failure::failed("cannot wait for signals", cause))?;
-    if let Some(target) = exporter.target() {
-        tracing::info!(%target, "traces are sent");
+    if let Some(collector) = exporter.target() {
+        tracing::info!(%collector, "traces are sent");
     }
     let backends = Backends { exporter, ..loaded.open(registry).await? };
     let node = tokio::select! {

@@ -62,7 +62,7 @@ pub struct Otlp {
     #[schemars(range(min = Self::TIMEOUT_MS_MIN, max = Self::TIMEOUT_MS_MAX))]
     pub timeout_ms: Option<u32>,
     /// How many spans wait to be sent at most; more are dropped and counted. The room for them is taken at the start,
-    /// about 0.5 kB each.
+    /// about 0.4 kB each.
     #[schemars(range(min = 64, max = 1_048_576))]
     pub queue_len_max: u32,
 }

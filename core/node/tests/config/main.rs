@@ -251,6 +251,36 @@ fn no_value_in_the_place_of_a_secret_is_shown() {
     assert!(help.contains("{ file = … }") && help.contains("{ env = … }"), "{help}");
 }
 
+#[test]
+fn a_collector_that_is_none_is_refused_at_its_line() {
+    let (found, at) = issue("[telemetry.otlp]\nprotocol = 'grpc'\nendpoint = 'localhost:4317'\n");
+    assert_eq!((found.key.as_str(), at), ("telemetry.otlp.endpoint", (3, 12)));
+    assert!(found.help.as_deref().is_some_and(|help| help.contains("`http://localhost:4317`")), "{found}");
+    let (found, at) = issue("[telemetry.otlp]\nprotocol = 'gprc'\n");
+    assert_eq!((found.key.as_str(), at), ("telemetry.otlp.protocol", (2, 12)));
+    assert_eq!(found.help.as_deref(), Some("did you mean `grpc`? allowed: `grpc`, `http/protobuf`"));
+    let (found, _) = issue("[telemetry.otlp]\nheaders = { authorization = 'Bearer hunter2' }\n");
+    assert_eq!(found.key, "telemetry.otlp.headers.authorization");
+    assert!(!found.to_string().contains("hunter2"), "{found}");
+}
+
+#[test]
+fn what_only_sending_shows_to_be_wrong_is_blamed_on_its_line() {
+    let blamed = |text: &str| {
+        let opened = good(&file(text).sources).exporter();
+        let Err(StartError::Config(issues)) = opened else { panic!("{opened:?}") };
+        let Origin::File(place) = &issues.0[0].origin else { panic!("{issues}") };
+        (issues.0[0].key.clone(), place.line(), issues.to_string())
+    };
+    let to = "[telemetry.otlp]\nendpoint = 'http://localhost:4317/v1/traces'\n";
+    let (key, line, told) = blamed(to);
+    assert_eq!((key.as_str(), line), ("telemetry.otlp.endpoint", 2), "{told}");
+    assert!(told.contains("gRPC knows none") && told.contains("`http/protobuf`"), "{told}");
+    let headers = "protocol = 'http/protobuf'\n[telemetry.otlp.headers]\nx-key = { file = '/nowhere/key' }\n";
+    let (key, line, told) = blamed(&format!("{to}{headers}"));
+    assert_eq!((key.as_str(), line), ("telemetry.otlp.headers.x-key", 5), "{told}");
+}
+
 #[tokio::test]
 async fn a_missing_secret_is_blamed_on_its_line() {
     let text = "data_dir = 'DIR'\n[store]\nkind = 'fjall'\nsecret = { file = '/nowhere/secret' }\n";

@@ -11,7 +11,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 /// Tells when sending begins or ceases to fail, and when spans were dropped meanwhile.
 #[derive(Debug)]
 pub(super) struct Teller {
-    target: String,
+    collector: String,
     told: Mutex<Told>,
 }
 
@@ -32,9 +32,9 @@ enum News {
 }
 
 impl Teller {
-    /// One for this target, as it may be shown.
-    pub(super) fn new(target: String) -> Self {
-        Self { target, told: Mutex::default() }
+    /// One for this collector, as it may be shown.
+    pub(super) fn new(collector: String) -> Self {
+        Self { collector, told: Mutex::default() }
     }
 
     /// Tells what the end of an export is worth.
@@ -43,17 +43,17 @@ impl Teller {
             let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
             told.news(failure.is_some(), stats.dropped(), Instant::now())
         };
-        let target = &self.target;
+        let collector = &self.collector;
         match (news, failure) {
             (News::Fails, Some(cause)) => {
-                tracing::warn!(target, %cause, "traces cannot be sent");
+                tracing::warn!(collector, %cause, "traces cannot be sent");
             }
             (News::Works, _) => {
                 let (failed, dropped) = (stats.failed(), stats.dropped());
-                tracing::warn!(target, failed, dropped, "traces are sent again");
+                tracing::warn!(collector, failed, dropped, "traces are sent again");
             }
             (News::Drops(dropped), _) => {
-                tracing::warn!(target, dropped, "spans are dropped: they come faster than they are sent");
+                tracing::warn!(collector, dropped, "spans are dropped: they come faster than they are sent");
             }
             (News::None | News::Fails, _) => {}
         }
