@@ -22,7 +22,8 @@ async fn a_node_is_ready_once_all_heads_listen_and_stays_so_while_one_does() {
     let fail = |head: usize| {
         node.heads[head].send_modify(|status| status.failure = Some("a panic".to_owned()));
     };
-    (fail(0), fail(1));
+    fail(0);
+    fail(1);
     assert_eq!(ready(), [""; 0], "two are down, and the third serves");
     fail(2);
     assert_eq!(ready(), ["heads: none of 3 listens"]);
