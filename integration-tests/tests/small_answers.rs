@@ -95,6 +95,11 @@ async fn v17_a_stock_rust_client_gets_an_answer_that_fits_and_others_the_full_on
         }
     }
     one_of_no_known_agent_gets_a_small_answer(head).await;
+    assert!(trimmed(&node).await >= 5.0, "the node counts them");
+}
+
+async fn trimmed(node: &Node) -> f64 {
+    node.metrics().await.unwrap().value("hydra_wire_answers_trimmed_total", &[]).unwrap()
 }
 
 async fn one_of_no_known_agent_gets_a_small_answer(head: &Head) {
@@ -118,6 +123,7 @@ async fn v17_without_small_answers_a_stock_rust_client_gets_none() {
     }
     let short = rust::find(head.tcp(), PROTOCOL, b"another key").await.unwrap();
     assert!(short.providers.is_empty(), "it is the length of the answer, not the client");
+    assert_eq!(trimmed(&node).await, 0.0);
 }
 
 #[tokio::test]

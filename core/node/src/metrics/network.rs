@@ -87,6 +87,11 @@ fn wire(wire: &hydra_kad::Stats, page: &mut Page<'_>) -> fmt::Result {
         "Answers shortened because the budget for answers was used up.",
         wire.answers_cut(),
     )?;
+    page.counter(
+        "hydra_wire_answers_trimmed_total",
+        "Answers trimmed because their remote reads short frames alone, or may.",
+        wire.answers_trimmed(),
+    )?;
     page.counter("hydra_wire_asks_total", "Requests that heads made of others.", wire.asks())?;
     page.counter(
         "hydra_wire_asks_failed_total",
