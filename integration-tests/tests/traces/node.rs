@@ -74,8 +74,6 @@ async fn a_request_is_a_tree_with_verdict_rung_and_store_call() {
         let spans = collector.spans_until(|spans| spans.iter().any(hit)).await;
         let hit = spans.iter().find(|span| hit(span)).unwrap();
         assert!(hit.children(&spans).iter().all(|span| span.kind != SpanKind::Client), "{:?}", trees(&spans));
-        // Lines of the log are as they are without traces.
-        assert!(!node.home().log().contains("kad/GET_PROVIDERS"), "{}", node.home().log());
         assert!(node.stop().await.unwrap().success());
     }
 }
@@ -113,6 +111,22 @@ async fn what_waits_is_sent_when_the_node_stops() {
     assert!(node.stop().await.unwrap().success());
     let spans = collector.spans();
     assert_eq!(with_a_call("kad/GET_PROVIDERS", &spans).len(), 1, "{:?}", trees(&spans));
+}
+
+#[tokio::test]
+async fn a_second_signal_does_not_wait_for_a_collector_that_hangs() {
+    let collector = Collector::start(Manner::Hangs).await;
+    let home = Home::new().unwrap();
+    let node = node(&home, &collector.endpoint(), "grpc", &[ALL, "telemetry.otlp.timeout_ms=60000"]).await;
+    Peer::client(PROTOCOL).providers(node.heads()[0].tcp(), KEY).await.unwrap();
+    node.terminate().await.unwrap();
+    while !home.log().contains("writing what was taken") {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    node.terminate().await.unwrap();
+    assert_eq!(node.ended().await.unwrap().code(), Some(1));
+    assert!(home.log().contains("ended at once by a second signal"), "{}", home.log());
 }
 
 #[tokio::test]
