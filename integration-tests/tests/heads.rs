@@ -48,6 +48,9 @@ async fn a_panic_ends_its_head_alone_and_the_head_comes_back_where_it_was() {
         assert!(node.home().log().contains(&format!("\"restarts\":{restarts}")), "{}", node.home().log());
     }
     assert_eq!(count("0"), 2, "{}", node.home().log());
+    let told = node.metrics().await.unwrap();
+    assert_eq!(told.value("hydra_head_restarts_total", &[]), Some(2.0));
+    assert_eq!(told.value("hydra_heads", &[("state", "listening")]), Some(3.0));
     assert!(node.stop().await.unwrap().success());
 }
 

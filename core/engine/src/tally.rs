@@ -83,3 +83,19 @@ impl Tally {
 fn read(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_admitted_never_goes_down() {
+        let tally = Tally::default();
+        let admitted = |asked| tally.read("policy", PolicyMode::Enforce, asked)[0].count;
+        assert_eq!(admitted(10), 10);
+        // As when it declines between the two counters' being read.
+        tally.count(Verdict::Decline(Reason("too_much")));
+        assert_eq!(admitted(10), 10);
+        assert_eq!(admitted(12), 11);
+    }
+}
