@@ -42,6 +42,19 @@ pub struct Departure {
     pub at: Instant,
     /// How many keys it reads.
     pub keys: u32,
+    /// How it stood with it when who waited for it was answered.
+    pub standing: Standing,
+}
+
+/// How it stands with a store call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It has not ended.
+    UnderWay,
+    /// The store has answered.
+    Answered,
+    /// It has failed.
+    Failed,
 }
 
 /// How a reading has ended.

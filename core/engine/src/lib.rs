@@ -48,7 +48,7 @@ pub use clock::Clock;
 pub use close::{CloseReport, StoreClosed};
 pub use config::{AnnouncedKeys, Config, Peak, ReadCache, Short, Stale};
 pub use desk::{Announced, Caller, Desk, Ended, Found, NamedStore, Routing, Source};
-pub use flights::Departure;
+pub use flights::{Departure, Standing};
 pub use health::Health;
 pub use key::Refused;
 pub use latency::Latency;

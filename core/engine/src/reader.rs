@@ -4,7 +4,7 @@ use crate::answer::Answer;
 use crate::config::{Life, Limits};
 use crate::core::Core;
 use crate::desk::{Ended, Found, Source};
-use crate::flights::{Aboard, Departure, Flight, Joined, Landing, Lead};
+use crate::flights::{Aboard, Departure, Flight, Joined, Landing, Lead, Standing};
 use crate::gate::Permit;
 use crate::key::{self, Form};
 use crate::stats::StoreCall;
@@ -146,7 +146,12 @@ impl Core {
                 }
             };
             let landed = timeout_at(deadline, flight.landing()).await;
-            *call = flight.departure();
+            let standing = match &landed {
+                Err(_) | Ok(Landing::CalledOff) => Standing::UnderWay,
+                Ok(Landing::Answer(_)) => Standing::Answered,
+                Ok(Landing::Failed) => Standing::Failed,
+            };
+            *call = flight.departure().map(|departure| Departure { standing, ..departure });
             match landed {
                 Err(_) => return (Err(Ended::Late), Source::Nothing),
                 Ok(Landing::Answer(answer)) => return (Ok(answer), source),
@@ -187,7 +192,7 @@ impl Core {
         aboard.extend(self.gate.take_along(self.limits.batch_len - 1));
         let len_max = aboard.iter().map(|flight| flight.len_max).max().unwrap_or(NonZeroU32::MIN);
         let keys: Vec<ContentKey> = aboard.iter().map(|flight| flight.key).collect();
-        let departure = Departure { at: asked_at, keys: keys.len() as u32 };
+        let departure = Departure { at: asked_at, keys: keys.len() as u32, standing: Standing::UnderWay };
         let requests: Vec<Span> = aboard.iter().filter_map(|flight| flight.call(departure)).collect();
         let span = trace::reading(self, &requests, keys.len());
         add(&self.stats.reads.statements, 1);

@@ -4,7 +4,7 @@
 use crate::config;
 use hydra_api::Rung;
 use hydra_engine::trace::{RPC_SYSTEM, method};
-use hydra_engine::{Account, Ending, StoreCall, Watch};
+use hydra_engine::{Account, Ending, Standing, StoreCall, Watch};
 use opentelemetry::trace::{Span, SpanKind, Status, TraceContextExt, Tracer};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::SdkTracer;
@@ -99,9 +99,13 @@ impl Traces {
                     KeyValue::new("db.operation.name", operation),
                     KeyValue::new("db.operation.batch.size", i64::from(call.keys)),
                     // The span ends with the request; the store may not have answered yet.
-                    KeyValue::new("hydra.unanswered", account.ending == Ending::Late),
+                    KeyValue::new("hydra.unanswered", call.standing == Standing::UnderWay),
                 ])
                 .start_with_context(&self.tracer, &above);
+            if call.standing == Standing::Failed {
+                store.set_attribute(KeyValue::new("error.type", Ending::StoreFailed.as_str()));
+                store.set_status(Status::error(""));
+            }
             store.end_with_timestamp(ended);
         }
         if account.ending == Ending::StoreFailed {

@@ -2,7 +2,7 @@
 
 use crate::doubles::{Ledger, Mood, Store, addresses, caller, key, millis, open_watched, permits};
 use hydra_api::{Operation, Reason, Rung, Verdict};
-use hydra_engine::{Account, Config, Desk, Ending, Source, Watch};
+use hydra_engine::{Account, Config, Desk, Ending, ReadCache, Source, Standing, Watch};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::sleep;
@@ -17,6 +17,7 @@ struct Told {
     source: Option<Source>,
     took: Option<Duration>,
     keys: Option<u32>,
+    standing: Option<Standing>,
 }
 
 #[derive(Debug, Default)]
@@ -37,6 +38,7 @@ impl Watch for Notes {
             source: account.source,
             took: account.time.map(|(_, took)| took),
             keys: account.call.map(|call| call.keys),
+            standing: account.call.map(|call| call.standing),
         });
     }
 }
@@ -67,6 +69,7 @@ async fn a_read_is_told_with_its_verdict_its_source_and_its_store_call() {
         source: Some(Source::Store),
         took: Some(millis(7)),
         keys: Some(1),
+        standing: Some(Standing::Answered),
     };
     assert_eq!(notes.last(), from_the_store);
     desk.providers(caller(0), &key(1)).await.unwrap();
@@ -74,6 +77,7 @@ async fn a_read_is_told_with_its_verdict_its_source_and_its_store_call() {
         source: Some(Source::Cache),
         took: Some(Duration::ZERO),
         keys: None,
+        standing: None,
         ..from_the_store.clone()
     };
     assert_eq!(notes.last(), kept);
@@ -83,9 +87,31 @@ async fn a_read_is_told_with_its_verdict_its_source_and_its_store_call() {
         ending: Ending::Late,
         source: Some(Source::Nothing),
         took: Some(millis(250)),
+        standing: Some(Standing::UnderWay),
         ..from_the_store
     };
     assert_eq!(notes.last(), late, "the call that was not waited for is told, too");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_answer_in_the_place_of_the_stores_is_told_with_how_the_call_stands() {
+    let (store, notes, desk) = watched(&Ledger::admits_all(), permits(1));
+    sleep(millis(10)).await;
+    desk.announce(caller(0), &key(1), addresses(0)).unwrap();
+    sleep(Duration::from_secs(2)).await;
+    for (mood, standing) in [(Mood::Takes(millis(400)), Standing::UnderWay), (Mood::Fails, Standing::Failed)]
+    {
+        store.set(Mood::Takes(Duration::ZERO));
+        desk.providers(caller(0), &key(1)).await.unwrap();
+        // What is kept by now is given only when the store does not answer.
+        sleep(Duration::from_secs(u64::from(ReadCache::FRESH_S) + 10)).await;
+        store.set(mood);
+        desk.providers(caller(0), &key(1)).await.unwrap();
+        let told = notes.last();
+        assert_eq!((told.ending, told.source), (Ending::Served, Some(Source::StaleCache)), "{standing:?}");
+        assert_eq!(told.standing, Some(standing));
+        sleep(Duration::from_secs(1)).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 use super::*;
 use hydra_api::{Operation, Reason, Verdict};
-use hydra_engine::{Departure, Judged, Source};
+use hydra_engine::{Departure, Judged, Source, Standing};
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
@@ -59,7 +59,8 @@ async fn a_slow_request_is_kept_with_its_store_call() {
     account.judged = Some(Judged { verdict: Verdict::Admit, policy: None });
     account.source = Some(Source::Store);
     account.time = Some((started, took));
-    account.call = Some(Departure { at: started + Duration::from_millis(20), keys: 12 });
+    let at = started + Duration::from_millis(20);
+    account.call = Some(Departure { at, keys: 12, standing: Standing::Answered });
     traces.ended(&account);
 
     let spans = exported.take();
@@ -81,8 +82,31 @@ async fn a_slow_request_is_kept_with_its_store_call() {
     assert_eq!(store.parent_span_id, request.span_context.span_id());
     assert_eq!(store.span_context.trace_id(), request.span_context.trace_id());
     assert_eq!(value(store, "db.operation.batch.size").as_deref(), Some("12"));
+    assert_eq!(value(store, "hydra.unanswered").as_deref(), Some("false"));
     assert!(request.end_time.duration_since(request.start_time).unwrap() >= took, "the times are told");
     assert!(store.start_time.duration_since(request.start_time).unwrap() >= Duration::from_millis(19));
+}
+
+#[tokio::test]
+async fn a_call_is_told_as_it_stood_whatever_was_answered_instead() {
+    let (traces, exported, _provider) = traces(&config::Traces::default());
+    for (standing, unanswered, error) in [
+        (Standing::UnderWay, "true", None),
+        (Standing::Failed, "false", Some("store_failed")),
+        (Standing::Answered, "false", None),
+    ] {
+        // What the cache still had was good enough.
+        let mut account = account();
+        (account.rung, account.source) = (Rung::Stale, Some(Source::StaleCache));
+        account.call = Some(Departure { at: Instant::now(), keys: 1, standing });
+        traces.ended(&account);
+        let spans = exported.take();
+        let [store, request] = &spans[..] else { panic!("{spans:?}") };
+        assert_eq!(value(store, "hydra.unanswered").as_deref(), Some(unanswered), "{standing:?}");
+        assert_eq!(value(store, "error.type").as_deref(), error, "{standing:?}");
+        assert_eq!(store.status, error.map_or(Status::Unset, |_| Status::error("")), "{standing:?}");
+        assert_eq!(request.status, Status::Unset, "it was served");
+    }
 }
 
 #[tokio::test]
