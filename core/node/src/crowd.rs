@@ -65,7 +65,7 @@ impl NodeCrowd {
         self.marks
     }
 
-    /// The peers to which there were connections.
+    /// The peers with which a connection was made. One that lasts counts when it begins.
     pub fn uniques(&self) -> &Uniques {
         &self.uniques
     }

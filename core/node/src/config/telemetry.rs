@@ -114,7 +114,7 @@ impl Default for Otlp {
     }
 }
 
-/// Which requests are traced, when there is somewhere to send the traces. One that is not costs nothing.
+/// Which requests are traced, when there is somewhere to send the traces. One that is not costs next to nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Traces {

@@ -53,7 +53,7 @@ fn connections(vitals: &Vitals, page: &mut Page<'_>) -> fmt::Result {
     )?;
     page.gauges(
         "hydra_unique_peers",
-        "About how many different peers were connected to a head in the last hour and day.",
+        "About how many different peers a head made a connection with in the last hour and day.",
         Span::ALL.map(|span| ([("window", span.as_str())], crowd.uniques().count(span, now))),
     )
 }
