@@ -238,6 +238,14 @@ impl Node {
         measure::threads(self.pid())
     }
 
+    /// The names of the threads of the process, each cut to 15 bytes.
+    ///
+    /// # Errors
+    /// When the process has ended.
+    pub fn thread_names(&self) -> io::Result<Vec<String>> {
+        measure::thread_names(self.pid())
+    }
+
     /// Whether the process still runs.
     ///
     /// # Errors

@@ -75,7 +75,13 @@ fn changes(home: &Home) -> Vec<(String, String)> {
 
 /// The node came onto the rung and is back: the log has told every change once, each from where the last one led.
 async fn told_once(node: &Node, wanted: &str) {
-    let changes = changes(node.home());
+    let begun = Instant::now();
+    let mut changes = changes(node.home());
+    // A change is told in the log just after it has shown on the page.
+    while changes.last().is_none_or(|(_, after)| after != "full") && begun.elapsed() < PATIENCE {
+        sleep(Duration::from_millis(20)).await;
+        changes = self::changes(node.home());
+    }
     let mut at = "full";
     for (before, after) in &changes {
         assert_eq!(before, at, "{changes:?}");
