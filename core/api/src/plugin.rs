@@ -21,9 +21,10 @@ pub trait Plugin: Send + Sync + 'static {
     /// Which part it plays: [`Store`], [`Admission`] or [`Ids`].
     type Role: Role;
 
-    /// Its table in TOML, without the node's own keys: `kind`, and for an admission policy `mode`. Derive `serde`'s traits with `deny_unknown_fields` and `default`, and state
-    /// bounds with `#[schemars(range(…))]`: unknown keys and values out of bounds are then refused with file and line,
-    /// and the key's doc comment stands in the generated reference.
+    /// Its table in TOML, without the node's own keys: `kind`, and for an admission policy `mode`. Derive `serde`'s
+    /// traits with `deny_unknown_fields` and `default`, and state bounds with `#[schemars(range(…))]`: unknown keys and
+    /// values out of bounds are then refused with file and line, and the key's doc comment stands in the generated
+    /// reference.
     type Config: DeserializeOwned + Serialize + JsonSchema + Send + 'static;
 
     /// The word in TOML, in kebab-case.

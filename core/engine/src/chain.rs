@@ -47,7 +47,8 @@ impl PolicyMode {
 /// The admission policies of a node, narrow before wide.
 pub struct Chain {
     links: Box<[Link]>,
-    /// Requests about which the first policy was asked.
+    /// Requests about which the policies were asked, counted after their verdicts: what is left when these are taken
+    /// off is never more than was admitted.
     asked: AtomicU64,
     abandoned: [[AtomicU64; Rung::ALL.len()]; Operation::ALL.len()],
 }
@@ -108,13 +109,13 @@ impl Chain {
             passed_over: 0,
             admitted: false,
         };
-        self.asked.fetch_add(1, Ordering::Relaxed);
         for link in &self.links {
             let verdict = link.policy.admit(&ticket.request, load, now);
             link.tally.count(verdict);
             match (verdict, link.mode) {
                 (Verdict::Decline(_), PolicyMode::Enforce) => {
                     ticket.tell(&Outcome::NeverStarted, now);
+                    self.asked.fetch_add(1, Ordering::Relaxed);
                     return Decision::Declined(Judged { verdict, policy: Some(&link.name) });
                 }
                 // Who has declined took nothing and is told of no end (A5), though the request goes on.
@@ -127,6 +128,7 @@ impl Chain {
             ticket.asked += 1;
         }
         ticket.admitted = true;
+        self.asked.fetch_add(1, Ordering::Relaxed);
         Decision::Admitted(ticket)
     }
 

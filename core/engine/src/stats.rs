@@ -187,7 +187,7 @@ pub struct RequestCount {
     pub ending: Ending,
     /// The rung on which it was served.
     pub rung: Rung,
-    /// How many there were, and how long they took. FIND_NODE and PING, and what was turned away at once, are counted
+    /// How many there were, and how long they took. What is not a GET_PROVIDERS, or was turned away at once, is counted
     /// with no time at all.
     pub latency: Latency,
 }

@@ -148,6 +148,10 @@ fn plugin_table<R: Role>(registry: &Registry, value: &mut Value, at: &KeyPath, p
     let mut settings = table.clone();
     let mut schema = entry.schema().to_value();
     for key in own_keys::<R>() {
+        if schema["properties"].get(*key).is_some() {
+            problems.push(taken_key(*key, &kind, at));
+            return;
+        }
         settings.remove(*key);
         // A misspelt one is told what it may have meant to be.
         schema["properties"][*key] = Value::Bool(true);
@@ -176,6 +180,12 @@ fn plugin_table<R: Role>(registry: &Registry, value: &mut Value, at: &KeyPath, p
 /// The keys of such a table that are the core's; a plugin never sees them.
 fn own_keys<R: Role>() -> &'static [&'static str] {
     if R::NAME == Admission::NAME { &["kind", "mode"] } else { &["kind"] }
+}
+
+/// A plugin has a key of its own that it would never be given.
+fn taken_key(key: &str, kind: &str, at: &KeyPath) -> Problem {
+    let message = format!("the plugin `{kind}` has a key `{key}`, which is the node's own here");
+    Problem::of_value(at.key("kind"), message, Some("the plugin must give its key another name".to_owned()))
 }
 
 fn unknown_kind<R: Role>(registry: &Registry, kind: &str, at: &KeyPath) -> Problem {

@@ -121,7 +121,8 @@ pub struct Traces {
     /// The part of all requests that is traced, from 0 for none to 1 for all.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub ratio: f64,
-    /// A request that takes this long is traced in any case, in milliseconds. 0 switches this off.
+    /// A GET_PROVIDERS that takes this long is traced whatever chance says, in milliseconds, as far as
+    /// `kept_per_second_max` goes. 0 switches this off. Nothing else waits for anything.
     #[schemars(range(min = 0, max = 60_000))]
     pub slow_ms: u32,
     /// How many requests a second are traced at most because they were slow or served degraded; more are counted

@@ -9,8 +9,8 @@ pub(super) fn write(vitals: &Vitals, page: &mut Page<'_>) -> fmt::Result {
     let counts = traces.map(|traces| traces.counts());
     page.counters(
         "hydra_traces_total",
-        "Requests that were traced, by chance (batches of writes too) or because they were slow or degraded, and such that \
-         were not because there were too many.",
+        "Requests and chores of the store that were traced by chance, requests that were because they were slow or degraded, \
+         and such that were not because there were too many.",
         [
             ("sampled", counts.map_or(0, |counts| counts.sampled())),
             ("kept", counts.map_or(0, |counts| counts.kept())),

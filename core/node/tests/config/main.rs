@@ -174,6 +174,13 @@ fn a_policy_is_in_shadow_when_its_table_says_so() {
 }
 
 #[test]
+fn a_plugin_with_a_key_that_the_node_takes_is_refused() {
+    let (found, at) = issue("[[admission]]\nkind = 'moody'\n");
+    assert_eq!((found.key.as_str(), at), ("admission[0].kind", (2, 8)));
+    assert!(found.message.contains("`mode`"), "{found}");
+}
+
+#[test]
 fn a_word_that_is_no_choice_tells_the_choices() {
     let (found, at) = issue("[network]\naddresses = 'pubilc'\n");
     assert_eq!((found.key.as_str(), at), ("network.addresses", (2, 13)));

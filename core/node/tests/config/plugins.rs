@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// What every test's registry holds.
 pub(crate) fn registry() -> Registry {
     let mut registry = Registry::default();
-    registry.add::<Shelf>().add::<Bucket>().add::<Depth>().add::<Numbered>();
+    registry.add::<Shelf>().add::<Bucket>().add::<Depth>().add::<Moody>().add::<Numbered>();
     registry
 }
 
@@ -150,6 +150,28 @@ impl Plugin for Depth {
     const KIND: &'static str = "queue-depth";
     const SUMMARY: &'static str = "Admits everything too.";
     async fn open(_: BucketConfig, _: &Scope) -> Result<Arc<dyn AdmissionPolicy>, OpenError> {
+        Ok(Arc::new(Bucket))
+    }
+}
+
+/// A policy that has a key of its own which the node takes.
+#[derive(Debug)]
+pub(crate) struct Moody;
+
+/// Its table.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct MoodyConfig {
+    /// Never seen.
+    pub mode: String,
+}
+
+impl Plugin for Moody {
+    type Role = Admission;
+    type Config = MoodyConfig;
+    const KIND: &'static str = "moody";
+    const SUMMARY: &'static str = "Has a mode.";
+    async fn open(_: MoodyConfig, _: &Scope) -> Result<Arc<dyn AdmissionPolicy>, OpenError> {
         Ok(Arc::new(Bucket))
     }
 }

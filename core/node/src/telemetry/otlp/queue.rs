@@ -9,6 +9,9 @@ use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, Span, Spa
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The shortest time from one look into the queue to the next: without any the thread would do nothing else.
+const DELAY_MIN: Duration = Duration::from_millis(10);
+
 /// The queue of the SDK, and who is let in. The SDK drops what finds no room as well, but does not tell how much.
 #[derive(Debug)]
 pub(super) struct Queue {
@@ -21,7 +24,12 @@ impl Queue {
     /// Takes the room for the spans and starts the thread that sends them.
     pub(super) fn start(sender: Sender, len_max: usize, stats: Arc<Stats>) -> Self {
         // The pace and the size of batches are the SDK's, or those of its variables `OTEL_BSP_…`.
-        let config = BatchConfigBuilder::default().with_max_queue_size(len_max).build();
+        let mut config = BatchConfigBuilder::default().with_max_queue_size(len_max);
+        let delay = std::env::var("OTEL_BSP_SCHEDULE_DELAY").ok().and_then(|told| told.trim().parse().ok());
+        if delay.map(Duration::from_millis).is_some_and(|delay| delay < DELAY_MIN) {
+            config = config.with_scheduled_delay(DELAY_MIN);
+        }
+        let config = config.build();
         let inner = BatchSpanProcessor::builder(sender).with_batch_config(config).build();
         Self { inner, len_max: len_max as u64, stats }
     }
