@@ -8,7 +8,8 @@ use crate::core::Core;
 use crate::flights::Departure;
 use crate::key::{self, Refused};
 use crate::stats::{Ending, Snapshot};
-use crate::trace::{Departing, Visit, Watch};
+use crate::trace::Watch;
+use crate::visit::{Departing, Visit};
 use hydra_api::{
     Addresses, ContentKey, Load, Operation, Outcome, PeerId, Provider, ProviderRecord, ProviderStore, Reason,
     Request, Rung, Verdict,

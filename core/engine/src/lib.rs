@@ -42,6 +42,7 @@ mod statement;
 mod stats;
 mod tally;
 pub mod trace;
+mod visit;
 
 pub use chain::{Chain, Decision, Judged, NamedPolicy, PolicyMode, Ticket};
 pub use clock::Clock;

@@ -3,12 +3,12 @@
 //! Span and attribute names are those of OpenTelemetry's semantic conventions (1.42) for RPC servers and database clients;
 //! what they have no name for begins with `hydra.`. Peers, keys and addresses are not told.
 
-use crate::chain::{Decision, Judged};
+use crate::chain::Judged;
 use crate::core::Core;
-use crate::desk::{Caller, Source};
+use crate::desk::Source;
 use crate::flights::Departure;
 use crate::stats::{Ending, StoreCall};
-use hydra_api::{Load, Operation, Rung, Verdict};
+use hydra_api::{Operation, Rung, Verdict};
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 use tracing::field::Empty;
@@ -112,119 +112,6 @@ pub const fn method(operation: Operation) -> &'static str {
     }
 }
 
-/// A request at the desk. It is counted when it ends, and told to who watches.
-pub(crate) struct Visit<'a> {
-    core: &'a Core,
-    operation: Operation,
-    head: u32,
-    pub(crate) judged: Option<Judged<'a>>,
-    /// Disabled unless the request is traced.
-    pub(crate) span: Span,
-    ended: bool,
-}
-
-/// How a visit has ended.
-pub(crate) struct Departing {
-    pub(crate) ending: Ending,
-    pub(crate) rung: Rung,
-    pub(crate) source: Option<Source>,
-    pub(crate) time: Option<(Instant, Duration)>,
-    pub(crate) call: Option<Departure>,
-}
-
-impl Departing {
-    /// Answered at once, with nothing that the store or the cache would know.
-    pub(crate) const fn at_once(ending: Ending, rung: Rung) -> Self {
-        Self { ending, rung, source: None, time: None, call: None }
-    }
-}
-
-impl<'a> Visit<'a> {
-    #[inline]
-    pub(crate) fn new(core: &'a Core, operation: Operation, head: u32) -> Self {
-        let traced = core.watch.as_ref().is_some_and(|watch| watch.traces());
-        let span = if traced { request(operation, head) } else { Span::none() };
-        Self { core, operation, head, judged: None, span, ended: false }
-    }
-
-    /// Asks the policies.
-    #[inline]
-    pub(crate) fn admit(&mut self, caller: Caller, key: &'a [u8], load: &Load, now: Instant) -> Decision<'a> {
-        let (chain, request) = (&self.core.chain, caller.request(self.operation, key));
-        if self.core.watch.is_none() {
-            return chain.admit(request, load, now);
-        }
-        let span = admission(&self.span);
-        let decision = span.in_scope(|| chain.admit(request, load, now));
-        let judged = match &decision {
-            Decision::Admitted(ticket) => ticket.judged(),
-            Decision::Declined(judged) => *judged,
-        };
-        judge(&span, &judged);
-        self.judged = Some(judged);
-        decision
-    }
-
-    #[inline]
-    pub(crate) fn end(mut self, end: Departing) {
-        self.ended = true;
-        let took = end.time.map_or(Duration::ZERO, |(_, took)| took);
-        self.core.stats.count(self.operation, end.ending, end.rung, took);
-        if let Some(watch) = &self.core.watch {
-            self.tell(&**watch, &end);
-        }
-    }
-
-    fn tell(&self, watch: &dyn Watch, end: &Departing) {
-        let account = Account {
-            judged: self.judged,
-            rung: end.rung,
-            ending: end.ending,
-            source: end.source,
-            time: end.time,
-            call: end.call,
-            ..Account::new(self.operation, self.head, &self.core.store_name)
-        };
-        if self.span.is_disabled() {
-            return watch.ended(&account);
-        }
-        self.record(&account);
-        self.leave();
-    }
-
-    /// A span ends when it was left last, even where a store call that goes on keeps it from being closed.
-    fn leave(&self) {
-        self.span.in_scope(|| ());
-    }
-
-    fn record(&self, account: &Account<'_>) {
-        self.span.record("hydra.rung", account.rung.as_str());
-        self.span.record("hydra.outcome", account.ending.as_str());
-        if let Some(judged) = account.judged {
-            judge(&self.span, &judged);
-        }
-        if let Some(source) = account.source {
-            self.span.record("hydra.source", source.as_str());
-        }
-        if let Some(cache) = account.cache() {
-            self.span.record("hydra.cache", cache);
-        }
-        if account.ending == Ending::StoreFailed {
-            self.span.record("error.type", account.ending.as_str());
-            self.span.record("otel.status_code", "ERROR");
-        }
-    }
-}
-
-impl Drop for Visit<'_> {
-    fn drop(&mut self) {
-        if !self.ended && !self.span.is_disabled() {
-            self.span.record("hydra.outcome", Ending::Abandoned.as_str());
-            self.leave();
-        }
-    }
-}
-
 /// Writes a verdict onto a span.
 pub(crate) fn judge(span: &Span, judged: &Judged<'_>) {
     span.record("hydra.verdict", judged.word());
@@ -236,7 +123,7 @@ pub(crate) fn judge(span: &Span, judged: &Judged<'_>) {
     }
 }
 
-fn request(operation: Operation, head: u32) -> Span {
+pub(crate) fn request(operation: Operation, head: u32) -> Span {
     info_span!(
         target: TARGET,
         parent: None,
