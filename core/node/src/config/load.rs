@@ -149,7 +149,7 @@ fn plugin_table<R: Role>(registry: &Registry, value: &mut Value, at: &KeyPath, p
     let mut schema = entry.schema().to_value();
     for key in own_keys::<R>() {
         if schema["properties"].get(*key).is_some() {
-            problems.push(taken_key(*key, &kind, at));
+            problems.push(taken_key(key, &kind, at));
             return;
         }
         settings.remove(*key);
