@@ -179,11 +179,17 @@ impl Desk {
         Ok(found)
     }
 
-    /// Takes the announcement that the caller provides `key` and can be reached at `addresses`.
+    /// Takes the announcement that the caller provides `key` and can be reached at `addresses`, which are made up only
+    /// when the announcement is admitted.
     ///
     /// # Errors
     /// [`Refused`] when the key is malformed: the stream is to be reset.
-    pub fn announce(&self, caller: Caller, key: &[u8], addresses: Addresses) -> Result<Announced, Refused> {
+    pub fn announce(
+        &self,
+        caller: Caller,
+        key: &[u8],
+        addresses: impl FnOnce() -> Addresses,
+    ) -> Result<Announced, Refused> {
         let core = &*self.core;
         let mut visit = Visit::new(core, Operation::AddProvider, caller.head);
         let content = match key::announced(key, core.limits.announced_keys) {
@@ -202,7 +208,7 @@ impl Desk {
         };
         let rung = ticket.rung().max(node_rung);
         let expires = core.clock.unix().saturating_add(core.limits.record_ttl);
-        let record = ProviderRecord { key: content, provider: caller.peer, addresses, expires };
+        let record = ProviderRecord { key: content, provider: caller.peer, addresses: addresses(), expires };
         let (announced, ending) = core.take(record, rung);
         let took = Duration::ZERO;
         let outcome = match announced {

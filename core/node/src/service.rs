@@ -121,26 +121,21 @@ impl HeadService {
     fn announce(&self, caller: Caller, from: &Remote, key: &[u8], providers: &[Peer]) -> Reply {
         // Only of the sender itself (requirement V2), and only with an address that can be read (V3). The address
         // policy is asked afterwards: who is behind a relay is kept, without addresses.
-        let mut said = None;
-        for provider in providers.iter().filter(|provider| provider.id == caller.peer.as_bytes()) {
-            let readable: Vec<_> = provider
-                .addresses
-                .iter()
-                .filter_map(|address| Multiaddr::try_from(address.to_vec()).ok())
-                .filter(|address| !address.is_empty())
-                .collect();
-            if !readable.is_empty() {
-                said = Some(readable);
-            }
-        }
-        let Some(said) = said else { return Reply::Reset };
-        let addresses = self.own_addresses(&from.peer).unwrap_or(said);
-        let kept = addresses
-            .into_iter()
-            .map(|address| without_id(&from.peer, address))
-            .filter(|address| self.shared.policy.permits(address));
-        // The best ones first: they are those that all clients are told (requirement V17).
-        match self.shared.desk.announce(caller, key, Addresses::fitting(best_first(kept.collect()))) {
+        let is_own = |provider: &&Peer| provider.id == caller.peer.as_bytes();
+        let mut own = providers.iter().rev().filter(is_own);
+        let Some(said) = own.find(|provider| readable(provider).next().is_some()) else {
+            return Reply::Reset;
+        };
+        let addresses = || {
+            let known = self.own_addresses(&from.peer).unwrap_or_else(|| readable(said).collect());
+            let permitted = known
+                .into_iter()
+                .map(|address| without_id(&from.peer, address))
+                .filter(|address| self.shared.policy.permits(address));
+            // The best ones first: they are those that all clients are told (requirement V17).
+            Addresses::fitting(best_first(permitted.collect()))
+        };
+        match self.shared.desk.announce(caller, key, addresses) {
             Ok(_) => Reply::Silence,
             Err(_) => Reply::Reset,
         }
@@ -177,6 +172,12 @@ impl HeadService {
         let snapshot = self.shared.table.snapshot();
         snapshot.each_closest(target, CLOSER_MAX, left_out, |server| closer.push(listed(server)));
     }
+}
+
+/// The addresses of a peer that can be read.
+fn readable(peer: &Peer) -> impl Iterator<Item = Multiaddr> + '_ {
+    let read = peer.addresses.iter().filter_map(|address| Multiaddr::try_from(address.to_vec()).ok());
+    read.filter(|address| !address.is_empty())
 }
 
 /// What is told of a peer to which there is a connection, or none (requirement Q10).

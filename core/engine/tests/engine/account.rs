@@ -97,7 +97,7 @@ async fn a_read_is_told_with_its_verdict_its_source_and_its_store_call() {
 async fn an_old_answer_in_the_place_of_the_stores_is_told_with_how_the_call_stands() {
     let (store, notes, desk) = watched(&Ledger::admits_all(), permits(1));
     sleep(millis(10)).await;
-    desk.announce(caller(0), &key(1), addresses(0)).unwrap();
+    desk.announce(caller(0), &key(1), || addresses(0)).unwrap();
     sleep(Duration::from_secs(2)).await;
     for (mood, standing) in [(Mood::Takes(millis(400)), Standing::UnderWay), (Mood::Fails, Standing::Failed)]
     {
@@ -118,7 +118,7 @@ async fn an_old_answer_in_the_place_of_the_stores_is_told_with_how_the_call_stan
 async fn declines_and_degrades_are_told_with_the_policy_that_said_so() {
     let (_, notes, desk) =
         watched(&Ledger::new(|_, _| Verdict::Decline(Reason("too_much"))), Config::default());
-    desk.announce(caller(0), &key(1), addresses(0)).unwrap();
+    desk.announce(caller(0), &key(1), || addresses(0)).unwrap();
     let told = notes.last();
     assert_eq!(told.verdict, Some(("decline", Some("ledger".to_owned()))));
     assert_eq!((told.ending, told.rung, told.took), (Ending::Declined, Rung::RoutingOnly, None));

@@ -22,7 +22,7 @@ fn statements(store: &Store) -> usize {
 }
 
 async fn announce(desk: &Desk, provider: u64, number: u64, addresses: Addresses) {
-    desk.announce(caller(provider), &key(number), addresses).unwrap();
+    desk.announce(caller(provider), &key(number), || addresses).unwrap();
     sleep(millis(600)).await;
 }
 
@@ -68,7 +68,7 @@ async fn what_a_reading_brings_that_began_before_a_write_is_not_kept_after_it() 
     let store = Store::new(4, 256);
     let desk = open(&store, vec![], permits(4));
     sleep(millis(10)).await;
-    desk.announce(caller(1), &key(1), addresses(1)).unwrap();
+    desk.announce(caller(1), &key(1), || addresses(1)).unwrap();
     store.set(Mood::Takes(millis(700)));
     let early = tokio::spawn({
         let desk = desk.clone();
@@ -167,7 +167,7 @@ async fn an_answer_cut_short_is_not_enough_for_who_may_have_more() {
         false => hydra_api::Verdict::Admit,
     });
     let desk = open(&store, vec![short.named("short")], config);
-    (0..20).for_each(|number| _ = desk.announce(caller(number), &key(1), addresses(number)).unwrap());
+    (0..20).for_each(|number| _ = desk.announce(caller(number), &key(1), || addresses(number)).unwrap());
     sleep(millis(600)).await;
     let short = desk.providers(caller(7), &key(1)).await.unwrap();
     assert_eq!((short.providers.len(), short.rung), (5, Rung::Short));

@@ -12,7 +12,7 @@ async fn everything_taken_is_written_before_the_store_is_closed() {
     let desk = open(&store, vec![], Config { window_len_max: 64, ..Config::default() });
     store.set(Mood::Takes(millis(5)));
     for number in 0..1_000 {
-        assert_eq!(desk.announce(caller(number), &key(number), addresses(0)), Ok(Announced::Taken));
+        assert_eq!(desk.announce(caller(number), &key(number), || addresses(0)), Ok(Announced::Taken));
     }
     let report = desk.close(Duration::from_secs(10)).await;
     assert!(report.is_clean(), "{report:?}");
@@ -20,7 +20,7 @@ async fn everything_taken_is_written_before_the_store_is_closed() {
     assert_eq!((store.log().closed, store.running()), (1, 0));
 
     // Late requests are answered, and reach nothing.
-    assert_eq!(desk.announce(caller(0), &key(5_000), addresses(0)), Ok(Announced::Declined));
+    assert_eq!(desk.announce(caller(0), &key(5_000), || addresses(0)), Ok(Announced::Declined));
     assert_eq!(desk.providers(caller(0), &key(0)).await.unwrap().ended, Ended::Declined);
     assert_eq!(desk.admit_routing(caller(0), Operation::FindNode, &key(0)), Routing::Admitted);
     sleep(Duration::from_secs(600)).await;
@@ -45,7 +45,7 @@ async fn a_frozen_store_does_not_hold_the_close_beyond_its_time() {
     let desk = open(&store, vec![], permits(2));
     store.set(Mood::Frozen);
     for number in 0..100 {
-        desk.announce(caller(number), &key(number), addresses(0)).unwrap();
+        desk.announce(caller(number), &key(number), || addresses(0)).unwrap();
     }
     let begun = Instant::now();
     let report = desk.close(Duration::from_secs(3)).await;
@@ -59,7 +59,7 @@ async fn a_failing_store_is_tried_again_until_the_time_is_up() {
     let store = Store::new(2, 16);
     let desk = open(&store, vec![], Config { write_retries_max: 100, ..Config::default() });
     store.set(Mood::Fails);
-    desk.announce(caller(1), &key(1), addresses(0)).unwrap();
+    desk.announce(caller(1), &key(1), || addresses(0)).unwrap();
     let report = desk.close(Duration::from_secs(2)).await;
     assert_eq!((report.unwritten, report.running), (1, 0));
     assert!((5..=25).contains(&store.log().batches.len()), "{} tries", store.log().batches.len());

@@ -57,7 +57,7 @@ async fn the_same_announcement_at_ten_heads_is_one_row() {
     let desk = open(&store, vec![], permits(8));
     for head in 0..10 {
         let caller = Caller { head, ..caller(1) };
-        desk.announce(caller, &key(1), addresses(1)).unwrap();
+        desk.announce(caller, &key(1), || addresses(1)).unwrap();
         sleep(millis(20)).await;
     }
     sleep(millis(600)).await;
@@ -190,7 +190,7 @@ async fn announcements_are_known_again_only_while_the_node_is_busy() {
     let store = Store::new(4, 256);
     let desk = open(&store, vec![], Config::default());
     for _ in 0..3 {
-        assert_eq!(desk.announce(caller(1), &key(1), addresses(1)), Ok(Announced::Taken));
+        assert_eq!(desk.announce(caller(1), &key(1), || addresses(1)), Ok(Announced::Taken));
         sleep(millis(600)).await;
     }
     assert_eq!((store.log().batches.len(), desk.stats().writes.refreshes_skipped), (3, 0));
@@ -216,7 +216,7 @@ async fn readings_are_shared_among_many_threads_and_all_land() {
                 } else {
                     read.await.unwrap();
                 }
-                desk.announce(caller(number), &key, addresses(round)).unwrap();
+                desk.announce(caller(number), &key, || addresses(round)).unwrap();
             }
         })
     };

@@ -24,7 +24,7 @@ async fn a_frozen_store_leaves_every_request_answered_and_nothing_grows() {
                 let found = desk.providers(caller(number), &key(number)).await.unwrap();
                 assert_ne!(found.ended, Ended::Full);
                 assert!(begun.elapsed() <= millis(250), "answered within the soft deadline");
-                desk.announce(caller(number), &key(number), addresses(number)).unwrap();
+                desk.announce(caller(number), &key(number), || addresses(number)).unwrap();
                 let routing = desk.admit_routing(caller(number), Operation::FindNode, &key(number));
                 assert_eq!(routing, Routing::Admitted);
             });

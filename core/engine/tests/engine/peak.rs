@@ -34,7 +34,7 @@ async fn above_the_peak_everything_is_declined_at_once_and_find_node_is_not() {
     assert!(reads <= 450, "the burst and little more reached the store: {reads}");
     let found = desk.providers(caller(0), &key(1)).await.unwrap();
     assert_eq!((found.ended, found.rung), (Ended::Declined, Rung::RoutingOnly));
-    assert_eq!(desk.announce(caller(0), &key(1), addresses(0)), Ok(Announced::Declined));
+    assert_eq!(desk.announce(caller(0), &key(1), || addresses(0)), Ok(Announced::Declined));
     assert_eq!(store.log().reads.len(), reads);
     assert_eq!(ledger.admitted.lock().unwrap().len(), asked, "a decline takes nothing from anybody");
     assert!(desk.stats().requests(Operation::GetProviders, Ending::Shed) > 19_000);

@@ -25,7 +25,7 @@ async fn begin(desk: &Arc<Desk>, number: u64) -> tokio::task::JoinHandle<Ended> 
 async fn what_was_announced_is_found_with_its_addresses() {
     let store = Store::new(8, 256);
     let desk = open(&store, vec![], permits(3));
-    desk.announce(caller(1), &key(1), addresses(7)).unwrap();
+    desk.announce(caller(1), &key(1), || addresses(7)).unwrap();
     sleep(millis(600)).await;
     let found = desk.providers(caller(2), &key(1)).await.unwrap();
     assert_eq!((found.ended, found.rung), (Ended::Full, Rung::Full));
@@ -141,7 +141,7 @@ async fn an_answer_holds_no_more_providers_than_the_config_says() {
     let config = Config { providers_per_answer_max: 5, ..Config::default() };
     let desk = open(&store, vec![], config);
     for provider in 0..20 {
-        desk.announce(caller(provider), &key(1), addresses(provider)).unwrap();
+        desk.announce(caller(provider), &key(1), || addresses(provider)).unwrap();
     }
     sleep(millis(600)).await;
     let found = desk.providers(caller(0), &key(1)).await.unwrap();

@@ -47,7 +47,7 @@ async fn slow_reads_bring_the_node_to_short_and_fast_ones_back() {
 async fn on_stale_old_answers_are_given_and_no_read_waits() {
     let store = Store::new(2, 256);
     let desk = open(&store, vec![], permits(2));
-    desk.announce(caller(1), &key(7), addresses(1)).unwrap();
+    desk.announce(caller(1), &key(7), || addresses(1)).unwrap();
     sleep(millis(600)).await;
     desk.providers(caller(0), &key(7)).await.unwrap();
     sleep(Duration::from_secs(60)).await;
@@ -68,11 +68,11 @@ async fn on_stale_old_answers_are_given_and_no_read_waits() {
 async fn a_stalled_store_leaves_what_is_kept() {
     let store = Store::new(1, 256);
     let desk = open(&store, vec![], permits(1));
-    desk.announce(caller(1), &key(7), addresses(1)).unwrap();
+    desk.announce(caller(1), &key(7), || addresses(1)).unwrap();
     sleep(millis(600)).await;
     desk.providers(caller(0), &key(7)).await.unwrap();
     store.set(Mood::Frozen);
-    desk.announce(caller(2), &key(8), addresses(1)).unwrap();
+    desk.announce(caller(2), &key(8), || addresses(1)).unwrap();
     sleep(Duration::from_secs(100)).await;
     assert_eq!((desk.rung(), entered(&desk, Rung::CacheOnly)), (Rung::CacheOnly, 1));
     let found = desk.providers(caller(0), &key(7)).await.unwrap();
@@ -91,7 +91,7 @@ async fn a_filling_ring_brings_the_node_up_before_it_is_full() {
     let desk = open(&store, vec![], config);
     for (announced, rung) in [(490, Rung::Full), (510, Rung::Short), (860, Rung::Stale)] {
         (desk.load().ring.used.into()..announced)
-            .for_each(|number| _ = desk.announce(caller(number), &key(number), addresses(0)).unwrap());
+            .for_each(|number| _ = desk.announce(caller(number), &key(number), || addresses(0)).unwrap());
         sleep(millis(150)).await;
         assert_eq!(desk.rung(), rung);
     }
@@ -104,7 +104,7 @@ async fn known_records_are_not_written_again_on_short_and_stale() {
         let store = Store::new(2, 256);
         let desk = open(&store, vec![degrades.named("degrades")], permits(2));
         let announce =
-            |provider: u64, told: u64| desk.announce(caller(provider), &key(1), addresses(told)).unwrap();
+            |provider: u64, told: u64| desk.announce(caller(provider), &key(1), || addresses(told)).unwrap();
         assert_eq!(announce(1, 1), Announced::Taken);
         assert_eq!(announce(1, 1), Announced::Merged, "not in the store yet");
         sleep(millis(600)).await;
@@ -134,7 +134,7 @@ async fn what_failed_to_be_written_is_not_taken_for_known() {
     let desk = open(&store, vec![degrades.named("degrades")], config);
     store.set(Mood::Fails);
     for _ in 0..2 {
-        assert_eq!(desk.announce(caller(1), &key(1), addresses(1)).unwrap(), Announced::Taken);
+        assert_eq!(desk.announce(caller(1), &key(1), || addresses(1)).unwrap(), Announced::Taken);
         sleep(Duration::from_secs(10)).await;
     }
 }

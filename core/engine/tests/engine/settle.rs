@@ -55,7 +55,7 @@ async fn a1_every_ending_of_a_write_and_of_a_routing_request_is_settled_once() {
     let ledger = Ledger::admits_all();
     let config = Config { ring_len_max: 1, ..Config::default() };
     let desk = open(&Store::new(1, 256), vec![ledger.named("ledger")], config);
-    let announce = |number| desk.announce(caller(0), &key(number), addresses(0)).unwrap();
+    let announce = |number| desk.announce(caller(0), &key(number), || addresses(0)).unwrap();
     assert_eq!((announce(1), announce(2)), (Announced::Taken, Announced::Dropped));
     assert!(matches!(ledger.outcome(&key(1)), Outcome::Served { .. }));
     assert!(matches!(ledger.outcome(&key(2)), Outcome::Degraded { .. }));
@@ -71,7 +71,7 @@ async fn a_decline_ends_the_asking_and_gives_back_what_was_taken() {
     let policies = vec![first.named("first"), declines().named("second"), last.named("last")];
     let desk = open(&Store::new(1, 256), policies, Config::default());
     assert_eq!(desk.providers(caller(0), &key(1)).await.unwrap().ended, Ended::Declined);
-    assert_eq!(desk.announce(caller(0), &key(2), addresses(0)).unwrap(), Announced::Declined);
+    assert_eq!(desk.announce(caller(0), &key(2), || addresses(0)).unwrap(), Announced::Declined);
     let routing = desk.admit_routing(caller(0), Operation::FindNode, &key(3));
     assert_eq!(routing, Routing::Declined(Reason("too_much")));
     for number in 1..=3 {
@@ -87,6 +87,13 @@ async fn a_decline_ends_the_asking_and_gives_back_what_was_taken() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_declined_announcement_says_is_not_looked_into() {
+    let desk = open(&Store::new(1, 256), vec![declines().named("declines")], Config::default());
+    let announced = desk.announce(caller(0), &key(1), || unreachable!("it costs no more than a counter"));
+    assert_eq!(announced, Ok(Announced::Declined));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_most_severe_verdict_counts_whatever_the_order() {
     for rungs in [[Rung::Short, Rung::CacheOnly], [Rung::CacheOnly, Rung::Short]] {
         let policies = rungs.map(|rung| degrades(rung).named("degrades")).into();
@@ -95,7 +102,7 @@ async fn the_most_severe_verdict_counts_whatever_the_order() {
         let found = desk.providers(caller(0), &key(1)).await.unwrap();
         assert_eq!((found.rung, found.ended), (Rung::CacheOnly, Ended::Declined));
         assert!(store.log().reads.is_empty(), "the store was left alone");
-        let announced = desk.announce(caller(0), &key(1), addresses(0)).unwrap();
+        let announced = desk.announce(caller(0), &key(1), || addresses(0)).unwrap();
         assert_eq!(announced, Announced::Taken, "writes wait for better times");
     }
 }
@@ -125,7 +132,7 @@ async fn policies_see_how_busy_the_node_is_but_not_for_find_node() {
     });
     let config = Config { ring_len_max: 2, ..Config::default() };
     let desk = open(&Store::new(1, 256), vec![full.named("full")], config);
-    let announce = |number| desk.announce(caller(0), &key(number), addresses(0)).unwrap();
+    let announce = |number| desk.announce(caller(0), &key(number), || addresses(0)).unwrap();
     assert_eq!(
         [announce(1), announce(2), announce(3)],
         [Announced::Taken, Announced::Taken, Announced::Declined]

@@ -15,7 +15,7 @@ async fn a_decline_in_shadow_is_counted_and_the_request_is_served() {
     let desk = open(&Store::new(1, 256), policies, Config::default());
     let found = desk.providers(caller(0), &key(1)).await.unwrap();
     assert_eq!((found.ended, found.rung), (Ended::Full, Rung::Full));
-    assert_eq!(desk.announce(caller(0), &key(2), addresses(0)).unwrap(), Announced::Taken);
+    assert_eq!(desk.announce(caller(0), &key(2), || addresses(0)).unwrap(), Announced::Taken);
     assert_eq!(desk.admit_routing(caller(0), Operation::FindNode, &key(3)), Routing::Admitted);
     for ledger in [&first, &last] {
         ledger.assert_balanced();

@@ -61,7 +61,7 @@ async fn no_permit_no_statement_whatever_clients_and_store_do() {
             store.set(mood(&mut dice));
         }
         if dice.below(3) == 0 {
-            desk.announce(caller(number % 50), &key(number), addresses(number)).unwrap();
+            desk.announce(caller(number % 50), &key(number), || addresses(number)).unwrap();
         } else {
             let patience = (dice.below(3) == 0).then(|| millis(dice.below(300)));
             patient += u64::from(patience.is_none());
@@ -124,7 +124,7 @@ async fn offer(per_second: u64) -> Offered {
                 slowest.fetch_max(begun.elapsed().as_millis() as u64, Ordering::Relaxed);
             });
         }
-        desk.announce(caller(tick), &key(tick), addresses(tick)).unwrap();
+        desk.announce(caller(tick), &key(tick), || addresses(tick)).unwrap();
         sleep(millis(5)).await;
         let gauge = desk.stats().gauge;
         readings = readings.max(gauge.readings);

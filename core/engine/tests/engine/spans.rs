@@ -152,7 +152,7 @@ async fn a_decline_and_a_failure_say_why() {
     let desk = traced(&store, &Ledger::new(|_, _| Verdict::Decline(Reason("too_much"))));
     sleep(millis(10)).await;
     let (spans, _guard) = Spans::watch();
-    desk.announce(caller(0), &key(1), addresses(0)).unwrap();
+    desk.announce(caller(0), &key(1), || addresses(0)).unwrap();
     let why = [("hydra.verdict", "decline"), ("hydra.policy", "ledger"), ("hydra.reason", "too_much")];
     has(&spans.only("admission").1, &why);
     has(&spans.only("request").1, &why);

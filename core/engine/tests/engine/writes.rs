@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 fn announce(desk: &Desk, number: u64) -> Announced {
-    desk.announce(caller(number), &key(number), addresses(number)).unwrap()
+    desk.announce(caller(number), &key(number), || addresses(number)).unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -36,11 +36,15 @@ async fn a_later_announcement_takes_the_place_of_an_earlier_one() {
     let store = Store::new(4, 16);
     let desk = open(&store, vec![], Config::default());
     let (one, key) = (caller(1), key(1));
-    assert_eq!(desk.announce(one, &key, addresses(1)).unwrap(), Announced::Taken);
+    assert_eq!(desk.announce(one, &key, || addresses(1)).unwrap(), Announced::Taken);
     sleep(millis(100)).await;
-    assert_eq!(desk.announce(one, &key, addresses(2)).unwrap(), Announced::Merged);
-    assert_eq!(desk.announce(one, &key, Addresses::none()).unwrap(), Announced::Merged);
-    assert_eq!(desk.announce(caller(2), &key, addresses(3)).unwrap(), Announced::Taken, "another provider");
+    assert_eq!(desk.announce(one, &key, || addresses(2)).unwrap(), Announced::Merged);
+    assert_eq!(desk.announce(one, &key, Addresses::none).unwrap(), Announced::Merged);
+    assert_eq!(
+        desk.announce(caller(2), &key, || addresses(3)).unwrap(),
+        Announced::Taken,
+        "another provider"
+    );
     sleep(millis(600)).await;
     let log = store.log();
     assert_eq!((log.batches.len(), log.batches[0].len()), (1, 2));
@@ -68,17 +72,17 @@ async fn the_ring_is_bounded_in_bytes_too() {
     let store = Store::new(4, 16);
     let desk = open(&store, vec![], Config { ring_mib_max: 1, ..Config::default() });
     let long = Addresses::fitting(vec![[1u8; 100]; 80]);
-    let announce = |number| desk.announce(caller(0), &key(number), long.clone()).unwrap();
+    let announce = |number| desk.announce(caller(0), &key(number), || long.clone()).unwrap();
     let taken = (0..1_000).filter(|number| announce(*number) == Announced::Taken).count();
     assert!((100..129).contains(&taken), "{taken} of 8 kB in 1 MiB");
     assert!(desk.stats().gauge.ring_bytes <= 1 << 20);
     // Longer addresses for what waits already do not break the bound either.
     let mut short = open(&Store::new(4, 16), vec![], Config { ring_mib_max: 1, ..Config::default() });
     for number in 0..1_000 {
-        short.announce(caller(0), &key(number), addresses(0)).unwrap();
+        short.announce(caller(0), &key(number), || addresses(0)).unwrap();
     }
     for number in 0..1_000 {
-        short.announce(caller(0), &key(number), long.clone()).unwrap();
+        short.announce(caller(0), &key(number), || long.clone()).unwrap();
     }
     assert!(short.stats().gauge.ring_bytes <= 1 << 20);
     assert_eq!(Arc::get_mut(&mut short).map(|desk| desk.load().ring.used), Some(1_000));
@@ -142,7 +146,7 @@ async fn what_fails_waits_in_the_ring_until_the_store_is_back() {
         assert!((2..=12).contains(&tries), "few tries, with growing pauses: {tries}");
         assert_eq!(desk.load().ring.used, 100, "nothing is lost");
         // Something newer is not overwritten by what comes back.
-        desk.announce(caller(5), &key(5), addresses(55)).unwrap();
+        desk.announce(caller(5), &key(5), || addresses(55)).unwrap();
         store.set(Mood::Takes(Duration::ZERO));
         sleep(millis(10_000)).await;
         assert!((0..100).all(|number| store.knows(&key(number), peer(number))));
@@ -168,10 +172,10 @@ async fn retries_are_bounded_and_what_is_given_up_is_counted() {
 async fn what_comes_back_late_does_not_push_out_something_newer() {
     let store = Store::new(4, 16);
     let desk = open(&store, vec![], Config::default());
-    desk.announce(caller(1), &key(1), addresses(1)).unwrap();
+    desk.announce(caller(1), &key(1), || addresses(1)).unwrap();
     store.set(Mood::Frozen);
     sleep(millis(600)).await;
-    assert_eq!(desk.announce(caller(1), &key(1), addresses(2)).unwrap(), Announced::Taken);
+    assert_eq!(desk.announce(caller(1), &key(1), || addresses(2)).unwrap(), Announced::Taken);
     store.set(Mood::Fails);
     sleep(millis(100)).await;
     store.set(Mood::Takes(Duration::ZERO));

@@ -1,13 +1,8 @@
 //! The store: its calls, the permits for them, and what it holds.
 
 use super::page::Page;
-use hydra_api::EstimateMethod;
 use hydra_engine::Snapshot;
 use std::fmt;
-
-/// Every way to come by an estimate.
-const METHODS: [EstimateMethod; 3] =
-    [EstimateMethod::Counted, EstimateMethod::Statistics, EstimateMethod::Sampled];
 
 /// `kind` is what the config calls the store.
 pub(super) fn write(engine: &Snapshot, kind: &str, page: &mut Page<'_>) -> fmt::Result {
@@ -42,7 +37,6 @@ pub(super) fn write(engine: &Snapshot, kind: &str, page: &mut Page<'_>) -> fmt::
 /// How many records there are; nothing until the store was asked.
 fn records(engine: &Snapshot, page: &mut Page<'_>) -> fmt::Result {
     let told = engine.estimate.as_ref();
-    let told = told.filter(|told| METHODS.contains(&told.estimate.method));
     page.gauges(
         "hydra_records",
         "About how many records the store holds, expired ones that are not purged yet included, and how that is known.",
