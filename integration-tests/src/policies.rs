@@ -1,8 +1,11 @@
 //! Policies that misbehave on purpose, as plugins that a node under test picks in its config.
 
-use hydra_api::{Admission, AdmissionPolicy, Load, OpenError, Outcome, Plugin, Request, Scope, Verdict};
+use hydra_api::{
+    Admission, AdmissionPolicy, Judgement, Load, OpenError, Outcome, Plugin, Request, Scope, Token, Verdict,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -32,10 +35,14 @@ impl Plugin for Panicking {
 }
 
 impl AdmissionPolicy for Panicking {
-    fn admit(&self, request: &Request, _: &Load, _: Instant) -> Verdict {
+    fn admit(&self, request: &Request<'_>, _: &Load, _: Instant) -> Judgement {
         assert!(request.key != self.key.as_bytes(), "the key on which this policy panics");
-        Verdict::Admit
+        Verdict::Admit.into()
     }
 
-    fn settle(&self, _: &Request, _: &Outcome, _: Instant) {}
+    fn settle(&self, _: &Request<'_>, _: Token, _: &Outcome, _: Instant) {}
+
+    fn reasons(&self) -> Vec<Cow<'static, str>> {
+        Vec::new()
+    }
 }

@@ -47,9 +47,10 @@ async fn every_page_answers_get_and_head_and_nothing_else() {
 #[tokio::test]
 async fn a_node_that_serves_is_live_and_ready_and_tells_each_check() {
     let node = Node::start(&[MEMORY]).await.unwrap();
-    for (page, checks) in
-        [("livez", &["runtime", "chores", "heads", "tasks"][..]), ("readyz", &["node", "heads", "store"])]
-    {
+    for (page, checks) in [
+        ("livez", &["runtime", "background", "store", "heads", "tasks"][..]),
+        ("readyz", &["node", "heads", "store"]),
+    ] {
         assert_eq!(node.page(&format!("/{page}")).await.unwrap().body, "ok\n");
         let lines: String = checks.iter().map(|check| format!("[+]{check} ok\n")).collect();
         let told = node.page(&format!("/{page}?verbose")).await.unwrap();

@@ -153,7 +153,7 @@ async fn with_a_frozen_store_all_is_answered_and_nothing_grows_until_it_thaws() 
     let frozen = home.path().join("frozen");
     let store = format!("store.while_exists=\"{}\"", frozen.display());
     // The ring is full soon: what it holds is not what this is about.
-    let settings = ["store.kind=\"freezing\"", &store, "engine.ring_len_max=256"];
+    let settings = ["store.kind=\"freezing\"", &store, "engine.write_queue_len_max=256"];
     let node = Node::start_in(&home, &settings).await.unwrap();
     let mut peers = Vec::new();
     for _ in 0..6 {

@@ -151,7 +151,7 @@ impl Service for Long {
         let filled = |last: usize| {
             let provider = |len| EncodedPeer::new(&PeerId::random().to_bytes(), [vec![0xff; len]]).into();
             let providers = [5_000, 5_000, last].map(provider).to_vec();
-            Response { providers, ..Response::default() }
+            Response { providers: providers.into(), ..Response::default() }
         };
         let len = |response: &Response| response.encode(&request, 1 << 22).unwrap().len();
         Reply::Answer(filled(5_000 + self.0 - len(&filled(5_000))))

@@ -15,9 +15,14 @@ impl Addresses {
     /// The longest encoded list, in bytes (go-libp2p-kad-dht `MaxPeerRecordSize`).
     pub const BYTES_MAX: usize = 8192;
 
-    /// How long addresses are served after they were last told (go-libp2p-kad-dht `DefaultProviderAddrTTL`,
+    /// How long addresses are served after they were last announced (go-libp2p-kad-dht `DefaultProviderAddrTTL`,
     /// requirement V11).
     pub const LIFE: Duration = Duration::from_secs(24 * 3600);
+
+    /// How far `addresses_at` may lie behind the newest announcement, so that an announcement of known addresses need
+    /// not be written each time. The node and the store may each leave out as much: what is left of [`Self::LIFE`]
+    /// lasts until the next announcement, 22 h later (go-libp2p-kad-dht `DefaultReprovideInterval`).
+    pub const SLACK: Duration = Duration::from_secs(30 * 60);
 
     /// No address.
     pub const fn none() -> Self {

@@ -1,32 +1,53 @@
 //! Which requests are served, and how well.
 
-use crate::PeerId;
+use crate::{PeerId, ReconfigureError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt::{self, Debug};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// Decides for every request whether it is served in full, degraded or declined.
+/// Decides for every request that needs the store whether it is served in full, degraded or declined.
 ///
 /// Policies are asked in the order of the config, narrow before wide, and joined by the most severe verdict. The
-/// first one that declines ends the asking; those before it are told [`Outcome::NeverStarted`].
+/// first one that declines ends the asking; those before it are told [`Outcome::NeverStarted`]. FIND_NODE and PING need
+/// no store and are always answered: policies are not asked about them.
 ///
 /// # Rules
-/// - **A1** A policy that did not decline is told the end of the request exactly once; the node sees to it. On
-///   [`Outcome::NeverStarted`] the policy gives back what it took.
+/// - **A1** A policy that did not decline is told the end of the request exactly once, with the token of its
+///   judgement; the node sees to it. On [`Outcome::NeverStarted`] the policy gives back what it took.
 /// - **A2** Memory is fixed by the config: a million peers leave it flat.
 /// - **A3** `admit` and `settle` do no I/O, take no await, allocate nothing and return within 200 ns.
 /// - **A4** Time is the `now` that is passed; no policy reads a clock. A `now` that goes back does no harm.
 /// - **A5** A decline takes nothing: it is not settled, and asking again costs the caller's budget nothing.
 /// - **A6** Both are called from many threads at once; together they admit no more than one thread could.
+/// - **A7** Every reason of a decline is one of [`reasons`](Self::reasons).
+///
+/// A policy that panics in `admit` counts as if it had admitted, and is not told the end of that request.
 pub trait AdmissionPolicy: Debug + Send + Sync + 'static {
-    /// The verdict on a request that has just come in.
-    fn admit(&self, request: &Request, load: &Load, now: Instant) -> Verdict;
+    /// The judgement on a request that has just come in. A [`Verdict`] is a judgement with the token 0.
+    fn admit(&self, request: &Request<'_>, load: &Load, now: Instant) -> Judgement;
 
-    /// Takes note of how a request that this policy did not decline has ended.
-    fn settle(&self, request: &Request, outcome: &Outcome, now: Instant);
+    /// Takes note of how a request that this policy did not decline has ended. `token` is that of its judgement.
+    fn settle(&self, request: &Request<'_>, token: Token, outcome: &Outcome, now: Instant);
+
+    /// Why this policy declines: short constant words in snake_case for a metric's label, never a peer's bytes, at most
+    /// [`ReasonId::COUNT_MAX`]. Asked once, when the policy has been opened; [`ReasonId`] is an index into it.
+    fn reasons(&self) -> Vec<Cow<'static, str>>;
+
+    /// Takes up a changed table of the config, as [`Plugin::Config`](crate::Plugin::Config) reads it, while the policy
+    /// is open. All of it is taken, or nothing. It may block as long as opening does: the node calls it on a thread for
+    /// that, while requests are judged.
+    ///
+    /// # Errors
+    /// [`ReconfigureError`] when the change cannot be taken up by an open policy, which is the default.
+    fn reconfigure(&self, table: Value) -> Result<(), ReconfigureError> {
+        drop(table);
+        Err(ReconfigureError::needs_restart())
+    }
 }
 
 /// What a policy may know of a request.
@@ -102,28 +123,28 @@ impl Operation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Load {
-    /// Records waiting to be written.
-    pub ring: Level,
+    /// Records waiting to be written, the window in hand included.
+    pub write_queue: Level,
     /// Reads waiting for a permit of the store gate.
     pub waiting: Level,
     /// Permits of the store gate in use: statements in flight.
     pub in_flight: Level,
-    /// The rung of the whole node.
+    /// The rung of the node for requests of this kind.
     pub rung: Rung,
 }
 
 impl Load {
     /// A node that has nothing to do.
     pub const IDLE: Self = Self {
-        ring: Level { used: 0, max: 1 },
+        write_queue: Level { used: 0, max: 1 },
         waiting: Level { used: 0, max: 1 },
         in_flight: Level { used: 0, max: 1 },
         rung: Rung::Full,
     };
 
     /// A load of these levels.
-    pub const fn new(ring: Level, waiting: Level, in_flight: Level, rung: Rung) -> Self {
-        Self { ring, waiting, in_flight, rung }
+    pub const fn new(write_queue: Level, waiting: Level, in_flight: Level, rung: Rung) -> Self {
+        Self { write_queue, waiting, in_flight, rung }
     }
 }
 
@@ -146,43 +167,44 @@ impl Level {
     }
 }
 
-/// A step of the ladder of degradation, from full service down.
+/// A step of the ladder of degradation. A higher rung is more degraded.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
-#[repr(u8)]
+#[non_exhaustive]
 pub enum Rung {
     /// Everything is answered from the store.
     #[default]
-    Full = 0,
-    /// Answers are shorter and come sooner.
-    Short = 1,
-    /// Answers may be some minutes old.
-    Stale = 2,
-    /// The store is asked only for keys that are near the head.
-    NearOnly = 3,
+    Full,
+    /// Answers are shorter and come sooner; recently written records are not written again.
+    Short,
+    /// Answers may be some minutes old and come at once; no known record is written again.
+    Stale,
     /// Nothing is read from the store.
-    CacheOnly = 4,
+    CacheOnly,
     /// Closer peers alone: full decline.
-    RoutingOnly = 5,
+    RoutingOnly,
 }
 
 impl Rung {
-    /// Every rung, from full service down.
-    pub const ALL: [Self; 6] =
-        [Self::Full, Self::Short, Self::Stale, Self::NearOnly, Self::CacheOnly, Self::RoutingOnly];
+    /// Every rung, from full service to full decline.
+    pub const ALL: [Self; 5] = [Self::Full, Self::Short, Self::Stale, Self::CacheOnly, Self::RoutingOnly];
 
-    /// The word for it in config, metrics and logs.
+    /// Its name in config, metrics and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Full => "full",
             Self::Short => "short",
             Self::Stale => "stale",
-            Self::NearOnly => "near_only",
             Self::CacheOnly => "cache_only",
             Self::RoutingOnly => "routing_only",
         }
+    }
+
+    /// Its place in [`Self::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
     }
 }
 
@@ -192,15 +214,49 @@ impl fmt::Display for Rung {
     }
 }
 
-/// What a policy says of a request. Ordered by severity: [`Ord::max`] joins two verdicts.
+/// What a policy says of a request, and what it wants to be told again when the request ends.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Judgement {
+    /// How the request is served.
+    pub verdict: Verdict,
+    /// Comes back in [`AdmissionPolicy::settle`]; not used when the verdict is a decline.
+    pub token: Token,
+}
+
+impl Judgement {
+    /// A verdict without a token.
+    pub const fn new(verdict: Verdict) -> Self {
+        Self { verdict, token: Token(0) }
+    }
+
+    /// The same with a token.
+    #[must_use]
+    pub const fn with_token(self, token: Token) -> Self {
+        Self { token, ..self }
+    }
+}
+
+impl From<Verdict> for Judgement {
+    fn from(verdict: Verdict) -> Self {
+        Self::new(verdict)
+    }
+}
+
+/// What a policy remembers of a request from `admit` to `settle`: a slot, a share, a moment. The node does not look
+/// into it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Token(pub u64);
+
+/// How a request is served. Ordered by severity: [`Ord::max`] joins two verdicts.
 #[derive(Debug, Clone, Copy)]
 pub enum Verdict {
     /// Serve it as well as the node can.
     Admit,
-    /// Serve it as on this rung, or a lower one if the node stands there.
+    /// Serve it as on this rung, or a higher one if the node is there.
     Degrade(Rung),
     /// Answer with closer peers alone; drop a write.
-    Decline(Reason),
+    Decline(ReasonId),
 }
 
 impl Verdict {
@@ -231,12 +287,18 @@ impl Ord for Verdict {
     }
 }
 
-/// Why a policy declined: a short word, constant, for a metric's label and never a peer's bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Reason(pub &'static str);
+/// Why a policy declines: an index into its [`AdmissionPolicy::reasons`]. One that is not there is counted as `other`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ReasonId(pub u16);
+
+impl ReasonId {
+    /// How many reasons of one policy are told apart; the others are counted as `other`.
+    pub const COUNT_MAX: usize = 64;
+}
 
 /// How a request that was not declined has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Outcome {
     /// Answered, or its write taken.
     Served {
@@ -245,11 +307,23 @@ pub enum Outcome {
         /// How long that took.
         took: Duration,
     },
-    /// Answered with closer peers alone, or its write dropped, because the store or the ring had no room or failed.
-    Degraded {
+    /// The soft deadline came before the store's answer.
+    Late {
         /// How long that took.
         took: Duration,
     },
+    /// No permit of the store gate was free within the time a read may wait.
+    NoPermit {
+        /// How long that took.
+        took: Duration,
+    },
+    /// The store failed.
+    StoreFailed {
+        /// How long that took.
+        took: Duration,
+    },
+    /// The node's rung left the store alone, or the write queue had no room.
+    Shed,
     /// The client went away first.
     Abandoned,
     /// A later policy declined it: give back what was taken.
@@ -262,7 +336,7 @@ mod tests {
 
     #[test]
     fn verdicts_join_by_severity() {
-        let decline = Verdict::Decline(Reason("test"));
+        let decline = Verdict::Decline(ReasonId(0));
         let verdicts =
             [Verdict::Admit, Verdict::Degrade(Rung::Short), Verdict::Degrade(Rung::RoutingOnly), decline];
         assert!(verdicts.is_sorted());
@@ -274,6 +348,13 @@ mod tests {
     fn a_rung_has_one_word_in_config_and_metrics() {
         for rung in Rung::ALL {
             assert_eq!(serde_json::to_value(rung).unwrap(), rung.as_str());
+        }
+    }
+
+    #[test]
+    fn a_rung_is_found_at_its_index() {
+        for (index, rung) in Rung::ALL.into_iter().enumerate() {
+            assert_eq!(rung.index(), index);
         }
     }
 

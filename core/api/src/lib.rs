@@ -16,10 +16,13 @@
 
 mod addresses;
 pub mod admission;
+mod causes;
 pub mod ids;
 mod key;
+mod nested;
 mod peer;
 mod plugin;
+mod reconfigure;
 mod record;
 mod registry;
 mod secret;
@@ -27,19 +30,26 @@ pub mod store;
 mod time;
 
 pub use addresses::{Addresses, AddressesError};
-pub use admission::{AdmissionPolicy, Load, Operation, Outcome, Reason, Request, Rung, Verdict};
+pub use admission::{
+    AdmissionPolicy, Judgement, Load, Operation, Outcome, ReasonId, Request, Rung, Token, Verdict,
+};
 pub use async_trait::async_trait;
+pub use causes::Causes;
 pub use ids::{
-    HeadCount, HeadLease, HeadPreview, IdAllocator, IdError, IdErrorKind, Identity, Progress, Renewal,
+    HeadCount, HeadLease, HeadPreview, HeldSlot, IdAllocator, IdError, IdErrorKind, Identity, Progress,
+    Renewal, Renewed,
 };
 pub use key::{ContentKey, KeyError};
+pub use nested::Nested;
 pub use peer::{PeerId, PeerIdError};
-pub use plugin::{Admission, Ids, OpenError, OpenErrorKind, Plugin, Role, Scope, Store};
+pub use plugin::{Admission, Ids, OpenError, OpenErrorKind, Plugin, Purpose, Role, Scope, Store};
+pub use reconfigure::ReconfigureError;
 pub use record::{Provider, ProviderRecord};
 pub use registry::{ConfigIssue, Entry, Registry};
 pub use secret::{Secret, SecretError, SecretSource};
+pub use serde_json::Value;
 pub use store::{
-    Durability, Estimate, EstimateMethod, Inserted, ProviderStore, PurgeProgress, Purged, Sharing,
-    StoreError, StoreErrorKind, StoreProfile,
+    Durability, Estimate, EstimateMethod, Expiry, Found, Inserted, ProviderStore, PurgeProgress, Purged,
+    RecordOutcome, Sharing, StoreError, StoreErrorKind, StoreProfile,
 };
 pub use time::UnixSeconds;

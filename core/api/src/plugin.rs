@@ -1,7 +1,7 @@
 //! What makes a type a plugin.
 
 use crate::registry::{Entry, Registry};
-use crate::{AdmissionPolicy, IdAllocator, ProviderStore};
+use crate::{AdmissionPolicy, IdAllocator, Nested, ProviderStore};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -92,17 +92,45 @@ role!(
     Ids, dyn IdAllocator, "ids", ids
 );
 
-/// What a plugin may know of the node that opens it.
+/// What a plugin may know of the node that opens it: where its files are, what it is opened for, and the other plugins.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Scope {
     data_dir: PathBuf,
+    purpose: Purpose,
+    registry: Arc<Registry>,
+}
+
+/// What a plugin is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Purpose {
+    /// To be used by a node that serves.
+    #[default]
+    Serve,
+    /// To see whether it could be: nothing is created, changed or migrated, and nothing that a serving node holds is taken from
+    /// it.
+    Check,
+    /// To bring what it keeps into the form that this version needs, and then to be closed.
+    Migrate,
 }
 
 impl Scope {
-    /// The scope of a node that keeps its files in `data_dir`, which exists.
+    /// The scope of a node that serves and keeps its files in `data_dir`, which exists. It knows no other plugins.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
-        Self { data_dir: data_dir.into() }
+        Self { data_dir: data_dir.into(), purpose: Purpose::Serve, registry: Arc::default() }
+    }
+
+    /// The same for another purpose. For [`Purpose::Check`] the data directory need not exist.
+    #[must_use]
+    pub fn with_purpose(self, purpose: Purpose) -> Self {
+        Self { purpose, ..self }
+    }
+
+    /// The same with these plugins to choose nested ones from.
+    #[must_use]
+    pub fn with_registry(self, registry: Arc<Registry>) -> Self {
+        Self { registry, ..self }
     }
 
     /// Where the node keeps its files.
@@ -110,9 +138,26 @@ impl Scope {
         &self.data_dir
     }
 
+    /// What the plugin is opened for.
+    pub const fn purpose(&self) -> Purpose {
+        self.purpose
+    }
+
     /// `path` as the operator meant it: relative ones are taken from [`Self::data_dir`].
     pub fn resolve(&self, path: &Path) -> PathBuf {
         self.data_dir.join(path)
+    }
+
+    /// Opens the plugin that a table inside the caller's own table picks. `key` is where it stands there, dotted.
+    ///
+    /// # Errors
+    /// [`OpenError`] as that plugin gives it; a wrong key is named from the caller's table down.
+    pub async fn open<R: Role>(&self, key: &str, nested: &Nested<R>) -> Result<Arc<R::Object>, OpenError> {
+        let Some(entry) = self.registry.find::<R>(nested.kind()) else {
+            let message = format!("unknown kind `{}`", nested.kind());
+            return Err(OpenError::config(format!("{key}.kind"), message));
+        };
+        entry.open(nested.table(), self).await.map_err(|error| error.below(key))
     }
 }
 
@@ -126,6 +171,7 @@ pub struct OpenError {
 
 /// What to do about a plugin that could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OpenErrorKind {
     /// A key of its table is wrong: correct it.
     Config {
@@ -144,7 +190,7 @@ impl OpenError {
         Self { kind: OpenErrorKind::Config { key: key.into() }, message: message.into(), source: None }
     }
 
-    /// Something that the plugin needs is not to be had.
+    /// Something that the plugin needs cannot be reached.
     pub fn unavailable(message: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { kind: OpenErrorKind::Unavailable, message: message.into(), source: Some(source.into()) }
     }
@@ -152,6 +198,18 @@ impl OpenError {
     /// What the plugin kept cannot be read.
     pub fn corrupt(message: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { kind: OpenErrorKind::Corrupt, message: message.into(), source: Some(source.into()) }
+    }
+
+    /// The same error as seen from the table in which the plugin's own stands at `key`.
+    fn below(self, at: &str) -> Self {
+        let kind = match self.kind {
+            OpenErrorKind::Config { key } if key.is_empty() || key == "." => {
+                OpenErrorKind::Config { key: at.to_owned() }
+            }
+            OpenErrorKind::Config { key } => OpenErrorKind::Config { key: format!("{at}.{key}") },
+            other => other,
+        };
+        Self { kind, ..self }
     }
 
     /// What to do about it.

@@ -2,6 +2,7 @@
 
 use crate::plugin::{Admission, Ids, OpenError, Plugin, Role, Scope, Store};
 use schemars::Schema;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::fmt;
 use std::future::Future;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 /// registry.add::<OfficeHours>();
 /// hydra_node::run(registry, std::env::args_os())
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Registry {
     pub(crate) stores: Vec<Entry<Store>>,
     pub(crate) admissions: Vec<Entry<Admission>>,
@@ -63,14 +64,14 @@ impl<R: Role> Entry<R> {
             summary: P::SUMMARY,
             schema: || schemars::schema_for!(P::Config),
             complete: |table| {
-                let config = parse::<P>(table)?;
+                let config = parse::<P::Config>(table)?;
                 serde_json::to_value(config)
                     .map_err(|cause| ConfigIssue { key: String::new(), message: cause.to_string() })
             },
             open: |table, scope| {
                 Box::pin(async move {
-                    let config =
-                        parse::<P>(table).map_err(|issue| OpenError::config(issue.key, issue.message))?;
+                    let config = parse::<P::Config>(table)
+                        .map_err(|issue| OpenError::config(issue.key, issue.message))?;
                     P::open(config, &scope).await
                 })
             },
@@ -109,9 +110,15 @@ impl<R: Role> Entry<R> {
     }
 }
 
-fn parse<P: Plugin>(table: Value) -> Result<P::Config, ConfigIssue> {
+pub(crate) fn parse<C: DeserializeOwned>(table: Value) -> Result<C, ConfigIssue> {
     serde_path_to_error::deserialize(table)
         .map_err(|issue| ConfigIssue { key: issue.path().to_string(), message: issue.inner().to_string() })
+}
+
+impl<R: Role> Clone for Entry<R> {
+    fn clone(&self) -> Self {
+        Self { ..*self }
+    }
 }
 
 impl<R: Role> fmt::Debug for Entry<R> {

@@ -1,10 +1,18 @@
 //! Where provider records are kept.
 
-use crate::{ContentKey, Provider, ProviderRecord, UnixSeconds};
+mod error;
+mod profile;
+
+pub use error::{StoreError, StoreErrorKind};
+pub use profile::{Durability, Expiry, Lane, Sharing, StoreProfile, StoreProfileBuilder};
+
+use crate::{ContentKey, Provider, ProviderRecord, ReconfigureError, UnixSeconds};
 use async_trait::async_trait;
-use std::error::Error;
-use std::fmt::{self, Debug};
-use std::num::{NonZeroU32, NonZeroUsize};
+use serde_json::Value;
+use std::borrow::Cow;
+use std::fmt::Debug;
+use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A store of provider records.
@@ -15,15 +23,17 @@ use std::time::Duration;
 /// # Rules
 /// - **S1** `insert` is idempotent: one record per (key, provider), however often it is announced.
 /// - **S2** The later expiry wins; an insert never shortens a record's life.
-/// - **S3** `providers` returns one entry per key asked for, in that order, repeated keys too; an absent key's is empty.
+/// - **S3** `providers` returns one entry per key asked for, in that order, repeated keys too; an absent key's is known
+///   and empty.
 /// - **S4** What has expired (`expires <= now`) is never returned, purged or not.
-/// - **S5** Entries are ordered freshest (latest expiry) first and hold at most `limit`; which of more than `limit`
-///   are left out is the store's choice.
-/// - **S6** Addresses belong to the provider, not to the record: the last ones told replace the earlier ones for all
-///   its keys, and `addresses_at` says when (to within half their life, so that a store need not write each time).
+/// - **S5** Providers are ordered freshest (latest expiry) first and there are at most `limit`; which of more than
+///   `limit` are left out is the store's choice.
+/// - **S6** Addresses belong to the provider, not to the record: the newest ones replace the earlier ones for all its
+///   keys, and `addresses_at` is the time of their insert, to within [`Addresses::SLACK`](crate::Addresses::SLACK) so
+///   that a store need not write each time.
 /// - **S7** An insert without addresses keeps those that are known.
 /// - **S8** A batch may name the same (key, provider) twice; the outcome is that of inserting one after the other.
-/// - **S9** A batch of [`StoreProfile::batch_len_max`] is accepted whole; an empty one does nothing.
+/// - **S9** A batch of the lane's `batch_len_max` is accepted whole; an empty one does nothing.
 /// - **S10** `purge_expired` removes at most `limit` expired records, never a live one, and says if there are more.
 /// - **S11** `estimate` is cheap at any size, and on a store that has come to rest within 20 % of the truth, or says
 ///   with its age that it is older than that.
@@ -32,29 +42,41 @@ use std::time::Duration;
 /// - **S14** A dropped future leaves each record of its batch either stored or not, and the store in order.
 /// - **S15** Keys, ids and addresses come back byte for byte; a key and its prefix are different keys.
 /// - **S16** Calls from many tasks at once lose nothing.
+/// - **S17** [`Inserted::Each`] has one outcome per record of the batch, in its order; a record that is `Taken` is read
+///   by the next call, and one that is `NoRoom` or `Refused` has changed nothing.
+/// - **S18** With [`Sharing::BetweenProcesses`] each process that has opened the store reads what another has inserted,
+///   and one process at a time purges: the others get [`PurgeProgress::Elsewhere`].
+/// - **S19** Opened with [`Purpose::Check`](crate::Purpose::Check) it reads at most: no file, table or record is created or changed.
 #[async_trait]
 pub trait ProviderStore: Debug + Send + Sync + 'static {
-    /// What the node must know of this store to use it well. Constant while the store is open.
+    /// What the node must know of this store to use it well. Asked again while the store is open: its capacity may
+    /// change, the other properties are constant. Cheap: no I/O.
     fn profile(&self) -> StoreProfile;
 
-    /// Stores a batch of at most [`StoreProfile::batch_len_max`] records.
+    /// Stores a batch of at most `profile().writes.batch_len_max` records.
     ///
     /// # Errors
-    /// [`StoreError`]: some of the batch may have been stored.
-    async fn insert(&self, batch: &[ProviderRecord], now: UnixSeconds) -> Result<Inserted, StoreError>;
+    /// [`StoreError`]: each record of the batch may or may not have been stored, unless the kind is
+    /// [`StoreErrorKind::Refused`]: then none was, and a record of the batch is the cause. The node splits such a batch
+    /// until that record is alone.
+    ///
+    /// # Cancel safety
+    /// Rule S14.
+    async fn insert(&self, batch: Arc<[ProviderRecord]>, now: UnixSeconds) -> Result<Inserted, StoreError>;
 
-    /// The live providers of each of at most [`StoreProfile::batch_len_max`] keys, at most `limit` a key.
+    /// The live providers of each of at most `profile().reads.batch_len_max` keys, at most `limit` per key.
     ///
     /// # Errors
     /// [`StoreError`]: nothing is known of any of the keys.
     async fn providers(
         &self,
-        keys: &[ContentKey],
+        keys: Arc<[ContentKey]>,
         now: UnixSeconds,
         limit: NonZeroU32,
-    ) -> Result<Vec<Vec<Provider>>, StoreError>;
+    ) -> Result<Vec<Found>, StoreError>;
 
-    /// Removes up to `limit` expired records; a step of a chore that the node repeats while there is time.
+    /// Removes up to `limit` expired records: one step of a task that the node repeats while there is time. Not called
+    /// with [`Expiry::ByItself`].
     ///
     /// # Errors
     /// [`StoreError`]: some may have been removed.
@@ -71,53 +93,92 @@ pub trait ProviderStore: Debug + Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`] when the flush failed: what [`StoreProfile::durability`] promised may not hold.
     async fn close(&self) -> Result<(), StoreError>;
+
+    /// Takes up a changed table of the config, as [`Plugin::Config`](crate::Plugin::Config) reads it, while the store
+    /// is open. All of it is taken, or nothing. It may block as long as opening does.
+    ///
+    /// # Errors
+    /// [`ReconfigureError`] when the change cannot be taken up by an open store, which is the default.
+    fn reconfigure(&self, table: Value) -> Result<(), ReconfigureError> {
+        drop(table);
+        Err(ReconfigureError::needs_restart())
+    }
 }
 
-/// What a store is able to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StoreProfile {
-    /// How many calls at a time it serves without making one wait: its connections, or its threads.
-    pub concurrency_max: NonZeroUsize,
-    /// How many records or keys one call may have.
-    pub batch_len_max: NonZeroUsize,
-    /// Whether records outlive the process.
-    pub durability: Durability,
-    /// Whether other processes see the same records.
-    pub sharing: Sharing,
+/// What is known of one key of a read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// Its live providers, freshest first; empty when it has none.
+    Known(Vec<Provider>),
+    /// The part of the store that holds the key did not answer, while others did.
+    Unknown(StoreErrorKind),
 }
 
-/// Whether records outlive the process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// They end with it.
-    InMemory,
-    /// They are there again after a restart. What was acknowledged less than `window` before a crash may be lost.
-    SurvivesRestart {
-        /// How long a record may wait until it is safe from a crash of the process.
-        window: Duration,
-    },
+/// How an insert ended that did not fail as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inserted {
+    /// Every record is stored, new or refreshed.
+    All,
+    /// One outcome per record, in the order of the batch (rule S17).
+    Each(Vec<RecordOutcome>),
 }
 
-/// Whether other processes see the same records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sharing {
-    /// This process alone has them.
-    OneProcess,
-    /// Every process that names the same store has them.
-    BetweenProcesses,
+impl Inserted {
+    /// The result of an insert with these outcomes, one per record of the batch.
+    pub fn of(outcomes: Vec<RecordOutcome>) -> Self {
+        if outcomes.iter().all(|outcome| *outcome == RecordOutcome::Taken) {
+            Self::All
+        } else {
+            Self::Each(outcomes)
+        }
+    }
+
+    /// How many records of a batch of `len` are stored.
+    pub fn taken(&self, len: usize) -> usize {
+        match self {
+            Self::All => len,
+            Self::Each(outcomes) => {
+                outcomes.iter().filter(|outcome| **outcome == RecordOutcome::Taken).count()
+            }
+        }
+    }
 }
 
-/// How an insert ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Inserted {
-    /// Records that are now in the store, new or refreshed.
-    pub accepted: u64,
-    /// Records that were not taken, for want of room.
-    pub dropped: u64,
+impl Found {
+    /// The providers that are known: none when the key is unknown.
+    pub fn providers(&self) -> &[Provider] {
+        match self {
+            Self::Known(providers) => providers,
+            Self::Unknown(_) => &[],
+        }
+    }
+
+    /// The providers, if they are known.
+    pub fn known(self) -> Option<Vec<Provider>> {
+        match self {
+            Self::Known(providers) => Some(providers),
+            Self::Unknown(_) => None,
+        }
+    }
+}
+
+/// What became of one record of an insert.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RecordOutcome {
+    /// It is stored, new or refreshed.
+    Taken,
+    /// The store has no room for it. It is not tried again.
+    NoRoom,
+    /// The store never takes this record; the text says why and holds no bytes of a peer. It is not tried again.
+    Refused(Cow<'static, str>),
+    /// It may or may not be stored. It is tried again as this kind of error says.
+    Unknown(StoreErrorKind),
 }
 
 /// How a step of the purge ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Purged {
     /// How many records were removed.
     pub removed: u64,
@@ -125,28 +186,47 @@ pub struct Purged {
     pub progress: PurgeProgress,
 }
 
-/// Whether a purge is through.
+impl Purged {
+    /// A step that removed this many records.
+    pub const fn new(removed: u64, progress: PurgeProgress) -> Self {
+        Self { removed, progress }
+    }
+}
+
+/// Whether a purge is complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PurgeProgress {
     /// All that had expired is removed, as far as the store knows.
     Done,
     /// There is more: call again.
     More,
+    /// Another process purges the shared store (rule S18).
+    Elsewhere,
 }
 
 /// About how many records a store holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Estimate {
     /// Records, expired ones that are not purged yet included.
     pub records: u64,
     /// How long ago this was true.
     pub age: Duration,
-    /// How it was come by.
+    /// How it was obtained.
     pub method: EstimateMethod,
 }
 
-/// How an [`Estimate`] was come by.
+impl Estimate {
+    /// An estimate of this many records.
+    pub const fn new(records: u64, age: Duration, method: EstimateMethod) -> Self {
+        Self { records, age, method }
+    }
+}
+
+/// How an [`Estimate`] was obtained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum EstimateMethod {
     /// Kept up to date with every write.
     Counted,
@@ -157,85 +237,12 @@ pub enum EstimateMethod {
 }
 
 impl EstimateMethod {
-    /// The word for it in metrics and logs.
+    /// Its name in metrics and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Counted => "counted",
             Self::Statistics => "statistics",
             Self::Sampled => "sampled",
         }
-    }
-}
-
-/// A store call that failed: what to do about it, which call, why.
-#[derive(Debug)]
-pub struct StoreError {
-    kind: StoreErrorKind,
-    operation: &'static str,
-    source: Option<Box<dyn Error + Send + Sync>>,
-}
-
-/// What to do about a failed store call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum StoreErrorKind {
-    /// The store cannot be reached or is closed: try again later.
-    Unavailable,
-    /// The store is at its limit: ask it less.
-    Overloaded,
-    /// What is stored is damaged: stop and tell the operator.
-    Corrupt,
-}
-
-impl StoreErrorKind {
-    /// The word for it in metrics and logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unavailable => "unavailable",
-            Self::Overloaded => "overloaded",
-            Self::Corrupt => "corrupt",
-        }
-    }
-}
-
-impl StoreError {
-    /// `operation` failed, for no reason beyond its kind.
-    pub const fn new(kind: StoreErrorKind, operation: &'static str) -> Self {
-        Self { kind, operation, source: None }
-    }
-
-    /// `operation` failed because of `source`, which must hold no secret.
-    pub fn because(
-        kind: StoreErrorKind,
-        operation: &'static str,
-        source: impl Into<Box<dyn Error + Send + Sync>>,
-    ) -> Self {
-        Self { kind, operation, source: Some(source.into()) }
-    }
-
-    /// `operation` was called after `close` (rule S12).
-    pub fn closed(operation: &'static str) -> Self {
-        Self::because(StoreErrorKind::Unavailable, operation, "the store is closed")
-    }
-
-    /// What to do about it.
-    pub const fn kind(&self) -> StoreErrorKind {
-        self.kind
-    }
-
-    /// The call that failed.
-    pub const fn operation(&self) -> &'static str {
-        self.operation
-    }
-}
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: the store is {}", self.operation, self.kind.as_str())
-    }
-}
-
-impl Error for StoreError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_ref().map(|source| &**source as &(dyn Error + 'static))
     }
 }

@@ -9,7 +9,7 @@ use crate::place::{Lab, Place};
 use crate::suite::{Alone, Case, Rule, Suite, case};
 use hydra_api::{
     Admission, AdmissionPolicy, ContentKey, Load, Operation, Outcome as Ended, PeerId, Plugin, Request,
-    Verdict,
+    Token, Verdict,
 };
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -20,11 +20,11 @@ const fn rule(id: &'static str, text: &'static str) -> Rule {
 }
 
 /// The rules of [`AdmissionPolicy`], as its documentation words them.
-pub const RULES: [Rule; 6] = [
+pub const RULES: [Rule; 7] = [
     rule(
         "A1",
-        "A policy that did not decline is told the end of the request exactly once; the node sees to it. On \
-         Outcome::NeverStarted the policy gives back what it took.",
+        "A policy that did not decline is told the end of the request exactly once, with the token of its judgement; the \
+         node sees to it. On Outcome::NeverStarted the policy gives back what it took.",
     ),
     rule("A2", "Memory is fixed by the config: a million peers leave it flat."),
     rule("A3", "admit and settle do no I/O, take no await, allocate nothing and return within 200 ns."),
@@ -37,6 +37,7 @@ pub const RULES: [Rule; 6] = [
         "A6",
         "Both are called from many threads at once; together they admit no more than one thread could.",
     ),
+    rule("A7", "Every reason of a decline is one of reasons."),
 ];
 
 /// The suite of an admission policy. `place` makes a fresh place for each case.
@@ -63,7 +64,7 @@ where
 
 fn cases() -> Vec<Case<Admission>> {
     use {budget::*, cost::*};
-    let [a1, a2, a3, a4, a5, a6] = RULES;
+    let [a1, a2, a3, a4, a5, a6, a7] = RULES;
     vec![
         case!(crate::store::CONFIG, an_unknown_key_of_the_table_is_refused),
         case!(a1, a1_what_never_started_is_given_back),
@@ -74,6 +75,7 @@ fn cases() -> Vec<Case<Admission>> {
         case!(a4, a4_a_now_that_goes_back_does_no_harm),
         case!(a5, a5_a_decline_takes_nothing),
         case!(a6, a6_many_threads_admit_no_more_than_one),
+        case!(a7, a7_the_reason_of_a_decline_is_declared),
     ]
 }
 
@@ -114,15 +116,21 @@ impl Gate {
     }
 
     fn admits(&self, number: u64, now: Instant) -> bool {
-        self.admits_from(peer(number), address(number), now)
+        self.admit(number, now).is_some()
     }
 
-    fn admits_from(&self, peer: PeerId, address: IpAddr, now: Instant) -> bool {
-        !matches!(self.policy.admit(&self.request(peer, address), &self.load, now), Verdict::Decline(_))
+    /// The token of a request of this peer, if it is admitted.
+    fn admit(&self, number: u64, now: Instant) -> Option<Token> {
+        self.admit_from(peer(number), address(number), now)
     }
 
-    fn settle(&self, number: u64, outcome: Ended, now: Instant) {
-        self.policy.settle(&self.request(peer(number), address(number)), &outcome, now);
+    fn admit_from(&self, peer: PeerId, address: IpAddr, now: Instant) -> Option<Token> {
+        let judgement = self.policy.admit(&self.request(peer, address), &self.load, now);
+        (!matches!(judgement.verdict, Verdict::Decline(_))).then_some(judgement.token)
+    }
+
+    fn settle(&self, number: u64, token: Token, outcome: Ended, now: Instant) {
+        self.policy.settle(&self.request(peer(number), address(number)), token, &outcome, now);
     }
 
     /// How many requests of one peer are admitted at one moment, until the first decline.

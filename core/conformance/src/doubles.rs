@@ -57,7 +57,7 @@ macro_rules! double {
 
             async fn insert(
                 &self,
-                batch: &[hydra_api::ProviderRecord],
+                batch: std::sync::Arc<[hydra_api::ProviderRecord]>,
                 now: hydra_api::UnixSeconds,
             ) -> Result<hydra_api::Inserted, hydra_api::StoreError> {
                 let _entered = self.enter($crate::doubles::Call::Insert(batch.len())).await?;
@@ -66,10 +66,10 @@ macro_rules! double {
 
             async fn providers(
                 &self,
-                keys: &[hydra_api::ContentKey],
+                keys: std::sync::Arc<[hydra_api::ContentKey]>,
                 now: hydra_api::UnixSeconds,
                 limit: std::num::NonZeroU32,
-            ) -> Result<Vec<Vec<hydra_api::Provider>>, hydra_api::StoreError> {
+            ) -> Result<Vec<hydra_api::Found>, hydra_api::StoreError> {
                 let _entered = self.enter($crate::doubles::Call::Providers(keys.len())).await?;
                 self.inner.providers(keys, now, limit).await
             }

@@ -1,12 +1,13 @@
 //! The suite of [`IdAllocator`].
 
+mod epoch;
 mod lease;
 mod restart;
 
 use crate::check::{Broken, Outcome, ensure_eq};
 use crate::place::{Lab, Place};
 use crate::suite::{Alone, Case, Rule, Suite, case};
-use hydra_api::{HeadCount, HeadLease, IdAllocator, Ids, PeerId, Plugin};
+use hydra_api::{HeadCount, HeadLease, HeldSlot, IdAllocator, Ids, PeerId, Plugin};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -15,14 +16,14 @@ const fn rule(id: &'static str, text: &'static str) -> Rule {
 }
 
 /// The rules of [`IdAllocator`], as its documentation words them.
-pub const RULES: [Rule; 9] = [
+pub const RULES: [Rule; 12] = [
     rule("I1", "The same slot gives the same identity and port after a restart."),
     rule("I2", "Slots, identities and ports of all leases that are held at a time are distinct."),
     rule("I3", "Wanting more heads adds slots and changes none of those there were."),
     rule("I4", "What was released is given out again."),
     rule("I5", "HeadLease::peer is the id of HeadLease::identity."),
     rule("I6", "A port that renew reports is the one the slot gets from then on."),
-    rule("I7", "No identity's secret is shown by Debug."),
+    rule("I7", "No identity's secret is shown by Debug, and none is passed to renew or release."),
     rule(
         "I8",
         "A slot is held by one process at a time: another that asks for it fails with IdErrorKind::Held, or gets \
@@ -32,6 +33,17 @@ pub const RULES: [Rule; 9] = [
         "I9",
         "preview tells what acquire would give a process that holds nothing, takes nothing, and works beside one that \
          holds the slots.",
+    ),
+    rule("I10", "Each time a slot is given out its epoch is greater than the time before; renew keeps it."),
+    rule(
+        "I11",
+        "renew says of every slot either for how long it is held or that it is lost; one with another epoch than the \
+         current one is lost.",
+    ),
+    rule(
+        "I12",
+        "A lease that is not renewed ends after its life, and the slot is given out again; one without a life ends with \
+         the process.",
     ),
 ];
 
@@ -48,8 +60,8 @@ where
 }
 
 fn cases() -> Vec<Case<Ids>> {
-    use {lease::*, restart::*};
-    let [i1, i2, i3, i4, i5, i6, i7, i8, i9] = RULES;
+    use {epoch::*, lease::*, restart::*};
+    let [i1, i2, i3, i4, i5, i6, i7, i8, i9, i10, i11, i12] = RULES;
     vec![
         case!(crate::store::CONFIG, an_unknown_key_of_the_table_is_refused),
         case!(i1, i1_a_slot_is_the_same_after_a_restart),
@@ -62,6 +74,9 @@ fn cases() -> Vec<Case<Ids>> {
         case!(i7, i7_no_secret_is_shown),
         case!(i8, i8_a_slot_is_held_once),
         case!(i9, i9_a_preview_tells_what_acquire_gives),
+        case!(i10, i10_an_epoch_grows_each_time_a_slot_is_given_out),
+        case!(i11, i11_a_renewal_says_of_every_slot_what_became_of_it),
+        case!(i12, i12_a_lease_ends_after_its_life),
     ]
 }
 
@@ -76,6 +91,11 @@ async fn acquire(allocator: &Arc<dyn IdAllocator>, wanted: u32) -> Result<Vec<He
     let leases = allocator.acquire(HeadCount::new(wanted).unwrap_or(HeadCount::MIN)).await?;
     ensure_eq!(leases.len(), wanted as usize, "the number of leases");
     Ok(leases)
+}
+
+/// What is told of leases whose heads listen on the ports of the leases.
+fn held(leases: &[HeadLease]) -> Vec<HeldSlot> {
+    leases.iter().map(|lease| lease.held_on(lease.port)).collect()
 }
 
 fn slots(leases: &[HeadLease]) -> Slots {

@@ -1,10 +1,11 @@
 //! Where a case opens its plugin.
 
 use crate::Broken;
-use hydra_api::{ContentKey, Load, Operation, Plugin, Registry, Role, Scope};
+use hydra_api::{ContentKey, Load, Operation, Plugin, Purpose, Registry, Role, Scope};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::any::Any;
+use std::path::Path;
 use std::sync::Arc;
 use tempfile::TempDir;
 
@@ -112,8 +113,22 @@ impl<R: Role> Lab<R> {
         self.open_with(table).await
     }
 
+    /// Opens the plugin for something else than to serve.
+    pub(crate) async fn open_for(&self, purpose: Purpose) -> Result<Arc<R::Object>, Broken> {
+        self.open_as(self.place.table.clone(), purpose).await
+    }
+
+    /// The data directory of the node.
+    pub(crate) fn data_dir(&self) -> &Path {
+        self.data_dir.path()
+    }
+
     async fn open_with(&self, table: Value) -> Result<Arc<R::Object>, Broken> {
-        let scope = Scope::new(self.data_dir.path());
+        self.open_as(table, Purpose::Serve).await
+    }
+
+    async fn open_as(&self, table: Value, purpose: Purpose) -> Result<Arc<R::Object>, Broken> {
+        let scope = Scope::new(self.data_dir.path()).with_purpose(purpose);
         let entry =
             self.registry.find::<R>(self.kind).ok_or_else(|| Broken::new("the plugin is not known"))?;
         Ok(entry.open(table, &scope).await?)

@@ -3,16 +3,18 @@
 mod insert;
 mod many;
 mod model;
+mod outcome;
 mod read;
 #[cfg(test)]
 mod sabotage;
+mod shared;
 mod upkeep;
 
 use crate::check::{Broken, Kept, Outcome, ensure};
 use crate::given::NOW;
 use crate::place::{Lab, Place};
 use crate::suite::{Alone, Case, Rule, Suite, case};
-use hydra_api::{ContentKey, Plugin, Provider, ProviderRecord, ProviderStore, Store, UnixSeconds};
+use hydra_api::{ContentKey, Found, Plugin, Provider, ProviderRecord, ProviderStore, Store, UnixSeconds};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -21,30 +23,32 @@ const fn rule(id: &'static str, text: &'static str) -> Rule {
 }
 
 /// The rules of [`ProviderStore`], as its documentation words them.
-pub const RULES: [Rule; 16] = [
+pub const RULES: [Rule; 19] = [
     rule("S1", "insert is idempotent: one record per (key, provider), however often it is announced."),
     rule("S2", "The later expiry wins; an insert never shortens a record's life."),
     rule(
         "S3",
-        "providers returns one entry per key asked for, in that order, repeated keys too; an absent key's is empty.",
+        "providers returns one entry per key asked for, in that order, repeated keys too; an absent key's is known and \
+         empty.",
     ),
     rule("S4", "What has expired (expires <= now) is never returned, purged or not."),
     rule(
         "S5",
-        "Entries are ordered freshest (latest expiry) first and hold at most limit; which of more than limit are left \
-         out is the store's choice.",
+        "Providers are ordered freshest (latest expiry) first and there are at most limit; which of more than limit are \
+         left out is the store's choice.",
     ),
     rule(
         "S6",
-        "Addresses belong to the provider, not to the record: the last ones told replace the earlier ones for all its \
-         keys, and addresses_at says when (to within half their life, so that a store need not write each time).",
+        "Addresses belong to the provider, not to the record: the newest ones replace the earlier ones for all its keys, \
+         and addresses_at is the time of their insert, to within Addresses::SLACK so that a store need not write each \
+         time.",
     ),
     rule("S7", "An insert without addresses keeps those that are known."),
     rule(
         "S8",
         "A batch may name the same (key, provider) twice; the outcome is that of inserting one after the other.",
     ),
-    rule("S9", "A batch of StoreProfile::batch_len_max is accepted whole; an empty one does nothing."),
+    rule("S9", "A batch of the lane's batch_len_max is accepted whole; an empty one does nothing."),
     rule(
         "S10",
         "purge_expired removes at most limit expired records, never a live one, and says if there are more.",
@@ -68,6 +72,20 @@ pub const RULES: [Rule; 16] = [
     ),
     rule("S15", "Keys, ids and addresses come back byte for byte; a key and its prefix are different keys."),
     rule("S16", "Calls from many tasks at once lose nothing."),
+    rule(
+        "S17",
+        "Inserted::Each has one outcome per record of the batch, in its order; a record that is Taken is read by the next \
+         call, and one that is NoRoom or Refused has changed nothing.",
+    ),
+    rule(
+        "S18",
+        "With Sharing::BetweenProcesses each process that has opened the store reads what another has inserted, and one \
+         process at a time purges: the others get PurgeProgress::Elsewhere.",
+    ),
+    rule(
+        "S19",
+        "Opened with Purpose::Check it reads at most: no file, table or record is created or changed.",
+    ),
 ];
 
 /// What is asked of every plugin, beside the rules of its trait.
@@ -87,8 +105,8 @@ where
 }
 
 fn cases() -> Vec<Case<Store>> {
-    use {insert::*, many::*, model::*, read::*, upkeep::*};
-    let [s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15, s16] = RULES;
+    use {insert::*, many::*, model::*, outcome::*, read::*, shared::*, upkeep::*};
+    let [s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15, s16, s17, s18, s19] = RULES;
     vec![
         case!(CONFIG, an_unknown_key_of_the_table_is_refused),
         case!(s1, s1_an_insert_is_idempotent),
@@ -114,6 +132,9 @@ fn cases() -> Vec<Case<Store>> {
         case!(s15, s15_bytes_come_back_as_they_were),
         case!(s15, s15_a_key_and_its_prefix_are_different_keys),
         case!(s16, s16_inserts_of_many_tasks_are_all_there),
+        case!(s17, s17_what_is_taken_is_read_and_what_is_not_is_left_out),
+        case!(s18, s18_processes_read_each_others_records_and_one_purges),
+        case!(s19, s19_a_check_changes_nothing),
     ]
 }
 
@@ -139,16 +160,16 @@ impl Shop {
         Ok(Self(lab.open().await?))
     }
 
-    fn batch_len_max(&self) -> usize {
-        self.0.profile().batch_len_max.get()
+    fn write_batch_len_max(&self) -> usize {
+        self.0.profile().writes.batch_len_max.get()
     }
 
     /// Inserts in as many batches as it takes, and demands that all is accepted.
     async fn insert(&self, records: &[ProviderRecord], now: UnixSeconds) -> Result<(), Broken> {
-        for batch in records.chunks(self.batch_len_max()) {
-            let inserted = self.0.insert(batch, now).await?;
+        for batch in records.chunks(self.write_batch_len_max()) {
+            let inserted = self.0.insert(batch.into(), now).await?;
             ensure!(
-                inserted.accepted == batch.len() as u64 && inserted.dropped == 0,
+                inserted.taken(batch.len()) == batch.len(),
                 "of a batch of {} records the store says {inserted:?}",
                 batch.len()
             );
@@ -175,10 +196,13 @@ impl Shop {
     ) -> Result<Vec<Vec<Provider>>, Broken> {
         let limit = NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN);
         let mut entries = Vec::with_capacity(keys.len());
-        for keys in keys.chunks(self.batch_len_max()) {
-            let answer = self.0.providers(keys, now, limit).await?;
+        for keys in keys.chunks(self.0.profile().reads.batch_len_max.get()) {
+            let answer = self.0.providers(keys.into(), now, limit).await?;
             ensure!(answer.len() == keys.len(), "{} entries for {} keys", answer.len(), keys.len());
-            entries.extend(answer);
+            for found in answer {
+                let known = |found: Found| found.known().ok_or_else(|| Broken::new("a key is unknown"));
+                entries.push(known(found)?);
+            }
         }
         for entry in &entries {
             ensure!(entry.len() <= limit.get() as usize, "{} providers for a limit of {limit}", entry.len());

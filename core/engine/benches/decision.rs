@@ -1,8 +1,11 @@
 //! The hot path: a decision by three policies, and a decline.
 
 use divan::{Bencher, black_box};
-use hydra_api::{AdmissionPolicy, Load, Operation, Outcome, PeerId, Reason, Request, Rung, Verdict};
+use hydra_api::{
+    AdmissionPolicy, Judgement, Load, Operation, Outcome, PeerId, ReasonId, Request, Rung, Token, Verdict,
+};
 use hydra_engine::{Chain, Decision, NamedPolicy, PolicyMode};
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,16 +23,20 @@ struct Counting {
 }
 
 impl AdmissionPolicy for Counting {
-    fn admit(&self, _request: &Request, load: &Load, _now: Instant) -> Verdict {
-        if self.declines || load.ring.percent() == 100 {
-            return Verdict::Decline(Reason("bench"));
+    fn admit(&self, _request: &Request<'_>, load: &Load, _now: Instant) -> Judgement {
+        if self.declines || load.write_queue.percent() == 100 {
+            return Verdict::Decline(ReasonId(0)).into();
         }
         self.taken.fetch_add(1, Ordering::Relaxed);
-        Verdict::Admit
+        Verdict::Admit.into()
     }
 
-    fn settle(&self, _request: &Request, _outcome: &Outcome, _now: Instant) {
+    fn settle(&self, _: &Request<'_>, _: Token, _: &Outcome, _: Instant) {
         self.taken.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn reasons(&self) -> Vec<Cow<'static, str>> {
+        vec!["bench".into()]
     }
 }
 

@@ -2,11 +2,11 @@
 
 use divan::{Bencher, black_box};
 use hydra_api::{
-    Addresses, ContentKey, Durability, Estimate, EstimateMethod, Inserted, PeerId, Provider, ProviderRecord,
-    ProviderStore, PurgeProgress, Purged, Sharing, StoreError, StoreProfile, UnixSeconds, async_trait,
+    Addresses, ContentKey, Estimate, EstimateMethod, Found, Inserted, PeerId, Provider, ProviderRecord,
+    ProviderStore, PurgeProgress, Purged, StoreError, StoreProfile, UnixSeconds, async_trait,
 };
-use hydra_engine::{Account, Caller, Clock, Config, Desk, NamedStore, Source, Watch};
-use std::num::{NonZeroU32, NonZeroUsize};
+use hydra_engine::{Account, Caller, Clock, Config, Engine, NamedStore, Source, Watch};
+use std::num::NonZeroU32;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -23,39 +23,34 @@ struct Constant;
 #[async_trait]
 impl ProviderStore for Constant {
     fn profile(&self) -> StoreProfile {
-        StoreProfile {
-            concurrency_max: NonZeroUsize::MIN,
-            batch_len_max: NonZeroUsize::MIN,
-            durability: Durability::InMemory,
-            sharing: Sharing::OneProcess,
-        }
+        StoreProfile::builder().build()
     }
 
-    async fn insert(&self, batch: &[ProviderRecord], _now: UnixSeconds) -> Result<Inserted, StoreError> {
-        Ok(Inserted { accepted: batch.len() as u64, dropped: 0 })
+    async fn insert(&self, _: Arc<[ProviderRecord]>, _now: UnixSeconds) -> Result<Inserted, StoreError> {
+        Ok(Inserted::All)
     }
 
     async fn providers(
         &self,
-        keys: &[ContentKey],
+        keys: Arc<[ContentKey]>,
         now: UnixSeconds,
         _limit: NonZeroU32,
-    ) -> Result<Vec<Vec<Provider>>, StoreError> {
+    ) -> Result<Vec<Found>, StoreError> {
         let provider = |number: u8| Provider {
             peer: PeerId::new(&[number; 38]).expect("38 bytes are a peer id"),
             addresses: Addresses::fitting([[number; 40]; 3]),
             addresses_at: now,
-            expires: UnixSeconds(u32::MAX),
+            expires: now.saturating_add(Duration::from_secs(48 * 3_600)),
         };
-        Ok(keys.iter().map(|key| (0..key.as_bytes()[0]).map(provider).collect()).collect())
+        Ok(keys.iter().map(|key| Found::Known((0..key.as_bytes()[0]).map(provider).collect())).collect())
     }
 
     async fn purge_expired(&self, _now: UnixSeconds, _limit: NonZeroU32) -> Result<Purged, StoreError> {
-        Ok(Purged { removed: 0, progress: PurgeProgress::Done })
+        Ok(Purged::new(0, PurgeProgress::Done))
     }
 
     async fn estimate(&self) -> Result<Estimate, StoreError> {
-        Ok(Estimate { records: 0, age: Duration::ZERO, method: EstimateMethod::Counted })
+        Ok(Estimate::new(0, Duration::ZERO, EstimateMethod::Counted))
     }
 
     async fn close(&self) -> Result<(), StoreError> {
@@ -78,13 +73,13 @@ impl Watch for Unsampled {
 }
 
 /// A request, its admission, the answer from the cache, its settling.
-#[divan::bench(args = [0, 1, 20])]
+#[divan::bench(args = [0, 1, 20, 128])]
 fn cache_hit(bencher: Bencher, providers: u8) {
     hit(bencher, providers, None);
 }
 
 /// The same while traces are exported, of a request that is not sampled.
-#[divan::bench(args = [0, 1, 20])]
+#[divan::bench(args = [0, 1, 20, 128])]
 fn cache_hit_unsampled(bencher: Bencher, providers: u8) {
     hit(bencher, providers, Some(Arc::new(Unsampled)));
 }
@@ -97,15 +92,15 @@ fn hit(bencher: Bencher, providers: u8, watch: Option<Arc<dyn Watch>>) {
     let mut config = Config { cache, ..Config::default() };
     config.peak.requests_per_second = 0;
     let store = NamedStore { name: "constant".to_owned(), store: Arc::new(Constant) };
-    let desk: Arc<Desk> = Desk::open(store, Vec::new(), config, Clock::system(), watch);
+    let engine: Arc<Engine> = Engine::open(store, Vec::new(), config, Clock::system(), watch);
     let peer = PeerId::new(&[7; 38]).expect("38 bytes are a peer id");
     let caller = Caller { peer, address: None, head: 0 };
     let key = [providers; 34];
-    let found = runtime.block_on(desk.providers(caller, &key)).expect("34 bytes are a key");
-    assert_eq!(found.providers.len(), usize::from(providers));
+    let found = runtime.block_on(engine.providers(caller, &key)).expect("34 bytes are a key");
+    assert_eq!(found.providers().len(), usize::from(providers));
     let mut context = Context::from_waker(Waker::noop());
     bencher.bench_local(|| {
-        let read = pin!(desk.providers(caller, black_box(&key)));
+        let read = pin!(engine.providers(caller, black_box(&key)));
         match read.poll(&mut context) {
             Poll::Ready(Ok(found)) => assert_eq!(found.source, Source::Cache),
             Poll::Ready(Err(_)) | Poll::Pending => panic!("the cache answers at once"),

@@ -1,68 +1,47 @@
-//! From request to reply, with a store that is asked little whatever comes in.
+//! From request to reply, with a store that is asked little however much load arrives.
 //!
-//! One [`Desk`] serves all heads of a process. It validates a request, asks the admission [`Chain`], reads through the
-//! store gate and takes announcements into a bounded ring that leaves in large batches at a fixed pace. It knows
-//! neither the network nor the peer table: its caller adds the closer peers to every answer.
+//! One [`Engine`] serves all heads of a process. It validates a request, asks the admission [`Chain`], reads through a
+//! cache and the store gate, and takes announcements into a bounded queue that is written in large batches at a bounded
+//! pace. It knows neither the network nor the peer table: its caller adds the closer peers to every answer.
 //!
-//! - **The store is asked once.** Answers are kept, one cache for all heads, also that there is none; equal keys share
-//!   a reading; a write through this process brings what is kept up to date.
-//! - **No permit, no statement.** Every call of the store, those of chores too, runs under a permit of the gate. The
-//!   permit belongs to the statement: it is given back when the statement has ended, also when the client has gone.
-//! - **Nothing waits long.** A read that finds no permit waits some milliseconds, newest first; past the soft deadline
-//!   the client gets closer peers alone.
-//! - **Overload makes batches larger, not statements more.** Reads that wait share a statement. Writes leave at the pace
-//!   of the config; what the ring cannot hold is dropped and counted.
-//! - **Service gets worse step by step.** The node goes up the ladder of rungs at once, and down a rung for each time of
-//!   calm; a rung that it left too soon keeps it longer.
+//! - **The store is asked once.** One cache serves all heads, also with the answer that a key has no providers; requests
+//!   for the same key share a flight.
+//! - **Reads see what was taken.** An announcement that was accepted is in every answer from then on, wherever it waits.
+//! - **No permit, no statement.** Every call of the store, background tasks included, runs under a permit of the gate.
+//!   The permit belongs to the call: it is given back when the call has ended, also when the client has gone.
+//! - **Nothing waits long.** A read waits some milliseconds for a permit; after that, and after the soft deadline, the
+//!   client gets closer peers alone. Its key stays in line, so that overload makes batches larger.
+//! - **Degrades at once, recovers by itself.** Reads and writes have a ladder of rungs each, and leave a rung when its own
+//!   signals are calm. A store that is unavailable is asked by single probes.
 //! - Every admitted request is settled exactly once, however it ends.
 //!
-//! Time comes from a [`Clock`], so that all of this runs on tokio's paused clock in tests.
+//! The rooms, each using only those below it: [`Engine`] and its background tasks; `read`; `write`; `store`; `observe`;
+//! `admission` and `load`; `request`, `config` and [`Clock`]. Time comes from the clock, so that all of this runs on
+//! tokio's paused one in tests.
 
-mod answer;
-mod cache;
-mod chain;
-mod chores;
+mod admission;
+mod background;
 mod clock;
-mod close;
 mod config;
-mod core;
-mod desk;
-mod flights;
-mod flusher;
-mod gate;
-mod health;
-mod key;
-mod ladder;
-mod latency;
-mod reader;
-mod recent;
-mod ring;
-mod snapshot;
-mod statement;
-mod stats;
-mod tally;
-pub mod trace;
-mod visit;
+mod engine;
+mod load;
+mod observe;
+mod parts;
+mod read;
+mod request;
+mod store;
+mod sync;
+mod write;
 
-pub use chain::{Chain, Decision, Judged, NamedPolicy, PolicyMode, Ticket};
+pub use admission::{Chain, Decision, Judged, NamedPolicy, PolicyMode, Ticket, Verdicts};
 pub use clock::Clock;
-pub use close::{CloseReport, StoreClosed};
-pub use config::{AnnouncedKeys, Config, Peak, ReadCache, Short, Stale};
-pub use desk::{Announced, Caller, Desk, Ended, Found, NamedStore, Routing, Source};
-pub use flights::{Departure, Standing};
-pub use health::Health;
-pub use key::Refused;
-pub use latency::Latency;
-pub use stats::{
-    Background, Ending, EstimateNow, Gauge, Reads, RequestCount, Snapshot, Statements, StoreCall, Writes,
+pub use config::{AnnouncedKeys, Breaker, Config, Peak, ReadCache, Short, Stale};
+pub use engine::{CloseReport, Engine, NamedStore, StoreClosed};
+pub use load::Latency;
+pub use observe::trace::{self, Account, Watch};
+pub use observe::{
+    Background, EstimateNow, Gauge, Health, Pause, Reads, RequestCount, RungCount, Snapshot, Statements,
+    StoreCall, Writes,
 };
-pub use tally::Verdicts;
-pub use trace::{Account, Watch};
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// Locks for a few instructions; a panic elsewhere under the lock leaves counts at worst one off, so it is no reason
-/// to stop serving.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+pub use read::{Answer, Reply};
+pub use request::{Caller, Ending, ReadCall, Refused, Source};

@@ -33,7 +33,7 @@ fn encode_20_closer(bencher: Bencher<'_, '_>) {
 /// As many providers as one answer has at most, with eight addresses each: some 20 KiB with the closer peers.
 fn popular() -> Response {
     let providers = (0..128u8).map(|nth| EncodedPeer::new(&[nth; 38], vec![[nth; 11]; 8]).into());
-    Response { closer: closer(), providers: providers.collect(), ..Response::default() }
+    Response { closer: closer(), providers: providers.collect::<Vec<_>>().into(), ..Response::default() }
 }
 
 #[divan::bench]

@@ -46,7 +46,7 @@ pub use client::{Answer, AnswerPeer, AskError, Client};
 pub use config::{Config, Limits};
 pub use handler::Handler;
 pub use message::{
-    Connection, DecodeError, EncodedPeer, Kind, ListedPeer, Peer, Record, Reply, Request, Response,
+    Connection, DecodeError, EncodedPeer, Kind, ListedPeer, Peer, Providers, Record, Reply, Request, Response,
 };
 pub use service::{NoService, Remote, Service};
 pub use stats::{Reset, Stats};

@@ -16,6 +16,7 @@ pub use encoded_peer::EncodedPeer;
 use crate::Limits;
 use bytes::Bytes;
 use libp2p::{Multiaddr, PeerId};
+use std::sync::Arc;
 
 /// The type of a message, as it is numbered on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -217,6 +218,42 @@ impl From<EncodedPeer> for ListedPeer {
     }
 }
 
+/// The providers of an answer: a list that many answers share, each beginning with another one of them (V14).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Providers {
+    list: Arc<[ListedPeer]>,
+    first: usize,
+}
+
+impl Providers {
+    /// The providers of this list, beginning with the one at `first`; a number past the end goes round.
+    pub fn beginning_at(list: Arc<[ListedPeer]>, first: usize) -> Self {
+        Self { first: first.checked_rem(list.len()).unwrap_or(0), list }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Each of them, in the order in which they are written.
+    pub fn iter(&self) -> impl Iterator<Item = &ListedPeer> {
+        let (before, from) = self.list.split_at(self.first);
+        from.iter().chain(before)
+    }
+}
+
+impl From<Vec<ListedPeer>> for Providers {
+    fn from(list: Vec<ListedPeer>) -> Self {
+        Self { list: list.into(), first: 0 }
+    }
+}
+
 /// An answer. Type, key and cluster level are taken from the request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Response {
@@ -224,7 +261,7 @@ pub struct Response {
     /// fit.
     pub closer: Vec<ListedPeer>,
     /// Providers. Written after the closer peers, whole, while they fit (V13).
-    pub providers: Vec<ListedPeer>,
+    pub providers: Providers,
     /// The record, if any. It is always written, so it must fit: an answer that it makes too long is reset.
     pub record: Option<Record>,
     /// A limit of this answer's frame in bytes without its length prefix, beside [`Limits::frame_bytes_max`], for a

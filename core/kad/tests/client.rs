@@ -33,7 +33,7 @@ impl Service for Listing {
             | Request::GetValue { .. }
             | Request::Ping { .. } => Reply::Answer(Response {
                 closer: (0..60).map(|_| listed(&PeerId::random().to_bytes())).collect(),
-                providers: vec![listed(b"no id"), listed(&PeerId::random().to_bytes())],
+                providers: vec![listed(b"no id"), listed(&PeerId::random().to_bytes())].into(),
                 record: Some(Record { value: Bytes::from_static(b"value"), ..Record::default() }),
                 frame_bytes_max: None,
             }),

@@ -28,7 +28,7 @@ impl Service for Plain {
             }
             Request::GetProviders { .. } => {
                 let large = ListedPeer::from(EncodedPeer::new(&from.peer.to_bytes(), [vec![1; 8000]]));
-                Reply::Answer(Response { providers: vec![large; 600], ..Response::default() })
+                Reply::Answer(Response { providers: vec![large; 600].into(), ..Response::default() })
             }
             Request::AddProvider { .. } => Reply::Silence,
             Request::GetValue { .. } | Request::PutValue { .. } => Reply::Reset,

@@ -9,6 +9,7 @@ mod issue;
 mod kad;
 mod layers;
 mod load;
+mod nested;
 mod network;
 mod open;
 mod path;

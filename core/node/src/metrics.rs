@@ -81,7 +81,7 @@ struct Node(Arc<Vitals>);
 
 impl Collector for Node {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        write(&self.0, &self.0.desk.stats(), &mut Page::new(encoder))
+        write(&self.0, &self.0.engine.stats(), &mut Page::new(encoder))
     }
 }
 

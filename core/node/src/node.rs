@@ -13,7 +13,7 @@ use crate::supervise::Phase;
 use crate::table::Table;
 use crate::telemetry::Exporter;
 use hydra_api::{HeadLease, IdAllocator};
-use hydra_engine::Desk;
+use hydra_engine::Engine;
 use serde::Serialize;
 use std::io;
 use std::net::SocketAddr;
@@ -33,7 +33,7 @@ pub const PEERS_FILE: &str = "peers.json";
 #[derive(Debug)]
 pub struct Node {
     config: Arc<Config>,
-    desk: Arc<Desk>,
+    engine: Arc<Engine>,
     ids: Arc<dyn IdAllocator>,
     leases: Vec<HeadLease>,
     heads: Arc<[Head]>,
@@ -93,8 +93,8 @@ impl Node {
     }
 
     /// The requests and the store, counted.
-    pub fn desk(&self) -> &Arc<Desk> {
-        &self.desk
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
     }
 
     /// The wire, counted.

@@ -7,10 +7,11 @@ use crate::crowd::Activity;
 use crate::kad_id::KadId;
 use crate::table::{Server, Table};
 use hydra_api::{Addresses, Operation, Provider};
-use hydra_engine::{Caller, Desk};
-use hydra_kad::{Connection, EncodedPeer, ListedPeer, Peer, Remote, Reply, Request, Response, Service};
+use hydra_engine::{Caller, Engine};
+use hydra_kad::{
+    Connection, EncodedPeer, ListedPeer, Peer, Providers, Remote, Reply, Request, Response, Service,
+};
 use libp2p::{Multiaddr, PeerId};
-use rand::seq::SliceRandom;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -24,7 +25,7 @@ const TARGET_BYTES_MAX: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct Shared {
     /// Providers, admission, writes.
-    pub(crate) desk: Arc<Desk>,
+    pub(crate) engine: Arc<Engine>,
     /// Verified servers.
     pub(crate) table: Arc<Table>,
     /// Peers that were met.
@@ -60,7 +61,7 @@ impl Service for HeadService {
             // Value records are not kept: a reset says so (requirement U2).
             Request::PutValue { .. } => Reply::Reset,
             Request::Ping { .. } => {
-                self.shared.desk.admit_routing(caller, Operation::Ping, &[]);
+                self.shared.engine.answered(Operation::Ping, caller.head);
                 Reply::Answer(Response::default())
             }
         };
@@ -87,7 +88,7 @@ impl HeadService {
         if key.is_empty() || key.len() > TARGET_BYTES_MAX {
             return Reply::Reset;
         }
-        self.shared.desk.admit_routing(caller, Operation::FindNode, key);
+        self.shared.engine.answered(Operation::FindNode, caller.head);
         let target = PeerId::from_bytes(key).ok();
         let asked_for = target.and_then(|target| self.known(&target));
         let mut closer = Vec::with_capacity(CLOSER_MAX + 1);
@@ -109,10 +110,14 @@ impl HeadService {
     }
 
     async fn providers(&self, caller: Caller, from: &Remote, key: &[u8]) -> Reply {
-        let Ok(found) = self.shared.desk.providers(caller, key).await else { return Reply::Reset };
-        let mut providers: Vec<_> = found.providers.iter().map(encoded).collect();
-        // A client takes the first ones: each answer begins with others (requirement V14).
-        providers.shuffle(&mut rand::rng());
+        let Ok(found) = self.shared.engine.providers(caller, key).await else { return Reply::Reset };
+        // Encoded once for all requests that this answer serves. A client takes the first ones: each answer begins with
+        // another one (requirement V14).
+        let listed =
+            |providers: &[Provider]| -> Arc<[ListedPeer]> { providers.iter().map(encoded).collect() };
+        let providers = found.answer.map_or_else(Providers::default, |answer| {
+            Providers::beginning_at(Arc::clone(&answer.rendered(listed)), rand::random::<u32>() as usize)
+        });
         let mut closer = Vec::with_capacity(CLOSER_MAX);
         self.add_closer(&mut closer, from, &KadId::of_key(key), None);
         Reply::Answer(Response { closer, providers, ..Response::default() })
@@ -135,7 +140,7 @@ impl HeadService {
             // The best ones first: they are those that all clients are told (requirement V17).
             Addresses::fitting(best_first(permitted.collect()))
         };
-        match self.shared.desk.announce(caller, key, addresses) {
+        match self.shared.engine.announce(caller, key, addresses) {
             Ok(_) => Reply::Silence,
             Err(_) => Reply::Reset,
         }
@@ -152,7 +157,7 @@ impl HeadService {
         if key.is_empty() || key.len() > TARGET_BYTES_MAX {
             return Reply::Reset;
         }
-        self.shared.desk.admit_routing(caller, operation, key);
+        self.shared.engine.answered(operation, caller.head);
         let mut closer = Vec::with_capacity(CLOSER_MAX);
         self.add_closer(&mut closer, from, &KadId::of_key(key), None);
         Reply::Answer(Response { closer, ..Response::default() })

@@ -4,7 +4,7 @@
 use crate::config;
 use hydra_api::Rung;
 use hydra_engine::trace::{RPC_SYSTEM, method};
-use hydra_engine::{Account, Ending, Standing, StoreCall, Watch};
+use hydra_engine::{Account, Ending, StoreCall, Watch};
 use opentelemetry::trace::{Span, SpanKind, Status, TraceContextExt, Tracer};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::SdkTracer;
@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 /// Decides which requests are traced.
 ///
-/// Those taken by chance have live spans. For the others the desk tells how they went, and the spans of those worth
+/// Those taken by chance have live spans. For the others the engine tells how they went, and the spans of those worth
 /// keeping are made afterwards: nobody knows of a request that it will be slow.
 #[derive(Debug)]
 pub(crate) struct Traces {
@@ -99,10 +99,10 @@ impl Traces {
                     KeyValue::new("db.operation.name", operation),
                     KeyValue::new("db.operation.batch.size", i64::from(call.keys)),
                     // The span ends with the request; the store may not have answered yet.
-                    KeyValue::new("hydra.unanswered", call.standing == Standing::UnderWay),
+                    KeyValue::new("hydra.unanswered", call.ending.is_none()),
                 ])
                 .start_with_context(&self.tracer, &above);
-            if call.standing == Standing::Failed {
+            if call.ending == Some(Ending::StoreFailed) {
                 store.set_attribute(KeyValue::new("error.type", Ending::StoreFailed.as_str()));
                 store.set_status(Status::error(""));
             }
@@ -164,7 +164,7 @@ fn is_degraded(rung: Rung, ending: Ending) -> bool {
         | Ending::StoreFailed
         | Ending::Declined
         | Ending::Shed
-        | Ending::RingFull => true,
+        | Ending::QueueFull => true,
         // It was wrong, or is gone.
         Ending::Refused | Ending::Abandoned => false,
     }
@@ -187,7 +187,7 @@ fn attributes(account: &Account<'_>) -> Vec<KeyValue> {
     add("error.type", (account.ending == Ending::StoreFailed).then(|| account.ending.as_str()));
     if let Some(judged) = account.judged {
         add("hydra.verdict", Some(judged.word()));
-        add("hydra.reason", judged.reason());
+        attributes.extend(judged.reason.map(|reason| KeyValue::new("hydra.reason", reason.to_owned())));
         attributes.extend(judged.policy.map(|policy| KeyValue::new("hydra.policy", policy.to_owned())));
     }
     attributes

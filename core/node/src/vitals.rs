@@ -7,7 +7,7 @@ use crate::supervise::Phase;
 use crate::table::Table;
 use crate::telemetry::Exporter;
 use crate::traces::Traces;
-use hydra_engine::Desk;
+use hydra_engine::Engine;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -18,7 +18,7 @@ pub(crate) struct Vitals {
     /// The config of the node.
     pub(crate) config: Arc<Config>,
     /// Requests and the store.
-    pub(crate) desk: Arc<Desk>,
+    pub(crate) engine: Arc<Engine>,
     /// The wire.
     pub(crate) wire: Arc<hydra_kad::Stats>,
     /// Verified servers.

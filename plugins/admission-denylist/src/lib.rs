@@ -17,7 +17,7 @@ mod rules;
 pub use config::{Config, FILE_MIB_MAX_DEFAULT, RELOAD_INTERVAL_S_DEFAULT, RULES_MAX_DEFAULT};
 pub use policy::{DENIED, Denylist};
 
-use hydra_api::{Admission, AdmissionPolicy, OpenError, Plugin, Scope};
+use hydra_api::{Admission, AdmissionPolicy, OpenError, Plugin, Purpose, Scope};
 use std::sync::Arc;
 
 impl Plugin for Denylist {
@@ -27,12 +27,13 @@ impl Plugin for Denylist {
     const SUMMARY: &'static str = "declines requests for keys that compact denylists (IPIP-383) name";
 
     async fn open(config: Config, scope: &Scope) -> Result<Arc<dyn AdmissionPolicy>, OpenError> {
-        let lists = list::Lists::of(&config, scope)?;
-        let interval = config.reload_interval();
-        let (policy, loaded) = tokio::task::spawn_blocking(move || Self::load(lists))
+        let (serves, scope) = (scope.purpose() == Purpose::Serve, scope.clone());
+        let policy = tokio::task::spawn_blocking(move || Self::load(&config, &scope))
             .await
             .map_err(|cause| OpenError::unavailable("reading the denylists was ended", cause))??;
-        reload::start(loaded, policy.rules(), interval);
+        if serves {
+            reload::start(policy.watched(), policy.rules());
+        }
         Ok(Arc::new(policy))
     }
 }

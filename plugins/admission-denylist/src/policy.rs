@@ -1,16 +1,23 @@
 //! The policy: a request whose key is listed is declined.
 
+use crate::config::Config;
 use crate::list::{Lists, Loaded};
-use crate::reload::Reload;
+use crate::reload::Watched;
 use crate::rules::{Rules, Space};
 use arc_swap::ArcSwap;
-use hydra_api::{AdmissionPolicy, Load, OpenError, Operation, Outcome, Reason, Request, Verdict};
+use hydra_api::{
+    AdmissionPolicy, Judgement, Load, OpenError, Operation, Outcome, ReasonId, ReconfigureError, Request,
+    Scope, Token, Value, Verdict,
+};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
 /// A denylist names the key.
-pub const DENIED: Reason = Reason("denied");
+pub const DENIED: ReasonId = ReasonId(0);
+
+const REASONS: [&str; 1] = ["denied"];
 
 /// What the DHT key of an IPNS record begins with; the multihash of the name follows.
 const NAME_PREFIX: &[u8] = b"/ipns/";
@@ -20,39 +27,71 @@ const NAME_PREFIX: &[u8] = b"/ipns/";
 /// The rules are read when it is opened and when a file has changed; a decision looks into maps in memory.
 pub struct Denylist {
     rules: Arc<ArcSwap<Rules>>,
+    watched: Arc<Watched>,
+    scope: Scope,
 }
 
 impl Denylist {
-    /// Reads the lists; the policy, and what it takes to notice changes. Blocks.
-    pub(crate) fn load(lists: Lists) -> Result<(Self, Reload), OpenError> {
-        let Loaded { rules, stamps, .. } = lists.load().map_err(|(path, why)| {
-            OpenError::config("files", format!("the denylist {} {why}", path.display()))
-        })?;
-        let policy = Self { rules: Arc::new(ArcSwap::from_pointee(rules)) };
-        Ok((policy, Reload::new(lists, stamps)))
+    /// Reads the lists of this table. Blocks.
+    pub(crate) fn load(config: &Config, scope: &Scope) -> Result<Self, OpenError> {
+        let (lists, Loaded { rules, stamps, .. }) = read(config, scope)?;
+        Ok(Self {
+            rules: Arc::new(ArcSwap::from_pointee(rules)),
+            watched: Arc::new(Watched::new(lists, stamps, config.reload_interval())),
+            scope: scope.clone(),
+        })
     }
 
     pub(crate) fn rules(&self) -> &Arc<ArcSwap<Rules>> {
         &self.rules
     }
+
+    pub(crate) fn watched(&self) -> &Arc<Watched> {
+        &self.watched
+    }
+}
+
+fn read(config: &Config, scope: &Scope) -> Result<(Lists, Loaded), OpenError> {
+    let lists = Lists::of(config, scope)?;
+    let loaded = lists.load().map_err(|(path, why)| {
+        OpenError::config("files", format!("the denylist {} {why}", path.display()))
+    })?;
+    Ok((lists, loaded))
 }
 
 impl AdmissionPolicy for Denylist {
-    fn admit(&self, request: &Request, _load: &Load, _now: Instant) -> Verdict {
+    fn admit(&self, request: &Request<'_>, _load: &Load, _now: Instant) -> Judgement {
         let (space, key) = match request.operation {
             Operation::GetProviders | Operation::AddProvider => (Space::Content, request.key),
             Operation::GetValue | Operation::PutValue => match request.key.strip_prefix(NAME_PREFIX) {
                 Some(name) => (Space::Name, name),
-                None => return Verdict::Admit,
+                None => return Verdict::Admit.into(),
             },
             // Where a key lies in the DHT says nothing of what it stands for.
-            Operation::FindNode | Operation::Ping => return Verdict::Admit,
+            Operation::FindNode | Operation::Ping => return Verdict::Admit.into(),
         };
-        if self.rules.load().deny(space, key) { Verdict::Decline(DENIED) } else { Verdict::Admit }
+        let denied = self.rules.load().deny(space, key);
+        if denied { Verdict::Decline(DENIED).into() } else { Verdict::Admit.into() }
     }
 
     /// Nothing was taken, so nothing is given back.
-    fn settle(&self, _request: &Request, _outcome: &Outcome, _now: Instant) {}
+    fn settle(&self, _: &Request<'_>, _: Token, _: &Outcome, _: Instant) {}
+
+    fn reasons(&self) -> Vec<Cow<'static, str>> {
+        REASONS.map(Cow::Borrowed).into()
+    }
+
+    /// Every key is taken up: the files are read before the old rules are replaced.
+    fn reconfigure(&self, table: Value) -> Result<(), ReconfigureError> {
+        let config: Config = ReconfigureError::parse(table)?;
+        let (lists, Loaded { rules, stamps, .. }) = read(&config, &self.scope).map_err(|error| {
+            ReconfigureError::from_open(&error).unwrap_or(ReconfigureError::needs_restart())
+        })?;
+        self.watched.replace(lists, stamps, config.reload_interval(), || {
+            self.rules.store(Arc::new(rules));
+        });
+        Ok(())
+    }
 }
 
 /// Without the rules: there may be millions.

@@ -3,75 +3,102 @@
 use crate::list::{Lists, Loaded, Stamp};
 use crate::rules::Rules;
 use arc_swap::ArcSwap;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
-use tokio::time::{MissedTickBehavior, interval_at};
+use tokio::sync::Notify;
 
-/// What was read last.
+/// Which files are looked at, and what was read of them last.
 #[derive(Debug)]
-pub(crate) struct Reload {
+pub(crate) struct Watched {
+    state: Mutex<State>,
+    replaced: Notify,
+}
+
+#[derive(Debug)]
+struct State {
     lists: Lists,
     stamps: Vec<Stamp>,
-    /// Whether the last try failed, so that it is told once.
+    every: Duration,
+    /// Counts the changes of the table.
+    table: u64,
+    /// Whether the last try failed, so that it is logged once.
     failing: bool,
 }
 
 /// Looks at the files now and then, for as long as the policy is there.
-pub(crate) fn start(mut reload: Reload, rules: &Arc<ArcSwap<Rules>>, every: Duration) {
-    let rules = Arc::downgrade(rules);
+pub(crate) fn start(watched: &Arc<Watched>, rules: &Arc<ArcSwap<Rules>>) {
+    let (watched, rules) = (watched.clone(), Arc::downgrade(rules));
     tokio::spawn(async move {
-        let mut turns = interval_at(tokio::time::Instant::now() + every, every);
-        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Kept for a turn: a request that still looks into them is not the one that has to free them.
         let mut former: Option<Arc<Rules>> = None;
         loop {
-            turns.tick().await;
+            let every = watched.lock().every;
+            tokio::select! {
+                () = tokio::time::sleep(every) => {}
+                () = watched.replaced.notified() => continue,
+            }
             drop(former.take());
             let turn = tokio::task::spawn_blocking({
-                let rules = Weak::clone(&rules);
-                move || {
-                    let former = reload.turn(&rules);
-                    (reload, former)
-                }
+                let (watched, rules) = (watched.clone(), Weak::clone(&rules));
+                move || watched.turn(&rules)
             });
             // It ends with the runtime, or should reading panic; the rules as they were stay in force.
-            let Ok((next, replaced)) = turn.await else {
+            let Ok(replaced) = turn.await else {
                 tracing::error!("denylists are no longer looked at: the rules as they are stay in force");
                 return;
             };
             if rules.strong_count() == 0 {
                 return;
             }
-            (reload, former) = (next, replaced);
+            former = replaced;
         }
     });
 }
 
-impl Reload {
-    pub(crate) const fn new(lists: Lists, stamps: Vec<Stamp>) -> Self {
-        Self { lists, stamps, failing: false }
+impl Watched {
+    pub(crate) fn new(lists: Lists, stamps: Vec<Stamp>, every: Duration) -> Self {
+        let state = State { lists, stamps, every, table: 0, failing: false };
+        Self { state: Mutex::new(state), replaced: Notify::new() }
     }
 
-    /// Reads the files if one has changed; the rules that were replaced.
-    pub(crate) fn turn(&mut self, rules: &Weak<ArcSwap<Rules>>) -> Option<Arc<Rules>> {
+    /// Looks at other files from now on. `rules` puts theirs in force; no turn that began before undoes that.
+    pub(crate) fn replace(&self, lists: Lists, stamps: Vec<Stamp>, every: Duration, rules: impl FnOnce()) {
+        let mut state = self.lock();
+        let table = state.table + 1;
+        *state = State { lists, stamps, every, table, failing: false };
+        rules();
+        drop(state);
+        self.replaced.notify_one();
+    }
+
+    /// Reads the files if one has changed; the rules that were replaced. No request waits for it: they take no lock.
+    pub(crate) fn turn(&self, rules: &Weak<ArcSwap<Rules>>) -> Option<Arc<Rules>> {
         let rules = rules.upgrade()?;
-        let changed = self.lists.stamps().map(|stamps| stamps != self.stamps);
-        let loaded = match changed {
-            Ok(false) => {
-                self.failing = false;
-                return None;
-            }
-            Ok(true) => self.lists.load(),
-            Err(why) => Err(why),
+        let (lists, stamps, table) = {
+            let state = self.lock();
+            (state.lists.clone(), state.stamps.clone(), state.table)
         };
+        let loaded = match lists.stamps() {
+            Ok(now) if now == stamps => None,
+            Ok(_) => Some(lists.load()),
+            Err(why) => Some(Err(why)),
+        };
+        let mut state = self.lock();
+        if state.table != table {
+            return None;
+        }
         match loaded {
-            Ok(Loaded { rules: new, stamps, counts }) => {
-                (self.stamps, self.failing) = (stamps, false);
+            None => {
+                state.failing = false;
+                None
+            }
+            Some(Ok(Loaded { rules: new, stamps, counts })) => {
+                (state.stamps, state.failing) = (stamps, false);
                 tracing::info!(?counts, "the denylists were read again");
                 Some(rules.swap(Arc::new(new)))
             }
-            Err((path, why)) => {
-                if !std::mem::replace(&mut self.failing, true) {
+            Some(Err((path, why))) => {
+                if !std::mem::replace(&mut state.failing, true) {
                     tracing::error!(
                         file = %path.display(), %why,
                         "a denylist has changed and cannot be used: the rules as they were stay in force"
@@ -80,5 +107,9 @@ impl Reload {
                 None
             }
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

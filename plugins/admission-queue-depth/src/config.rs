@@ -4,9 +4,9 @@ use hydra_api::{OpenError, Rung};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Default of [`Config::ring`]: a ring that is half full has missed several flushes.
-pub const RING_DEFAULT: Ring =
-    Ring { judges: Judges::Writes, degrade_percent: 50, degrade_to: Rung::Short, decline_percent: 90 };
+/// Default of [`Config::write_queue`]: a queue that is half full has missed several flushes.
+pub const WRITE_QUEUE_DEFAULT: WriteQueue =
+    WriteQueue { judges: Judges::Writes, degrade_percent: 50, degrade_to: Rung::Short, decline_percent: 90 };
 /// Default of [`Config::waiting`].
 pub const WAITING_DEFAULT: Waiting =
     Waiting { judges: Judges::Reads, degrade_percent: 50, degrade_to: Rung::Short, decline_percent: 90 };
@@ -21,7 +21,7 @@ pub const IN_FLIGHT_DEFAULT: InFlight =
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The records that wait to be written.
-    pub ring: Ring,
+    pub write_queue: WriteQueue,
     /// The reads that wait for a permit of the store gate.
     pub waiting: Waiting,
     /// The permits of the store gate in use: statements that the store is working on.
@@ -30,7 +30,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { ring: RING_DEFAULT, waiting: WAITING_DEFAULT, in_flight: IN_FLIGHT_DEFAULT }
+        Self { write_queue: WRITE_QUEUE_DEFAULT, waiting: WAITING_DEFAULT, in_flight: IN_FLIGHT_DEFAULT }
     }
 }
 
@@ -46,6 +46,22 @@ pub enum Judges {
     Both,
     /// None: the queue is not looked at.
     Nothing,
+}
+
+impl Judges {
+    /// All of them, in the order of their discriminants.
+    pub(crate) const ALL: [Self; 4] = [Self::Reads, Self::Writes, Self::Both, Self::Nothing];
+}
+
+impl Config {
+    /// The levels of the write queue, the line of reads and the permits, or the key and what is wrong with its value.
+    pub(crate) fn levels(&self) -> Result<[Levels; 3], OpenError> {
+        Ok([
+            self.write_queue.levels("write_queue")?,
+            self.waiting.levels("waiting")?,
+            self.in_flight.levels("in_flight")?,
+        ])
+    }
 }
 
 /// What a queue's levels lead to, whichever queue it is.
@@ -105,7 +121,7 @@ macro_rules! queue {
 }
 queue!(
     /// The records that wait to be written.
-    Ring, RING_DEFAULT
+    WriteQueue, WRITE_QUEUE_DEFAULT
 );
 queue!(
     /// The reads that wait for a permit of the store gate.

@@ -3,14 +3,16 @@
 //! ```toml
 //! [[admission]]
 //! kind = "queue-depth"
-//! ring = { degrade_percent = 50, decline_percent = 80 }
+//! write_queue = { degrade_percent = 50, decline_percent = 80 }
 //! ```
 
 mod config;
 mod policy;
 
-pub use config::{Config, IN_FLIGHT_DEFAULT, InFlight, Judges, RING_DEFAULT, Ring, WAITING_DEFAULT, Waiting};
-pub use policy::{IN_FLIGHT, QueueDepth, RING, WAITING};
+pub use config::{
+    Config, IN_FLIGHT_DEFAULT, InFlight, Judges, WAITING_DEFAULT, WRITE_QUEUE_DEFAULT, Waiting, WriteQueue,
+};
+pub use policy::{IN_FLIGHT, QueueDepth, WAITING, WRITE_QUEUE};
 
 use hydra_api::{Admission, AdmissionPolicy, OpenError, Plugin, Scope};
 use std::sync::Arc;

@@ -1,25 +1,65 @@
 //! The policy: the most severe of what the queues say.
 
 use crate::config::{Config, Judges, Levels};
-use hydra_api::{AdmissionPolicy, Load, OpenError, Operation, Outcome, Reason, Request, Verdict};
+use hydra_api::{
+    AdmissionPolicy, Judgement, Load, OpenError, Operation, Outcome, ReasonId, ReconfigureError, Request,
+    Rung, Token, Value, Verdict,
+};
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
-/// Too many records wait to be written.
-pub const RING: Reason = Reason("ring_depth");
+/// The write queue is too full.
+pub const WRITE_QUEUE: ReasonId = ReasonId(0);
 /// Too many reads wait for a permit.
-pub const WAITING: Reason = Reason("waiting_depth");
+pub const WAITING: ReasonId = ReasonId(1);
 /// The store works on too many statements.
-pub const IN_FLIGHT: Reason = Reason("in_flight_depth");
+pub const IN_FLIGHT: ReasonId = ReasonId(2);
+
+const REASONS: [&str; 3] = ["write_queue_depth", "waiting_depth", "in_flight_depth"];
 
 /// Degrades and declines by how full the queues before the store are.
 ///
 /// It keeps nothing between two requests: a verdict follows from the levels of the moment, and is lifted as soon as
-/// they fall. The ladder of the whole node, which steps down slowly, is not touched by it.
+/// they fall. The ladder of the whole node, which recovers slowly, is not touched by it.
 #[derive(Debug)]
 pub struct QueueDepth {
-    ring: Levels,
-    waiting: Levels,
-    in_flight: Levels,
+    write_queue: Shared,
+    waiting: Shared,
+    in_flight: Shared,
+}
+
+/// Levels in one number, so that a change is seen whole.
+#[derive(Debug)]
+struct Shared(AtomicU32);
+
+impl Shared {
+    fn new(levels: Levels) -> Self {
+        Self(AtomicU32::new(packed(levels)))
+    }
+
+    fn get(&self) -> Levels {
+        let [judges, degrade_percent, degrade_to, decline_percent] =
+            self.0.load(Ordering::Relaxed).to_le_bytes();
+        Levels {
+            judges: Judges::ALL.get(usize::from(judges)).copied().unwrap_or(Judges::Nothing),
+            degrade_percent: degrade_percent.into(),
+            degrade_to: Rung::ALL.get(usize::from(degrade_to)).copied().unwrap_or_default(),
+            decline_percent: decline_percent.into(),
+        }
+    }
+
+    fn set(&self, levels: Levels) {
+        self.0.store(packed(levels), Ordering::Relaxed);
+    }
+}
+
+/// Percentages are at most 100.
+fn packed(levels: Levels) -> u32 {
+    let Levels { judges, degrade_percent, degrade_to, decline_percent } = levels;
+    let percent = |percent: u32| percent.min(100) as u8;
+    let bytes = [judges as u8, percent(degrade_percent), degrade_to.index() as u8, percent(decline_percent)];
+    u32::from_le_bytes(bytes)
 }
 
 impl QueueDepth {
@@ -28,29 +68,45 @@ impl QueueDepth {
     /// # Errors
     /// [`OpenError`] when a level is out of its bounds, or requests would be declined before they are degraded.
     pub fn new(config: Config) -> Result<Self, OpenError> {
-        Ok(Self {
-            ring: config.ring.levels("ring")?,
-            waiting: config.waiting.levels("waiting")?,
-            in_flight: config.in_flight.levels("in_flight")?,
-        })
+        let [write_queue, waiting, in_flight] = config.levels()?.map(Shared::new);
+        Ok(Self { write_queue, waiting, in_flight })
     }
 }
 
 impl AdmissionPolicy for QueueDepth {
-    fn admit(&self, request: &Request, load: &Load, _now: Instant) -> Verdict {
-        self.ring
-            .verdict(request.operation, load.ring, RING)
-            .max(self.waiting.verdict(request.operation, load.waiting, WAITING))
-            .max(self.in_flight.verdict(request.operation, load.in_flight, IN_FLIGHT))
+    fn admit(&self, request: &Request<'_>, load: &Load, _now: Instant) -> Judgement {
+        let verdict = self
+            .write_queue
+            .get()
+            .verdict(request.operation, load.write_queue, WRITE_QUEUE)
+            .max(self.waiting.get().verdict(request.operation, load.waiting, WAITING))
+            .max(self.in_flight.get().verdict(request.operation, load.in_flight, IN_FLIGHT));
+        verdict.into()
     }
 
     /// Nothing was taken, so nothing is given back.
-    fn settle(&self, _request: &Request, _outcome: &Outcome, _now: Instant) {}
+    fn settle(&self, _: &Request<'_>, _: Token, _: &Outcome, _: Instant) {}
+
+    fn reasons(&self) -> Vec<Cow<'static, str>> {
+        REASONS.map(Cow::Borrowed).into()
+    }
+
+    /// Every key is taken up.
+    fn reconfigure(&self, table: Value) -> Result<(), ReconfigureError> {
+        let config: Config = ReconfigureError::parse(table)?;
+        let levels = config.levels().map_err(|error| {
+            ReconfigureError::from_open(&error).unwrap_or(ReconfigureError::needs_restart())
+        })?;
+        for (shared, levels) in [&self.write_queue, &self.waiting, &self.in_flight].into_iter().zip(levels) {
+            shared.set(levels);
+        }
+        Ok(())
+    }
 }
 
 impl Levels {
     /// A queue that does not exist (its `max` is 0) has no say.
-    fn verdict(&self, operation: Operation, level: hydra_api::admission::Level, reason: Reason) -> Verdict {
+    fn verdict(&self, operation: Operation, level: hydra_api::admission::Level, reason: ReasonId) -> Verdict {
         if !self.judges.concerns(operation) || level.max == 0 {
             return Verdict::Admit;
         }
@@ -78,28 +134,28 @@ impl Judges {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{InFlight, Ring, Waiting};
+    use crate::config::{InFlight, Waiting, WriteQueue};
+    use hydra_api::PeerId;
     use hydra_api::admission::Level;
-    use hydra_api::{PeerId, Rung};
 
-    fn load(ring: u32, waiting: u32, in_flight: u32) -> Load {
+    fn load(write_queue: u32, waiting: u32, in_flight: u32) -> Load {
         let level = |used| Level { used, max: 100 };
-        Load::new(level(ring), level(waiting), level(in_flight), Rung::Full)
+        Load::new(level(write_queue), level(waiting), level(in_flight), Rung::Full)
     }
 
     fn verdict(config: Config, operation: Operation, load: Load) -> Verdict {
         let request = Request::new(operation, PeerId::new(b"peer").unwrap(), None, 0, b"key");
-        QueueDepth::new(config).unwrap().admit(&request, &load, Instant::now())
+        QueueDepth::new(config).unwrap().admit(&request, &load, Instant::now()).verdict
     }
 
     #[test]
-    fn the_ring_judges_writes_and_the_gate_judges_reads() {
+    fn the_write_queue_judges_writes_and_the_gate_judges_reads() {
         let of = |operation, load| verdict(Config::default(), operation, load);
         let short = Verdict::Degrade(Rung::Short);
         for write in [Operation::AddProvider, Operation::PutValue] {
             assert_eq!(of(write, load(49, 100, 100)), Verdict::Admit);
             assert_eq!(of(write, load(50, 0, 0)), short);
-            assert_eq!(of(write, load(90, 0, 0)), Verdict::Decline(RING));
+            assert_eq!(of(write, load(90, 0, 0)), Verdict::Decline(WRITE_QUEUE));
         }
         for read in [Operation::GetProviders, Operation::GetValue] {
             assert_eq!(of(read, load(100, 49, 99)), Verdict::Admit);
@@ -111,9 +167,12 @@ mod tests {
 
     #[test]
     fn find_node_and_ping_pass_whatever_the_levels() {
-        let (ring, waiting) = (Ring { judges: Judges::Both, ..Ring::default() }, Waiting::default());
-        let config =
-            Config { ring, waiting: Waiting { judges: Judges::Both, ..waiting }, ..Config::default() };
+        let write_queue = WriteQueue { judges: Judges::Both, ..WriteQueue::default() };
+        let config = Config {
+            write_queue,
+            waiting: Waiting { judges: Judges::Both, ..Waiting::default() },
+            ..Config::default()
+        };
         for operation in [Operation::FindNode, Operation::Ping] {
             assert_eq!(verdict(config, operation, load(100, 100, 100)), Verdict::Admit);
         }
@@ -129,8 +188,8 @@ mod tests {
 
     #[test]
     fn nought_is_never_and_nothing_is_not_looked_at() {
-        let never = Ring { degrade_percent: 0, decline_percent: 0, ..Ring::default() };
-        let config = Config { ring: never, ..Config::default() };
+        let never = WriteQueue { degrade_percent: 0, decline_percent: 0, ..WriteQueue::default() };
+        let config = Config { write_queue: never, ..Config::default() };
         assert_eq!(verdict(config, Operation::AddProvider, load(100, 0, 0)), Verdict::Admit);
         let nothing = InFlight { judges: Judges::Nothing, ..InFlight::default() };
         let config = Config { in_flight: nothing, ..Config::default() };
@@ -152,15 +211,37 @@ mod tests {
         };
         let waiting = Waiting { degrade_percent: 95, ..Waiting::default() };
         assert_eq!(key(Config { waiting, ..Config::default() }), "waiting.degrade_percent");
-        let ring = Ring { decline_percent: 101, ..Ring::default() };
-        assert_eq!(key(Config { ring, ..Config::default() }), "ring.decline_percent");
+        let write_queue = WriteQueue { decline_percent: 101, ..WriteQueue::default() };
+        assert_eq!(key(Config { write_queue, ..Config::default() }), "write_queue.decline_percent");
     }
 
     #[test]
     fn part_of_a_queue_keeps_the_defaults_of_the_rest() {
-        let table = serde_json::json!({ "ring": { "decline_percent": 80 } });
+        let table = serde_json::json!({ "write_queue": { "decline_percent": 80 } });
         let config: Config = serde_json::from_value(table).unwrap();
-        assert_eq!(config.ring, Ring { decline_percent: 80, ..Ring::default() });
-        assert!(serde_json::from_value::<Config>(serde_json::json!({ "ring": { "x": 1 } })).is_err());
+        assert_eq!(config.write_queue, WriteQueue { decline_percent: 80, ..WriteQueue::default() });
+        assert!(serde_json::from_value::<Config>(serde_json::json!({ "write_queue": { "x": 1 } })).is_err());
+    }
+
+    #[test]
+    fn a_changed_table_is_taken_up_whole_or_not_at_all() {
+        let policy = QueueDepth::new(Config::default()).unwrap();
+        let request = Request::new(Operation::AddProvider, PeerId::new(b"peer").unwrap(), None, 0, b"key");
+        let at = |percent| policy.admit(&request, &load(percent, 0, 0), Instant::now()).verdict;
+        assert_eq!(at(85), Verdict::Degrade(Rung::Short));
+        let table = serde_json::json!({ "write_queue": { "decline_percent": 80, "degrade_percent": 20 } });
+        policy.reconfigure(table).unwrap();
+        assert_eq!(
+            [at(19), at(20), at(80)],
+            [Verdict::Admit, Verdict::Degrade(Rung::Short), Verdict::Decline(WRITE_QUEUE)]
+        );
+        for (table, key) in [
+            (serde_json::json!({ "write_queue": { "decline_percent": 101 } }), "write_queue.decline_percent"),
+            (serde_json::json!({ "waiting": { "x": 1 } }), "waiting"),
+        ] {
+            let refused = policy.reconfigure(table).unwrap_err().to_string();
+            assert!(refused.contains(key), "{refused}");
+        }
+        assert_eq!(at(80), Verdict::Decline(WRITE_QUEUE), "as before");
     }
 }

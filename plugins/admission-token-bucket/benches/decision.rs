@@ -43,6 +43,6 @@ fn decline(bencher: Bencher<'_, '_>) {
     let Ok(policy) = TokenBucket::new(Config::default()) else { return };
     let now = Instant::now();
     let request = Request::new(Operation::AddProvider, peers[0].0, Some(peers[0].1), 0, b"key");
-    while policy.admit(&request, &Load::IDLE, now) == hydra_api::Verdict::Admit {}
+    while policy.admit(&request, &Load::IDLE, now).verdict == hydra_api::Verdict::Admit {}
     bencher.bench_local(|| black_box(policy.admit(black_box(&request), &Load::IDLE, now)));
 }

@@ -6,10 +6,36 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How fast a bucket fills up, and how much it holds.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rate {
     unit_ns: u64,
     burst_ns: u64,
+}
+
+/// A rate that changes while threads use it. One that reads it meanwhile may see the old speed with the new size, for
+/// one request.
+#[derive(Debug)]
+pub(crate) struct SharedRate {
+    unit_ns: AtomicU64,
+    burst_ns: AtomicU64,
+}
+
+impl SharedRate {
+    pub(crate) const fn new(rate: Rate) -> Self {
+        Self { unit_ns: AtomicU64::new(rate.unit_ns), burst_ns: AtomicU64::new(rate.burst_ns) }
+    }
+
+    pub(crate) fn get(&self) -> Rate {
+        Rate {
+            unit_ns: self.unit_ns.load(Ordering::Relaxed),
+            burst_ns: self.burst_ns.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(crate) fn set(&self, rate: Rate) {
+        self.unit_ns.store(rate.unit_ns, Ordering::Relaxed);
+        self.burst_ns.store(rate.burst_ns, Ordering::Relaxed);
+    }
 }
 
 impl Rate {
@@ -38,27 +64,29 @@ impl Rate {
 /// One bucket that many threads share.
 #[derive(Debug)]
 pub(crate) struct Bucket {
-    rate: Rate,
+    rate: SharedRate,
     full_at: AtomicU64,
 }
 
 impl Bucket {
     pub(crate) const fn full(rate: Rate) -> Self {
-        Self { rate, full_at: AtomicU64::new(0) }
+        Self { rate: SharedRate::new(rate), full_at: AtomicU64::new(0) }
+    }
+
+    pub(crate) const fn rate(&self) -> &SharedRate {
+        &self.rate
     }
 
     /// Whether `cost` could be taken, and was.
     pub(crate) fn take(&self, now: u64, cost: u32) -> bool {
-        let take = |full_at| self.rate.take(full_at, now, cost);
+        let rate = self.rate.get();
+        let take = |full_at| rate.take(full_at, now, cost);
         self.full_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 
-    pub(crate) fn has_room(&self, now: u64, cost: u32) -> bool {
-        self.rate.take(self.full_at.load(Ordering::Relaxed), now, cost).is_some()
-    }
-
     pub(crate) fn give_back(&self, cost: u32) {
-        let give_back = |full_at| Some(self.rate.give_back(full_at, cost));
+        let rate = self.rate.get();
+        let give_back = |full_at| Some(rate.give_back(full_at, cost));
         // The closure never refuses.
         self.full_at.fetch_update(Ordering::Relaxed, Ordering::Relaxed, give_back).ok();
     }

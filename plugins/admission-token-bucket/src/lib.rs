@@ -8,6 +8,7 @@
 
 mod config;
 mod gcra;
+mod live;
 mod policy;
 mod table;
 

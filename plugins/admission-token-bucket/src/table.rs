@@ -7,7 +7,7 @@
 //! its whole set is busy, for then it finds another nearly full bucket there. The hash has a random key, so nobody
 //! can choose whom to share a set with.
 
-use crate::gcra::Rate;
+use crate::gcra::{Rate, SharedRate};
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
@@ -18,7 +18,7 @@ const WAYS: usize = 4;
 
 /// Buckets by key, in fixed memory.
 pub(crate) struct Table {
-    rate: Rate,
+    rate: SharedRate,
     random: RandomState,
     sets: Box<[Set]>,
 }
@@ -46,7 +46,12 @@ impl Table {
     /// At least `len` buckets, all full.
     pub(crate) fn full(rate: Rate, len: u32) -> Self {
         let sets = (len as usize).div_ceil(WAYS).next_power_of_two();
-        Self { rate, random: RandomState::new(), sets: (0..sets).map(|_| Set::default()).collect() }
+        let sets = (0..sets).map(|_| Set::default()).collect();
+        Self { rate: SharedRate::new(rate), random: RandomState::new(), sets }
+    }
+
+    pub(crate) const fn rate(&self) -> &SharedRate {
+        &self.rate
     }
 
     pub(crate) fn place(&self, key: impl Hash) -> Place {
@@ -59,16 +64,10 @@ impl Table {
     pub(crate) fn take(&self, place: Place, now: u64, cost: u32) -> bool {
         let mut slots = self.lock(place);
         let slot = slots.find(place.tag).unwrap_or_else(|| slots.fullest());
-        let Some(after) = self.rate.take(slots.full_at[slot], now, cost) else { return false };
+        let Some(after) = self.rate.get().take(slots.full_at[slot], now, cost) else { return false };
         slots.full_at[slot] = after;
         slots.tag[slot] = place.tag;
         true
-    }
-
-    pub(crate) fn has_room(&self, place: Place, now: u64, cost: u32) -> bool {
-        let slots = self.lock(place);
-        let slot = slots.find(place.tag).unwrap_or_else(|| slots.fullest());
-        self.rate.take(slots.full_at[slot], now, cost).is_some()
     }
 
     /// Puts `cost` back. When the bucket has changed hands meanwhile, its new owner took it over as it was: then
@@ -76,7 +75,7 @@ impl Table {
     pub(crate) fn give_back(&self, place: Place, cost: u32) {
         let mut slots = self.lock(place);
         if let Some(slot) = slots.find(place.tag) {
-            slots.full_at[slot] = self.rate.give_back(slots.full_at[slot], cost);
+            slots.full_at[slot] = self.rate.get().give_back(slots.full_at[slot], cost);
         }
     }
 

@@ -3,10 +3,10 @@
 use crate::config::Config;
 use crate::derive::Head;
 use crate::ports::Ports;
-use crate::{Seed, cache};
+use crate::{Seed, cache, epoch};
 use hydra_api::{
-    HeadCount, HeadLease, HeadPreview, IdAllocator, IdError, IdErrorKind, OpenError, Progress, Renewal,
-    Scope, async_trait,
+    HeadCount, HeadLease, HeadPreview, HeldSlot, IdAllocator, IdError, IdErrorKind, OpenError, Progress,
+    Purpose, Renewal, Renewed, Scope, async_trait,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, TryLockError};
@@ -23,7 +23,8 @@ pub struct Balanced(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     config: Config,
-    seed: Seed,
+    /// None only when it is opened for a check before the first start.
+    seed: Option<Seed>,
     dir: PathBuf,
     state: Mutex<State>,
 }
@@ -32,24 +33,35 @@ struct Inner {
 struct State {
     /// Locked while any slot is held; the system unlocks it when the process ends in any way.
     lock: Option<File>,
-    /// Slot to port.
-    held: BTreeMap<u32, u16>,
+    held: BTreeMap<u32, Held>,
+}
+
+/// A slot that is held.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    epoch: u64,
+    port: u16,
 }
 
 impl Balanced {
     /// Reads the seed, and makes it at the first start. Holds nothing yet, so it may be called beside a process that
-    /// does.
+    /// does. Opened for a check it creates nothing.
     ///
     /// # Errors
-    /// [`OpenError`] when the config is wrong, the seed cannot be had or may have been read by others, or the kept
+    /// [`OpenError`] when the config is wrong, the seed cannot be read or may have been read by others, or the kept
     /// ports are damaged.
     pub fn new(config: Config, scope: &Scope) -> Result<Self, OpenError> {
         config.check()?;
-        let seed = Seed::load(&config, scope)?;
         let dir = scope.resolve("ids".as_ref());
-        std::fs::create_dir_all(&dir).map_err(|cause| {
-            OpenError::unavailable(format!("cannot make the directory {}", dir.display()), cause)
-        })?;
+        let seed = if scope.purpose() == Purpose::Check {
+            Seed::find(&config, scope)?
+        } else {
+            let seed = Seed::load(&config, scope)?;
+            std::fs::create_dir_all(&dir).map_err(|cause| {
+                OpenError::unavailable(format!("cannot create the directory {}", dir.display()), cause)
+            })?;
+            Some(seed)
+        };
         let inner = Inner { config, seed, dir, state: Mutex::default() };
         Ports::read(&inner.ports_path(), inner.config.port_base).map_err(|cause| match cause.kind() {
             ErrorKind::InvalidData => OpenError::corrupt(PORTS_DAMAGED, cause),
@@ -96,19 +108,27 @@ impl IdAllocator for Balanced {
         self.blocking("acquire", move |inner, state| inner.acquire(state, wanted)).await
     }
 
-    async fn renew(&self, held: &[HeadLease]) -> Result<Renewal, IdError> {
-        let told: Vec<(u32, u16)> = held.iter().map(|lease| (lease.slot, lease.port)).collect();
+    async fn renew(&self, held: &[HeldSlot]) -> Result<Renewal, IdError> {
+        let told = held.to_vec();
         self.blocking("renew", move |inner, state| inner.renew(state, &told)).await
     }
 
-    async fn release(&self, held: Vec<HeadLease>) -> Result<(), IdError> {
+    async fn release(&self, held: &[HeldSlot]) -> Result<(), IdError> {
+        let told = held.to_vec();
         self.blocking("release", move |_, state| {
-            for lease in &held {
-                state.held.remove(&lease.slot);
+            for slot in told.iter().filter(|slot| state.holds(slot)).collect::<Vec<_>>() {
+                state.held.remove(&slot.slot);
             }
             Ok(())
         })
         .await
+    }
+}
+
+impl State {
+    /// Whether the slot is held in this epoch.
+    fn holds(&self, told: &HeldSlot) -> bool {
+        self.held.get(&told.slot).is_some_and(|held| held.epoch == told.epoch)
     }
 }
 
@@ -121,13 +141,13 @@ impl Inner {
         let slots = self.first(wanted, &BTreeMap::new())?;
         let ports = self.assign(&mut self.ports()?, &slots, &BTreeSet::new())?;
         let (heads, _) =
-            cache::heads(&self.cache_path(), &self.seed, &slots, &|found| progress(found as u32));
+            cache::heads(&self.cache_path(), self.seed()?, &slots, &|found| progress(found as u32));
         let previews = heads.into_iter().zip(ports);
-        Ok(previews.map(|(head, port)| HeadPreview { slot: head.slot, peer: head.peer, port }).collect())
+        Ok(previews.map(|(head, port)| HeadPreview::new(head.slot, head.peer, port)).collect())
     }
 
     /// The first slots that are not held.
-    fn first(&self, wanted: HeadCount, held: &BTreeMap<u32, u16>) -> Result<Vec<u32>, Failure> {
+    fn first(&self, wanted: HeadCount, held: &BTreeMap<u32, Held>) -> Result<Vec<u32>, Failure> {
         let wanted = wanted.get() as usize;
         let slots: Vec<u32> = self.slots().filter(|slot| !held.contains_key(slot)).take(wanted).collect();
         if slots.len() < wanted {
@@ -156,33 +176,47 @@ impl Inner {
         let slots = self.first(wanted, &state.held)?;
         let kept = self.ports()?;
         let mut ports = kept.clone();
-        let taken: BTreeSet<u16> = state.held.values().copied().filter(|&port| port != 0).collect();
+        let taken: BTreeSet<u16> =
+            state.held.values().map(|held| held.port).filter(|port| *port != 0).collect();
         let assigned = self.assign(&mut ports, &slots, &taken)?;
         if ports != kept {
             ports.write(&self.ports_path())?;
         }
-        let (heads, fresh) = cache::heads(&self.cache_path(), &self.seed, &slots, &|_| ());
+        let (heads, fresh) = cache::heads(&self.cache_path(), self.seed()?, &slots, &|_| ());
         if let Err(cause) = fresh.write(&self.cache_path()) {
             tracing::warn!(%cause, "cannot keep the identities that were found; the next start searches again");
         }
-        state.held.extend(slots.into_iter().zip(assigned.iter().copied()));
-        Ok(heads.into_iter().zip(assigned).map(|(head, port)| lease(head, port)).collect())
+        let epoch = epoch::next(&self.dir.join("epoch.json"))?;
+        for (slot, port) in slots.into_iter().zip(assigned.iter().copied()) {
+            state.held.insert(slot, Held { epoch, port });
+        }
+        Ok(heads.into_iter().zip(assigned).map(|(head, port)| lease(head, port, epoch)).collect())
     }
 
-    fn renew(&self, state: &mut State, told: &[(u32, u16)]) -> Result<Renewal, Failure> {
-        let lost = told.iter().map(|(slot, _)| *slot).filter(|slot| !state.held.contains_key(slot)).collect();
-        let changed: Vec<(u32, u16)> = told
-            .iter()
-            .copied()
-            .filter(|(slot, port)| *port != 0 && state.held.get(slot).is_some_and(|held| held != port))
-            .collect();
+    fn renew(&self, state: &mut State, told: &[HeldSlot]) -> Result<Renewal, Failure> {
+        let (held, lost): (Vec<&HeldSlot>, Vec<&HeldSlot>) = told.iter().partition(|slot| state.holds(slot));
+        let moved = |told: &&HeldSlot| {
+            told.port != 0 && state.held.get(&told.slot).is_some_and(|held| held.port != told.port)
+        };
+        let changed: Vec<&HeldSlot> = held.iter().copied().filter(moved).collect();
         if !changed.is_empty() {
             let mut ports = self.ports()?;
-            changed.iter().for_each(|(slot, port)| ports.set(*slot, *port));
+            changed.iter().for_each(|told| ports.set(told.slot, told.port));
             ports.write(&self.ports_path())?;
-            state.held.extend(changed);
+            for told in changed {
+                state.held.insert(told.slot, Held { epoch: told.epoch, port: told.port });
+            }
         }
-        Ok(Renewal { lost })
+        let held = held.into_iter().map(|told| Renewed::new(told.slot, None)).collect();
+        Ok(Renewal::new(held, lost.into_iter().map(|told| told.slot).collect()))
+    }
+
+    fn seed(&self) -> Result<&Seed, Failure> {
+        let none = || Failure {
+            kind: IdErrorKind::Unavailable,
+            cause: io::Error::other("there is no seed file yet: the first start of the node makes it"),
+        };
+        self.seed.as_ref().ok_or_else(none)
     }
 
     fn slots(&self) -> std::ops::Range<u32> {
@@ -216,11 +250,11 @@ impl Inner {
     }
 }
 
-fn lease(head: Head, port: u16) -> HeadLease {
-    HeadLease { slot: head.slot, peer: head.peer, identity: head.identity, port, until: None }
+fn lease(head: Head, port: u16, epoch: u64) -> HeadLease {
+    HeadLease::new(head.slot, head.peer, head.identity, port).with_epoch(epoch)
 }
 
-/// A call that failed, before it is told which one it was.
+/// Why a call failed.
 struct Failure {
     kind: IdErrorKind,
     cause: io::Error,

@@ -10,6 +10,7 @@ mod allocator;
 mod cache;
 mod config;
 mod derive;
+mod epoch;
 mod files;
 mod ports;
 mod seed;

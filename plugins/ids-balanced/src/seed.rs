@@ -56,6 +56,14 @@ impl Seed {
         &self.0
     }
 
+    /// The seed that the config names, if there is one. Creates nothing.
+    pub(crate) fn find(config: &Config, scope: &Scope) -> Result<Option<Self>, OpenError> {
+        if config.seed.is_some() || scope.resolve(&config.seed_file).exists() {
+            return Self::load(config, scope).map(Some);
+        }
+        Ok(None)
+    }
+
     /// The seed that the config names; its file is made when there is none.
     pub(crate) fn load(config: &Config, scope: &Scope) -> Result<Self, OpenError> {
         if let Some(source) = &config.seed {

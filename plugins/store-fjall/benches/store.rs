@@ -36,8 +36,8 @@ fn bench() -> &'static Bench {
         for first in (0..RECORDS).step_by(BATCH as usize) {
             let batch: Vec<_> = (first..first + BATCH).map(known).collect();
             runtime.block_on(async {
-                memory.insert(&batch, NOW).await.unwrap();
-                fjall.insert(&batch, NOW).await.unwrap();
+                memory.insert(batch.as_slice().into(), NOW).await.unwrap();
+                fjall.insert(batch.as_slice().into(), NOW).await.unwrap();
             });
         }
         Bench { runtime, memory, fjall, _dir: dir }
@@ -64,7 +64,7 @@ fn refresh(bencher: Bencher<'_, '_>, name: &str) {
             let expires = hydra_api::UnixSeconds(later);
             (0..BATCH).map(|_| ProviderRecord { expires, ..known(chance.below(RECORDS)) }).collect()
         })
-        .bench_local_values(|batch| runtime.block_on(store.insert(&batch, NOW)).unwrap());
+        .bench_local_values(|batch| runtime.block_on(store.insert(batch.as_slice().into(), NOW)).unwrap());
 }
 
 fn read(bencher: Bencher<'_, '_>, name: &str, first: u64) {
@@ -73,7 +73,9 @@ fn read(bencher: Bencher<'_, '_>, name: &str, first: u64) {
     bencher
         .counter(BATCH)
         .with_inputs(|| -> Vec<_> { (0..BATCH).map(|_| key(first + chance.below(RECORDS))).collect() })
-        .bench_local_values(|keys| runtime.block_on(store.providers(&keys, NOW, LIMIT)).unwrap());
+        .bench_local_values(|keys| {
+            runtime.block_on(store.providers(keys.as_slice().into(), NOW, LIMIT)).unwrap()
+        });
 }
 
 #[divan::bench(args = ["memory", "fjall"])]

@@ -4,16 +4,16 @@ use crate::fault::Fault;
 use crate::layout::{self, Entry, INLINE_MAX, Known, RECORDS, Row};
 use crate::writer::Engine;
 use fjall::{Keyspace, OwnedWriteBatch};
-use hydra_api::{Addresses, ContentKey, Inserted, PeerId, ProviderRecord, UnixSeconds};
+use hydra_api::{Addresses, ContentKey, Inserted, PeerId, ProviderRecord, RecordOutcome, UnixSeconds};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Addresses that are told again are written again when they are older than this, and not each time.
-const REWRITTEN_AFTER: Duration = Duration::from_secs(Addresses::LIFE.as_secs() / 2);
+const REWRITTEN_AFTER: Duration = Addresses::SLACK;
 
 /// A provider's `until` is set this much later than need be, so that it is not written with every record.
-const UNTIL_AHEAD: Duration = REWRITTEN_AFTER;
+const UNTIL_AHEAD: Duration = Duration::from_secs(12 * 3_600);
 
 /// What a batch says of its providers.
 #[derive(Default)]
@@ -35,22 +35,22 @@ impl Engine {
         let mut next = self.counts;
         let told = self.told_in(batch, now, &mut next.next_provider)?;
         let mut write = self.db.batch();
-        let mut inserted = Inserted::default();
+        let mut outcomes = vec![RecordOutcome::NoRoom; batch.len()];
         let mut grown = Vec::new();
         // Groups of one key; in a group the order of the batch stays.
-        let mut by_key: Vec<_> = batch.iter().collect();
-        by_key.sort_by_key(|record| record.key);
-        for group in by_key.chunk_by(|one, other| one.key == other.key) {
-            let Some(first) = group.first() else { continue };
+        let mut by_key: Vec<_> = batch.iter().enumerate().collect();
+        by_key.sort_by_key(|(_, record)| record.key);
+        for group in by_key.chunk_by(|(_, one), (_, other)| one.key == other.key) {
+            let Some((_, first)) = group.first() else { continue };
             let mut key = KeyRow::read(&self.rows, first.key, now)?;
-            for record in group {
+            for (place, record) in group {
                 let number = told.of.get(&record.provider).map(|(known, _)| known.number);
                 let entry = number.map(|number| Entry { number, expires: record.expires });
                 match entry {
                     Some(entry) if key.put(&self.rows, entry, now, self.providers_per_key_max)? => {
-                        inserted.accepted += 1;
+                        outcomes[*place] = RecordOutcome::Taken;
                     }
-                    _ => inserted.dropped += 1,
+                    _ => {}
                 }
             }
             grown.push((first.key, key.row.records() as i64 - key.records_before as i64));
@@ -74,7 +74,7 @@ impl Engine {
         for (key, grown) in grown {
             self.pass.grew(&layout::record_key(key.as_bytes()), grown);
         }
-        Ok(inserted)
+        Ok(Inserted::of(outcomes))
     }
 
     /// What is known of the batch's providers after it, in its order: the last addresses told stay.

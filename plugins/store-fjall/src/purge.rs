@@ -68,7 +68,7 @@ impl Engine {
         }
         self.pass = if step.at_end { Pass::default() } else { Pass { done: step.done, records } };
         let progress = if step.at_end { PurgeProgress::Done } else { PurgeProgress::More };
-        Ok(Purged { removed: step.removed, progress })
+        Ok(Purged::new(step.removed, progress))
     }
 
     /// Goes on from where the pass stands, through rows of one kind: what one kind of row changes of another is then

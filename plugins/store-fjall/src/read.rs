@@ -4,7 +4,7 @@ use crate::fault::Fault;
 use crate::layout::{self, Entry, Row};
 use crate::providers::ByNumber;
 use fjall::{Database, Keyspace, Readable, Snapshot};
-use hydra_api::{ContentKey, Provider, UnixSeconds};
+use hydra_api::{ContentKey, Found, Provider, UnixSeconds};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -29,9 +29,9 @@ impl Reader {
         keys: &[ContentKey],
         now: UnixSeconds,
         limit: usize,
-    ) -> Result<Vec<Vec<Provider>>, Fault> {
+    ) -> Result<Vec<Found>, Fault> {
         let snapshot = self.db.snapshot();
-        keys.iter().map(|key| self.of_key(&snapshot, key, now, limit)).collect()
+        keys.iter().map(|key| self.of_key(&snapshot, key, now, limit).map(Found::Known)).collect()
     }
 
     fn of_key(

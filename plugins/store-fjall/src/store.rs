@@ -7,9 +7,8 @@ use crate::read::Reader;
 use crate::watchdog::Pulse;
 use crate::writer::{Job, Reply, Writer};
 use hydra_api::{
-    ContentKey, Durability, Estimate, EstimateMethod, Inserted, OpenError, Plugin, Provider, ProviderRecord,
-    ProviderStore, Purged, Scope, Sharing, Store, StoreError, StoreErrorKind, StoreProfile, UnixSeconds,
-    async_trait,
+    ContentKey, Durability, Estimate, EstimateMethod, Found, Inserted, OpenError, Plugin, ProviderRecord,
+    ProviderStore, Purged, Scope, Store, StoreError, StoreErrorKind, StoreProfile, UnixSeconds, async_trait,
 };
 use std::fs::File;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -60,13 +59,15 @@ impl Fjall {
             .map_err(|cause| OpenError::unavailable("cannot start the thread that writes records", cause))?;
         let concurrency_max = config.concurrency_max();
         Ok(Self {
-            profile: StoreProfile {
-                concurrency_max,
-                batch_len_max: BATCH_LEN_MAX,
+            profile: StoreProfile::builder()
+                .concurrency_max(concurrency_max)
+                // One thread writes.
+                .write_concurrency_max(NonZeroUsize::MIN)
+                .read_batch_len_max(BATCH_LEN_MAX)
+                .write_batch_len_max(BATCH_LEN_MAX)
                 // An insert returns when the system has it: a crash of the process loses nothing.
-                durability: Durability::SurvivesRestart { window: Duration::ZERO },
-                sharing: Sharing::OneProcess,
-            },
+                .durability(Durability::SurvivesRestart { window: Duration::ZERO })
+                .build(),
             writer,
             reader: RwLock::new(Some(reader)),
             reads: Arc::new(Semaphore::new(concurrency_max.get())),
@@ -129,24 +130,22 @@ impl ProviderStore for Fjall {
         self.profile
     }
 
-    async fn insert(&self, batch: &[ProviderRecord], now: UnixSeconds) -> Result<Inserted, StoreError> {
-        let batch = batch.to_vec();
+    async fn insert(&self, batch: Arc<[ProviderRecord]>, now: UnixSeconds) -> Result<Inserted, StoreError> {
         self.write("insert", |reply| Job::Insert { batch, now, reply }).await
     }
 
     async fn providers(
         &self,
-        keys: &[ContentKey],
+        keys: Arc<[ContentKey]>,
         now: UnixSeconds,
         limit: NonZeroU32,
-    ) -> Result<Vec<Vec<Provider>>, StoreError> {
+    ) -> Result<Vec<Found>, StoreError> {
         const OPERATION: &str = "providers";
         self.open_for(OPERATION)?;
         let permit = Arc::clone(&self.reads).acquire_owned().await;
         let permit = permit.map_err(|_| StoreError::closed(OPERATION))?;
         let reader = self.reader.read().unwrap_or_else(PoisonError::into_inner).clone();
         let reader = reader.ok_or_else(|| StoreError::closed(OPERATION))?;
-        let keys = keys.to_vec();
         let read = tokio::task::spawn_blocking(move || {
             let read = reader.providers(&keys, now, limit.get() as usize);
             // In this order: who has all permits knows that no reader is left.
@@ -165,7 +164,7 @@ impl ProviderStore for Fjall {
     async fn estimate(&self) -> Result<Estimate, StoreError> {
         self.open_for("estimate")?;
         let records = self.records.load(Ordering::Relaxed);
-        Ok(Estimate { records, age: Duration::ZERO, method: EstimateMethod::Counted })
+        Ok(Estimate::new(records, Duration::ZERO, EstimateMethod::Counted))
     }
 
     /// # Cancel safety

@@ -22,7 +22,7 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 /// What the writer is asked to do.
 pub(crate) enum Job {
     Insert {
-        batch: Vec<ProviderRecord>,
+        batch: Arc<[ProviderRecord]>,
         now: UnixSeconds,
         reply: Reply<Inserted>,
     },

@@ -2,7 +2,7 @@
 //!
 //! This binary runs itself again as the process that is killed; the child tells each batch once it is acknowledged.
 
-use hydra_api::{Plugin, ProviderRecord, ProviderStore, Scope};
+use hydra_api::{Found, Inserted, Plugin, ProviderRecord, ProviderStore, Scope};
 use hydra_conformance::given::{Chance, NOW, record};
 use hydra_store_fjall::{Config, Fjall};
 use std::collections::HashSet;
@@ -47,8 +47,8 @@ async fn insert_for_ever(dir: &Path, first: u64) -> ExitCode {
     let store = open(dir).await;
     let mut out = std::io::stdout().lock();
     for number in first.. {
-        let inserted = store.insert(&batch(number), NOW).await.expect("an insert");
-        assert_eq!(inserted.accepted, 2 * BATCH);
+        let inserted = store.insert(batch(number).into(), NOW).await.expect("an insert");
+        assert_eq!(inserted, Inserted::All);
         // The parent may be gone.
         if writeln!(out, "{number}").and_then(|()| out.flush()).is_err() {
             break;
@@ -100,15 +100,20 @@ fn kill_after(dir: &Path, first: u64, words: u64) -> Result<u64, String> {
 async fn look(dir: &Path, acknowledged: &[u64], kills: u64) -> Result<(), String> {
     let store = open(dir).await;
     let limit = NonZeroU32::new(1_000_000).expect("not zero");
-    let hot = store.providers(&[record(1, 0).key], NOW, limit).await.map_err(|error| error.to_string())?;
-    let hot: HashSet<_> = hot.into_iter().flatten().map(|one| one.peer).collect();
+    let hot =
+        store.providers([record(1, 0).key].into(), NOW, limit).await.map_err(|error| error.to_string())?;
+    let hot: HashSet<_> = hot.iter().flat_map(Found::providers).map(|one| one.peer).collect();
     for &number in acknowledged {
         let batch = batch(number);
         let (fresh, of_hot) = batch.split_at(BATCH as usize);
         let keys: Vec<_> = fresh.iter().map(|record| record.key).collect();
-        let entries = store.providers(&keys, NOW, limit).await.map_err(|error| error.to_string())?;
+        let entries =
+            store.providers(keys.as_slice().into(), NOW, limit).await.map_err(|error| error.to_string())?;
         let there = entries.iter().zip(fresh).filter(|(entry, record)| {
-            entry.iter().any(|one| one.peer == record.provider && one.addresses == record.addresses)
+            entry
+                .providers()
+                .iter()
+                .any(|one| one.peer == record.provider && one.addresses == record.addresses)
         });
         let there = there.count() + of_hot.iter().filter(|record| hot.contains(&record.provider)).count();
         if there as u64 != 2 * BATCH {

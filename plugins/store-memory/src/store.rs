@@ -4,8 +4,8 @@ use crate::config::Config;
 use crate::providers::Providers;
 use crate::shard::{Entry, Put, Shard};
 use hydra_api::{
-    ContentKey, Durability, Estimate, EstimateMethod, Inserted, OpenError, Plugin, Provider, ProviderRecord,
-    ProviderStore, PurgeProgress, Purged, Scope, Sharing, Store, StoreError, StoreProfile, UnixSeconds,
+    ContentKey, Estimate, EstimateMethod, Found, Inserted, OpenError, Plugin, Provider, ProviderRecord,
+    ProviderStore, PurgeProgress, Purged, RecordOutcome, Scope, Store, StoreError, StoreProfile, UnixSeconds,
     async_trait,
 };
 use std::hash::BuildHasher;
@@ -137,34 +137,31 @@ impl Memory {
 #[async_trait]
 impl ProviderStore for Memory {
     fn profile(&self) -> StoreProfile {
-        StoreProfile {
-            concurrency_max: CONCURRENCY_MAX,
-            batch_len_max: BATCH_LEN_MAX,
-            durability: Durability::InMemory,
-            sharing: Sharing::OneProcess,
-        }
+        StoreProfile::builder()
+            .concurrency_max(CONCURRENCY_MAX)
+            .read_batch_len_max(BATCH_LEN_MAX)
+            .write_batch_len_max(BATCH_LEN_MAX)
+            .build()
     }
 
-    async fn insert(&self, batch: &[ProviderRecord], now: UnixSeconds) -> Result<Inserted, StoreError> {
+    async fn insert(&self, batch: Arc<[ProviderRecord]>, now: UnixSeconds) -> Result<Inserted, StoreError> {
         self.open_for("insert")?;
-        let mut inserted = Inserted::default();
-        for record in batch {
-            match self.put(record, now) {
-                Put::New | Put::Refreshed => inserted.accepted += 1,
-                Put::NoRoom => inserted.dropped += 1,
-            }
-        }
-        Ok(inserted)
+        let outcome = |record| match self.put(record, now) {
+            Put::New | Put::Refreshed => RecordOutcome::Taken,
+            Put::NoRoom => RecordOutcome::NoRoom,
+        };
+        Ok(Inserted::of(batch.iter().map(outcome).collect()))
     }
 
     async fn providers(
         &self,
-        keys: &[ContentKey],
+        keys: Arc<[ContentKey]>,
         now: UnixSeconds,
         limit: NonZeroU32,
-    ) -> Result<Vec<Vec<Provider>>, StoreError> {
+    ) -> Result<Vec<Found>, StoreError> {
         self.open_for("providers")?;
-        Ok(keys.iter().map(|key| self.living(key, now, limit.get() as usize)).collect())
+        let found = |key| Found::Known(self.living(key, now, limit.get() as usize));
+        Ok(keys.iter().map(found).collect())
     }
 
     async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {
@@ -181,16 +178,16 @@ impl ProviderStore for Memory {
             // One that still has expired records is where the next step goes on.
             if shard.has_expired(now) || removed == limit {
                 self.purged_shard.store(number, Ordering::Relaxed);
-                return Ok(Purged { removed, progress: PurgeProgress::More });
+                return Ok(Purged::new(removed, PurgeProgress::More));
             }
         }
-        Ok(Purged { removed, progress: PurgeProgress::Done })
+        Ok(Purged::new(removed, PurgeProgress::Done))
     }
 
     async fn estimate(&self) -> Result<Estimate, StoreError> {
         self.open_for("estimate")?;
         let records = self.records.load(Ordering::Relaxed);
-        Ok(Estimate { records, age: Duration::ZERO, method: EstimateMethod::Counted })
+        Ok(Estimate::new(records, Duration::ZERO, EstimateMethod::Counted))
     }
 
     async fn close(&self) -> Result<(), StoreError> {
@@ -207,7 +204,7 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// Takes `bytes` if there are as many. Nothing is always to be had.
+    /// Takes `bytes` if so many are left. Taking none always succeeds.
     pub(crate) fn take(&self, bytes: u64) -> bool {
         if bytes == 0 {
             return true;

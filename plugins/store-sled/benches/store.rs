@@ -36,7 +36,7 @@ fn bench() -> &'static Bench {
         let before = resident_bytes();
         for first in (0..RECORDS).step_by(BATCH as usize) {
             let batch: Vec<_> = (first..first + BATCH).map(known).collect();
-            runtime.block_on(store.insert(&batch, NOW)).unwrap();
+            runtime.block_on(store.insert(batch.as_slice().into(), NOW)).unwrap();
         }
         println!(
             "after {RECORDS} records: {} bytes of memory and {} bytes of disk each",
@@ -78,7 +78,7 @@ fn refresh(bencher: Bencher<'_, '_>) {
             let expires = hydra_api::UnixSeconds(later);
             (0..BATCH).map(|_| ProviderRecord { expires, ..known(chance.below(RECORDS)) }).collect()
         })
-        .bench_local_values(|batch| runtime.block_on(store.insert(&batch, NOW)).unwrap());
+        .bench_local_values(|batch| runtime.block_on(store.insert(batch.as_slice().into(), NOW)).unwrap());
 }
 
 fn read(bencher: Bencher<'_, '_>, first: u64) {
@@ -87,7 +87,9 @@ fn read(bencher: Bencher<'_, '_>, first: u64) {
     bencher
         .counter(BATCH)
         .with_inputs(|| -> Vec<_> { (0..BATCH).map(|_| key(first + chance.below(RECORDS))).collect() })
-        .bench_local_values(|keys| runtime.block_on(store.providers(&keys, NOW, LIMIT)).unwrap());
+        .bench_local_values(|keys| {
+            runtime.block_on(store.providers(keys.as_slice().into(), NOW, LIMIT)).unwrap()
+        });
 }
 
 #[divan::bench]

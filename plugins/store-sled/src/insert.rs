@@ -3,16 +3,16 @@
 use crate::fault::Fault;
 use crate::layout::{self, Counts, Known, RowKey};
 use crate::open::Engine;
-use hydra_api::{Addresses, Inserted, PeerId, ProviderRecord, UnixSeconds};
+use hydra_api::{Addresses, Inserted, PeerId, ProviderRecord, RecordOutcome, UnixSeconds};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 /// Addresses that are told again are written again when they are older than this, and not each time.
-const REWRITTEN_AFTER: Duration = Duration::from_secs(Addresses::LIFE.as_secs() / 2);
+const REWRITTEN_AFTER: Duration = Addresses::SLACK;
 
 /// A provider's `until` is set this much later than need be, so that it is not written with every record.
-const UNTIL_AHEAD: Duration = REWRITTEN_AFTER;
+const UNTIL_AHEAD: Duration = Duration::from_secs(12 * 3_600);
 
 /// Records of one write. Sled lets nobody read during a write: a reader waits for no more than this.
 const PART_LEN: usize = 128;
@@ -37,28 +37,24 @@ enum Fresh {
 impl Engine {
     /// Stores a batch. Every record is taken but new ones when the store is full. Only one caller at a time.
     pub(crate) fn insert(&self, batch: &[ProviderRecord], now: UnixSeconds) -> Result<Inserted, Fault> {
-        let mut inserted = Inserted::default();
+        let mut outcomes = Vec::with_capacity(batch.len());
         for part in batch.chunks(PART_LEN) {
-            let of_part = self.insert_part(part, now)?;
-            inserted.accepted += of_part.accepted;
-            inserted.dropped += of_part.dropped;
+            outcomes.extend(self.insert_part(part, now)?);
         }
-        Ok(inserted)
+        Ok(Inserted::of(outcomes))
     }
 
-    fn insert_part(&self, records: &[ProviderRecord], now: UnixSeconds) -> Result<Inserted, Fault> {
+    fn insert_part(&self, records: &[ProviderRecord], now: UnixSeconds) -> Result<Vec<RecordOutcome>, Fault> {
         let mut part = Part {
             next: self.counts(),
             told: HashMap::with_capacity(records.len()),
             rows: HashMap::with_capacity(records.len()),
             write: sled::Batch::default(),
         };
-        let mut inserted = Inserted::default();
+        let mut outcomes = Vec::with_capacity(records.len());
         for record in records {
-            match self.put(&mut part, record, now)? {
-                true => inserted.accepted += 1,
-                false => inserted.dropped += 1,
-            }
+            let taken = self.put(&mut part, record, now)?;
+            outcomes.push(if taken { RecordOutcome::Taken } else { RecordOutcome::NoRoom });
         }
         let Part { next, told, mut write, .. } = part;
         for (known, fresh) in told.values().filter(|(_, fresh)| *fresh != Fresh::AsStored) {
@@ -71,7 +67,7 @@ impl Engine {
         for (known, _) in told.into_values().filter(|(_, fresh)| *fresh != Fresh::AsStored) {
             self.providers.tell(known);
         }
-        Ok(inserted)
+        Ok(outcomes)
     }
 
     /// Puts a record in; whether there was room.

@@ -56,6 +56,6 @@ impl Engine {
         }
         forgotten.into_iter().for_each(|number| self.providers.forget(number));
         *done = if progress == PurgeProgress::Done { Done::new() } else { last };
-        Ok(Purged { removed, progress })
+        Ok(Purged::new(removed, progress))
     }
 }

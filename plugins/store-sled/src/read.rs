@@ -3,7 +3,7 @@
 use crate::fault::Fault;
 use crate::layout;
 use crate::open::Engine;
-use hydra_api::{ContentKey, Provider, UnixSeconds};
+use hydra_api::{ContentKey, Found, Provider, UnixSeconds};
 use std::sync::atomic::Ordering;
 
 /// A provider of a key.
@@ -19,8 +19,8 @@ impl Engine {
         keys: &[ContentKey],
         now: UnixSeconds,
         limit: usize,
-    ) -> Result<Vec<Vec<Provider>>, Fault> {
-        keys.iter().map(|key| self.of_key(key, now, limit)).collect()
+    ) -> Result<Vec<Found>, Fault> {
+        keys.iter().map(|key| self.of_key(key, now, limit).map(Found::Known)).collect()
     }
 
     fn of_key(&self, key: &ContentKey, now: UnixSeconds, limit: usize) -> Result<Vec<Provider>, Fault> {

@@ -5,9 +5,8 @@ use crate::fault::Fault;
 use crate::open::{self, Damage, Engine, Opened};
 use crate::purge::Done;
 use hydra_api::{
-    ContentKey, Durability, Estimate, EstimateMethod, Inserted, OpenError, Plugin, Provider, ProviderRecord,
-    ProviderStore, Purged, Scope, Sharing, Store, StoreError, StoreErrorKind, StoreProfile, UnixSeconds,
-    async_trait,
+    ContentKey, Durability, Estimate, EstimateMethod, Found, Inserted, OpenError, Plugin, ProviderRecord,
+    ProviderStore, Purged, Scope, Store, StoreError, StoreErrorKind, StoreProfile, UnixSeconds, async_trait,
 };
 use std::fs::File;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -57,13 +56,15 @@ impl Sled {
         let Opened { engine, damage, lock } = open::open(dir, config)?;
         let reads_max = config.reads_max();
         Ok(Self {
-            profile: StoreProfile {
-                concurrency_max: reads_max,
-                batch_len_max: BATCH_LEN_MAX,
+            profile: StoreProfile::builder()
+                .concurrency_max(reads_max)
+                // Sled lets nobody read during a write, and writes one at a time.
+                .write_concurrency_max(NonZeroUsize::MIN)
+                .read_batch_len_max(BATCH_LEN_MAX)
+                .write_batch_len_max(BATCH_LEN_MAX)
                 // The timer may just have missed a write, and then takes as long again to come round.
-                durability: Durability::SurvivesRestart { window: 2 * config.flush_interval() },
-                sharing: Sharing::OneProcess,
-            },
+                .durability(Durability::SurvivesRestart { window: 2 * config.flush_interval() })
+                .build(),
             engine: RwLock::new(Some(Arc::new(engine))),
             reads: Arc::new(Semaphore::new(reads_max.get())),
             writes: Arc::new(Semaphore::new(1)),
@@ -124,24 +125,22 @@ impl ProviderStore for Sled {
         self.profile
     }
 
-    async fn insert(&self, batch: &[ProviderRecord], now: UnixSeconds) -> Result<Inserted, StoreError> {
+    async fn insert(&self, batch: Arc<[ProviderRecord]>, now: UnixSeconds) -> Result<Inserted, StoreError> {
         const OPERATION: &str = "insert";
         self.engine(OPERATION)?;
-        let batch = batch.to_vec();
         self.write(OPERATION, move |engine| engine.insert(&batch, now)).await
     }
 
     async fn providers(
         &self,
-        keys: &[ContentKey],
+        keys: Arc<[ContentKey]>,
         now: UnixSeconds,
         limit: NonZeroU32,
-    ) -> Result<Vec<Vec<Provider>>, StoreError> {
+    ) -> Result<Vec<Found>, StoreError> {
         const OPERATION: &str = "providers";
         self.engine(OPERATION)?;
         let permit = Arc::clone(&self.reads).acquire_owned().await;
         let permit = permit.map_err(|_| StoreError::closed(OPERATION))?;
-        let keys = keys.to_vec();
         let limit = limit.get() as usize;
         self.blocking(OPERATION, permit, move |engine| engine.providers(&keys, now, limit)).await
     }
@@ -159,7 +158,7 @@ impl ProviderStore for Sled {
 
     async fn estimate(&self) -> Result<Estimate, StoreError> {
         let records = self.engine("estimate")?.counts().records;
-        Ok(Estimate { records, age: Duration::ZERO, method: EstimateMethod::Counted })
+        Ok(Estimate::new(records, Duration::ZERO, EstimateMethod::Counted))
     }
 
     /// # Cancel safety

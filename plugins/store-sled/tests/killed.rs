@@ -2,7 +2,7 @@
 //!
 //! This binary runs itself again as the process that is killed; the child tells each batch once it is acknowledged.
 
-use hydra_api::{Plugin, ProviderRecord, ProviderStore, Scope};
+use hydra_api::{Found, Inserted, Plugin, ProviderRecord, ProviderStore, Scope};
 use hydra_conformance::given::{Chance, NOW, record};
 use hydra_store_sled::{Config, Sled};
 use std::io::{BufRead, BufReader, Write};
@@ -48,8 +48,8 @@ async fn insert_for_ever(dir: &Path) -> ExitCode {
     let estimate = store.estimate().await.expect("an estimate");
     let mut out = std::io::stdout().lock();
     for number in estimate.records / BATCH.. {
-        let inserted = store.insert(&batch(number), NOW).await.expect("an insert");
-        assert_eq!(inserted.accepted, BATCH);
+        let inserted = store.insert(batch(number).into(), NOW).await.expect("an insert");
+        assert_eq!(inserted, Inserted::All);
         // The parent may be gone.
         if writeln!(out, "{number}").and_then(|()| out.flush()).is_err() {
             break;
@@ -106,9 +106,13 @@ async fn look(dir: &Path) -> Result<u64, String> {
         let batch = batch(number);
         let (fresh, _) = batch.split_at(BATCH as usize / 2);
         let keys: Vec<_> = fresh.iter().map(|record| record.key).collect();
-        let entries = store.providers(&keys, NOW, limit).await.map_err(|error| error.to_string())?;
+        let entries =
+            store.providers(keys.as_slice().into(), NOW, limit).await.map_err(|error| error.to_string())?;
         let there = entries.iter().zip(fresh).filter(|(entry, record)| {
-            entry.iter().any(|one| one.peer == record.provider && one.addresses == record.addresses)
+            entry
+                .providers()
+                .iter()
+                .any(|one| one.peer == record.provider && one.addresses == record.addresses)
         });
         let (there, expected) = (there.count() as u64, if number < batches { BATCH / 2 } else { 0 });
         if there != expected {
@@ -117,8 +121,9 @@ async fn look(dir: &Path) -> Result<u64, String> {
             ));
         }
     }
-    let hot = store.providers(&[record(1, 0).key], NOW, limit).await.map_err(|error| error.to_string())?;
+    let hot =
+        store.providers([record(1, 0).key].into(), NOW, limit).await.map_err(|error| error.to_string())?;
     store.close().await.map_err(|error| error.to_string())?;
-    let hot = hot.into_iter().flatten().count() as u64;
+    let hot = hot.iter().flat_map(Found::providers).count() as u64;
     if hot == batches * BATCH / 2 { Ok(batches) } else { Err(format!("the hot key has {hot} providers")) }
 }

@@ -19,7 +19,7 @@ impl Plugin for EarlyDecline {
     type Role = Admission;
     type Config = Config;
     const KIND: &'static str = "early-decline";
-    const SUMMARY: &'static str = "declines as soon as the node stands on a rung of the ladder";
+    const SUMMARY: &'static str = "declines from a rung of the ladder on";
 
     async fn open(config: Config, _scope: &Scope) -> Result<Arc<dyn AdmissionPolicy>, OpenError> {
         Ok(Arc::new(Self::new(config)))

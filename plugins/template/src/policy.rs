@@ -1,11 +1,12 @@
 //! The policy.
 
 use crate::config::Config;
-use hydra_api::{AdmissionPolicy, Load, Operation, Outcome, Reason, Request, Verdict};
+use hydra_api::{AdmissionPolicy, Judgement, Load, Operation, Outcome, ReasonId, Request, Token, Verdict};
+use std::borrow::Cow;
 use std::time::Instant;
 
-/// The node stands on the rung from which on it declines.
-pub const EARLY: Reason = Reason("early_decline");
+/// The node has reached the rung from which on it declines: the first of [`EarlyDecline::reasons`].
+pub const EARLY: ReasonId = ReasonId(0);
 
 /// Answers with closer peers alone, at once, where the ladder would still try.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ impl EarlyDecline {
 
 impl AdmissionPolicy for EarlyDecline {
     // Called for every request: no I/O, no allocation (rule A3), no clock (A4).
-    fn admit(&self, request: &Request, load: &Load, _now: Instant) -> Verdict {
+    fn admit(&self, request: &Request<'_>, load: &Load, _now: Instant) -> Judgement {
         let of_the_store = match request.operation {
             Operation::GetProviders | Operation::AddProvider | Operation::GetValue | Operation::PutValue => {
                 true
@@ -30,12 +31,18 @@ impl AdmissionPolicy for EarlyDecline {
             // These are answered from memory: no load is a reason to decline them.
             Operation::FindNode | Operation::Ping => false,
         };
-        if of_the_store && load.rung >= self.config.from { Verdict::Decline(EARLY) } else { Verdict::Admit }
+        let early = of_the_store && load.rung >= self.config.from;
+        if early { Verdict::Decline(EARLY).into() } else { Verdict::Admit.into() }
     }
 
     // A policy that keeps a budget gives back here what it took when the outcome is NeverStarted (A1). This one takes
     // nothing.
-    fn settle(&self, _request: &Request, _outcome: &Outcome, _now: Instant) {}
+    fn settle(&self, _: &Request<'_>, _: Token, _: &Outcome, _: Instant) {}
+
+    // The words for metrics: `ReasonId` is an index into them.
+    fn reasons(&self) -> Vec<Cow<'static, str>> {
+        vec!["early_decline".into()]
+    }
 }
 
 #[cfg(test)]
@@ -49,7 +56,7 @@ mod tests {
         let verdict = |rung| {
             let mut load = Load::IDLE;
             load.rung = rung;
-            policy.admit(&request, &load, Instant::now())
+            policy.admit(&request, &load, Instant::now()).verdict
         };
         Rung::ALL.into_iter().filter(|rung| verdict(*rung) == Verdict::Decline(EARLY)).collect()
     }

@@ -1,11 +1,11 @@
 //! Cases on what a policy gives out and takes back: A1, A4 to A6.
 
-use super::{Gate, some_time};
+use super::{Gate, address, some_time};
 use crate::check::{Broken, Kept, Outcome, ensure, ensure_eq};
+use crate::given::peer;
 use crate::place::Lab;
-use hydra_api::{Admission, Outcome as Ended};
+use hydra_api::{Admission, Outcome as Ended, ReasonId, Token, Verdict};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -19,8 +19,12 @@ pub(super) async fn a1_what_never_started_is_given_back(lab: Arc<Lab<Admission>>
         gate = gate.at_rest();
     }
     for round in 0..3 * fresh + 100 {
-        ensure!(gate.admits(1, now), "request {round} was declined though those before it never started");
-        gate.settle(1, Ended::NeverStarted, now);
+        let Some(token) = gate.admit(1, now) else {
+            return Err(Broken::new(format!(
+                "request {round} was declined though those before it never started"
+            )));
+        };
+        gate.settle(1, token, Ended::NeverStarted, now);
     }
     if fresh > 0 {
         ensure_eq!(gate.exhaust(1, now)?, fresh, "what is admitted after all was given back");
@@ -49,8 +53,8 @@ pub(super) async fn a4_a_now_that_goes_back_does_no_harm(lab: Arc<Lab<Admission>
         let gained = gate.exhaust(1, back)? + gate.exhaust(1, now)?;
         ensure!(gained <= 1, "going back by {seconds} s and on again admitted {gained} more requests");
         // Others are asked at that time as well, and settled.
-        if gate.admits(2, back) {
-            gate.settle(2, Ended::Abandoned, back);
+        if let Some(token) = gate.admit(2, back) {
+            gate.settle(2, token, Ended::Abandoned, back);
         }
     }
     if fresh > 0 {
@@ -100,17 +104,14 @@ pub(super) async fn a6_many_threads_admit_no_more_than_one(lab: Arc<Lab<Admissio
     let fresh = Gate::open(&lab).await?.exhaust(1, now)?;
     for round in 0..ROUNDS {
         let gate = Gate::open(&lab).await?;
-        let admitted = AtomicU64::new(0);
-        std::thread::scope(|threads| {
-            for _ in 0..THREADS {
-                threads.spawn(|| {
-                    for _ in 0..fresh + 1000 {
-                        admitted.fetch_add(u64::from(gate.admits(1, now)), Ordering::Relaxed);
-                    }
-                });
-            }
+        let tokens: Vec<Vec<Token>> = std::thread::scope(|threads| {
+            let asking =
+                || threads.spawn(|| (0..fresh + 1000).filter_map(|_| gate.admit(1, now)).collect::<Vec<_>>());
+            let threads: Vec<_> = (0..THREADS).map(|_| asking()).collect();
+            threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
         });
-        let admitted = admitted.into_inner();
+        ensure_eq!(tokens.len() as u64, THREADS, "the number of threads that did not panic");
+        let admitted = tokens.iter().map(Vec::len).sum::<usize>() as u64;
         ensure!(
             admitted <= fresh,
             "in round {round} {THREADS} threads were admitted {admitted} times, one {fresh}"
@@ -119,17 +120,32 @@ pub(super) async fn a6_many_threads_admit_no_more_than_one(lab: Arc<Lab<Admissio
         // Given back from many threads, as many can be admitted again.
         std::thread::scope(|threads| {
             let gate = &gate;
-            for thread in 0..THREADS {
-                let share = admitted / THREADS + u64::from(thread < admitted % THREADS);
-                threads.spawn(move || (0..share).for_each(|_| gate.settle(1, Ended::NeverStarted, now)));
+            for tokens in tokens {
+                let give_back = move |token| gate.settle(1, token, Ended::NeverStarted, now);
+                threads.spawn(move || tokens.into_iter().for_each(give_back));
             }
         });
-        let again = gate.exhaust(1, now)?;
-        if again > fresh {
-            return Err(Broken::new(format!(
-                "after giving back {admitted}, {again} are admitted, and {fresh} at first"
-            )));
-        }
+        ensure_eq!(gate.exhaust(1, now)?, fresh, "what is admitted after {admitted} were given back");
     }
+    Ok(Kept::Shown)
+}
+
+pub(super) async fn a7_the_reason_of_a_decline_is_declared(lab: Arc<Lab<Admission>>) -> Outcome {
+    let (gate, now) = (Gate::open(&lab).await?, some_time());
+    let reasons = gate.policy.reasons();
+    ensure!(reasons.len() <= ReasonId::COUNT_MAX, "there are {} reasons", reasons.len());
+    for reason in &reasons {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        ensure!(
+            !reason.is_empty() && reason.chars().all(plain),
+            "the reason {reason:?} is not in snake_case"
+        );
+    }
+    gate.exhaust(1, now)?;
+    let judgement = gate.policy.admit(&gate.request(peer(1), address(1)), &gate.load, now);
+    let Verdict::Decline(reason) = judgement.verdict else {
+        return Err(Broken::new("a peer that was declined is admitted"));
+    };
+    ensure!(usize::from(reason.0) < reasons.len(), "{reason:?} is none of {reasons:?}");
     Ok(Kept::Shown)
 }

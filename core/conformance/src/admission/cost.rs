@@ -15,9 +15,9 @@ const MILLION: u64 = 1_000_000;
 fn crowd(gate: &Gate, from: u64, count: u64, now: Instant) {
     for number in from..from + count {
         let now = now + Duration::from_micros(10 * number);
-        if gate.admits(number, now) {
+        if let Some(token) = gate.admit(number, now) {
             let took = Duration::from_millis(1);
-            gate.settle(number, Ended::Served { rung: Rung::Full, took }, now);
+            gate.settle(number, token, Ended::Served { rung: Rung::Full, took }, now);
         }
     }
 }
@@ -55,8 +55,8 @@ pub(super) async fn a3_a_decision_allocates_nothing(lab: Arc<Lab<Admission>>) ->
         for (number, (peer, address)) in peers.iter().enumerate() {
             // Peers that are new, peers that are known, peers that are declined.
             for _ in 0..5 {
-                if gate.admits_from(*peer, *address, now) && number % 2 == 0 {
-                    gate.settle(number as u64, Ended::NeverStarted, now);
+                if let Some(token) = gate.admit_from(*peer, *address, now).filter(|_| number % 2 == 0) {
+                    gate.settle(number as u64, token, Ended::NeverStarted, now);
                 }
             }
         }
@@ -76,7 +76,7 @@ pub(super) async fn a3_a_decision_costs_the_same_after_a_million_peers(lab: Arc<
         let peers: Vec<_> = (0..ASKED).map(|number| (peer(number), address(number))).collect();
         let round = || {
             let begun = Instant::now();
-            peers.iter().for_each(|(peer, address)| _ = gate.admits_from(*peer, *address, now));
+            peers.iter().for_each(|(peer, address)| _ = gate.admit_from(*peer, *address, now));
             begun.elapsed()
         };
         (0..ROUNDS).map(|_| round()).min().ok_or_else(|| Broken::new("nothing was measured"))

@@ -1,6 +1,6 @@
 //! Cases on leases that are held: I2 to I5, I7 to I9.
 
-use super::{acquire, same, slots};
+use super::{acquire, held, same, slots};
 use crate::check::{Broken, Kept, Outcome, ensure, ensure_eq};
 use crate::place::Lab;
 use hydra_api::{HeadLease, HeadPreview, IdErrorKind, Ids};
@@ -11,12 +11,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 pub(super) async fn i2_what_is_held_is_distinct(lab: Arc<Lab<Ids>>) -> Outcome {
     let allocator = lab.open().await?;
-    let mut held = acquire(&allocator, 5).await?;
+    let mut leases = acquire(&allocator, 5).await?;
     // More may be had from the same allocator, or not; never the same.
     if let Ok(more) = allocator.acquire(std::num::NonZeroU32::MIN).await {
-        held.extend(more);
+        leases.extend(more);
     }
-    distinct(&held)?;
+    distinct(&leases)?;
     Ok(Kept::Shown)
 }
 
@@ -39,13 +39,13 @@ pub(super) async fn i3_more_heads_change_none_of_those_before(lab: Arc<Lab<Ids>>
     let allocator = lab.open().await?;
     let few = acquire(&allocator, 3).await?;
     let expected = slots(&few);
-    allocator.release(few).await?;
+    allocator.release(&held(&few)).await?;
     let many = acquire(&allocator, 12).await?;
     distinct(&many)?;
     let mut found = slots(&many);
     found.retain(|slot, _| expected.contains_key(slot));
     same(&found, &expected, "when more are wanted")?;
-    allocator.release(many).await?;
+    allocator.release(&held(&many)).await?;
     let few = acquire(&allocator, 3).await?;
     same(&slots(&few), &expected, "when fewer are wanted again")?;
     Ok(Kept::Shown)
@@ -55,11 +55,11 @@ pub(super) async fn i4_what_was_released_is_given_out_again(lab: Arc<Lab<Ids>>) 
     let allocator = lab.open().await?;
     let first = acquire(&allocator, 4).await?;
     let expected = slots(&first);
-    allocator.release(first).await?;
+    allocator.release(&held(&first)).await?;
     for round in 1..=3 {
         let again = acquire(&allocator, 4).await?;
         same(&slots(&again), &expected, &format!("in round {round}"))?;
-        allocator.release(again).await?;
+        allocator.release(&held(&again)).await?;
     }
     Ok(Kept::Shown)
 }
@@ -98,8 +98,8 @@ pub(super) async fn i7_no_secret_is_shown(lab: Arc<Lab<Ids>>) -> Outcome {
 
 pub(super) async fn i8_a_slot_is_held_once(lab: Arc<Lab<Ids>>) -> Outcome {
     let one = lab.open().await?;
-    let held = acquire(&one, 3).await?;
-    let taken: BTreeSet<_> = held.iter().map(|lease| lease.slot).collect();
+    let leases = acquire(&one, 3).await?;
+    let taken: BTreeSet<_> = leases.iter().map(|lease| lease.slot).collect();
     for _ in 0..3 {
         // Another allocator on the same state, as another process would open it. It may fail to open already.
         let Ok(other) = lab.open().await else { continue };
@@ -107,13 +107,13 @@ pub(super) async fn i8_a_slot_is_held_once(lab: Arc<Lab<Ids>>) -> Outcome {
             Ok(others) => {
                 let twice = others.iter().find(|lease| taken.contains(&lease.slot));
                 ensure!(twice.is_none(), "slot {:?} is held twice", twice.map(|lease| lease.slot));
-                other.release(others).await?;
+                other.release(&held(&others)).await?;
             }
             Err(error) => ensure_eq!(error.kind(), IdErrorKind::Held, "the kind of the error"),
         }
     }
     // Whoever comes after gets them.
-    one.release(held).await?;
+    one.release(&held(&leases)).await?;
     drop(one);
     let other = lab.open().await?;
     acquire(&other, 3).await?;
@@ -133,10 +133,8 @@ pub(super) async fn i9_a_preview_tells_what_acquire_gives(lab: Arc<Lab<Ids>>) ->
     let before = one.preview(wanted, progress.clone()).await?;
     ensure_eq!(told.load(Ordering::Relaxed), wanted.get(), "how many heads the progress was told");
     let held = acquire(&one, wanted.get()).await?;
-    let given: Vec<_> = held
-        .iter()
-        .map(|lease| HeadPreview { slot: lease.slot, peer: lease.peer, port: lease.port })
-        .collect();
+    let given: Vec<_> =
+        held.iter().map(|lease| HeadPreview::new(lease.slot, lease.peer, lease.port)).collect();
     ensure_eq!(before, given, "what was told before the slots were taken");
     // Another allocator on the same state, as another process would open it.
     let other = lab.open().await?;

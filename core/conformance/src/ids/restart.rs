@@ -1,9 +1,9 @@
 //! Cases on allocators that are opened again: I1, I6.
 
-use super::{acquire, same, slots};
+use super::{acquire, held, same, slots};
 use crate::check::{Kept, Outcome, ensure, ensure_eq};
 use crate::place::Lab;
-use hydra_api::{Ids, Renewal};
+use hydra_api::Ids;
 use std::sync::Arc;
 
 pub(super) async fn i1_a_slot_is_the_same_after_a_restart(lab: Arc<Lab<Ids>>) -> Outcome {
@@ -13,7 +13,7 @@ pub(super) async fn i1_a_slot_is_the_same_after_a_restart(lab: Arc<Lab<Ids>>) ->
         let leases = acquire(&allocator, 6).await?;
         let found = slots(&leases);
         same(&found, expected.get_or_insert(found.clone()), &format!("after {round} restarts"))?;
-        allocator.release(leases).await?;
+        allocator.release(&held(&leases)).await?;
     }
     Ok(Kept::Shown)
 }
@@ -23,7 +23,7 @@ pub(super) async fn i1_a_slot_is_the_same_after_a_crash(lab: Arc<Lab<Ids>>) -> O
     for round in 0..3 {
         let allocator = lab.open().await?;
         let leases = acquire(&allocator, 6).await?;
-        if leases.iter().any(|lease| lease.until.is_some()) {
+        if leases.iter().any(|lease| lease.life.is_some()) {
             return Ok(Kept::NotApplicable("leases outlive the process that holds them"));
         }
         let found = slots(&leases);
@@ -42,11 +42,11 @@ pub(super) async fn i6_a_reported_port_stays_with_its_slot(lab: Arc<Lab<Ids>>) -
         lease.port = if highest < 60_000 { highest + step } else { 20_000 + step };
     }
     let expected = slots(&leases);
-    ensure_eq!(allocator.renew(&leases).await?, Renewal::default(), "what was lost by renewing");
-    allocator.release(leases).await?;
+    ensure_eq!(allocator.renew(&held(&leases)).await?.lost, Vec::<u32>::new(), "what was lost by renewing");
+    allocator.release(&held(&leases)).await?;
     let again = acquire(&allocator, 4).await?;
     same(&slots(&again), &expected, "after a release")?;
-    allocator.release(again).await?;
+    allocator.release(&held(&again)).await?;
     drop(allocator);
     let allocator = lab.open().await?;
     let leases = acquire(&allocator, 8).await?;

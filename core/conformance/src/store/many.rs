@@ -24,8 +24,8 @@ pub(super) async fn s14_dropped_inserts_leave_the_store_in_order(lab: Arc<Lab<St
     for round in 0..ROUNDS {
         let batch = batch(round);
         let keys: Vec<_> = batch.iter().map(|record| record.key).collect();
-        let mut insert = shop.0.insert(&batch, NOW);
-        let mut read = shop.0.providers(&keys, NOW, std::num::NonZeroU32::MIN);
+        let mut insert = shop.0.insert(batch.into(), NOW);
+        let mut read = shop.0.providers(keys.into(), NOW, std::num::NonZeroU32::MIN);
         // Polled a few times, then dropped wherever they stand.
         for _ in 0..chance.below(4) {
             let done = insert.poll_unpin(&mut Context::from_waker(Waker::noop())).is_ready();
@@ -59,12 +59,12 @@ pub(super) async fn s14_dropped_inserts_leave_the_store_in_order(lab: Arc<Lab<St
 async fn insert_when_there_is_room(shop: &Shop, batch: &[ProviderRecord]) -> Result<(), Broken> {
     const TRIES: u32 = 2000;
     for _ in 0..TRIES {
-        match shop.0.insert(batch, NOW).await {
+        match shop.0.insert(batch.into(), NOW).await {
             Err(error) if error.kind() == StoreErrorKind::Overloaded => {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             other => {
-                ensure_eq!(other?.accepted, batch.len() as u64, "how many were accepted");
+                ensure_eq!(other?.taken(batch.len()), batch.len(), "how many were taken");
                 return Ok(());
             }
         }

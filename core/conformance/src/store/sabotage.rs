@@ -3,8 +3,8 @@
 use super::cases;
 use crate::place::{Lab, Place};
 use hydra_api::{
-    Addresses, ContentKey, Estimate, Inserted, OpenError, Plugin, Provider, ProviderRecord, ProviderStore,
-    Purged, Scope, Store, StoreError, StoreProfile, UnixSeconds, async_trait,
+    Addresses, ContentKey, Estimate, Found, Inserted, OpenError, Plugin, Provider, ProviderRecord,
+    ProviderStore, Purged, Scope, Store, StoreError, StoreProfile, UnixSeconds, async_trait,
 };
 use hydra_store_memory::{Config, Memory};
 use std::num::NonZeroU32;
@@ -30,7 +30,7 @@ impl<const RULE: u8> ProviderStore for Sabotaged<RULE> {
         self.0.profile()
     }
 
-    async fn insert(&self, batch: &[ProviderRecord], now: UnixSeconds) -> Result<Inserted, StoreError> {
+    async fn insert(&self, batch: Arc<[ProviderRecord]>, now: UnixSeconds) -> Result<Inserted, StoreError> {
         let mut changed = batch.to_vec();
         match RULE {
             7 => {
@@ -46,18 +46,19 @@ impl<const RULE: u8> ProviderStore for Sabotaged<RULE> {
             15 => changed.iter_mut().for_each(|record| record.key = first_bytes(&record.key)),
             _ => {}
         }
-        let inserted = self.0.insert(&changed, now).await?;
-        Ok(Inserted { accepted: batch.len() as u64, ..inserted })
+        self.0.insert(changed.into(), now).await?;
+        Ok(Inserted::All)
     }
 
     async fn providers(
         &self,
-        keys: &[ContentKey],
+        keys: Arc<[ContentKey]>,
         now: UnixSeconds,
         limit: NonZeroU32,
-    ) -> Result<Vec<Vec<Provider>>, StoreError> {
+    ) -> Result<Vec<Found>, StoreError> {
         let shifted = if RULE == 4 { UnixSeconds(now.0 - 1) } else { now };
-        let mut entries = self.0.providers(keys, shifted, limit).await?;
+        let found = self.0.providers(keys, shifted, limit).await?;
+        let mut entries: Vec<Vec<Provider>> = found.into_iter().filter_map(Found::known).collect();
         match RULE {
             2 => entries.iter_mut().flatten().for_each(|one| one.expires = UnixSeconds(one.expires.0 - 1)),
             3 => entries.reverse(),
@@ -65,7 +66,7 @@ impl<const RULE: u8> ProviderStore for Sabotaged<RULE> {
             6 => entries.iter_mut().flatten().for_each(|one| one.addresses_at = UnixSeconds(0)),
             _ => {}
         }
-        Ok(entries)
+        Ok(entries.into_iter().map(Found::Known).collect())
     }
 
     async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {

@@ -106,8 +106,8 @@ pub(super) async fn s12_a_closed_store_is_unavailable(lab: Arc<Lab<Store>>) -> O
     let shop = Shop::open(&lab).await?;
     shop.insert(&[record(1, 1)], NOW).await?;
     shop.0.close().await?;
-    unavailable("insert", shop.0.insert(&[record(1, 2)], NOW).await)?;
-    unavailable("providers", shop.0.providers(&[key(1)], NOW, NonZeroU32::MIN).await)?;
+    unavailable("insert", shop.0.insert([record(1, 2)].into(), NOW).await)?;
+    unavailable("providers", shop.0.providers([key(1)].into(), NOW, NonZeroU32::MIN).await)?;
     unavailable("purge_expired", shop.0.purge_expired(NOW, NonZeroU32::MIN).await)?;
     unavailable("estimate", shop.0.estimate().await)?;
     shop.0.close().await.map_err(|error| Broken::new(format!("closing it twice: {error}")))?;

@@ -3,28 +3,28 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Answers that are kept in memory, one cache for all heads. A write through this node changes them at once; the times
-/// bound how late a write of another node is seen that shares the store.
+/// Answers kept in memory, one cache for all heads. What this node accepts is in them at once; the times bound how late a
+/// write of another node on the same store is seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReadCache {
-    /// How many bytes they take at most, in MiB. 0 keeps none.
+    /// The memory of the cache, in MiB. 0 switches it off.
     #[schemars(range(min = 0, max = 65_536))]
     pub mib_max: u32,
 
-    /// For how long the providers of a key are answered without asking the store again, in seconds.
+    /// The time that the providers of a key are answered without asking the store again, in seconds.
     #[schemars(range(min = 0, max = 3_600))]
     pub fresh_s: u32,
 
-    /// For how long it is answered that a key has no providers without asking the store again, in seconds.
+    /// The time that a key without providers is answered without asking the store again, in seconds.
     #[schemars(range(min = 0, max = 3_600))]
     pub fresh_absent_s: u32,
 
-    /// As `fresh_s`, on the rung "stale" and below, and whenever the store does not answer.
+    /// As `fresh_s`, on the rung "stale" and above, and whenever the store does not answer.
     #[schemars(range(min = 0, max = 86_400))]
     pub stale_s: u32,
 
-    /// As `fresh_absent_s`, on the rung "stale" and below, and whenever the store does not answer.
+    /// As `fresh_absent_s`, on the rung "stale" and above, and whenever the store does not answer.
     #[schemars(range(min = 0, max = 86_400))]
     pub stale_absent_s: u32,
 }

@@ -1,27 +1,33 @@
 //! The config as the engine works with it.
 
 use super::{AnnouncedKeys, Config};
+use hydra_api::StoreProfile;
 use std::num::NonZeroU32;
 use std::thread::available_parallelism;
 use std::time::Duration;
+
+/// The most records or keys of one store call, whatever the store says.
+const BATCH_LEN_MAX: usize = 65_536;
+
+/// The most store calls at a time, whatever the store says.
+const PERMITS_MAX: usize = 4_096;
 
 /// The config in the types that the engine works with. A zero that the schema forbids counts as one.
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
     pub(crate) soft_deadline: Duration,
-    pub(crate) permits: usize,
+    pub(crate) permits_wanted: usize,
     pub(crate) waiting: Duration,
     pub(crate) waiting_len: usize,
     pub(crate) answer_len: NonZeroU32,
     pub(crate) short_answer_len: NonZeroU32,
     pub(crate) record_ttl: Duration,
     pub(crate) announced_keys: AnnouncedKeys,
-    pub(crate) ring_len: usize,
-    pub(crate) ring_bytes: usize,
+    pub(crate) write_queue_len: usize,
+    pub(crate) write_queue_bytes: usize,
     pub(crate) flush_interval: Duration,
     pub(crate) flush_interval_min: Duration,
     pub(crate) window_len: usize,
-    pub(crate) batch_len: usize,
     pub(crate) write_retries: u32,
     pub(crate) purge_interval: Duration,
     pub(crate) purge_len: NonZeroU32,
@@ -32,7 +38,8 @@ pub(crate) struct Limits {
     pub(crate) stale: Life,
     pub(crate) cache_bytes: u64,
     pub(crate) recent_writes: usize,
-    pub(crate) flights: usize,
+    pub(crate) breaker_failures: u32,
+    pub(crate) probe_interval: Duration,
 }
 
 /// For how long an answer may be given again.
@@ -42,17 +49,25 @@ pub(crate) struct Life {
     pub(crate) absent: Duration,
 }
 
+/// What the store serves at a time, within the bounds of the config and of reason. It may change while the store is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Capacity {
+    pub(crate) permits: u32,
+    pub(crate) reads: u32,
+    pub(crate) writes: u32,
+    pub(crate) read_batch_len: usize,
+    pub(crate) write_batch_len: usize,
+}
+
 impl Limits {
-    pub(crate) fn new(config: &Config, store: &hydra_api::StoreProfile) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         let cores = available_parallelism().map_or(1, usize::from);
-        let permits = config.permits_max.map_or(2 * cores + 1, |permits| permits as usize);
-        let permits = permits.clamp(1, store.concurrency_max.get());
         let (soft_deadline, cache) = (ms(config.soft_deadline_ms), &config.cache);
         let fresh = Life { present: seconds(cache.fresh_s), absent: seconds(cache.fresh_absent_s) };
         let flush_interval = ms(config.flush_interval_ms.max(1));
         Self {
             soft_deadline,
-            permits,
+            permits_wanted: config.permits_max.map_or(2 * cores + 1, |permits| permits as usize),
             waiting: ms(config.waiting_ms_max),
             waiting_len: len(config.waiting_len_max),
             answer_len: positive(config.providers_per_answer_max),
@@ -61,12 +76,11 @@ impl Limits {
             ),
             record_ttl: hours(config.record_ttl_hours),
             announced_keys: config.announced_keys,
-            ring_len: len(config.ring_len_max),
-            ring_bytes: len(config.ring_mib_max) << 20,
+            write_queue_len: len(config.write_queue_len_max),
+            write_queue_bytes: len(config.write_queue_mib_max) << 20,
             flush_interval,
             flush_interval_min: ms(config.flush_interval_min_ms).min(flush_interval),
             window_len: len(config.window_len_max),
-            batch_len: store.batch_len_max.get(),
             write_retries: config.write_retries_max,
             purge_interval: seconds(config.purge_interval_s.max(1)),
             purge_len: positive(config.purge_len_max),
@@ -80,8 +94,21 @@ impl Limits {
             },
             cache_bytes: u64::from(cache.mib_max) << 20,
             recent_writes: config.recent_writes_max as usize,
-            // Those in line and those in statements; more there cannot be but for moments.
-            flights: len(config.waiting_len_max) + permits.saturating_mul(store.batch_len_max.get()),
+            breaker_failures: config.breaker.failures.max(1),
+            probe_interval: ms(config.breaker.probe_interval_ms.max(1)),
+        }
+    }
+
+    /// What this store serves at a time.
+    pub(crate) fn capacity(&self, store: &StoreProfile) -> Capacity {
+        let permits = self.permits_wanted.clamp(1, store.concurrency_max.get()).min(PERMITS_MAX);
+        let calls = |calls: usize| calls.clamp(1, permits) as u32;
+        Capacity {
+            permits: permits as u32,
+            reads: calls(store.reads.concurrency_max.get()),
+            writes: calls(store.writes.concurrency_max.get()),
+            read_batch_len: store.reads.batch_len_max.get().min(BATCH_LEN_MAX),
+            write_batch_len: store.writes.batch_len_max.get().min(BATCH_LEN_MAX),
         }
     }
 }

@@ -1,64 +1,65 @@
-//! When the node goes onto a rung of the ladder, and what it does there.
+//! When the node enters a rung of the ladder, and what it does there.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// When answers become shorter, and known records are not written again.
+/// When reads and writes are served on the rung "short", and how.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Short {
-    /// Whether the node goes onto this rung by itself. A policy may degrade requests to it in any case.
+    /// Lets the node enter this rung by itself. A policy may degrade requests to it in any case.
     pub enabled: bool,
 
-    /// The part of the store reads that find no turn in time from which on the node stands here, in percent. 0 switches
-    /// this signal off.
+    /// The share of keys that get no permit in time at which reads enter this rung, in percent. 0 switches this signal
+    /// off.
     #[schemars(range(min = 0, max = 100))]
     pub denied_percent: u32,
 
-    /// How full the line of waiting reads is when the node comes here, in percent. 0 switches this signal off.
+    /// How full the line of waiting keys is when reads enter this rung, in percent. 0 switches this signal off.
     #[schemars(range(min = 0, max = 100))]
     pub waiting_percent: u32,
 
-    /// How full the ring of waiting announcements is when the node comes here, in percent. 0 switches this signal off.
+    /// How full the write queue is when writes enter this rung, in percent. 0 switches this signal off.
     #[schemars(range(min = 0, max = 100))]
-    pub ring_percent: u32,
+    pub write_queue_percent: u32,
 
-    /// The node comes here when one of ten store reads takes this long, in milliseconds. 0 switches this signal off.
+    /// The duration of a tenth of the store reads at which reads enter this rung, in milliseconds. 0 switches this
+    /// signal off.
     #[schemars(range(min = 0, max = 60_000))]
     pub read_p90_ms: u32,
 
-    /// After how long a request is answered with closer peers alone on this rung and below, in milliseconds, if that is
-    /// less than the soft deadline.
+    /// The soft deadline on this rung and above, in milliseconds, if it is shorter than engine.soft_deadline_ms.
     #[schemars(range(min = 1, max = 5_000))]
     pub soft_deadline_ms: u32,
 
-    /// How much of its life a known record must have left for its announcement not to be written again on this rung, in
-    /// hours. Below this rung no known record is.
+    /// The life that a known record must have left for its announcement not to be written again on this rung, in hours.
+    /// On a lower rung every announcement is written.
     #[schemars(range(min = 0, max = 720))]
     pub refresh_left_hours: u32,
 }
 
-/// When answers may be some minutes old, and no read waits for its turn.
+/// When reads and writes are served on the rung "stale".
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Stale {
-    /// Whether the node goes onto this rung by itself. A policy may degrade requests to it in any case.
+    /// Lets the node enter this rung by itself. A policy may degrade requests to it in any case.
     pub enabled: bool,
 
-    /// The part of the store reads that find no turn in time from which on the node stands here, in percent. 0 switches
-    /// this signal off.
+    /// The share of keys that get no permit in time at which reads enter this rung, in percent. 0 switches this signal
+    /// off.
     #[schemars(range(min = 0, max = 100))]
     pub denied_percent: u32,
 
-    /// How full the line of waiting reads is when the node comes here, in percent. 0 switches this signal off.
+    /// How full the line of waiting keys is when reads enter this rung, in percent. 0 switches this signal off.
     #[schemars(range(min = 0, max = 100))]
     pub waiting_percent: u32,
 
-    /// How full the ring of waiting announcements is when the node comes here, in percent. 0 switches this signal off.
+    /// How full the write queue is when writes enter this rung, in percent. 0 switches this signal off.
     #[schemars(range(min = 0, max = 100))]
-    pub ring_percent: u32,
+    pub write_queue_percent: u32,
 
-    /// The node comes here when one of ten store reads takes this long, in milliseconds. 0 switches this signal off.
+    /// The duration of a tenth of the store reads at which reads enter this rung, in milliseconds. 0 switches this
+    /// signal off.
     #[schemars(range(min = 0, max = 60_000))]
     pub read_p90_ms: u32,
 }
@@ -67,23 +68,22 @@ pub struct Stale {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Peak {
-    /// The peak, in GET_PROVIDERS and ADD_PROVIDER a second over all heads. Above it reads are answered with closer
-    /// peers alone and announcements are dropped (rung "routing_only"). 0 switches the peak off.
+    /// The peak, in GET_PROVIDERS and ADD_PROVIDER requests per second over all heads. Announcements above it are
+    /// dropped, then reads above it are answered with closer peers alone (rung "routing_only"). 0 switches the peak off.
     #[schemars(range(min = 0, max = 100_000_000))]
     pub requests_per_second: u32,
 
-    /// Down to which part of the peak, or of what else has brought the node onto its rung, the load must fall before the
-    /// node steps down a rung, in percent.
+    /// The share of a rung's thresholds below which that rung is calm, in percent.
     #[schemars(range(min = 1, max = 100))]
     pub calm_percent: u32,
 
-    /// For how long it must have fallen, in milliseconds. A rung to which the node comes back soon after it has left it
-    /// needs twice as long each time, up to sixteen times.
+    /// The time for which a rung must be calm until the node recovers to the next lower one, in milliseconds. A rung
+    /// that is entered again soon after the node left it needs twice as long each time, up to sixteen times.
     #[schemars(range(min = 100, max = 60_000))]
     pub calm_ms: u32,
 
-    /// After how long without the end of any store call, all permits in use, the store counts as stalled, in
-    /// milliseconds. Nothing is read until it moves again (rung "cache_only"). 0 switches this off.
+    /// The time without the end of any store call, all permits in use, after which the store counts as stalled, in
+    /// milliseconds. It is not read until it moves again (rung "cache_only"). 0 switches this off.
     #[schemars(range(min = 0, max = 60_000))]
     pub stall_ms: u32,
 }
@@ -93,8 +93,8 @@ impl Short {
     pub const DENIED_PERCENT: u32 = 10;
     /// The default of [`Self::waiting_percent`].
     pub const WAITING_PERCENT: u32 = 50;
-    /// The default of [`Self::ring_percent`].
-    pub const RING_PERCENT: u32 = 50;
+    /// The default of [`Self::write_queue_percent`].
+    pub const WRITE_QUEUE_PERCENT: u32 = 50;
     /// The default of [`Self::read_p90_ms`].
     pub const READ_P90_MS: u32 = 100;
     /// The default of [`Self::soft_deadline_ms`].
@@ -110,7 +110,7 @@ impl Default for Short {
             enabled: true,
             denied_percent: Self::DENIED_PERCENT,
             waiting_percent: Self::WAITING_PERCENT,
-            ring_percent: Self::RING_PERCENT,
+            write_queue_percent: Self::WRITE_QUEUE_PERCENT,
             read_p90_ms: Self::READ_P90_MS,
             soft_deadline_ms: Self::SOFT_DEADLINE_MS,
             refresh_left_hours: Self::REFRESH_LEFT_HOURS,
@@ -123,8 +123,8 @@ impl Stale {
     pub const DENIED_PERCENT: u32 = 50;
     /// The default of [`Self::waiting_percent`].
     pub const WAITING_PERCENT: u32 = 90;
-    /// The default of [`Self::ring_percent`].
-    pub const RING_PERCENT: u32 = 85;
+    /// The default of [`Self::write_queue_percent`].
+    pub const WRITE_QUEUE_PERCENT: u32 = 85;
     /// The default of [`Self::read_p90_ms`]: as long as the soft deadline, so that most answers would come too late.
     pub const READ_P90_MS: u32 = 250;
 }
@@ -135,7 +135,7 @@ impl Default for Stale {
             enabled: true,
             denied_percent: Self::DENIED_PERCENT,
             waiting_percent: Self::WAITING_PERCENT,
-            ring_percent: Self::RING_PERCENT,
+            write_queue_percent: Self::WRITE_QUEUE_PERCENT,
             read_p90_ms: Self::READ_P90_MS,
         }
     }

@@ -1,8 +1,8 @@
 //! What is told to who watches, and what is counted, of each request.
 
-use crate::doubles::{Ledger, Mood, Store, addresses, caller, key, millis, open_watched, permits};
-use hydra_api::{Operation, Reason, Rung, Verdict};
-use hydra_engine::{Account, Config, Desk, Ending, ReadCache, Source, Standing, Watch};
+use crate::doubles::{FAILS, Ledger, Mood, Store, addresses, caller, key, millis, open_watched, permits};
+use hydra_api::{Operation, ReasonId, Rung, Verdict};
+use hydra_engine::{Account, Config, Ending, Engine, ReadCache, Source, Watch};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::sleep;
@@ -17,7 +17,7 @@ struct Told {
     source: Option<Source>,
     took: Option<Duration>,
     keys: Option<u32>,
-    standing: Option<Standing>,
+    call_ended: Option<Option<Ending>>,
 }
 
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ impl Watch for Notes {
             source: account.source,
             took: account.time.map(|(_, took)| took),
             keys: account.call.map(|call| call.keys),
-            standing: account.call.map(|call| call.standing),
+            call_ended: account.call.map(|call| call.ending),
         });
     }
 }
@@ -49,18 +49,18 @@ impl Notes {
     }
 }
 
-fn watched(ledger: &Arc<Ledger>, config: Config) -> (Arc<Store>, Arc<Notes>, Arc<Desk>) {
+fn watched(ledger: &Arc<Ledger>, config: Config) -> (Arc<Store>, Arc<Notes>, Arc<Engine>) {
     let (store, notes) = (Store::new(1, 256), Arc::<Notes>::default());
-    let desk = open_watched(&store, vec![ledger.named("ledger")], config, Some(notes.clone()));
-    (store, notes, desk)
+    let engine = open_watched(&store, vec![ledger.named("ledger")], config, Some(notes.clone()));
+    (store, notes, engine)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_read_is_told_with_its_verdict_its_source_and_its_store_call() {
-    let (store, notes, desk) = watched(&Ledger::admits_all(), permits(1));
+    let (store, notes, engine) = watched(&Ledger::admits_all(), permits(1));
     sleep(millis(10)).await;
     store.set(Mood::Takes(millis(7)));
-    desk.providers(caller(0), &key(1)).await.unwrap();
+    engine.providers(caller(0), &key(1)).await.unwrap();
     let from_the_store = Told {
         operation: Operation::GetProviders,
         verdict: Some(("admit", None)),
@@ -69,25 +69,25 @@ async fn a_read_is_told_with_its_verdict_its_source_and_its_store_call() {
         source: Some(Source::Store),
         took: Some(millis(7)),
         keys: Some(1),
-        standing: Some(Standing::Answered),
+        call_ended: Some(Some(Ending::Served)),
     };
     assert_eq!(notes.last(), from_the_store);
-    desk.providers(caller(0), &key(1)).await.unwrap();
+    engine.providers(caller(0), &key(1)).await.unwrap();
     let kept = Told {
         source: Some(Source::Cache),
         took: Some(Duration::ZERO),
         keys: None,
-        standing: None,
+        call_ended: None,
         ..from_the_store.clone()
     };
     assert_eq!(notes.last(), kept);
     store.set(Mood::Takes(millis(400)));
-    desk.providers(caller(0), &key(2)).await.unwrap();
+    engine.providers(caller(0), &key(2)).await.unwrap();
     let late = Told {
         ending: Ending::Late,
         source: Some(Source::Nothing),
         took: Some(millis(250)),
-        standing: Some(Standing::UnderWay),
+        call_ended: Some(None),
         ..from_the_store
     };
     assert_eq!(notes.last(), late, "the call that was not waited for is told, too");
@@ -95,36 +95,35 @@ async fn a_read_is_told_with_its_verdict_its_source_and_its_store_call() {
 
 #[tokio::test(start_paused = true)]
 async fn an_old_answer_in_the_place_of_the_stores_is_told_with_how_the_call_stands() {
-    let (store, notes, desk) = watched(&Ledger::admits_all(), permits(1));
+    let (store, notes, engine) = watched(&Ledger::admits_all(), permits(1));
     sleep(millis(10)).await;
-    desk.announce(caller(0), &key(1), || addresses(0)).unwrap();
+    engine.announce(caller(0), &key(1), || addresses(0)).unwrap();
     sleep(Duration::from_secs(2)).await;
-    for (mood, standing) in [(Mood::Takes(millis(400)), Standing::UnderWay), (Mood::Fails, Standing::Failed)]
-    {
+    for (mood, call_ended) in [(Mood::Takes(millis(400)), None), (FAILS, Some(Ending::StoreFailed))] {
         store.set(Mood::Takes(Duration::ZERO));
-        desk.providers(caller(0), &key(1)).await.unwrap();
+        engine.providers(caller(0), &key(1)).await.unwrap();
         // What is kept by now is given only when the store does not answer.
         sleep(Duration::from_secs(u64::from(ReadCache::FRESH_S) + 10)).await;
         store.set(mood);
-        desk.providers(caller(0), &key(1)).await.unwrap();
+        engine.providers(caller(0), &key(1)).await.unwrap();
         let told = notes.last();
-        assert_eq!((told.ending, told.source), (Ending::Served, Some(Source::StaleCache)), "{standing:?}");
-        assert_eq!(told.standing, Some(standing));
+        assert_eq!((told.ending, told.source), (Ending::Served, Some(Source::StaleCache)), "{call_ended:?}");
+        assert_eq!(told.call_ended, Some(call_ended));
         sleep(Duration::from_secs(1)).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn declines_and_degrades_are_told_with_the_policy_that_said_so() {
-    let (_, notes, desk) =
-        watched(&Ledger::new(|_, _| Verdict::Decline(Reason("too_much"))), Config::default());
-    desk.announce(caller(0), &key(1), || addresses(0)).unwrap();
+    let (_, notes, engine) = watched(&Ledger::new(|_, _| Verdict::Decline(ReasonId(0))), Config::default());
+    engine.announce(caller(0), &key(1), || addresses(0)).unwrap();
     let told = notes.last();
     assert_eq!(told.verdict, Some(("decline", Some("ledger".to_owned()))));
     assert_eq!((told.ending, told.rung, told.took), (Ending::Declined, Rung::RoutingOnly, None));
 
-    let (_, notes, desk) = watched(&Ledger::new(|_, _| Verdict::Degrade(Rung::CacheOnly)), Config::default());
-    desk.providers(caller(0), &key(1)).await.unwrap();
+    let (_, notes, engine) =
+        watched(&Ledger::new(|_, _| Verdict::Degrade(Rung::CacheOnly)), Config::default());
+    engine.providers(caller(0), &key(1)).await.unwrap();
     let told = notes.last();
     assert_eq!(told.verdict, Some(("degrade", Some("ledger".to_owned()))));
     assert_eq!((told.ending, told.rung), (Ending::Shed, Rung::CacheOnly));
@@ -136,13 +135,13 @@ async fn requests_are_counted_by_rung_with_how_long_they_took() {
         true => Verdict::Degrade(Rung::Short),
         false => Verdict::Admit,
     });
-    let (store, _, desk) = watched(&degrades, permits(1));
+    let (store, _, engine) = watched(&degrades, permits(1));
     sleep(millis(10)).await;
     store.set(Mood::Takes(millis(30)));
     for number in [1, 2, 1] {
-        desk.providers(caller(0), &key(number)).await.unwrap();
+        engine.providers(caller(0), &key(number)).await.unwrap();
     }
-    let stats = desk.stats();
+    let stats = engine.stats();
     let of = |rung| {
         let count = stats.requests.iter().find(|count| count.rung == rung).unwrap();
         assert_eq!((count.operation, count.ending), (Operation::GetProviders, Ending::Served));

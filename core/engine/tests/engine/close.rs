@@ -1,28 +1,27 @@
 //! Closing.
 
-use crate::doubles::{Mood, Store, addresses, caller, key, millis, open, peer, permits};
-use hydra_api::{Operation, StoreErrorKind};
-use hydra_engine::{Announced, Config, Ended, Routing, StoreClosed};
+use crate::doubles::{FAILS, Mood, Store, addresses, caller, key, millis, open, peer, permits};
+use hydra_api::StoreErrorKind;
+use hydra_engine::{Config, Ending, StoreClosed};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 #[tokio::test(start_paused = true)]
 async fn everything_taken_is_written_before_the_store_is_closed() {
     let store = Store::new(2, 16);
-    let desk = open(&store, vec![], Config { window_len_max: 64, ..Config::default() });
+    let engine = open(&store, vec![], Config { window_len_max: 64, ..Config::default() });
     store.set(Mood::Takes(millis(5)));
     for number in 0..1_000 {
-        assert_eq!(desk.announce(caller(number), &key(number), || addresses(0)), Ok(Announced::Taken));
+        assert_eq!(engine.announce(caller(number), &key(number), || addresses(0)), Ok(Ending::Served));
     }
-    let report = desk.close(Duration::from_secs(10)).await;
+    let report = engine.close(Duration::from_secs(10)).await;
     assert!(report.is_clean(), "{report:?}");
     assert!((0..1_000).all(|number| store.knows(&key(number), peer(number))));
     assert_eq!((store.log().closed, store.running()), (1, 0));
 
     // Late requests are answered, and reach nothing.
-    assert_eq!(desk.announce(caller(0), &key(5_000), || addresses(0)), Ok(Announced::Declined));
-    assert_eq!(desk.providers(caller(0), &key(0)).await.unwrap().ended, Ended::Declined);
-    assert_eq!(desk.admit_routing(caller(0), Operation::FindNode, &key(0)), Routing::Admitted);
+    assert_eq!(engine.announce(caller(0), &key(5_000), || addresses(0)), Ok(Ending::Shed));
+    assert_eq!(engine.providers(caller(0), &key(0)).await.unwrap().ending, Ending::Shed);
     sleep(Duration::from_secs(600)).await;
     assert!(store.log().reads.is_empty());
 }
@@ -30,11 +29,11 @@ async fn everything_taken_is_written_before_the_store_is_closed() {
 #[tokio::test(start_paused = true)]
 async fn close_waits_for_statements_under_way() {
     let store = Store::new(2, 16);
-    let desk = open(&store, vec![], permits(2));
+    let engine = open(&store, vec![], permits(2));
     sleep(millis(10)).await;
     store.set(Mood::Takes(millis(700)));
-    assert_eq!(desk.providers(caller(0), &key(0)).await.unwrap().ended, Ended::Late);
-    let report = desk.close(Duration::from_secs(10)).await;
+    assert_eq!(engine.providers(caller(0), &key(0)).await.unwrap().ending, Ending::Late);
+    let report = engine.close(Duration::from_secs(10)).await;
     assert!(report.is_clean(), "{report:?}");
     assert_eq!(store.log().reads.len(), 1, "it had ended before the store was closed");
 }
@@ -42,14 +41,14 @@ async fn close_waits_for_statements_under_way() {
 #[tokio::test(start_paused = true)]
 async fn a_frozen_store_does_not_hold_the_close_beyond_its_time() {
     let store = Store::new(2, 16);
-    let desk = open(&store, vec![], permits(2));
+    let engine = open(&store, vec![], permits(2));
     store.set(Mood::Frozen);
     for number in 0..100 {
-        desk.announce(caller(number), &key(number), || addresses(0)).unwrap();
+        engine.announce(caller(number), &key(number), || addresses(0)).unwrap();
     }
     let begun = Instant::now();
-    let report = desk.close(Duration::from_secs(3)).await;
-    assert_eq!(begun.elapsed(), Duration::from_secs(3));
+    let report = engine.close(Duration::from_secs(3)).await;
+    assert!(begun.elapsed() <= Duration::from_secs(3));
     assert_eq!(report.unwritten, 100, "those in the hands of the frozen call are told too");
     assert!(report.running > 0 && !report.is_clean());
 }
@@ -57,17 +56,17 @@ async fn a_frozen_store_does_not_hold_the_close_beyond_its_time() {
 #[tokio::test(start_paused = true)]
 async fn a_failing_store_is_tried_again_until_the_time_is_up() {
     let store = Store::new(2, 16);
-    let desk = open(&store, vec![], Config { write_retries_max: 100, ..Config::default() });
-    store.set(Mood::Fails);
-    desk.announce(caller(1), &key(1), || addresses(0)).unwrap();
-    let report = desk.close(Duration::from_secs(2)).await;
+    let engine = open(&store, vec![], Config { write_retries_max: 100, ..Config::default() });
+    store.set(FAILS);
+    engine.announce(caller(1), &key(1), || addresses(0)).unwrap();
+    let report = engine.close(Duration::from_secs(2)).await;
     assert_eq!((report.unwritten, report.running), (1, 0));
     assert!((5..=25).contains(&store.log().batches.len()), "{} tries", store.log().batches.len());
 
     let store = Store::new(2, 16);
-    let desk = open(&store, vec![], Config::default());
-    store.set(Mood::Fails);
-    let report = desk.close(Duration::from_secs(2)).await;
+    let engine = open(&store, vec![], Config::default());
+    store.set(FAILS);
+    let report = engine.close(Duration::from_secs(2)).await;
     assert!(
         matches!(&report.store, StoreClosed::Failed(error) if error.kind() == StoreErrorKind::Unavailable)
     );
@@ -76,14 +75,14 @@ async fn a_failing_store_is_tried_again_until_the_time_is_up() {
 #[tokio::test(start_paused = true)]
 async fn closing_twice_and_dropping_without_a_close_do_no_harm() {
     let store = Store::new(2, 16);
-    let desk = open(&store, vec![], Config::default());
-    assert!(desk.close(Duration::from_secs(1)).await.is_clean());
-    assert!(desk.close(Duration::from_secs(1)).await.is_clean());
+    let engine = open(&store, vec![], Config::default());
+    assert!(engine.close(Duration::from_secs(1)).await.is_clean());
+    assert!(engine.close(Duration::from_secs(1)).await.is_clean());
 
-    let desk = open(&store, vec![], Config::default());
+    let engine = open(&store, vec![], Config::default());
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     assert!(tasks() > 0);
-    drop(desk);
+    drop(engine);
     sleep(millis(10)).await;
-    assert_eq!(tasks(), 0, "the chores end with the desk");
+    assert_eq!(tasks(), 0, "the chores end with the engine");
 }

@@ -1,15 +1,17 @@
-//! A store that can be slow, frozen, failing or panicking and keeps account; a policy that keeps account; dice.
+//! A store in memory that can be slow, frozen, failing or panicking and keeps account; a policy that keeps account; dice.
 
 use hydra_api::{
-    Addresses, AdmissionPolicy, ContentKey, Durability, Estimate, EstimateMethod, Inserted, Load, Outcome,
-    PeerId, Provider, ProviderRecord, ProviderStore, PurgeProgress, Purged, Request, Sharing, StoreError,
-    StoreErrorKind, StoreProfile, UnixSeconds, Verdict, async_trait,
+    Addresses, AdmissionPolicy, ContentKey, Estimate, Found, Inserted, Judgement, Load, Outcome, PeerId,
+    ProviderRecord, ProviderStore, Purged, RecordOutcome, Request, StoreError, StoreErrorKind, StoreProfile,
+    Token, UnixSeconds, Verdict, async_trait,
 };
-use hydra_engine::{Caller, Clock, Config, Desk, NamedPolicy, NamedStore, PolicyMode, Watch};
-use std::collections::{BTreeMap, HashMap};
+use hydra_engine::{Caller, Clock, Config, Engine, NamedPolicy, NamedStore, PolicyMode, Watch};
+use hydra_store_memory::Memory;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -23,15 +25,20 @@ pub(crate) const START: UnixSeconds = UnixSeconds(1_800_000_000);
 pub(crate) enum Mood {
     Takes(Duration),
     Frozen,
-    Fails,
+    Fails(StoreErrorKind),
     Panics,
 }
 
+/// Fails as a store does that cannot be reached.
+pub(crate) const FAILS: Mood = Mood::Fails(StoreErrorKind::Unavailable);
+
 #[derive(Debug)]
 pub(crate) struct Store {
-    concurrency_max: usize,
-    batch_len_max: usize,
-    mood: watch::Sender<Mood>,
+    inner: Memory,
+    profile: StoreProfile,
+    reads: watch::Sender<Mood>,
+    writes: watch::Sender<Mood>,
+    forgets_half: AtomicBool,
     running: AtomicUsize,
     running_max: AtomicUsize,
     log: Mutex<Log>,
@@ -40,21 +47,37 @@ pub(crate) struct Store {
 /// What the store was asked.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
-    pub(crate) records: HashMap<ContentKey, BTreeMap<PeerId, (Addresses, UnixSeconds)>>,
+    /// The keys of reads that succeeded.
     pub(crate) reads: Vec<ContentKey>,
+    /// The limits of reads that began: one for each call.
     pub(crate) limits: Vec<u32>,
+    /// The records of inserts that succeeded.
+    pub(crate) written: HashSet<(ContentKey, PeerId)>,
+    /// The batches of inserts that began.
     pub(crate) batches: Vec<Vec<ProviderRecord>>,
-    pub(crate) purges: usize,
+    pub(crate) purges: Vec<UnixSeconds>,
     pub(crate) estimates: usize,
     pub(crate) closed: usize,
 }
 
 impl Store {
     pub(crate) fn new(concurrency_max: usize, batch_len_max: usize) -> Arc<Self> {
+        let len = |len| NonZeroUsize::new(len).unwrap();
+        let profile = StoreProfile::builder()
+            .concurrency_max(len(concurrency_max))
+            .read_batch_len_max(len(batch_len_max))
+            .write_batch_len_max(len(batch_len_max));
+        Self::with_profile(profile.build())
+    }
+
+    pub(crate) fn with_profile(profile: StoreProfile) -> Arc<Self> {
+        let calm = || watch::Sender::new(Mood::Takes(Duration::ZERO));
         Arc::new(Self {
-            concurrency_max,
-            batch_len_max,
-            mood: watch::Sender::new(Mood::Takes(Duration::ZERO)),
+            inner: Memory::new(&hydra_store_memory::Config::default()),
+            profile,
+            reads: calm(),
+            writes: calm(),
+            forgets_half: AtomicBool::new(false),
             running: AtomicUsize::new(0),
             running_max: AtomicUsize::new(0),
             log: Mutex::default(),
@@ -62,7 +85,26 @@ impl Store {
     }
 
     pub(crate) fn set(&self, mood: Mood) {
-        self.mood.send_replace(mood);
+        self.reads.send_replace(mood);
+        self.writes.send_replace(mood);
+    }
+
+    pub(crate) fn set_reads(&self, mood: Mood) {
+        self.reads.send_replace(mood);
+    }
+
+    pub(crate) fn set_writes(&self, mood: Mood) {
+        self.writes.send_replace(mood);
+    }
+
+    /// Whether of every other key nothing is known, as when a part of the store is down.
+    pub(crate) fn forget_half(&self, forgets: bool) {
+        self.forgets_half.store(forgets, Ordering::SeqCst);
+    }
+
+    fn has_forgotten(&self, key: &ContentKey) -> bool {
+        self.forgets_half.load(Ordering::SeqCst)
+            && key.as_bytes().last_chunk::<24>().is_some_and(|end| end[7] % 2 == 0)
     }
 
     pub(crate) fn log(&self) -> std::sync::MutexGuard<'_, Log> {
@@ -77,19 +119,26 @@ impl Store {
         self.running_max.load(Ordering::SeqCst)
     }
 
+    /// Puts a record into the store behind the engine's back, as another process would.
+    pub(crate) fn put(&self, record: ProviderRecord, now: UnixSeconds) {
+        let inserted = futures::executor::block_on(self.inner.insert([record].into(), now));
+        assert_eq!(inserted.unwrap(), Inserted::All);
+    }
+
+    /// Whether the record was written.
     pub(crate) fn knows(&self, key: &[u8], provider: PeerId) -> bool {
-        self.log().records.get(key).is_some_and(|providers| providers.contains_key(&provider))
+        self.log().written.contains(&(ContentKey::new(key).unwrap(), provider))
     }
 
     /// One call: counts itself, and behaves as the mood is when it begins (a frozen one when it is thawed).
-    async fn call(&self, operation: &'static str) -> Result<(), StoreError> {
+    async fn call(&self, moods: &watch::Sender<Mood>, operation: &'static str) -> Result<(), StoreError> {
         let _running = Running::enter(self);
-        let mut mood = self.mood.subscribe();
+        let mut mood = moods.subscribe();
         let mood = *mood.wait_for(|mood| *mood != Mood::Frozen).await.expect("the sender is in self");
         match mood {
             Mood::Takes(Duration::ZERO) | Mood::Frozen => tokio::task::yield_now().await,
             Mood::Takes(time) => sleep(time).await,
-            Mood::Fails => return Err(StoreError::new(StoreErrorKind::Unavailable, operation)),
+            Mood::Fails(kind) => return Err(StoreError::new(kind, operation)),
             // A panic past the hook, which would fill the output.
             Mood::Panics => std::panic::resume_unwind(Box::new("as told")),
         }
@@ -116,85 +165,83 @@ impl Drop for Running<'_> {
 #[async_trait]
 impl ProviderStore for Store {
     fn profile(&self) -> StoreProfile {
-        StoreProfile {
-            concurrency_max: NonZeroUsize::new(self.concurrency_max).unwrap(),
-            batch_len_max: NonZeroUsize::new(self.batch_len_max).unwrap(),
-            durability: Durability::InMemory,
-            sharing: Sharing::OneProcess,
-        }
+        self.profile
     }
 
-    async fn insert(&self, batch: &[ProviderRecord], _now: UnixSeconds) -> Result<Inserted, StoreError> {
+    async fn insert(&self, batch: Arc<[ProviderRecord]>, now: UnixSeconds) -> Result<Inserted, StoreError> {
         self.log().batches.push(batch.to_vec());
-        self.call("insert").await?;
-        let mut log = self.log();
-        for record in batch {
-            let known = log.records.entry(record.key).or_default().entry(record.provider);
-            let (addresses, expires) = known.or_default();
-            *expires = (*expires).max(record.expires);
-            if !record.addresses.is_empty() {
-                *addresses = record.addresses.clone();
-            }
+        self.call(&self.writes, "insert").await?;
+        if self.forgets_half.load(Ordering::SeqCst) {
+            let kept: Arc<[ProviderRecord]> =
+                batch.iter().filter(|record| !self.has_forgotten(&record.key)).cloned().collect();
+            self.log().written.extend(kept.iter().map(|record| (record.key, record.provider)));
+            self.inner.insert(kept, now).await?;
+            let outcome = |record: &ProviderRecord| match self.has_forgotten(&record.key) {
+                true => RecordOutcome::Unknown(StoreErrorKind::Unavailable),
+                false => RecordOutcome::Taken,
+            };
+            return Ok(Inserted::of(batch.iter().map(outcome).collect()));
         }
-        Ok(Inserted { accepted: batch.len() as u64, dropped: 0 })
+        self.log().written.extend(batch.iter().map(|record| (record.key, record.provider)));
+        self.inner.insert(batch, now).await
     }
 
     async fn providers(
         &self,
-        keys: &[ContentKey],
+        keys: Arc<[ContentKey]>,
         now: UnixSeconds,
         limit: NonZeroU32,
-    ) -> Result<Vec<Vec<Provider>>, StoreError> {
+    ) -> Result<Vec<Found>, StoreError> {
         self.log().limits.push(limit.get());
-        self.call("providers").await?;
-        let mut log = self.log();
-        log.reads.extend(keys);
-        let of = |key: &ContentKey| {
-            let all = log.records.get(key).into_iter().flatten();
-            let live = all.filter(|(_, (_, expires))| *expires > now);
-            let provider = |(peer, (addresses, expires)): (&PeerId, &(Addresses, UnixSeconds))| Provider {
-                peer: *peer,
-                addresses: addresses.clone(),
-                addresses_at: START,
-                expires: *expires,
-            };
-            live.map(provider).take(limit.get() as usize).collect()
-        };
-        Ok(keys.iter().map(of).collect())
+        // As of the beginning: what is written meanwhile is not in it.
+        let found = self.inner.providers(keys.clone(), now, limit).await;
+        self.call(&self.reads, "providers").await?;
+        self.log().reads.extend(keys.iter());
+        let mut found = found?;
+        for (key, found) in keys.iter().zip(&mut found).filter(|(key, _)| self.has_forgotten(key)) {
+            tracing::trace!(%key, "forgotten");
+            *found = Found::Unknown(StoreErrorKind::Unavailable);
+        }
+        Ok(found)
     }
 
-    async fn purge_expired(&self, _now: UnixSeconds, _limit: NonZeroU32) -> Result<Purged, StoreError> {
-        self.log().purges += 1;
-        self.call("purge_expired").await?;
-        Ok(Purged { removed: 0, progress: PurgeProgress::Done })
+    async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {
+        self.log().purges.push(now);
+        self.call(&self.writes, "purge_expired").await?;
+        self.inner.purge_expired(now, limit).await
     }
 
     async fn estimate(&self) -> Result<Estimate, StoreError> {
         self.log().estimates += 1;
-        self.call("estimate").await?;
-        let records = self.log().records.values().map(BTreeMap::len).sum::<usize>() as u64;
-        Ok(Estimate { records, age: Duration::ZERO, method: EstimateMethod::Counted })
+        self.call(&self.reads, "estimate").await?;
+        self.inner.estimate().await
     }
 
     async fn close(&self) -> Result<(), StoreError> {
-        self.call("close").await?;
+        self.call(&self.writes, "close").await?;
         self.log().closed += 1;
-        Ok(())
+        self.inner.close().await
     }
 }
 
-type Judge = dyn Fn(&Request, &Load) -> Verdict + Send + Sync;
+type Judge = dyn Fn(&Request<'_>, &Load) -> Verdict + Send + Sync;
 
-/// A policy that judges as told and writes down, by key, what became of each request.
+/// A policy that judges as told and writes down, by key, what became of each request. Its tokens are numbers that grow.
 pub(crate) struct Ledger {
     judge: Box<Judge>,
-    pub(crate) admitted: Mutex<HashMap<Vec<u8>, usize>>,
-    pub(crate) settled: Mutex<HashMap<Vec<u8>, Vec<Outcome>>>,
+    pub(crate) admitted: Mutex<HashMap<Vec<u8>, Vec<Token>>>,
+    pub(crate) settled: Mutex<HashMap<Vec<u8>, Vec<(Token, Outcome)>>>,
+    next: AtomicUsize,
 }
 
 impl Ledger {
-    pub(crate) fn new(judge: impl Fn(&Request, &Load) -> Verdict + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { judge: Box::new(judge), admitted: Mutex::default(), settled: Mutex::default() })
+    pub(crate) fn new(judge: impl Fn(&Request<'_>, &Load) -> Verdict + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            judge: Box::new(judge),
+            admitted: Mutex::default(),
+            settled: Mutex::default(),
+            next: AtomicUsize::new(1),
+        })
     }
 
     pub(crate) fn admits_all() -> Arc<Self> {
@@ -209,36 +256,47 @@ impl Ledger {
         NamedPolicy { mode: PolicyMode::Shadow, ..self.named(name) }
     }
 
-    /// The only outcome of the only request for this key.
+    /// The only outcome of the only request for this key, which came with the token that was given.
     pub(crate) fn outcome(&self, key: &[u8]) -> Outcome {
-        assert_eq!(self.admitted.lock().unwrap().get(key), Some(&1), "admitted once");
+        let admitted = self.admitted.lock().unwrap().get(key).cloned().unwrap_or_default();
         let settled = self.settled.lock().unwrap();
         let outcomes = settled.get(key).expect("it was settled");
-        assert_eq!(outcomes.len(), 1, "settled once: {outcomes:?}");
-        outcomes[0]
+        assert_eq!((admitted.len(), outcomes.len()), (1, 1), "settled once: {outcomes:?}");
+        let (token, outcome) = outcomes[0];
+        assert_eq!(token, admitted[0], "the token comes back");
+        outcome
     }
 
-    /// A1: as many ends as beginnings, for every key.
+    /// A1: as many ends as beginnings, for every key, each with its token.
     pub(crate) fn assert_balanced(&self) {
         let (admitted, settled) = (self.admitted.lock().unwrap(), self.settled.lock().unwrap());
         assert_eq!(admitted.len(), settled.len());
-        for (key, count) in admitted.iter() {
-            assert_eq!(settled.get(key).map(Vec::len), Some(*count), "requests for {key:?}");
+        for (key, tokens) in admitted.iter() {
+            let mut came_back: Vec<Token> = settled[key].iter().map(|(token, _)| *token).collect();
+            came_back.sort_unstable_by_key(|token| token.0);
+            assert_eq!(came_back, *tokens, "requests for {key:?}");
         }
     }
 }
 
 impl AdmissionPolicy for Ledger {
-    fn admit(&self, request: &Request, load: &Load, _now: Instant) -> Verdict {
+    fn admit(&self, request: &Request<'_>, load: &Load, _now: Instant) -> Judgement {
         let verdict = (self.judge)(request, load);
-        if !matches!(verdict, Verdict::Decline(_)) {
-            *self.admitted.lock().unwrap().entry(request.key.to_vec()).or_default() += 1;
+        if matches!(verdict, Verdict::Decline(_)) {
+            return verdict.into();
         }
-        verdict
+        let mut admitted = self.admitted.lock().unwrap();
+        let token = Token(self.next.fetch_add(1, Ordering::Relaxed) as u64);
+        admitted.entry(request.key.to_vec()).or_default().push(token);
+        Judgement::new(verdict).with_token(token)
     }
 
-    fn settle(&self, request: &Request, outcome: &Outcome, _now: Instant) {
-        self.settled.lock().unwrap().entry(request.key.to_vec()).or_default().push(*outcome);
+    fn settle(&self, request: &Request<'_>, token: Token, outcome: &Outcome, _now: Instant) {
+        self.settled.lock().unwrap().entry(request.key.to_vec()).or_default().push((token, *outcome));
+    }
+
+    fn reasons(&self) -> Vec<Cow<'static, str>> {
+        vec!["too_much".into(), "other_word".into()]
     }
 }
 
@@ -248,8 +306,8 @@ impl fmt::Debug for Ledger {
     }
 }
 
-/// A desk on the paused clock.
-pub(crate) fn open(store: &Arc<Store>, policies: Vec<NamedPolicy>, config: Config) -> Arc<Desk> {
+/// An engine on the paused clock.
+pub(crate) fn open(store: &Arc<Store>, policies: Vec<NamedPolicy>, config: Config) -> Arc<Engine> {
     open_watched(store, policies, config, None)
 }
 
@@ -258,9 +316,19 @@ pub(crate) fn open_watched(
     policies: Vec<NamedPolicy>,
     config: Config,
     watch: Option<Arc<dyn Watch>>,
-) -> Arc<Desk> {
-    let store = NamedStore { name: "test".to_owned(), store: store.clone() };
-    Desk::open(store, policies, config, Clock::starting_at(START), watch)
+) -> Arc<Engine> {
+    open_store(store.clone(), policies, config, watch)
+}
+
+/// An engine over any store.
+pub(crate) fn open_store(
+    store: Arc<dyn ProviderStore>,
+    policies: Vec<NamedPolicy>,
+    config: Config,
+    watch: Option<Arc<dyn Watch>>,
+) -> Arc<Engine> {
+    let store = NamedStore { name: "test".to_owned(), store };
+    Engine::open(store, policies, config, Clock::starting_at(START), watch)
 }
 
 /// A config with this many permits; the rest as by default.

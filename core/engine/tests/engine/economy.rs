@@ -1,7 +1,7 @@
 //! How little the store is asked.
 
-use crate::doubles::{Mood, Store, addresses, caller, key, millis, open, permits};
-use hydra_engine::{Announced, Caller, Config, Desk, Ended, Source};
+use crate::doubles::{FAILS, Mood, Store, addresses, caller, key, millis, open, permits};
+use hydra_engine::{Caller, Config, Ending, Engine, Source};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -12,11 +12,11 @@ fn at_head(head: u32) -> Caller {
 }
 
 /// A read in its own task, which has come as far as it can when this returns.
-async fn begin(desk: &Arc<Desk>, caller: Caller, number: u64) -> JoinHandle<(Ended, Source)> {
-    let desk = desk.clone();
+async fn begin(engine: &Arc<Engine>, caller: Caller, number: u64) -> JoinHandle<(Ending, Source)> {
+    let engine = engine.clone();
     let read = tokio::spawn(async move {
-        let found = desk.providers(caller, &key(number)).await.unwrap();
-        (found.ended, found.source)
+        let found = engine.providers(caller, &key(number)).await.unwrap();
+        (found.ending, found.source)
     });
     for _ in 0..5 {
         tokio::task::yield_now().await;
@@ -32,67 +32,67 @@ fn statements(store: &Store) -> usize {
 #[tokio::test(start_paused = true)]
 async fn a_hundred_concurrent_gets_of_one_key_are_one_statement() {
     let store = Store::new(8, 256);
-    let desk = open(&store, vec![], permits(8));
+    let engine = open(&store, vec![], permits(8));
     store.set(Mood::Takes(millis(5)));
     let mut reads = Vec::new();
     for head in 0..100 {
-        reads.push(begin(&desk, at_head(head), 1).await);
+        reads.push(begin(&engine, at_head(head), 1).await);
     }
     let mut sources = Vec::new();
     for read in reads {
         let (ended, source) = read.await.unwrap();
-        assert_eq!(ended, Ended::Full);
+        assert_eq!(ended, Ending::Served);
         sources.push(source);
     }
     assert_eq!(statements(&store), 1);
     assert_eq!(sources.iter().filter(|source| **source == Source::Shared).count(), 99);
-    let reads = desk.stats().reads;
+    let reads = engine.stats().reads;
     assert_eq!((reads.misses, reads.coalesced, reads.statements), (100, 99, 1));
-    assert_eq!(desk.stats().gauge.readings, 0);
+    assert_eq!(engine.stats().gauge.flights, 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_same_announcement_at_ten_heads_is_one_row() {
     let store = Store::new(8, 256);
-    let desk = open(&store, vec![], permits(8));
+    let engine = open(&store, vec![], permits(8));
     for head in 0..10 {
         let caller = Caller { head, ..caller(1) };
-        desk.announce(caller, &key(1), || addresses(1)).unwrap();
+        engine.announce(caller, &key(1), || addresses(1)).unwrap();
         sleep(millis(20)).await;
     }
     sleep(millis(600)).await;
     let rows: usize = store.log().batches.iter().map(Vec::len).sum();
-    assert_eq!((rows, desk.stats().writes.merged), (1, 9));
+    assert_eq!((rows, engine.stats().writes.merged), (1, 9));
 }
 
 #[tokio::test(start_paused = true)]
 async fn sixty_four_different_keys_that_wait_are_one_statement() {
     let store = Store::new(1, 256);
-    let desk = open(&store, vec![], permits(1));
+    let engine = open(&store, vec![], permits(1));
     sleep(millis(10)).await;
     store.set(Mood::Takes(millis(10)));
-    let mut reads = vec![begin(&desk, caller(0), 0).await];
+    let mut reads = vec![begin(&engine, caller(0), 0).await];
     for number in 1..=64 {
-        reads.push(begin(&desk, caller(0), number).await);
+        reads.push(begin(&engine, caller(0), number).await);
     }
     let begun = Instant::now();
     for read in reads {
-        assert_eq!(read.await.unwrap(), (Ended::Full, Source::Store));
+        assert_eq!(read.await.unwrap(), (Ending::Served, Source::Store));
     }
     assert_eq!(statements(&store), 2, "the one that ran, and one for all that waited");
     assert_eq!(begun.elapsed(), millis(20));
-    assert_eq!(desk.stats().reads.batched, 64);
+    assert_eq!(engine.stats().reads.batched, 64);
     assert_eq!(store.log().reads.len(), 65);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_statement_reads_no_more_keys_than_the_store_takes() {
     let store = Store::new(1, 16);
-    let desk = open(&store, vec![], permits(1));
+    let engine = open(&store, vec![], permits(1));
     sleep(millis(10)).await;
     store.set(Mood::Takes(millis(1)));
     for number in 0..=64 {
-        begin(&desk, caller(0), number).await;
+        begin(&engine, caller(0), number).await;
     }
     sleep(millis(50)).await;
     assert_eq!((statements(&store), store.log().reads.len()), (1 + 4, 65));
@@ -101,99 +101,99 @@ async fn a_statement_reads_no_more_keys_than_the_store_takes() {
 #[tokio::test(start_paused = true)]
 async fn a_read_that_finds_the_gate_idle_does_not_wait_for_others() {
     let store = Store::new(4, 256);
-    let desk = open(&store, vec![], permits(4));
+    let engine = open(&store, vec![], permits(4));
     sleep(millis(10)).await;
     store.set(Mood::Takes(millis(3)));
     let begun = Instant::now();
-    assert_eq!(desk.providers(caller(0), &key(1)).await.unwrap().ended, Ended::Full);
+    assert_eq!(engine.providers(caller(0), &key(1)).await.unwrap().ending, Ending::Served);
     assert_eq!(begun.elapsed(), millis(3));
 }
 
 #[tokio::test(start_paused = true)]
 async fn absent_keys_asked_again_within_the_negative_life_are_no_statement() {
     let store = Store::new(4, 256);
-    let desk = open(&store, vec![], permits(4));
+    let engine = open(&store, vec![], permits(4));
     for number in 0..50 {
-        desk.providers(caller(0), &key(number)).await.unwrap();
+        engine.providers(caller(0), &key(number)).await.unwrap();
     }
     sleep(Duration::from_secs(9)).await;
     let asked = statements(&store);
     for number in 0..50 {
-        let found = desk.providers(at_head(1), &key(number)).await.unwrap();
-        assert_eq!((found.ended, found.source), (Ended::Full, Source::Cache));
+        let found = engine.providers(at_head(1), &key(number)).await.unwrap();
+        assert_eq!((found.ending, found.source), (Ending::Served, Source::Cache));
     }
-    assert_eq!((statements(&store), desk.stats().reads.absent_hits), (asked, 50));
+    assert_eq!((statements(&store), engine.stats().reads.absent_hits), (asked, 50));
     sleep(Duration::from_secs(2)).await;
-    assert_eq!(desk.providers(caller(0), &key(1)).await.unwrap().source, Source::Store);
+    assert_eq!(engine.providers(caller(0), &key(1)).await.unwrap().source, Source::Store);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_leaves_the_line_leaves_its_place_to_one_who_wants_the_same() {
     let store = Store::new(1, 256);
-    let desk = open(&store, vec![], permits(1));
+    let engine = open(&store, vec![], permits(1));
     sleep(millis(10)).await;
     store.set(Mood::Takes(millis(15)));
-    let running = begin(&desk, caller(0), 0).await;
-    let leader = begin(&desk, caller(1), 1).await;
-    let followers = [begin(&desk, caller(2), 1).await, begin(&desk, caller(3), 1).await];
+    let running = begin(&engine, caller(0), 0).await;
+    let leader = begin(&engine, caller(1), 1).await;
+    let followers = [begin(&engine, caller(2), 1).await, begin(&engine, caller(3), 1).await];
     leader.abort();
     assert!(running.await.is_ok());
     for follower in followers {
-        assert_eq!(follower.await.unwrap().0, Ended::Full);
+        assert_eq!(follower.await.unwrap().0, Ending::Served);
     }
-    assert_eq!((statements(&store), desk.stats().gauge.readings), (2, 0));
+    assert_eq!((statements(&store), engine.stats().gauge.flights), (2, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_follower_is_answered_at_its_own_deadline() {
     let store = Store::new(1, 256);
-    let desk = open(&store, vec![], permits(1));
+    let engine = open(&store, vec![], permits(1));
     sleep(millis(10)).await;
     store.set(Mood::Takes(millis(400)));
-    begin(&desk, caller(0), 1).await;
+    begin(&engine, caller(0), 1).await;
     sleep(millis(200)).await;
     let begun = Instant::now();
-    assert_eq!(desk.providers(caller(1), &key(1)).await.unwrap().ended, Ended::Full);
+    assert_eq!(engine.providers(caller(1), &key(1)).await.unwrap().ending, Ending::Served);
     assert_eq!(begun.elapsed(), millis(200), "with what the other one began, at which that one was late");
     store.set(Mood::Takes(millis(800)));
-    begin(&desk, caller(0), 2).await;
+    begin(&engine, caller(0), 2).await;
     sleep(millis(200)).await;
     let begun = Instant::now();
-    assert_eq!(desk.providers(caller(1), &key(2)).await.unwrap().ended, Ended::Late);
+    assert_eq!(engine.providers(caller(1), &key(2)).await.unwrap().ending, Ending::Late);
     assert_eq!(begun.elapsed(), millis(250));
     assert_eq!(statements(&store), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_statement_fails_all_its_readings_and_none_is_left_over() {
-    for mood in [Mood::Fails, Mood::Panics] {
+    for mood in [FAILS, Mood::Panics] {
         let store = Store::new(1, 256);
-        let desk = open(&store, vec![], permits(1));
+        let engine = open(&store, vec![], permits(1));
         sleep(millis(10)).await;
         store.set(Mood::Takes(millis(10)));
-        begin(&desk, caller(0), 0).await;
+        begin(&engine, caller(0), 0).await;
         let mut reads = Vec::new();
         for number in 1..10 {
-            reads.push(begin(&desk, caller(0), number).await);
-            reads.push(begin(&desk, caller(1), number).await);
+            reads.push(begin(&engine, caller(0), number).await);
+            reads.push(begin(&engine, caller(1), number).await);
         }
         store.set(mood);
         for read in reads {
-            assert_eq!(read.await.unwrap().0, Ended::StoreFailed);
+            assert_eq!(read.await.unwrap().0, Ending::StoreFailed);
         }
-        assert_eq!((desk.stats().gauge.readings, desk.load().in_flight.used), (0, 0));
+        assert_eq!((engine.stats().gauge.flights, engine.load().in_flight.used), (0, 0));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn announcements_are_known_again_only_while_the_node_is_busy() {
     let store = Store::new(4, 256);
-    let desk = open(&store, vec![], Config::default());
+    let engine = open(&store, vec![], Config::default());
     for _ in 0..3 {
-        assert_eq!(desk.announce(caller(1), &key(1), || addresses(1)), Ok(Announced::Taken));
+        assert_eq!(engine.announce(caller(1), &key(1), || addresses(1)), Ok(Ending::Served));
         sleep(millis(600)).await;
     }
-    assert_eq!((store.log().batches.len(), desk.stats().writes.refreshes_skipped), (3, 0));
+    assert_eq!((store.log().batches.len(), engine.stats().writes.refreshes_skipped), (3, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -203,28 +203,28 @@ async fn readings_are_shared_among_many_threads_and_all_land() {
     // Nothing is kept: every read is a reading. Writes outdate those that are under way.
     config.cache.mib_max = 0;
     config.waiting_len_max = 4;
-    let desk = open(&store, vec![], config);
+    let engine = open(&store, vec![], config);
     let client = |number: u64| {
-        let desk = desk.clone();
+        let engine = engine.clone();
         tokio::spawn(async move {
             for round in 0..1_000 {
                 let key = key(round % 20);
-                let read = desk.providers(caller(number), &key);
+                let read = engine.providers(caller(number), &key);
                 // Some leave early, in line or while they follow.
                 if round % 7 == number % 7 {
                     drop(tokio::time::timeout(Duration::from_micros(50), read).await);
                 } else {
                     read.await.unwrap();
                 }
-                desk.announce(caller(number), &key, || addresses(round)).unwrap();
+                engine.announce(caller(number), &key, || addresses(round)).unwrap();
             }
         })
     };
     for client in (0..16).map(client).collect::<Vec<_>>() {
         client.await.unwrap();
     }
-    assert!(desk.close(Duration::from_secs(60)).await.is_clean());
-    let stats = desk.stats();
-    assert_eq!((stats.gauge.readings, stats.gauge.waiting.used), (0, 0));
+    assert!(engine.close(Duration::from_secs(60)).await.is_clean());
+    let stats = engine.stats();
+    assert_eq!((stats.gauge.flights, stats.gauge.waiting.used), (0, 0));
     assert!(stats.reads.coalesced > 0 && store.running_max() <= 2);
 }

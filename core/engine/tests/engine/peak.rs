@@ -2,7 +2,7 @@
 
 use crate::doubles::{Ledger, Store, addresses, caller, key, millis, open};
 use hydra_api::{Operation, Rung};
-use hydra_engine::{Announced, Config, Desk, Ended, Ending, Peak, Routing};
+use hydra_engine::{Config, Ending, Engine, Peak};
 use tokio::time::sleep;
 
 fn at(requests_per_second: u32) -> Config {
@@ -10,14 +10,14 @@ fn at(requests_per_second: u32) -> Config {
 }
 
 /// Offers reads at this rate for a time; the rungs that the node stood on, each change once.
-async fn offer(desk: &Desk, per_second: u64, seconds: u64) -> Vec<Rung> {
-    let mut rungs = vec![desk.rung()];
+async fn offer(engine: &Engine, per_second: u64, seconds: u64) -> Vec<Rung> {
+    let mut rungs = vec![engine.rung()];
     for tick in 0..seconds * 100 {
         for number in 0..per_second / 100 {
-            desk.providers(caller(0), &key(tick * 1_000 + number)).await.unwrap();
+            engine.providers(caller(0), &key(tick * 1_000 + number)).await.unwrap();
         }
-        if rungs.last() != Some(&desk.rung()) {
-            rungs.push(desk.rung());
+        if rungs.last() != Some(&engine.rung()) {
+            rungs.push(engine.rung());
         }
         sleep(millis(10)).await;
     }
@@ -28,64 +28,63 @@ async fn offer(desk: &Desk, per_second: u64, seconds: u64) -> Vec<Rung> {
 async fn above_the_peak_everything_is_declined_at_once_and_find_node_is_not() {
     let ledger = Ledger::admits_all();
     let store = Store::new(4, 256);
-    let desk = open(&store, vec![ledger.named("ledger")], at(1_000));
-    assert_eq!(offer(&desk, 20_000, 1).await, [Rung::Full, Rung::RoutingOnly]);
+    let engine = open(&store, vec![ledger.named("ledger")], at(1_000));
+    assert_eq!(offer(&engine, 20_000, 1).await, [Rung::Full, Rung::RoutingOnly]);
     let (reads, asked) = (store.log().reads.len(), ledger.admitted.lock().unwrap().len());
     assert!(reads <= 450, "the burst and little more reached the store: {reads}");
-    let found = desk.providers(caller(0), &key(1)).await.unwrap();
-    assert_eq!((found.ended, found.rung), (Ended::Declined, Rung::RoutingOnly));
-    assert_eq!(desk.announce(caller(0), &key(1), || addresses(0)), Ok(Announced::Declined));
+    let found = engine.providers(caller(0), &key(1)).await.unwrap();
+    assert_eq!((found.ending, found.rung), (Ending::Shed, Rung::RoutingOnly));
+    assert_eq!(engine.announce(caller(0), &key(1), || addresses(0)), Ok(Ending::Shed));
     assert_eq!(store.log().reads.len(), reads);
     assert_eq!(ledger.admitted.lock().unwrap().len(), asked, "a decline takes nothing from anybody");
-    assert!(desk.stats().requests(Operation::GetProviders, Ending::Shed) > 19_000);
-    assert_eq!(desk.admit_routing(caller(0), Operation::FindNode, &key(1)), Routing::Admitted);
+    assert!(engine.stats().requests(Operation::GetProviders, Ending::Shed) > 19_000);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_node_comes_back_a_rung_for_each_second_of_calm() {
-    let desk = open(&Store::new(4, 256), vec![], at(1_000));
-    offer(&desk, 5_000, 2).await;
-    assert_eq!(desk.rung(), Rung::RoutingOnly);
-    offer(&desk, 500, 1).await;
+    let engine = open(&Store::new(4, 256), vec![], at(1_000));
+    offer(&engine, 5_000, 2).await;
+    assert_eq!(engine.rung(), Rung::RoutingOnly);
+    offer(&engine, 500, 1).await;
     sleep(millis(150)).await;
     for rung in [Rung::CacheOnly, Rung::Stale, Rung::Short, Rung::Full] {
-        assert_eq!(desk.rung(), rung);
-        offer(&desk, 500, 1).await;
+        assert_eq!(engine.rung(), rung);
+        offer(&engine, 500, 1).await;
     }
-    assert_eq!(desk.providers(caller(0), &key(1)).await.unwrap().ended, Ended::Full);
+    assert_eq!(engine.providers(caller(0), &key(1)).await.unwrap().ending, Ending::Served);
     // The peak guards again.
-    assert_eq!(offer(&desk, 5_000, 2).await, [Rung::Full, Rung::RoutingOnly]);
+    assert_eq!(offer(&engine, 5_000, 2).await, [Rung::Full, Rung::RoutingOnly]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_rung_does_not_flap_under_a_load_about_the_peak() {
-    let desk = open(&Store::new(4, 256), vec![], at(1_000));
-    offer(&desk, 2_000, 1).await;
+    let engine = open(&Store::new(4, 256), vec![], at(1_000));
+    offer(&engine, 2_000, 1).await;
     for _ in 0..20 {
         // Half a second of calm is not enough, nor is a load just under the peak.
         for (per_second, seconds) in [(900, 3), (1_100, 1)] {
-            assert_eq!(offer(&desk, per_second, seconds).await, [Rung::RoutingOnly]);
+            assert_eq!(offer(&engine, per_second, seconds).await, [Rung::RoutingOnly]);
         }
         sleep(millis(500)).await;
     }
-    assert!(offer(&desk, 700, 6).await.ends_with(&[Rung::Full]));
+    assert!(offer(&engine, 700, 6).await.ends_with(&[Rung::Full]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_load_below_the_peak_and_short_bursts_pass() {
-    let desk = open(&Store::new(4, 256), vec![], at(1_000));
-    assert_eq!(offer(&desk, 900, 10).await, [Rung::Full]);
+    let engine = open(&Store::new(4, 256), vec![], at(1_000));
+    assert_eq!(offer(&engine, 900, 10).await, [Rung::Full]);
     for _ in 0..10 {
         for number in 0..200 {
-            desk.providers(caller(0), &key(number)).await.unwrap();
+            engine.providers(caller(0), &key(number)).await.unwrap();
         }
         sleep(millis(500)).await;
-        assert_eq!(desk.rung(), Rung::Full);
+        assert_eq!(engine.rung(), Rung::Full);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_peak_can_be_switched_off() {
-    let desk = open(&Store::new(4, 256), vec![], at(0));
-    assert_eq!(offer(&desk, 50_000, 2).await, [Rung::Full]);
+    let engine = open(&Store::new(4, 256), vec![], at(0));
+    assert_eq!(offer(&engine, 50_000, 2).await, [Rung::Full]);
 }

@@ -1,16 +1,17 @@
 //! The admission chain: joined verdicts, and every admitted request settled exactly once (rule A1).
 
-use crate::doubles::{Ledger, Mood, Store, addresses, caller, key, millis, open, permits};
-use hydra_api::{AdmissionPolicy, Load, Operation, Outcome, Reason, Request, Rung, Verdict};
-use hydra_engine::{
-    Announced, Chain, Config, Decision, Ended, Ending, NamedPolicy, PolicyMode, Routing, Verdicts,
+use crate::doubles::{FAILS, Ledger, Mood, Store, addresses, caller, key, millis, open, permits};
+use hydra_api::{
+    AdmissionPolicy, Judgement, Load, Operation, Outcome, ReasonId, Request, Rung, Token, Verdict,
 };
+use hydra_engine::{Chain, Config, Decision, Ending, NamedPolicy, PolicyMode, Source, Verdicts};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::time::sleep;
 
 fn declines() -> Arc<Ledger> {
-    Ledger::new(|_, _| Verdict::Decline(Reason("too_much")))
+    Ledger::new(|_, _| Verdict::Decline(ReasonId(0)))
 }
 
 fn degrades(rung: Rung) -> Arc<Ledger> {
@@ -21,23 +22,25 @@ fn degrades(rung: Rung) -> Arc<Ledger> {
 async fn a1_every_ending_of_a_read_is_settled_once() {
     let ledger = Ledger::admits_all();
     let store = Store::new(1, 256);
-    let desk = open(&store, vec![ledger.named("ledger")], permits(1));
+    let engine = open(&store, vec![ledger.named("ledger")], permits(1));
     sleep(millis(10)).await;
-    let read = async |number| desk.providers(caller(0), &key(number)).await.unwrap().ended;
+    let read = async |number| engine.providers(caller(0), &key(number)).await.unwrap().ending;
 
     store.set(Mood::Takes(millis(7)));
-    assert_eq!(read(1).await, Ended::Full);
+    assert_eq!(read(1).await, Ending::Served);
     assert_eq!(ledger.outcome(&key(1)), Outcome::Served { rung: Rung::Full, took: millis(7) });
-    store.set(Mood::Fails);
-    assert_eq!(read(2).await, Ended::StoreFailed);
+    store.set(FAILS);
+    assert_eq!(read(2).await, Ending::StoreFailed);
     store.set(Mood::Panics);
-    assert_eq!(read(3).await, Ended::StoreFailed);
+    assert_eq!(read(3).await, Ending::StoreFailed);
     store.set(Mood::Takes(millis(300)));
-    assert_eq!(read(4).await, Ended::Late);
-    assert_eq!(read(5).await, Ended::NoPermit);
-    for number in 2..=5 {
-        assert!(matches!(ledger.outcome(&key(number)), Outcome::Degraded { .. }), "request {number}");
+    assert_eq!(read(4).await, Ending::Late);
+    assert_eq!(read(5).await, Ending::NoPermit);
+    for number in [2, 3] {
+        assert_eq!(ledger.outcome(&key(number)), Outcome::StoreFailed { took: millis(0) });
     }
+    assert_eq!(ledger.outcome(&key(4)), Outcome::Late { took: millis(250) });
+    assert_eq!(ledger.outcome(&key(5)), Outcome::NoPermit { took: millis(20) });
     // Dropped in line, and dropped while the store works.
     for number in [6, 7] {
         assert!(tokio::time::timeout(millis(10), read(number)).await.is_err());
@@ -45,23 +48,21 @@ async fn a1_every_ending_of_a_read_is_settled_once() {
         sleep(millis(300)).await;
     }
     // Never polled: never begun.
-    drop(desk.providers(caller(0), &key(8)));
+    drop(engine.providers(caller(0), &key(8)));
     ledger.assert_balanced();
     assert_eq!(ledger.admitted.lock().unwrap().len(), 7);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a1_every_ending_of_a_write_and_of_a_routing_request_is_settled_once() {
+async fn a1_every_ending_of_a_write_is_settled_once() {
     let ledger = Ledger::admits_all();
-    let config = Config { ring_len_max: 1, ..Config::default() };
-    let desk = open(&Store::new(1, 256), vec![ledger.named("ledger")], config);
-    let announce = |number| desk.announce(caller(0), &key(number), || addresses(0)).unwrap();
-    assert_eq!((announce(1), announce(2)), (Announced::Taken, Announced::Dropped));
+    let config = Config { write_queue_len_max: 1, ..Config::default() };
+    let engine = open(&Store::new(1, 256), vec![ledger.named("ledger")], config);
+    let announce = |number| engine.announce(caller(0), &key(number), || addresses(0)).unwrap();
+    assert_eq!((announce(1), announce(2)), (Ending::Served, Ending::QueueFull));
     assert!(matches!(ledger.outcome(&key(1)), Outcome::Served { .. }));
-    assert!(matches!(ledger.outcome(&key(2)), Outcome::Degraded { .. }));
-    assert_eq!(announce(1), Announced::Merged);
-    assert_eq!(desk.admit_routing(caller(0), Operation::FindNode, &key(3)), Routing::Admitted);
-    assert!(matches!(ledger.outcome(&key(3)), Outcome::Served { .. }));
+    assert_eq!(ledger.outcome(&key(2)), Outcome::Shed);
+    assert_eq!(announce(1), Ending::Served);
     ledger.assert_balanced();
 }
 
@@ -69,28 +70,26 @@ async fn a1_every_ending_of_a_write_and_of_a_routing_request_is_settled_once() {
 async fn a_decline_ends_the_asking_and_gives_back_what_was_taken() {
     let (first, last) = (Ledger::admits_all(), Ledger::admits_all());
     let policies = vec![first.named("first"), declines().named("second"), last.named("last")];
-    let desk = open(&Store::new(1, 256), policies, Config::default());
-    assert_eq!(desk.providers(caller(0), &key(1)).await.unwrap().ended, Ended::Declined);
-    assert_eq!(desk.announce(caller(0), &key(2), || addresses(0)).unwrap(), Announced::Declined);
-    let routing = desk.admit_routing(caller(0), Operation::FindNode, &key(3));
-    assert_eq!(routing, Routing::Declined(Reason("too_much")));
-    for number in 1..=3 {
+    let engine = open(&Store::new(1, 256), policies, Config::default());
+    assert_eq!(engine.providers(caller(0), &key(1)).await.unwrap().ending, Ending::Declined);
+    assert_eq!(engine.announce(caller(0), &key(2), || addresses(0)).unwrap(), Ending::Declined);
+    for number in 1..=2 {
         assert_eq!(first.outcome(&key(number)), Outcome::NeverStarted);
     }
     assert!(last.admitted.lock().unwrap().is_empty() && last.settled.lock().unwrap().is_empty());
-    let stats = desk.stats();
+    let stats = engine.stats();
     assert_eq!(stats.requests(Operation::GetProviders, Ending::Declined), 1);
-    let said = |line: &Verdicts| (line.policy.clone(), line.verdict, line.reason, line.count);
+    let said = |line: &Verdicts| (line.policy.clone(), line.verdict, line.reason.clone(), line.count);
     let said: Vec<_> = stats.verdicts.iter().map(said).filter(|(_, _, _, count)| *count > 0).collect();
     let of = |policy: &str| policy.to_owned();
-    assert_eq!(said, [(of("first"), "admit", "", 3), (of("second"), "decline", "too_much", 3)]);
+    assert_eq!(said, [(of("first"), "admit", of(""), 2), (of("second"), "decline", of("too_much"), 2)]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_a_declined_announcement_says_is_not_looked_into() {
-    let desk = open(&Store::new(1, 256), vec![declines().named("declines")], Config::default());
-    let announced = desk.announce(caller(0), &key(1), || unreachable!("it costs no more than a counter"));
-    assert_eq!(announced, Ok(Announced::Declined));
+    let engine = open(&Store::new(1, 256), vec![declines().named("declines")], Config::default());
+    let announced = engine.announce(caller(0), &key(1), || unreachable!("it costs no more than a counter"));
+    assert_eq!(announced, Ok(Ending::Declined));
 }
 
 #[tokio::test(start_paused = true)]
@@ -98,46 +97,54 @@ async fn the_most_severe_verdict_counts_whatever_the_order() {
     for rungs in [[Rung::Short, Rung::CacheOnly], [Rung::CacheOnly, Rung::Short]] {
         let policies = rungs.map(|rung| degrades(rung).named("degrades")).into();
         let store = Store::new(1, 256);
-        let desk = open(&store, policies, Config::default());
-        let found = desk.providers(caller(0), &key(1)).await.unwrap();
-        assert_eq!((found.rung, found.ended), (Rung::CacheOnly, Ended::Declined));
+        let engine = open(&store, policies, Config::default());
+        let found = engine.providers(caller(0), &key(1)).await.unwrap();
+        assert_eq!((found.rung, found.ending), (Rung::CacheOnly, Ending::Shed));
         assert!(store.log().reads.is_empty(), "the store was left alone");
-        let announced = desk.announce(caller(0), &key(1), || addresses(0)).unwrap();
-        assert_eq!(announced, Announced::Taken, "writes wait for better times");
+        let announced = engine.announce(caller(0), &key(1), || addresses(0)).unwrap();
+        assert_eq!(announced, Ending::Served, "writes wait for better times");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn degraded_reads_ask_the_store_for_less_and_wait_less() {
     let store = Store::new(1, 256);
-    let desk = open(&store, vec![degrades(Rung::Short).named("short")], permits(1));
+    let engine = open(&store, vec![degrades(Rung::Short).named("short")], permits(1));
     sleep(millis(10)).await;
-    assert_eq!(desk.providers(caller(0), &key(1)).await.unwrap().ended, Ended::Full);
+    assert_eq!(engine.providers(caller(0), &key(1)).await.unwrap().ending, Ending::Served);
     assert_eq!(store.log().limits, [Config::PROVIDERS_PER_SHORT_ANSWER_MAX]);
 
     let store = Store::new(1, 256);
-    let desk = open(&store, vec![degrades(Rung::Stale).named("stale")], permits(1));
+    let engine = open(&store, vec![degrades(Rung::Stale).named("stale")], permits(1));
     sleep(millis(10)).await;
     store.set(Mood::Takes(millis(10)));
     let (one, two) = (key(1), key(2));
-    let (first, second) = tokio::join!(desk.providers(caller(0), &one), desk.providers(caller(0), &two));
-    assert_eq!((first.unwrap().ended, second.unwrap().ended), (Ended::Full, Ended::NoPermit));
+    let (first, second) = tokio::join!(engine.providers(caller(0), &one), engine.providers(caller(0), &two));
+    assert_eq!((first.unwrap().ending, second.unwrap().ending), (Ending::NoPermit, Ending::NoPermit));
+    // They did not wait, and their keys were read all the same.
+    sleep(millis(30)).await;
+    assert_eq!(store.log().reads.len(), 2);
+    for key in [&one, &two] {
+        assert_eq!(engine.providers(caller(0), key).await.unwrap().source, Source::Cache);
+    }
 }
 
 #[tokio::test(start_paused = true)]
-async fn policies_see_how_busy_the_node_is_but_not_for_find_node() {
-    let full = Ledger::new(|_, load: &Load| match load.ring.percent() {
-        100 => Verdict::Decline(Reason("ring")),
+async fn policies_see_how_busy_the_node_is_and_are_not_asked_about_find_node_and_ping() {
+    let full = Ledger::new(|_, load: &Load| match load.write_queue.percent() {
+        100 => Verdict::Decline(ReasonId(0)),
         _ => Verdict::Admit,
     });
-    let config = Config { ring_len_max: 2, ..Config::default() };
-    let desk = open(&Store::new(1, 256), vec![full.named("full")], config);
-    let announce = |number| desk.announce(caller(0), &key(number), || addresses(0)).unwrap();
-    assert_eq!(
-        [announce(1), announce(2), announce(3)],
-        [Announced::Taken, Announced::Taken, Announced::Declined]
-    );
-    assert_eq!(desk.admit_routing(caller(0), Operation::FindNode, &key(4)), Routing::Admitted);
+    let config = Config { write_queue_len_max: 2, ..Config::default() };
+    let engine = open(&Store::new(1, 256), vec![full.named("full")], config);
+    let announce = |number| engine.announce(caller(0), &key(number), || addresses(0)).unwrap();
+    assert_eq!([announce(1), announce(2), announce(3)], [Ending::Served, Ending::Served, Ending::Declined]);
+    engine.answered(Operation::FindNode, 0);
+    engine.answered(Operation::Ping, 0);
+    let stats = engine.stats();
+    assert_eq!(stats.requests(Operation::FindNode, Ending::Served), 1);
+    let asked: u64 = stats.verdicts.iter().map(|line| line.count).sum();
+    assert_eq!(asked, 3);
 }
 
 /// Panics when it is asked, or when it is told.
@@ -147,18 +154,22 @@ struct Panicking {
 }
 
 impl AdmissionPolicy for Panicking {
-    fn admit(&self, _request: &Request, _load: &Load, _now: Instant) -> Verdict {
+    fn admit(&self, _request: &Request<'_>, _load: &Load, _now: Instant) -> Judgement {
         assert!(!self.asked, "panics when it is asked, as told");
-        Verdict::Admit
+        Verdict::Admit.into()
     }
 
-    fn settle(&self, _request: &Request, _outcome: &Outcome, _now: Instant) {
+    fn settle(&self, _: &Request<'_>, _: Token, _outcome: &Outcome, _now: Instant) {
         panic!("panics when it is told");
+    }
+
+    fn reasons(&self) -> Vec<Cow<'static, str>> {
+        Vec::new()
     }
 }
 
 #[test]
-fn a1_a_policy_that_panics_leaves_no_other_unsettled() {
+fn a_policy_that_panics_counts_as_an_admit_and_leaves_no_other_unsettled() {
     for asked in [true, false] {
         let ledger = Ledger::admits_all();
         let name = "panicking".to_owned();
@@ -166,32 +177,37 @@ fn a1_a_policy_that_panics_leaves_no_other_unsettled() {
         let panicking = NamedPolicy { name, mode: PolicyMode::Enforce, policy };
         let chain = Chain::new(vec![ledger.named("ledger"), panicking]);
         let outcome = Outcome::Served { rung: Rung::Full, took: millis(1) };
-        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let request = Request::new(Operation::GetProviders, caller(0).peer, None, 0, b"key");
-            if let Decision::Admitted(ticket) = chain.admit(request, &Load::IDLE, Instant::now()) {
-                ticket.settle(&outcome, Instant::now());
-            }
-        }));
-        assert!(panicked.is_err());
-        assert_eq!(ledger.settled.lock().unwrap()[&b"key"[..]].len(), 1);
-        if asked {
-            assert_eq!(ledger.outcome(b"key"), Outcome::NeverStarted);
-        }
+        let request = Request::new(Operation::GetProviders, caller(0).peer, None, 0, b"key");
+        let Decision::Admitted(ticket) = chain.admit(request, &Load::IDLE, Instant::now()) else {
+            panic!("a panic is no decline");
+        };
+        ticket.settle(&outcome, Instant::now());
+        assert_eq!(ledger.outcome(b"key"), outcome);
+        let panics: Vec<_> = chain
+            .verdicts()
+            .into_iter()
+            .filter(|line| line.verdict == "panic")
+            .map(|line| line.count)
+            .collect();
+        assert_eq!(panics, [1], "it is counted");
     }
 }
 
 #[test]
-fn reasons_are_counted_apart_up_to_eight() {
-    const WORDS: [&str; 10] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
-    let ledger = Ledger::new(|request, _| Verdict::Decline(Reason(WORDS[usize::from(request.key[0])])));
+fn reasons_are_counted_by_their_words_and_those_not_declared_as_other() {
+    let ledger = Ledger::new(|request, _| Verdict::Decline(ReasonId(u16::from(request.key[0]))));
     let chain = Chain::new(vec![ledger.named("wordy")]);
-    for word in 0..10u8 {
-        let key = [word];
+    for reason in 0..5u8 {
+        let key = [reason];
         let request = Request::new(Operation::GetProviders, caller(0).peer, None, 0, &key);
-        assert!(matches!(chain.admit(request, &Load::IDLE, Instant::now()), Decision::Declined(_)));
+        let Decision::Declined(judged) = chain.admit(request, &Load::IDLE, Instant::now()) else { panic!() };
+        assert_eq!(
+            judged.reason,
+            Some(["too_much", "other_word", "other", "other", "other"][usize::from(reason)])
+        );
     }
     let mut declines = chain.verdicts();
     declines.retain(|line| line.verdict == "decline");
-    assert_eq!(declines.len(), 9);
-    assert_eq!((declines[8].reason, declines[8].count), ("other", 2));
+    let counts: Vec<_> = declines.iter().map(|line| (line.reason.as_str(), line.count)).collect();
+    assert_eq!(counts, [("too_much", 1), ("other_word", 1), ("other", 3)]);
 }

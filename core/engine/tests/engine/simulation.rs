@@ -1,8 +1,8 @@
 //! Random clients over a moody store.
 
-use crate::doubles::{Dice, Ledger, Mood, Store, addresses, caller, key, millis, open, permits};
-use hydra_api::{Operation, Reason, Rung, Verdict};
-use hydra_engine::{Config, Desk, Ended, Ending, Found, ReadCache};
+use crate::doubles::{Dice, FAILS, Ledger, Mood, Store, addresses, caller, key, millis, open, permits};
+use hydra_api::{Operation, ReasonId, Rung, Verdict};
+use hydra_engine::{Config, Ending, Engine, ReadCache, Source};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,7 +13,7 @@ const PERMITS: u32 = 4;
 fn mood(dice: &mut Dice) -> Mood {
     match dice.below(6) {
         0 => Mood::Frozen,
-        1 => Mood::Fails,
+        1 => FAILS,
         2 => Mood::Panics,
         3 => Mood::Takes(millis(dice.below(600))),
         _ => Mood::Takes(millis(dice.below(10))),
@@ -21,18 +21,18 @@ fn mood(dice: &mut Dice) -> Mood {
 }
 
 /// A read whose client may go away at any time.
-fn client(desk: &Arc<Desk>, number: u64, patience: Option<Duration>, answered: &Arc<AtomicU64>) {
-    let (desk, answered) = (desk.clone(), answered.clone());
+fn client(engine: &Arc<Engine>, number: u64, patience: Option<Duration>, answered: &Arc<AtomicU64>) {
+    let (engine, answered) = (engine.clone(), answered.clone());
     tokio::spawn(async move {
         let begun = Instant::now();
         let key = key(number);
-        let read = desk.providers(caller(number % 50), &key);
+        let read = engine.providers(caller(number % 50), &key);
         match patience {
             Some(patience) => drop(timeout(patience, read).await),
             None => {
-                let Found { ended, providers, .. } = read.await.unwrap();
+                let reply = read.await.unwrap();
                 assert!(begun.elapsed() <= millis(250), "answered after {:?}", begun.elapsed());
-                assert!(ended == Ended::Full || providers.is_empty());
+                assert!(reply.ending == Ending::Served || reply.source != Source::Store);
                 answered.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -45,35 +45,35 @@ async fn no_permit_no_statement_whatever_clients_and_store_do() {
     let store = Store::new(PERMITS as usize, 32);
     let ledger = Ledger::admits_all();
     let picky = Ledger::new(|request, _| match request.key[9] % 4 {
-        0 => Verdict::Decline(Reason("picky")),
+        0 => Verdict::Decline(ReasonId(0)),
         1 => Verdict::Degrade(Rung::Stale),
         _ => Verdict::Admit,
     });
     let mut config =
-        Config { waiting_len_max: 20, ring_len_max: 300, window_len_max: 100, ..permits(PERMITS) };
+        Config { waiting_len_max: 20, write_queue_len_max: 300, window_len_max: 100, ..permits(PERMITS) };
     // Without these rungs the line and the batches are in use all the time, with them the cache is.
     config.stale.enabled = dice.below(2) == 0;
     config.peak.stall_ms *= u32::from(config.stale.enabled);
-    let desk = open(&store, vec![ledger.named("ledger"), picky.named("picky")], config);
+    let engine = open(&store, vec![ledger.named("ledger"), picky.named("picky")], config);
     let (answered, mut patient) = (Arc::new(AtomicU64::new(0)), 0u64);
     for number in 0..20_000u64 {
         if dice.below(200) == 0 {
             store.set(mood(&mut dice));
         }
         if dice.below(3) == 0 {
-            desk.announce(caller(number % 50), &key(number), || addresses(number)).unwrap();
+            engine.announce(caller(number % 50), &key(number), || addresses(number)).unwrap();
         } else {
             let patience = (dice.below(3) == 0).then(|| millis(dice.below(300)));
             patient += u64::from(patience.is_none());
             // Half of them want keys that others want too.
             let wanted = if dice.below(2) == 0 { number } else { dice.below(50) };
-            client(&desk, wanted, patience, &answered);
+            client(&engine, wanted, patience, &answered);
         }
         if dice.below(2) == 0 {
             sleep(millis(dice.below(8))).await;
         }
-        let load = desk.load();
-        assert!(load.in_flight.used <= PERMITS && load.waiting.used <= 20 && load.ring.used <= 300);
+        let load = engine.load();
+        assert!(load.in_flight.used <= PERMITS && load.waiting.used <= 20 && load.write_queue.used <= 300);
     }
     // The store comes to its senses.
     store.set(Mood::Takes(millis(1)));
@@ -82,13 +82,16 @@ async fn no_permit_no_statement_whatever_clients_and_store_do() {
     assert_eq!(answered.load(Ordering::Relaxed), patient, "every client that waited was answered");
     ledger.assert_balanced();
     picky.assert_balanced();
-    let stats = desk.stats();
+    let stats = engine.stats();
     assert_eq!(stats.statements.started, stats.statements.ended);
-    assert_eq!((stats.gauge.in_flight.used, stats.gauge.waiting.used, stats.gauge.ring.used), (0, 0, 0));
-    assert_eq!(stats.gauge.readings, 0);
+    assert_eq!(
+        (stats.gauge.in_flight.used, stats.gauge.waiting.used, stats.gauge.write_queue.used),
+        (0, 0, 0)
+    );
+    assert_eq!(stats.gauge.flights, 0);
     assert_eq!(stats.background.panics, 0, "a panicking store takes no chore with it");
-    let found = desk.providers(caller(0), &[&[0x12, 32][..], &[2; 32]].concat()).await.unwrap();
-    assert_eq!(found.ended, Ended::Full);
+    let found = engine.providers(caller(0), &[&[0x12, 32][..], &[2; 32]].concat()).await.unwrap();
+    assert_eq!(found.ending, Ending::Served);
     let offered: u64 = stats.requests.iter().map(|count| count.latency.count()).sum();
     assert_eq!(offered, 20_000, "each request is counted once");
 }
@@ -108,8 +111,8 @@ struct Offered {
 async fn offer(per_second: u64) -> Offered {
     let store = Store::new(PERMITS as usize, 32);
     let cache = ReadCache { mib_max: 1, ..ReadCache::default() };
-    let config = Config { ring_len_max: 1_000, window_len_max: 320, cache, ..permits(PERMITS) };
-    let desk = open(&store, vec![], config);
+    let config = Config { write_queue_len_max: 1_000, window_len_max: 320, cache, ..permits(PERMITS) };
+    let engine = open(&store, vec![], config);
     store.set(Mood::Takes(millis(10)));
     let slowest = Arc::new(AtomicU64::new(0));
     let per_tick = per_second / 200;
@@ -117,20 +120,20 @@ async fn offer(per_second: u64) -> Offered {
     for tick in 0..2_000u64 {
         for number in 0..per_tick {
             let number = tick * per_tick + number;
-            let (desk, slowest) = (desk.clone(), slowest.clone());
+            let (engine, slowest) = (engine.clone(), slowest.clone());
             tokio::spawn(async move {
                 let begun = Instant::now();
-                desk.providers(caller(number), &key(number)).await.unwrap();
+                engine.providers(caller(number), &key(number)).await.unwrap();
                 slowest.fetch_max(begun.elapsed().as_millis() as u64, Ordering::Relaxed);
             });
         }
-        desk.announce(caller(tick), &key(tick), || addresses(tick)).unwrap();
+        engine.announce(caller(tick), &key(tick), || addresses(tick)).unwrap();
         sleep(millis(5)).await;
-        let gauge = desk.stats().gauge;
-        readings = readings.max(gauge.readings);
-        bytes = bytes.max(gauge.cache_bytes + gauge.ring_bytes);
+        let gauge = engine.stats().gauge;
+        readings = readings.max(gauge.flights);
+        bytes = bytes.max(gauge.cache_bytes + gauge.write_queue_bytes);
     }
-    let stats = desk.stats();
+    let stats = engine.stats();
     Offered {
         statements: stats.statements.started,
         served: stats.requests(Operation::GetProviders, Ending::Served),

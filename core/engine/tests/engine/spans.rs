@@ -1,8 +1,8 @@
 //! The spans of a traced request.
 
-use crate::doubles::{Ledger, Mood, Store, addresses, caller, key, millis, open_watched, permits};
-use hydra_api::{Reason, Verdict};
-use hydra_engine::{Account, Desk, Watch};
+use crate::doubles::{FAILS, Ledger, Mood, Store, addresses, caller, key, millis, open_watched, permits};
+use hydra_api::{ReasonId, Verdict};
+use hydra_engine::{Account, Engine, Watch};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
@@ -95,7 +95,7 @@ impl Spans {
     }
 }
 
-fn traced(store: &Arc<Store>, ledger: &Arc<Ledger>) -> Arc<Desk> {
+fn traced(store: &Arc<Store>, ledger: &Arc<Ledger>) -> Arc<Engine> {
     open_watched(store, vec![ledger.named("ledger")], permits(1), Some(Arc::new(All)))
 }
 
@@ -108,10 +108,10 @@ fn has(seen: &Seen, fields: &[(&str, &str)]) {
 #[tokio::test(start_paused = true)]
 async fn a_read_is_traced_from_the_verdict_to_the_store_call() {
     let store = Store::new(1, 256);
-    let desk = traced(&store, &Ledger::admits_all());
+    let engine = traced(&store, &Ledger::admits_all());
     sleep(millis(10)).await;
     let (spans, _guard) = Spans::watch();
-    desk.providers(caller(0), &key(1)).await.unwrap();
+    engine.providers(caller(0), &key(1)).await.unwrap();
 
     let (root, request) = spans.only("request");
     has(
@@ -149,20 +149,20 @@ async fn a_read_is_traced_from_the_verdict_to_the_store_call() {
 #[tokio::test(start_paused = true)]
 async fn a_decline_and_a_failure_say_why() {
     let store = Store::new(1, 256);
-    let desk = traced(&store, &Ledger::new(|_, _| Verdict::Decline(Reason("too_much"))));
+    let engine = traced(&store, &Ledger::new(|_, _| Verdict::Decline(ReasonId(0))));
     sleep(millis(10)).await;
     let (spans, _guard) = Spans::watch();
-    desk.announce(caller(0), &key(1), || addresses(0)).unwrap();
+    engine.announce(caller(0), &key(1), || addresses(0)).unwrap();
     let why = [("hydra.verdict", "decline"), ("hydra.policy", "ledger"), ("hydra.reason", "too_much")];
     has(&spans.only("admission").1, &why);
     has(&spans.only("request").1, &why);
     has(&spans.only("request").1, &[("hydra.outcome", "declined"), ("hydra.rung", "routing_only")]);
 
-    let desk = traced(&store, &Ledger::admits_all());
+    let engine = traced(&store, &Ledger::admits_all());
     sleep(millis(10)).await;
     let (spans, _guard) = Spans::watch();
-    store.set(Mood::Fails);
-    desk.providers(caller(0), &key(1)).await.unwrap();
+    store.set(FAILS);
+    engine.providers(caller(0), &key(1)).await.unwrap();
     has(&spans.only("store").1, &[("error.type", "unavailable"), ("otel.status_code", "ERROR")]);
     has(&spans.only("request").1, &[("hydra.outcome", "store_failed"), ("otel.status_code", "ERROR")]);
 }
@@ -170,12 +170,12 @@ async fn a_decline_and_a_failure_say_why() {
 #[tokio::test(start_paused = true)]
 async fn requests_that_share_a_store_call_are_linked_to_it() {
     let store = Store::new(1, 256);
-    let desk = traced(&store, &Ledger::admits_all());
+    let engine = traced(&store, &Ledger::admits_all());
     sleep(millis(10)).await;
     store.set(Mood::Takes(millis(15)));
     let (spans, _guard) = Spans::watch();
     let keys = [key(1), key(2), key(3)];
-    let read = |number: usize| desk.providers(caller(0), &keys[number]);
+    let read = |number: usize| engine.providers(caller(0), &keys[number]);
     let (first, second, third) = tokio::join!(read(0), read(1), read(2));
     assert!([first, second, third].into_iter().all(|found| found.is_ok()));
     let calls = spans.named("store");
@@ -192,10 +192,10 @@ async fn requests_that_share_a_store_call_are_linked_to_it() {
 #[tokio::test(start_paused = true)]
 async fn who_goes_away_is_traced_as_abandoned() {
     let store = Store::new(1, 256);
-    let desk = traced(&store, &Ledger::admits_all());
+    let engine = traced(&store, &Ledger::admits_all());
     sleep(millis(10)).await;
     store.set(Mood::Frozen);
     let (spans, _guard) = Spans::watch();
-    assert!(tokio::time::timeout(millis(5), desk.providers(caller(0), &key(1))).await.is_err());
+    assert!(tokio::time::timeout(millis(5), engine.providers(caller(0), &key(1))).await.is_err());
     has(&spans.only("request").1, &[("hydra.outcome", "abandoned")]);
 }

@@ -63,9 +63,9 @@ pub(crate) fn fitting(echo: &Echo, response: &Response, frame_bytes_max: usize) 
 
 /// The peers that fit after `len` bytes: closer ones first, then providers.
 fn peers_fitting(response: &Response, extent: Extent, len: usize, len_max: usize) -> Fitting {
-    let (closer, len) = count_fitting(&response.closer, extent, len, len_max);
+    let (closer, len) = count_fitting(response.closer.iter(), extent, len, len_max);
     let (providers, len) = if closer == response.closer.len() {
-        count_fitting(&response.providers, extent, len, len_max)
+        count_fitting(response.providers.iter(), extent, len, len_max)
     } else {
         (0, len)
     };
@@ -87,7 +87,7 @@ pub(crate) fn encode_answer(echo: &Echo, response: &Response, fitting: Fitting) 
     for listed in &response.closer[..fitting.closer] {
         put_listed(8, listed, fitting.extent, &mut out);
     }
-    for listed in &response.providers[..fitting.providers] {
+    for listed in response.providers.iter().take(fitting.providers) {
         put_listed(9, listed, fitting.extent, &mut out);
     }
     debug_assert_eq!(out.len(), prefix_len + fitting.len);
@@ -130,15 +130,21 @@ fn answered_level(raw: i32) -> i32 {
     raw.saturating_sub(1).max(0) + 1
 }
 
-fn count_fitting(list: &[ListedPeer], extent: Extent, mut len: usize, len_max: usize) -> (usize, usize) {
-    for (nth, listed) in list.iter().enumerate() {
+fn count_fitting<'a>(
+    list: impl Iterator<Item = &'a ListedPeer>,
+    extent: Extent,
+    mut len: usize,
+    len_max: usize,
+) -> (usize, usize) {
+    let mut count = 0;
+    for listed in list {
         let with_it = len + field_len(listed_len(listed, extent));
         if with_it > len_max {
-            return (nth, len);
+            break;
         }
-        len = with_it;
+        (count, len) = (count + 1, with_it);
     }
-    (list.len(), len)
+    (count, len)
 }
 
 fn frame(len: usize) -> BytesMut {

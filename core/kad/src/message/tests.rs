@@ -159,7 +159,7 @@ proptest! {
         let expected = ours(&message, 64, 64, 64).map(|ours| ours.record);
         let response = Response {
             closer: message.closer.iter().map(listed).collect(),
-            providers: message.providers.iter().map(listed).collect(),
+            providers: message.providers.iter().map(listed).collect::<Vec<_>>().into(),
             record: expected.flatten(),
             frame_bytes_max: None,
         };
@@ -245,8 +245,11 @@ fn f7_the_answer_repeats_type_key_and_level() {
 fn v13_closer_peers_come_first_and_then_whole_providers_while_they_fit() {
     let peer = |len: usize| ListedPeer::from(EncodedPeer::new(&[7; 38], [vec![1; len]]));
     let request = Request::GetProviders { key: vec![9; 34].into() };
-    let response =
-        Response { closer: vec![peer(200); 20], providers: vec![peer(8000); 1000], ..Response::default() };
+    let response = Response {
+        closer: vec![peer(200); 20],
+        providers: vec![peer(8000); 1000].into(),
+        ..Response::default()
+    };
     for limit in [1 << 22, 16 << 10] {
         let frame = response.encode(&request, limit).unwrap();
         let read = oracle::Message::decode(&frame[..]).unwrap();

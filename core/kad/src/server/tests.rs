@@ -22,7 +22,7 @@ impl Service for Told {
             Some(b'r') => Reply::Reset,
             Some(b'l') => {
                 let peer = ListedPeer::from(EncodedPeer::new(&[7; 38], [vec![1; 8000]]));
-                Reply::Answer(Response { providers: vec![peer; 100], ..Response::default() })
+                Reply::Answer(Response { providers: vec![peer; 100].into(), ..Response::default() })
             }
             Some(b'n') => pending().await,
             _ => Reply::Answer(Response::default()),

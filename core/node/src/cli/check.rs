@@ -3,13 +3,13 @@
 use super::{Failure, Output};
 use crate::config::{Backends, Config, Loaded};
 use crate::telemetry::Target;
-use hydra_api::{Durability, Registry, Sharing, StoreProfile};
+use hydra_api::{Durability, Purpose, Registry, Sharing, StoreProfile};
 use hydra_engine::{NamedPolicy, PolicyMode};
 
-/// Opens every plugin, says what would run, and closes again.
+/// Opens every plugin for a check, which creates and changes nothing, and says what would run.
 pub(crate) async fn check(loaded: &Loaded, registry: &Registry, out: &mut Output) -> Result<(), Failure> {
     let traces = loaded.exporter_target()?;
-    let backends = loaded.open(registry).await?;
+    let backends = loaded.open_for(registry, Purpose::Check).await?;
     let said = say(&loaded.config, &backends, traces.as_ref(), out);
     backends.store.close().await.map_err(|cause| Failure::failed("cannot close the store", cause))?;
     said?;
@@ -66,6 +66,6 @@ fn profile(profile: &StoreProfile) -> String {
     };
     format!(
         "{durability}, {sharing}, {} calls at a time, {} records a call",
-        profile.concurrency_max, profile.batch_len_max
+        profile.concurrency_max, profile.writes.batch_len_max
     )
 }

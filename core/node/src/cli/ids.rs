@@ -45,7 +45,7 @@ fn print(previews: &[HeadPreview], json: bool, out: &mut Output) -> io::Result<(
     if !json {
         out.line("slot   port   kademlia prefix                   peer id")?;
     }
-    for HeadPreview { slot, peer, port } in previews {
+    for HeadPreview { slot, peer, port, .. } in previews {
         let id = Sha256::digest(peer.as_bytes());
         let prefix = u32::from_be_bytes([id[0], id[1], id[2], id[3]]);
         let peer = match libp2p::PeerId::from_bytes(peer.as_bytes()) {

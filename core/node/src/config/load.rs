@@ -6,7 +6,7 @@ use super::issue::{Issue, Issues, Origin};
 use super::layers::Layers;
 use super::path::KeyPath;
 use super::source::Sources;
-use super::{Config, suggest};
+use super::{Config, nested, suggest};
 use hydra_api::{Admission, Ids, Registry, Role, Store};
 use hydra_engine::PolicyMode;
 use serde_json::{Map, Value};
@@ -163,8 +163,15 @@ fn plugin_table<R: Role>(registry: &Registry, value: &mut Value, at: &KeyPath, p
         return;
     }
     match entry.complete(settings) {
-        Ok(Value::Object(complete)) => {
-            table.extend(complete);
+        Ok(mut complete) if complete.is_object() => {
+            let mut below = Vec::new();
+            nested::each(&schema, &mut complete, at, &mut |path, role, value| {
+                nested_table(registry, role, value, path, &mut below);
+            });
+            problems.extend(below);
+            if let Value::Object(complete) = complete {
+                table.extend(complete);
+            }
             if R::NAME == Admission::NAME {
                 table.entry("mode").or_insert_with(|| PolicyMode::default().as_str().into());
             }
@@ -174,6 +181,23 @@ fn plugin_table<R: Role>(registry: &Registry, value: &mut Value, at: &KeyPath, p
             let path = at.join(&KeyPath::of_dotted(&issue.key));
             problems.push(Problem::of_value(path, issue.message, None));
         }
+    }
+}
+
+/// A table that picks a plugin inside the table of another one.
+fn nested_table(
+    registry: &Registry,
+    role: &str,
+    value: &mut Value,
+    at: &KeyPath,
+    problems: &mut Vec<Problem>,
+) {
+    if role == Store::NAME {
+        plugin_table::<Store>(registry, value, at, problems);
+    } else if role == Admission::NAME {
+        plugin_table::<Admission>(registry, value, at, problems);
+    } else if role == Ids::NAME {
+        plugin_table::<Ids>(registry, value, at, problems);
     }
 }
 

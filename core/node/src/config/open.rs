@@ -6,7 +6,8 @@ use super::load::Loaded;
 use super::path::KeyPath;
 use crate::telemetry::{Exporter, ExporterError, Target, Told};
 use hydra_api::{
-    Admission, IdAllocator, Ids, OpenError, OpenErrorKind, ProviderStore, Registry, Role, Scope, Store,
+    Admission, IdAllocator, Ids, OpenError, OpenErrorKind, ProviderStore, Purpose, Registry, Role, Scope,
+    Store,
 };
 use hydra_engine::NamedPolicy;
 use serde_json::Value;
@@ -57,12 +58,20 @@ pub enum StartError {
 }
 
 impl Loaded {
-    /// Makes the data directory at need and opens every plugin, the store last.
+    /// Creates the data directory if needed and opens every plugin, the store last.
     ///
     /// # Errors
     /// [`StartError`]: nothing is left open then.
     pub async fn open(&self, registry: &Registry) -> Result<Backends, StartError> {
-        let scope = self.scope()?;
+        self.open_for(registry, Purpose::Serve).await
+    }
+
+    /// Opens every plugin for this purpose, the store last. For a check nothing is created.
+    ///
+    /// # Errors
+    /// [`StartError`]: nothing is left open then.
+    pub async fn open_for(&self, registry: &Registry, purpose: Purpose) -> Result<Backends, StartError> {
+        let scope = self.scope(registry, purpose)?;
         let mut admission = Vec::new();
         for (index, policy) in self.config.admission.iter().enumerate() {
             let at = KeyPath::root().key(Admission::NAME).item(index);
@@ -111,7 +120,7 @@ impl Loaded {
     /// # Errors
     /// [`StartError`]
     pub async fn open_ids(&self, registry: &Registry) -> Result<Arc<dyn IdAllocator>, StartError> {
-        self.open_ids_in(registry, &self.scope()?).await
+        self.open_ids_in(registry, &self.scope(registry, Purpose::Serve)?).await
     }
 
     async fn open_ids_in(
@@ -124,12 +133,13 @@ impl Loaded {
         self.open_one::<Ids>(registry, &ids.kind, ids.table(), at, scope).await
     }
 
-    fn scope(&self) -> Result<Scope, StartError> {
+    fn scope(&self, registry: &Registry, purpose: Purpose) -> Result<Scope, StartError> {
         let path = &self.config.data_dir;
-        match std::fs::create_dir_all(path) {
-            Ok(()) => Ok(Scope::new(path)),
-            Err(source) => Err(StartError::DataDir { path: path.clone(), source }),
+        if purpose != Purpose::Check {
+            std::fs::create_dir_all(path)
+                .map_err(|source| StartError::DataDir { path: path.clone(), source })?;
         }
+        Ok(Scope::new(path).with_purpose(purpose).with_registry(Arc::new(registry.clone())))
     }
 
     async fn open_one<R: Role>(
@@ -147,9 +157,7 @@ impl Loaded {
             OpenErrorKind::Config { key } => {
                 config_error(self.issue(at.join(&KeyPath::of_dotted(key)), source.to_string(), None))
             }
-            OpenErrorKind::Unavailable | OpenErrorKind::Corrupt => {
-                StartError::Open { role: R::NAME, kind: kind.to_owned(), source }
-            }
+            _ => StartError::Open { role: R::NAME, kind: kind.to_owned(), source },
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The JSON schema of the whole config file: the core's tables and every plugin's.
 
 use super::load::core_schema;
+use super::nested;
 use hydra_api::{Admission, Ids, Registry, Role, Store};
 use hydra_engine::PolicyMode;
 use serde_json::{Map, Value, json};
@@ -49,9 +50,17 @@ fn choice<R: Role>(registry: &Registry, definitions: &mut Map<String, Value>) ->
         let Some(object) = table.as_object_mut() else { continue };
         object.remove("$schema");
         if let Some(Value::Object(own)) = object.remove("$defs") {
-            definitions.extend(own.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));
+            definitions.extend(own.into_iter().map(|(key, mut value)| {
+                open_nested(&mut value, registry);
+                (format!("{name}.{key}"), value)
+            }));
         }
         let properties = object.entry("properties").or_insert_with(|| json!({}));
+        properties
+            .as_object_mut()
+            .into_iter()
+            .flatten()
+            .for_each(|(_, property)| open_nested(property, registry));
         properties["kind"] = json!({ "const": entry.kind(), "description": entry.summary() });
         if R::NAME == Admission::NAME {
             properties["mode"] = mode();
@@ -61,6 +70,30 @@ fn choice<R: Role>(registry: &Registry, definitions: &mut Map<String, Value>) ->
         kinds.push(json!({ "$ref": format!("#/$defs/{name}") }));
     }
     json!({ "anyOf": kinds })
+}
+
+/// A table that picks a plugin may be one of any plugin of its role.
+fn open_nested(schema: &mut Value, registry: &Registry) {
+    if let Some(role) = nested::role(schema).and_then(nested::known) {
+        let kinds: Vec<&str> = match role {
+            Store::NAME => registry.all::<Store>().iter().map(|entry| entry.kind()).collect(),
+            Admission::NAME => registry.all::<Admission>().iter().map(|entry| entry.kind()).collect(),
+            _ => registry.all::<Ids>().iter().map(|entry| entry.kind()).collect(),
+        };
+        let choices: Vec<Value> =
+            kinds.iter().map(|kind| json!({ "$ref": format!("#/$defs/{role}-{kind}") })).collect();
+        let kept = schema.get("description").cloned();
+        *schema = json!({ "anyOf": choices, "required": ["kind"] });
+        if let Some(description) = kept {
+            schema["description"] = description;
+        }
+        return;
+    }
+    match schema {
+        Value::Object(object) => object.values_mut().for_each(|value| open_nested(value, registry)),
+        Value::Array(items) => items.iter_mut().for_each(|item| open_nested(item, registry)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 /// The key that every policy has beside its own.

@@ -15,21 +15,29 @@ pub(super) struct Check {
     pub(super) result: Result<(), String>,
 }
 
-/// Whether the process should be kept. What fails here heals by a new start alone: heads and chores that only failed
-/// are started again by themselves. A node that stops has tasks that ended, and is left to it.
+/// Whether the process should be kept. Only a restart mends what fails here: heads and background tasks that
+/// only failed are started again by themselves. A node that stops has tasks that ended, and is left to it.
 pub(super) fn live(vitals: &Vitals) -> Vec<Check> {
     if vitals.phase() != Phase::Serving {
         return vec![check("node", None)];
     }
-    let health = vitals.desk.health();
+    let health = vitals.engine.health();
     let stuck = (health.ticked >= TICK_WAIT)
         .then(|| format!("the load was not looked at for {} s", health.ticked.as_secs()));
-    let chores = (!health.chores_run).then(|| "a chore of the engine has ended".to_owned());
+    let background =
+        (!health.background_runs).then(|| "a background task of the engine has ended".to_owned());
+    let store = health.corrupt.map(|error| format!("the store is corrupt: {error}"));
     let ended = vitals.heads_by_state()[State::Ended as usize];
     let heads = (ended > 0).then(|| format!("the tasks of {ended} heads have ended"));
     let mut tasks = vitals.tasks.get().into_iter().flatten();
     let task = tasks.find(|(_, task)| task.is_finished()).map(|(name, _)| format!("the {name} has ended"));
-    vec![check("runtime", stuck), check("chores", chores), check("heads", heads), check("tasks", task)]
+    vec![
+        check("runtime", stuck),
+        check("background", background),
+        check("store", store),
+        check("heads", heads),
+        check("tasks", task),
+    ]
 }
 
 /// Whether the node serves. It starts with all of its heads; later one that listens is enough: to take the node out of
@@ -44,8 +52,12 @@ pub(super) fn ready(vitals: &Vitals) -> Vec<Check> {
         Phase::Stopping => Some("stopping".to_owned()),
     };
     let heads = (listening == 0).then(|| format!("none of {all} listens"));
-    let stalled = vitals.desk.health().stalled;
-    let store = stalled.map(|still| format!("no call has ended for {} s", still.as_secs()));
+    let health = vitals.engine.health();
+    let stalled = health.stalled.map(|still| format!("no call has ended for {} s", still.as_secs()));
+    let paused = health.paused.map(|pause| {
+        format!("{} unavailable for {} s: {}", pause.calls, pause.since.as_secs(), pause.because)
+    });
+    let store = stalled.or(paused);
     vec![check("node", node), check("heads", heads), check("store", store)]
 }
 

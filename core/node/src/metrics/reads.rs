@@ -8,7 +8,7 @@ pub(super) fn write(engine: &Snapshot, page: &mut Page<'_>) -> fmt::Result {
     let (reads, gauge) = (&engine.reads, &engine.gauge);
     page.counters(
         "hydra_cache_hits_total",
-        "Reads answered from the cache: with providers, that there are none, or with an answer past its time.",
+        "Reads answered from the cache: with providers (present), without any (absent), or with an old answer (stale).",
         [("present", reads.hits), ("absent", reads.absent_hits), ("stale", reads.stale_hits)]
             .map(|(kind, hits)| ([("kind", kind)], hits)),
     )?;
@@ -18,26 +18,31 @@ pub(super) fn write(engine: &Snapshot, page: &mut Page<'_>) -> fmt::Result {
         reads.misses,
     )?;
     page.gauge("hydra_cache_entries", "Answers in the cache.", gauge.cache_len)?;
-    page.gauge("hydra_cache_bytes", "About how many bytes the cache takes.", gauge.cache_bytes)?;
-    page.gauge("hydra_cache_max_bytes", "How many bytes the cache may take.", gauge.cache_bytes_max)?;
+    page.gauge("hydra_cache_bytes", "Approximate size of the cache in bytes.", gauge.cache_bytes)?;
+    page.gauge("hydra_cache_max_bytes", "Limit of the size of the cache in bytes.", gauge.cache_bytes_max)?;
     page.counter(
         "hydra_reads_coalesced_total",
-        "Reads that joined the reading of the same key by another one.",
+        "Reads that shared the store read of another request for the same key.",
         reads.coalesced,
     )?;
     page.counter(
         "hydra_reads_batched_total",
-        "Keys that were read together with others in one store call.",
+        "Keys read together with others in one store call.",
         reads.batched,
     )?;
-    page.counter("hydra_readings_wanted_total", "Readings of a key that wanted a permit.", reads.wanted)?;
-    page.counter("hydra_readings_denied_total", "Readings that got no permit in time.", reads.denied)?;
-    page.gauge("hydra_readings", "Keys that are being read.", gauge.readings)?;
-    page.gauge("hydra_waiting_reads", "Reads that wait for a permit.", gauge.waiting.used)?;
-    page.gauge("hydra_waiting_reads_max", "How many reads may wait for a permit.", gauge.waiting.max)?;
+    page.counter("hydra_store_reads_wanted_total", "Keys that needed a permit to be read.", reads.wanted)?;
+    page.counter("hydra_store_reads_denied_total", "Keys that got no permit in time.", reads.denied)?;
     page.counter(
-        "hydra_waiting_turned_away_total",
-        "Reads that newer ones pushed out of the full line.",
-        gauge.turned_away,
+        "hydra_store_reads_unknown_total",
+        "Keys of which a store call that succeeded could say nothing.",
+        reads.unknown,
+    )?;
+    page.gauge("hydra_flights", "Keys that are being read or wait for it.", gauge.flights)?;
+    page.gauge("hydra_waiting_reads", "Keys that wait for a permit.", gauge.waiting.used)?;
+    page.gauge("hydra_waiting_reads_max", "Limit of the keys that wait for a permit.", gauge.waiting.max)?;
+    page.counter(
+        "hydra_store_reads_evicted_total",
+        "Keys that newer ones evicted from the full line.",
+        gauge.evicted,
     )
 }

@@ -12,18 +12,18 @@ pub(super) fn write(engine: &Snapshot, page: &mut Page<'_>) -> fmt::Result {
     let seen: HashMap<Kind, &Latency> = engine
         .requests
         .iter()
-        .map(|told| ((told.operation, told.ending, told.rung), &told.latency))
+        .map(|count| ((count.operation, count.ending, count.rung), &count.latency))
         .collect();
     page.counters(
         "hydra_requests_total",
-        "Requests by what was asked for, how it ended, and the rung on which it was served.",
+        "Requests by operation, outcome, and the rung on which they were served.",
         kinds()
             .filter(|kind| can_be(kind) || seen.contains_key(kind))
             .map(|kind| (labels(&kind), seen.get(&kind).map_or(0, |latency| latency.count()))),
     )?;
     page.histograms(
         "hydra_request_duration_seconds",
-        "How long requests took that wanted something of the store and were not turned away at once.",
+        "Duration of the requests that needed the store and were not declined at once.",
         kinds()
             .filter(is_timed)
             .filter(|kind| *kind == TIMED_ALWAYS || seen.contains_key(kind))
@@ -31,17 +31,28 @@ pub(super) fn write(engine: &Snapshot, page: &mut Page<'_>) -> fmt::Result {
     )?;
     page.gauges(
         "hydra_rung",
-        "1 for the rung of the ladder of degradation on which the node stands, 0 for the others.",
+        "1 for the current rung of the node, 0 for the others: the higher one of those of reads and writes.",
         Rung::ALL.map(|rung| ([("rung", rung.as_str())], u32::from(rung == engine.gauge.rung))),
+    )?;
+    let sides = [("reads", engine.gauge.read_rung), ("writes", engine.gauge.write_rung)];
+    page.gauges(
+        "hydra_side_rung",
+        "1 for the current rung of reads and of writes, 0 for the others.",
+        sides.into_iter().flat_map(|(side, current)| {
+            Rung::ALL.map(|rung| ([("side", side), ("rung", rung.as_str())], u32::from(rung == current)))
+        }),
     )?;
     page.counters(
         "hydra_rung_entered_total",
-        "How often the node came onto each rung, from above or below.",
-        engine.rungs.iter().map(|(rung, entered)| ([("rung", rung.as_str())], *entered)),
+        "Times that reads and writes entered each rung, from above or below.",
+        engine.rungs.iter().flat_map(|count| {
+            [("reads", count.reads), ("writes", count.writes)]
+                .map(|(side, entered)| ([("side", side), ("rung", count.rung.as_str())], entered))
+        }),
     )
 }
 
-/// The histogram that is told also while it is empty.
+/// The histogram that is shown also while it is empty.
 const TIMED_ALWAYS: Kind = (Operation::GetProviders, Ending::Served, Rung::Full);
 
 fn kinds() -> impl Iterator<Item = Kind> {
@@ -54,7 +65,7 @@ fn labels(&(operation, ending, rung): &Kind) -> Labels<'static, 3> {
     [("operation", operation.as_str()), ("outcome", ending.as_str()), ("rung", rung.as_str())]
 }
 
-/// Whether this is counted from 0 on. What comes nevertheless is told once it has come.
+/// Whether this is shown from 0 on. What occurs nevertheless is shown once it has occurred.
 fn can_be(&(operation, ending, rung): &Kind) -> bool {
     let some_rung = match ending {
         Ending::Served | Ending::Known | Ending::Late | Ending::NoPermit | Ending::StoreFailed => {
@@ -62,29 +73,27 @@ fn can_be(&(operation, ending, rung): &Kind) -> bool {
         }
         Ending::Shed => matches!(rung, Rung::CacheOnly | Rung::RoutingOnly),
         Ending::Declined => rung == Rung::RoutingOnly,
-        Ending::NotKept | Ending::RingFull | Ending::Refused | Ending::Abandoned => rung == Rung::Full,
+        Ending::NotKept | Ending::QueueFull | Ending::Refused | Ending::Abandoned => rung == Rung::Full,
     };
     let some_operation = match operation {
-        Operation::GetProviders => !matches!(ending, Ending::Known | Ending::RingFull),
+        Operation::GetProviders => !matches!(ending, Ending::Known | Ending::QueueFull),
         Operation::AddProvider => matches!(
             ending,
             Ending::Served
                 | Ending::Known
                 | Ending::Declined
                 | Ending::Shed
-                | Ending::RingFull
+                | Ending::QueueFull
                 | Ending::Refused
         ),
-        Operation::FindNode | Operation::GetValue | Operation::Ping => {
-            matches!(ending, Ending::Served | Ending::Declined)
-        }
+        Operation::FindNode | Operation::GetValue | Operation::Ping => ending == Ending::Served,
         // Refused before it is counted.
         Operation::PutValue => false,
     };
     some_rung && some_operation
 }
 
-/// Whether such requests are measured, and waited for something.
+/// Whether such requests are timed: those that may have waited for something.
 fn is_timed((operation, ending, _): &Kind) -> bool {
     let waited = [Ending::Served, Ending::Late, Ending::NoPermit, Ending::StoreFailed];
     *operation == Operation::GetProviders && waited.contains(ending)

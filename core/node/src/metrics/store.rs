@@ -1,7 +1,8 @@
 //! The store: its calls, the permits for them, and what it holds.
 
 use super::page::Page;
-use hydra_engine::Snapshot;
+use hydra_api::StoreErrorKind;
+use hydra_engine::{Snapshot, StoreCall};
 use std::fmt;
 
 /// `kind` is what the config calls the store.
@@ -9,7 +10,7 @@ pub(super) fn write(engine: &Snapshot, kind: &str, page: &mut Page<'_>) -> fmt::
     let gauge = &engine.gauge;
     page.histograms(
         "hydra_store_call_duration_seconds",
-        "How long the calls of the store took that have ended.",
+        "Duration of the store calls that have ended.",
         engine
             .latencies
             .iter()
@@ -17,34 +18,51 @@ pub(super) fn write(engine: &Snapshot, kind: &str, page: &mut Page<'_>) -> fmt::
     )?;
     page.counters(
         "hydra_store_calls_failed_total",
-        "Calls of the store that failed or panicked.",
-        engine
-            .failures
-            .iter()
-            .map(|(call, failed)| ([("store", kind), ("operation", call.as_str())], *failed)),
+        "Store calls that failed, by the kind of the error; \"panic\" also stands for answers that break the contract.",
+        failures(engine).map(|(call, error, failed)| {
+            ([("store", kind), ("operation", call.as_str()), ("error", error)], failed)
+        }),
     )?;
-    page.gauge("hydra_store_permits_used", "Store calls that are running.", gauge.in_flight.used)?;
-    page.gauge("hydra_store_permits_max", "How many store calls may run at a time.", gauge.in_flight.max)?;
+    page.gauge("hydra_store_permits_used", "Store calls in flight.", gauge.in_flight.used)?;
+    page.gauge("hydra_store_permits_max", "Limit of the store calls in flight.", gauge.in_flight.max)?;
+    page.gauge(
+        "hydra_store_paused",
+        "1 while the store is unavailable and is asked by single probes.",
+        u32::from(gauge.paused),
+    )?;
+    page.counter(
+        "hydra_store_paused_total",
+        "Times that the store was paused because it was unavailable.",
+        engine.background.paused,
+    )?;
     records(engine, page)?;
     page.counter("hydra_records_purged_total", "Expired records removed.", engine.background.purged)?;
     page.counter(
-        "hydra_chore_panics_total",
-        "Chores of the engine that panicked and were started again.",
+        "hydra_background_panics_total",
+        "Background tasks of the engine that panicked and were started again.",
         engine.background.panics,
     )
 }
 
+/// The failures of each call: those that occurred, and "unavailable" from the start.
+fn failures(engine: &Snapshot) -> impl Iterator<Item = (StoreCall, &'static str, u64)> {
+    const ALWAYS: &str = StoreErrorKind::Unavailable.as_str();
+    let seen = |call| engine.failures.iter().any(|(failed, error, _)| (*failed, *error) == (call, ALWAYS));
+    let unseen = StoreCall::ALL.into_iter().filter(move |call| !seen(*call)).map(|call| (call, ALWAYS, 0));
+    engine.failures.iter().copied().chain(unseen)
+}
+
 /// How many records there are; nothing until the store was asked.
 fn records(engine: &Snapshot, page: &mut Page<'_>) -> fmt::Result {
-    let told = engine.estimate.as_ref();
+    let known = engine.estimate.as_ref();
     page.gauges(
         "hydra_records",
-        "About how many records the store holds, expired ones that are not purged yet included, and how that is known.",
-        told.map(|told| ([("method", told.estimate.method.as_str())], told.estimate.records)),
+        "Approximate number of records in the store, expired ones that are not purged yet included, by the method of the estimate.",
+        known.map(|known| ([("method", known.estimate.method.as_str())], known.estimate.records)),
     )?;
     page.gauges(
         "hydra_records_age_seconds",
-        "How long ago the number of records was true.",
-        told.map(|told| ([], told.age.as_secs_f64())),
+        "Age of the estimate of the number of records.",
+        known.map(|known| ([], known.age.as_secs_f64())),
     )
 }

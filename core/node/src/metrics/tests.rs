@@ -46,13 +46,18 @@ fn full(mut snapshot: Snapshot) -> Snapshot {
     for (policy, mode) in
         POLICIES.iter().flat_map(|policy| [(policy, PolicyMode::Enforce), (policy, PolicyMode::Shadow)])
     {
-        let verdicts =
-            |verdict, reason| Verdicts { policy: (*policy).to_owned(), mode, verdict, reason, count: 1 };
+        let verdicts = |verdict, reason| Verdicts {
+            policy: (*policy).to_owned(),
+            mode,
+            verdict,
+            reason: str::to_owned(reason),
+            count: 1,
+        };
         snapshot.verdicts.push(verdicts("admit", ""));
         snapshot.verdicts.extend(Rung::ALL.map(|rung| verdicts("degrade", rung.as_str())));
         snapshot.verdicts.extend(REASONS.map(|reason| verdicts("decline", reason)));
     }
-    let estimate = Estimate { records: 1, age: Duration::ZERO, method: EstimateMethod::Counted };
+    let estimate = Estimate::new(1, Duration::ZERO, EstimateMethod::Counted);
     snapshot.estimate = Some(EstimateNow { estimate, age: Duration::ZERO });
     snapshot
 }
@@ -61,8 +66,8 @@ fn full(mut snapshot: Snapshot) -> Snapshot {
 async fn whatever_happens_there_are_fewer_than_two_thousand_series() {
     let node = sample::node(3);
     let (fresh, all) = (
-        series(&page(&node.vitals, node.vitals.desk.stats())),
-        series(&page(&node.vitals, full(node.vitals.desk.stats()))),
+        series(&page(&node.vitals, node.vitals.engine.stats())),
+        series(&page(&node.vitals, full(node.vitals.engine.stats()))),
     );
     assert!(fresh > 250 && fresh < all, "{fresh} of a node that has done nothing");
     assert!(all < SERIES_MAX, "{all} series");
@@ -71,12 +76,12 @@ async fn whatever_happens_there_are_fewer_than_two_thousand_series() {
 #[tokio::test]
 async fn policies_of_one_kind_are_added_up() {
     let node = sample::node(1);
-    let mut snapshot = node.vitals.desk.stats();
+    let mut snapshot = node.vitals.engine.stats();
     let verdicts = |mode, count| Verdicts {
         policy: "token-bucket".to_owned(),
         mode,
         verdict: "admit",
-        reason: "",
+        reason: String::new(),
         count,
     };
     snapshot.verdicts = vec![

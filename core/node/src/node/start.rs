@@ -17,8 +17,8 @@ use crate::supervise::Phase;
 use crate::table::{Limits, Table};
 use crate::traces::Traces;
 use crate::vitals::Vitals;
-use hydra_api::{HeadLease, IdAllocator, IdError, ProviderStore};
-use hydra_engine::{Clock, Desk, NamedPolicy, NamedStore, Watch};
+use hydra_api::{HeadLease, HeldSlot, IdAllocator, IdError, ProviderStore};
+use hydra_engine::{Clock, Engine, NamedPolicy, NamedStore, Watch};
 use libp2p::StreamProtocol;
 use libp2p::identity::Keypair;
 use std::collections::HashSet;
@@ -92,9 +92,9 @@ pub(super) async fn start(config: Config, backends: Backends) -> Result<Node, St
     let (asks, scout) = scout::spawn(kad.clone(), Arc::clone(&book), phase_seen.clone());
     let traces = backends.exporter.tracer();
     let traces = traces.map(|tracer| Traces::start(&config.telemetry.traces, tracer.clone()));
-    let desk = open_desk(&config, backends.store, backends.admission, traces.clone());
+    let engine = open_engine(&config, backends.store, backends.admission, traces.clone());
     let shared = Arc::new(Shared {
-        desk: Arc::clone(&desk),
+        engine: Arc::clone(&engine),
         table: Arc::clone(&table),
         book: Arc::clone(&book),
         policy: config.network.addresses,
@@ -105,7 +105,7 @@ pub(super) async fn start(config: Config, backends: Backends) -> Result<Node, St
     let (heads, head_tasks) = spawn_heads(&leases, &config, &kad, &shared, &crowd, &phase_seen, &candidates)?;
     let vitals = Arc::new(Vitals {
         config: Arc::clone(&config),
-        desk: Arc::clone(&desk),
+        engine: Arc::clone(&engine),
         wire: Arc::clone(&kad.stats),
         table: Arc::clone(&table),
         crowd: Arc::clone(&crowd),
@@ -127,7 +127,7 @@ pub(super) async fn start(config: Config, backends: Backends) -> Result<Node, St
     let ids = backends.ids;
     let node = Node {
         config,
-        desk,
+        engine,
         ids,
         leases,
         heads,
@@ -176,15 +176,15 @@ fn spawn_heads(
     Ok((heads.into(), tasks))
 }
 
-fn open_desk(
+fn open_engine(
     config: &Config,
     store: Arc<dyn ProviderStore>,
     policies: Vec<NamedPolicy>,
     traces: Option<Arc<Traces>>,
-) -> Arc<Desk> {
+) -> Arc<Engine> {
     let store = NamedStore { name: config.store.kind.clone(), store };
     let watch = traces.map(|traces| -> Arc<dyn Watch> { traces });
-    Desk::open(store, policies, config.engine.clone(), Clock::system(), watch)
+    Engine::open(store, policies, config.engine.clone(), Clock::system(), watch)
 }
 
 fn keeper(
@@ -256,7 +256,8 @@ async fn acquire(config: &Config, ids: &dyn IdAllocator) -> Result<Vec<HeadLease
         given.insert(port);
     }
     if moved {
-        ids.renew(&leases).await?;
+        let held: Vec<HeldSlot> = leases.iter().map(|lease| lease.held_on(lease.port)).collect();
+        ids.renew(&held).await?;
     }
     Ok(leases)
 }

@@ -2,6 +2,7 @@
 
 use super::{HEADS_FILE, Node, StopError};
 use crate::supervise::Phase;
+use hydra_api::{Causes, HeldSlot};
 use hydra_engine::{CloseReport, StoreClosed};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -38,9 +39,10 @@ async fn stages(node: &mut Node, deadline: Instant) -> Result<(), StopError> {
     }
     tracing::info!("writing what was taken");
     let left = deadline.saturating_duration_since(Instant::now());
-    let report = node.desk.close(left.saturating_sub(RELEASE_WAIT)).await;
-    if let Err(cause) = node.ids.release(std::mem::take(&mut node.leases)).await {
-        tracing::warn!(%cause, "the identities could not be given back");
+    let report = node.engine.close(left.saturating_sub(RELEASE_WAIT)).await;
+    let held: Vec<HeldSlot> = node.leases.iter().map(|lease| lease.held_on(lease.port)).collect();
+    if let Err(cause) = node.ids.release(&held).await {
+        tracing::warn!(error = %Causes(&cause), "the identities could not be released");
     }
     // The operator pages go last: they tell how the stop goes on.
     if let Some(http) = node.http.take() {
@@ -72,7 +74,7 @@ async fn drained(node: &Node, until: Instant) {
 fn verdict(report: &CloseReport) -> Result<(), StopError> {
     let store = match &report.store {
         StoreClosed::Closed => None,
-        StoreClosed::Failed(cause) => Some(cause.to_string()),
+        StoreClosed::Failed(cause) => Some(Causes(cause).to_string()),
         StoreClosed::Unanswered => Some("it does not answer".to_owned()),
     };
     match (report.unwritten, store) {

@@ -1,6 +1,6 @@
 use super::*;
-use hydra_api::{Operation, Reason, Verdict};
-use hydra_engine::{Departure, Judged, Source, Standing};
+use hydra_api::{Operation, ReasonId, Verdict};
+use hydra_engine::{Judged, ReadCall, Source};
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
@@ -56,11 +56,11 @@ async fn a_slow_request_is_kept_with_its_store_call() {
     let took = Duration::from_millis(300);
     let started = Instant::now() - took;
     let mut account = account();
-    account.judged = Some(Judged { verdict: Verdict::Admit, policy: None });
+    account.judged = Some(Judged::ADMITTED);
     account.source = Some(Source::Store);
     account.time = Some((started, took));
     let at = started + Duration::from_millis(20);
-    account.call = Some(Departure { at, keys: 12, standing: Standing::Answered });
+    account.call = Some(ReadCall { at, keys: 12, ending: Some(Ending::Served) });
     traces.ended(&account);
 
     let spans = exported.take();
@@ -90,21 +90,21 @@ async fn a_slow_request_is_kept_with_its_store_call() {
 #[tokio::test]
 async fn a_call_is_told_as_it_stood_whatever_was_answered_instead() {
     let (traces, exported, _provider) = traces(&config::Traces::default());
-    for (standing, unanswered, error) in [
-        (Standing::UnderWay, "true", None),
-        (Standing::Failed, "false", Some("store_failed")),
-        (Standing::Answered, "false", None),
+    for (ending, unanswered, error) in [
+        (None, "true", None),
+        (Some(Ending::StoreFailed), "false", Some("store_failed")),
+        (Some(Ending::Served), "false", None),
     ] {
         // What the cache still had was good enough.
         let mut account = account();
         (account.rung, account.source) = (Rung::Stale, Some(Source::StaleCache));
-        account.call = Some(Departure { at: Instant::now(), keys: 1, standing });
+        account.call = Some(ReadCall { at: Instant::now(), keys: 1, ending });
         traces.ended(&account);
         let spans = exported.take();
         let [store, request] = &spans[..] else { panic!("{spans:?}") };
-        assert_eq!(value(store, "hydra.unanswered").as_deref(), Some(unanswered), "{standing:?}");
-        assert_eq!(value(store, "error.type").as_deref(), error, "{standing:?}");
-        assert_eq!(store.status, error.map_or(Status::Unset, |_| Status::error("")), "{standing:?}");
+        assert_eq!(value(store, "hydra.unanswered").as_deref(), Some(unanswered), "{ending:?}");
+        assert_eq!(value(store, "error.type").as_deref(), error, "{ending:?}");
+        assert_eq!(store.status, error.map_or(Status::Unset, |_| Status::error("")), "{ending:?}");
         assert_eq!(request.status, Status::Unset, "it was served");
     }
 }
@@ -121,8 +121,11 @@ async fn degraded_requests_are_kept_and_others_are_not() {
     let mut declined = account();
     declined.ending = Ending::Declined;
     declined.rung = Rung::RoutingOnly;
-    declined.judged =
-        Some(Judged { verdict: Verdict::Decline(Reason("too_much")), policy: Some("token-bucket") });
+    declined.judged = Some(Judged {
+        verdict: Verdict::Decline(ReasonId(0)),
+        policy: Some("token-bucket"),
+        reason: Some("too_much"),
+    });
     traces.ended(&declined);
     let mut short = account();
     short.rung = Rung::Short;

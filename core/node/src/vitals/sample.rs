@@ -8,12 +8,12 @@ use crate::supervise::Phase;
 use crate::table::{Limits, Table};
 use crate::telemetry::Exporter;
 use hydra_api::{
-    ContentKey, Durability, Estimate, EstimateMethod, Inserted, Provider, ProviderRecord, ProviderStore,
-    PurgeProgress, Purged, Sharing, StoreError, StoreProfile, UnixSeconds, async_trait,
+    ContentKey, Estimate, EstimateMethod, Found, Inserted, ProviderRecord, ProviderStore, PurgeProgress,
+    Purged, RecordOutcome, StoreError, StoreProfile, UnixSeconds, async_trait,
 };
-use hydra_engine::{Clock, Desk, NamedStore};
+use hydra_engine::{Clock, Engine, NamedStore};
 use libp2p::PeerId;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -39,7 +39,7 @@ pub(crate) fn node(heads: u32) -> Sample {
         group_own_max: 20,
     };
     let vitals = Arc::new(Vitals {
-        desk: Desk::open(store, Vec::new(), config.engine.clone(), Clock::system(), None),
+        engine: Engine::open(store, Vec::new(), config.engine.clone(), Clock::system(), None),
         table: Arc::new(Table::new(config.network.addresses, limits)),
         config: Arc::new(config),
         wire: Arc::default(),
@@ -79,29 +79,24 @@ struct Nothing;
 #[async_trait]
 impl ProviderStore for Nothing {
     fn profile(&self) -> StoreProfile {
-        StoreProfile {
-            concurrency_max: NonZeroUsize::MIN,
-            batch_len_max: NonZeroUsize::MIN,
-            durability: Durability::InMemory,
-            sharing: Sharing::OneProcess,
-        }
+        StoreProfile::builder().build()
     }
-    async fn insert(&self, batch: &[ProviderRecord], _: UnixSeconds) -> Result<Inserted, StoreError> {
-        Ok(Inserted { accepted: 0, dropped: batch.len() as u64 })
+    async fn insert(&self, batch: Arc<[ProviderRecord]>, _: UnixSeconds) -> Result<Inserted, StoreError> {
+        Ok(Inserted::Each(vec![RecordOutcome::NoRoom; batch.len()]))
     }
     async fn providers(
         &self,
-        keys: &[ContentKey],
+        keys: Arc<[ContentKey]>,
         _: UnixSeconds,
         _: NonZeroU32,
-    ) -> Result<Vec<Vec<Provider>>, StoreError> {
-        Ok(vec![Vec::new(); keys.len()])
+    ) -> Result<Vec<Found>, StoreError> {
+        Ok(vec![Found::Known(Vec::new()); keys.len()])
     }
     async fn purge_expired(&self, _: UnixSeconds, _: NonZeroU32) -> Result<Purged, StoreError> {
-        Ok(Purged { removed: 0, progress: PurgeProgress::Done })
+        Ok(Purged::new(0, PurgeProgress::Done))
     }
     async fn estimate(&self) -> Result<Estimate, StoreError> {
-        Ok(Estimate { records: 0, age: Duration::ZERO, method: EstimateMethod::Counted })
+        Ok(Estimate::new(0, Duration::ZERO, EstimateMethod::Counted))
     }
     async fn close(&self) -> Result<(), StoreError> {
         Ok(())

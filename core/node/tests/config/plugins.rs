@@ -1,14 +1,16 @@
 //! Small plugins with a key of every sort.
 
 use hydra_api::{
-    Admission, AdmissionPolicy, ContentKey, Estimate, EstimateMethod, HeadCount, HeadLease, HeadPreview,
-    IdAllocator, IdError, Identity, Ids, Inserted, Load, OpenError, Outcome, PeerId, Plugin, Progress,
-    Provider, ProviderRecord, ProviderStore, PurgeProgress, Purged, Registry, Renewal, Request, Scope,
-    SecretSource, Sharing, Store, StoreError, StoreProfile, UnixSeconds, Verdict, async_trait,
+    Admission, AdmissionPolicy, ContentKey, Estimate, EstimateMethod, Found, HeadCount, HeadLease,
+    HeadPreview, HeldSlot, IdAllocator, IdError, Identity, Ids, Inserted, Judgement, Load, OpenError,
+    Outcome, PeerId, Plugin, Progress, ProviderRecord, ProviderStore, PurgeProgress, Purged, RecordOutcome,
+    Registry, Renewal, Request, Scope, SecretSource, Store, StoreError, StoreProfile, Token, UnixSeconds,
+    Verdict, async_trait,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::borrow::Cow;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -69,29 +71,24 @@ impl Plugin for Shelf {
 #[async_trait]
 impl ProviderStore for Shelf {
     fn profile(&self) -> StoreProfile {
-        StoreProfile {
-            concurrency_max: NonZeroUsize::MIN,
-            batch_len_max: NonZeroUsize::MIN,
-            durability: hydra_api::Durability::InMemory,
-            sharing: Sharing::OneProcess,
-        }
+        StoreProfile::builder().build()
     }
-    async fn insert(&self, batch: &[ProviderRecord], _: UnixSeconds) -> Result<Inserted, StoreError> {
-        Ok(Inserted { accepted: 0, dropped: batch.len() as u64 })
+    async fn insert(&self, batch: Arc<[ProviderRecord]>, _: UnixSeconds) -> Result<Inserted, StoreError> {
+        Ok(Inserted::Each(vec![RecordOutcome::NoRoom; batch.len()]))
     }
     async fn providers(
         &self,
-        keys: &[ContentKey],
+        keys: Arc<[ContentKey]>,
         _: UnixSeconds,
         _: NonZeroU32,
-    ) -> Result<Vec<Vec<Provider>>, StoreError> {
-        Ok(vec![Vec::new(); keys.len()])
+    ) -> Result<Vec<Found>, StoreError> {
+        Ok(vec![Found::Known(Vec::new()); keys.len()])
     }
     async fn purge_expired(&self, _: UnixSeconds, _: NonZeroU32) -> Result<Purged, StoreError> {
-        Ok(Purged { removed: 0, progress: PurgeProgress::Done })
+        Ok(Purged::new(0, PurgeProgress::Done))
     }
     async fn estimate(&self) -> Result<Estimate, StoreError> {
-        Ok(Estimate { records: 0, age: Duration::ZERO, method: EstimateMethod::Counted })
+        Ok(Estimate::new(0, Duration::ZERO, EstimateMethod::Counted))
     }
     async fn close(&self) -> Result<(), StoreError> {
         Ok(())
@@ -135,10 +132,13 @@ impl Plugin for Bucket {
 }
 
 impl AdmissionPolicy for Bucket {
-    fn admit(&self, _: &Request, _: &Load, _: Instant) -> Verdict {
-        Verdict::Admit
+    fn admit(&self, _: &Request<'_>, _: &Load, _: Instant) -> Judgement {
+        Verdict::Admit.into()
     }
-    fn settle(&self, _: &Request, _: &Outcome, _: Instant) {}
+    fn settle(&self, _: &Request<'_>, _: Token, _: &Outcome, _: Instant) {}
+    fn reasons(&self) -> Vec<Cow<'static, str>> {
+        Vec::new()
+    }
 }
 
 #[derive(Debug)]
@@ -201,16 +201,16 @@ impl Plugin for Numbered {
 #[async_trait]
 impl IdAllocator for Numbered {
     async fn preview(&self, wanted: HeadCount, _: Progress) -> Result<Vec<HeadPreview>, IdError> {
-        let preview = |HeadLease { slot, peer, port, .. }| HeadPreview { slot, peer, port };
+        let preview = |HeadLease { slot, peer, port, .. }| HeadPreview::new(slot, peer, port);
         Ok((0..wanted.get()).map(lease).map(preview).collect())
     }
     async fn acquire(&self, wanted: HeadCount) -> Result<Vec<HeadLease>, IdError> {
         Ok((0..wanted.get()).map(lease).collect())
     }
-    async fn renew(&self, _: &[HeadLease]) -> Result<Renewal, IdError> {
+    async fn renew(&self, _: &[HeldSlot]) -> Result<Renewal, IdError> {
         Ok(Renewal::default())
     }
-    async fn release(&self, _: Vec<HeadLease>) -> Result<(), IdError> {
+    async fn release(&self, _: &[HeldSlot]) -> Result<(), IdError> {
         Ok(())
     }
 }
@@ -219,11 +219,5 @@ fn lease(slot: u32) -> HeadLease {
     let seed = [slot as u8; 32];
     let key = libp2p::identity::Keypair::ed25519_from_bytes(seed).unwrap();
     let peer = PeerId::new(&key.public().to_peer_id().to_bytes()).unwrap();
-    HeadLease {
-        slot,
-        peer,
-        identity: Identity::from_ed25519_seed(seed),
-        port: 30_000 + slot as u16,
-        until: None,
-    }
+    HeadLease::new(slot, peer, Identity::from_ed25519_seed(seed), 30_000 + slot as u16)
 }

@@ -21,7 +21,7 @@ fn record_key(name: &str) -> Vec<u8> {
 
 fn denied(policy: &Denylist, operation: Operation, key: &[u8]) -> bool {
     let request = Request::new(operation, PeerId::new(b"peer").unwrap(), None, 0, key);
-    match policy.admit(&request, &Load::IDLE, Instant::now()) {
+    match policy.admit(&request, &Load::IDLE, Instant::now()).verdict {
         Verdict::Admit => false,
         Verdict::Decline(reason) => {
             assert_eq!(reason, DENIED);
@@ -31,10 +31,10 @@ fn denied(policy: &Denylist, operation: Operation, key: &[u8]) -> bool {
     }
 }
 
-fn lists(dir: &Path, files: &[&str], change: impl FnOnce(&mut Config)) -> Lists {
+fn load(dir: &Path, files: &[&str], change: impl FnOnce(&mut Config)) -> Result<Denylist, OpenError> {
     let mut config = Config { files: files.iter().map(Into::into).collect(), ..Config::default() };
     change(&mut config);
-    Lists::of(&config, &Scope::new(dir)).unwrap()
+    Denylist::load(&config, &Scope::new(dir))
 }
 
 fn write(dir: &TempDir, name: &str, lines: &[&str]) {
@@ -45,7 +45,7 @@ fn write(dir: &TempDir, name: &str, lines: &[&str]) {
 fn policy(lines: &[&str]) -> Denylist {
     let dir = tempfile::tempdir().unwrap();
     write(&dir, "a.deny", lines);
-    Denylist::load(lists(dir.path(), &["a.deny"], |_| ())).unwrap().0
+    load(dir.path(), &["a.deny"], |_| ()).unwrap()
 }
 
 /// Whether providers of this CID's multihash may not be asked for.
@@ -118,7 +118,7 @@ fn later_files_count_over_earlier_ones() {
     write(&dir, "deny", &[&format!("/ipfs/{A}")]);
     write(&dir, "allow", &[&format!("!/ipfs/{A}")]);
     for (files, expected) in [(["deny", "allow"], false), (["allow", "deny"], true)] {
-        let policy = Denylist::load(lists(dir.path(), &files, |_| ())).unwrap().0;
+        let policy = load(dir.path(), &files, |_| ()).unwrap();
         assert_eq!(denied(&policy, Operation::GetProviders, &key(A)), expected, "{files:?}");
     }
 }
@@ -156,13 +156,12 @@ fn a_list_that_cannot_be_used_is_an_error_of_its_key() {
         ("broken", "before"),
         ("long", "file_mib_max"),
     ] {
-        let lists = lists(dir.path(), &[file], |config| config.file_mib_max = 1);
-        let error = Denylist::load(lists).unwrap_err();
+        let error = load(dir.path(), &[file], |config| config.file_mib_max = 1).unwrap_err();
         assert_eq!(*error.kind(), OpenErrorKind::Config { key: "files".to_owned() });
         assert!(error.to_string().contains(said) && error.to_string().contains(file), "{error}");
     }
-    let two_of_one = lists(dir.path(), &["a.deny"], |config| config.rules_max = 1);
-    assert!(Denylist::load(two_of_one).unwrap_err().to_string().contains("rules_max"));
+    let two_of_one = load(dir.path(), &["a.deny"], |config| config.rules_max = 1);
+    assert!(two_of_one.unwrap_err().to_string().contains("rules_max"));
     let none = Lists::of(&Config::default(), &Scope::new(dir.path())).unwrap_err();
     assert_eq!(*none.kind(), OpenErrorKind::Config { key: "files".to_owned() });
 }
@@ -171,24 +170,49 @@ fn a_list_that_cannot_be_used_is_an_error_of_its_key() {
 fn a_file_that_changes_is_read_again_and_one_that_breaks_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     write(&dir, "a.deny", &[&format!("/ipfs/{A}")]);
-    let (policy, mut reload) = Denylist::load(lists(dir.path(), &["a.deny"], |_| ())).unwrap();
+    let policy = load(dir.path(), &["a.deny"], |_| ()).unwrap();
+    let watched = policy.watched().clone();
     let denies = |cid| denied(&policy, Operation::GetProviders, &key(cid));
     let rules = Arc::downgrade(policy.rules());
-    assert!(reload.turn(&rules).is_none(), "nothing has changed");
+    assert!(watched.turn(&rules).is_none(), "nothing has changed");
     write(&dir, "a.deny", &[&format!("/ipfs/{A}"), &format!("/ipfs/{B}")]);
-    assert!(reload.turn(&rules).is_some());
+    assert!(watched.turn(&rules).is_some());
     assert!(denies(A) && denies(B));
     // Gone, or of another version: the rules stay.
     std::fs::remove_file(dir.path().join("a.deny")).unwrap();
-    assert!(reload.turn(&rules).is_none());
+    assert!(watched.turn(&rules).is_none());
     write(&dir, "a.deny", &["version: 7", "---"]);
-    assert!(reload.turn(&rules).is_none());
+    assert!(watched.turn(&rules).is_none());
     assert!(denies(A) && denies(B));
     write(&dir, "a.deny", &["/ipfs/nonsense", &format!("/ipfs/{B}")]);
-    assert!(reload.turn(&rules).is_some());
+    assert!(watched.turn(&rules).is_some());
     assert!(!denies(A) && denies(B));
     drop(policy);
-    assert!(reload.turn(&rules).is_none());
+    assert!(watched.turn(&rules).is_none());
+}
+
+#[test]
+fn a_changed_table_is_taken_up_whole_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&dir, "a.deny", &[&format!("/ipfs/{A}")]);
+    write(&dir, "b.deny", &[&format!("/ipfs/{B}")]);
+    let policy = load(dir.path(), &["a.deny"], |_| ()).unwrap();
+    let denies = |cid| denied(&policy, Operation::GetProviders, &key(cid));
+    policy.reconfigure(serde_json::json!({ "files": ["b.deny"] })).unwrap();
+    assert!(!denies(A) && denies(B));
+    for (table, key) in [
+        (serde_json::json!({ "files": ["a.deny", "absent"] }), "files"),
+        (serde_json::json!({ "files": [] }), "files"),
+        (serde_json::json!({ "file": ["a.deny"] }), "file"),
+    ] {
+        let refused = policy.reconfigure(table).unwrap_err().to_string();
+        assert!(refused.contains(key), "{refused}");
+    }
+    assert!(!denies(A) && denies(B), "as before");
+    // The files of the new table are those that are looked at.
+    write(&dir, "b.deny", &[&format!("/ipfs/{A}"), &format!("/ipfs/{B}")]);
+    assert!(policy.watched().turn(&Arc::downgrade(policy.rules())).is_some());
+    assert!(denies(A) && denies(B));
 }
 
 #[tokio::test]
@@ -202,7 +226,7 @@ async fn an_open_policy_notices_changes_on_its_own() {
     let key = key(A);
     let request = Request::new(Operation::GetProviders, PeerId::new(b"peer").unwrap(), None, 0, &key);
     let admitted = async {
-        while policy.admit(&request, &Load::IDLE, Instant::now()) != Verdict::Admit {
+        while policy.admit(&request, &Load::IDLE, Instant::now()).verdict != Verdict::Admit {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };

@@ -27,8 +27,14 @@ fn asks(operation: Operation, id: u32, address: Option<IpAddr>) -> Request<'stat
 }
 
 /// How many of `asked` requests are admitted at `now`.
-fn admitted(policy: &TokenBucket, request: Request, asked: usize, now: Instant) -> usize {
-    (0..asked).filter(|_| policy.admit(&request, &Load::IDLE, now) == Verdict::Admit).count()
+fn admitted(policy: &TokenBucket, request: Request<'_>, asked: usize, now: Instant) -> usize {
+    tokens(policy, request, asked, now).len()
+}
+
+/// The tokens of those that are admitted.
+fn tokens(policy: &TokenBucket, request: Request<'_>, asked: usize, now: Instant) -> Vec<Token> {
+    let judged = (0..asked).map(|_| policy.admit(&request, &Load::IDLE, now));
+    judged.filter(|judged| judged.verdict == Verdict::Admit).map(|judged| judged.token).collect()
 }
 
 #[test]
@@ -37,7 +43,7 @@ fn a_peer_at_its_limit_takes_nothing_from_what_others_share() {
     assert_eq!(admitted(&policy, from(1, HOME), 1_000, now), 2);
     assert_eq!(admitted(&policy, from(2, HOME), 1_000, now), 2);
     assert_eq!(admitted(&policy, from(3, HOME), 1_000, now), 1, "the prefix has one left");
-    assert_eq!(policy.admit(&from(4, HOME), &Load::IDLE, now), Verdict::Decline(PREFIX));
+    assert_eq!(policy.admit(&from(4, HOME), &Load::IDLE, now).verdict, Verdict::Decline(PREFIX));
     assert_eq!(
         admitted(&policy, from(3, [198, 51, 100, 1]), 1_000, now),
         1,
@@ -102,11 +108,13 @@ fn a1_what_never_started_is_given_back_to_every_budget() {
     for config in [config(1, 0, 0), config(0, 1, 0), config(0, 0, 1), config(1, 1, 1)] {
         let policy = TokenBucket::new(config).unwrap();
         for _ in 0..10 {
-            assert_eq!(admitted(&policy, from(1, HOME), 2, now), 1);
-            policy.settle(&from(1, HOME), &Outcome::NeverStarted, now);
+            let tokens = tokens(&policy, from(1, HOME), 2, now);
+            assert_eq!(tokens.len(), 1);
+            policy.settle(&from(1, HOME), tokens[0], &Outcome::NeverStarted, now);
         }
-        assert_eq!(admitted(&policy, from(1, HOME), 2, now), 1);
-        policy.settle(&from(1, HOME), &Outcome::Abandoned, now);
+        let tokens = tokens(&policy, from(1, HOME), 2, now);
+        assert_eq!(tokens.len(), 1);
+        policy.settle(&from(1, HOME), tokens[0], &Outcome::Abandoned, now);
         assert_eq!(admitted(&policy, from(1, HOME), 2, now), 0, "what was served stays paid");
     }
 }
@@ -117,8 +125,9 @@ fn a1_a_degraded_request_that_never_started_gives_back_nothing_it_did_not_take()
     let (policy, now) = (TokenBucket::new(degrade).unwrap(), Instant::now());
     assert_eq!(admitted(&policy, from(1, HOME), 3, now), 3);
     for _ in 0..100 {
-        assert_eq!(policy.admit(&from(1, HOME), &Load::IDLE, now), Verdict::Degrade(Rung::Stale));
-        policy.settle(&from(1, HOME), &Outcome::NeverStarted, now);
+        let judged = policy.admit(&from(1, HOME), &Load::IDLE, now);
+        assert_eq!(judged.verdict, Verdict::Degrade(Rung::Stale));
+        policy.settle(&from(1, HOME), judged.token, &Outcome::NeverStarted, now);
     }
     assert_eq!(
         admitted(&policy, from(2, HOME), 5, now),
@@ -159,9 +168,60 @@ fn values_out_of_bounds_are_refused_by_their_key() {
 
 #[test]
 fn part_of_a_budget_keeps_the_defaults_of_the_rest() {
-    let table = serde_json::json!({ "peer": { "burst": 7 }, "then": { "degrade": "near_only" } });
+    let table = serde_json::json!({ "peer": { "burst": 7 }, "then": { "degrade": "cache_only" } });
     let config: Config = serde_json::from_value(table).unwrap();
     assert_eq!(config.peer, Peer { burst: 7, ..Peer::default() });
-    assert_eq!(config.then, Then::Degrade(Rung::NearOnly));
+    assert_eq!(config.then, Then::Degrade(Rung::CacheOnly));
     assert!(serde_json::from_value::<Config>(serde_json::json!({ "peer": { "bursts": 7 } })).is_err());
+}
+
+#[test]
+fn a_changed_table_is_taken_up_whole_or_not_at_all() {
+    let (policy, start) = (TokenBucket::new(config(2, 0, 100)).unwrap(), Instant::now());
+    assert_eq!(admitted(&policy, from(1, HOME), 10, start), 2);
+    let with = |change: fn(&mut Config)| {
+        let mut changed = config(2, 0, 100);
+        change(&mut changed);
+        serde_json::to_value(changed).unwrap()
+    };
+    policy.reconfigure(with(|config| config.peer.burst = 5)).unwrap();
+    assert_eq!(admitted(&policy, from(1, HOME), 10, start), 3, "what was taken stays taken");
+    assert_eq!(admitted(&policy, from(2, HOME), 10, start), 5);
+    policy.reconfigure(with(|config| config.write_cost = 0)).unwrap();
+    assert_eq!(admitted(&policy, from(1, HOME), 10, start), 10);
+    let degrade = with(|config| (config.then, config.peer.burst) = (Then::Degrade(Rung::Short), 5));
+    policy.reconfigure(degrade.clone()).unwrap();
+    assert_eq!(policy.admit(&from(1, HOME), &Load::IDLE, start).verdict, Verdict::Degrade(Rung::Short));
+    let restart = policy.reconfigure(with(|config| (config.peers_max, config.write_cost) = (128, 0)));
+    assert_eq!(restart, Err(ReconfigureError::keys(["peers_max"])));
+    let wrong = policy.reconfigure(with(|config| (config.node.burst, config.write_cost) = (0, 0)));
+    assert!(wrong.unwrap_err().to_string().starts_with("node.burst"));
+    assert!(policy.reconfigure(serde_json::json!({ "peers": 7 })).unwrap_err().to_string().contains("peers"));
+    let judged = policy.admit(&from(1, HOME), &Load::IDLE, start);
+    assert_eq!(
+        judged.verdict,
+        Verdict::Degrade(Rung::Short),
+        "as before: nothing of what was refused is in force"
+    );
+}
+
+#[test]
+fn a_table_changes_while_requests_are_judged() {
+    let (policy, now) = (TokenBucket::new(config(1_000, 0, 0)).unwrap(), Instant::now());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0..2_000u32 {
+                let mut changed = config(1_000, 0, 0);
+                changed.peer.burst = 1_000 - round % 2;
+                policy.reconfigure(serde_json::to_value(changed).unwrap()).unwrap();
+            }
+        });
+        let askers: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(|| (0..20_000).map(|_| admitted(&policy, from(1, HOME), 1, now)).sum::<usize>())
+            })
+            .collect();
+        let total: usize = askers.into_iter().map(|asker| asker.join().unwrap()).sum();
+        assert!((999..=1_000).contains(&total), "{total} admitted");
+    });
 }

@@ -9,6 +9,10 @@ fn count(heads: u32) -> HeadCount {
     HeadCount::new(heads).unwrap()
 }
 
+fn held(leases: &[HeadLease]) -> Vec<HeldSlot> {
+    leases.iter().map(|lease| lease.held_on(lease.port)).collect()
+}
+
 fn shown(leases: &[HeadLease]) -> Vec<(u32, hydra_api::PeerId, u16)> {
     leases.iter().map(|lease| (lease.slot, lease.peer, lease.port)).collect()
 }
@@ -30,7 +34,7 @@ async fn i2_i4_leases_are_distinct_and_what_was_released_is_given_out_again() {
     all.extend(later);
     assert_eq!(all.iter().map(|lease| lease.slot).collect::<Vec<_>>(), [0, 1, 2, 3]);
     let released = all.remove(1);
-    ids.release(vec![released.clone()]).await.unwrap();
+    ids.release(&held(std::slice::from_ref(&released))).await.unwrap();
     assert_eq!(shown(&ids.acquire(count(1)).await.unwrap()), shown(&[released]));
 }
 
@@ -41,7 +45,7 @@ async fn i6_a_reported_port_is_kept() {
         let ids = open(dir.path(), config.clone());
         let mut leases = ids.acquire(count(2)).await.unwrap();
         leases[1].port = 45_678;
-        assert_eq!(ids.renew(&leases).await.unwrap(), Renewal::default());
+        assert_eq!(ids.renew(&held(&leases)).await.unwrap().lost, Vec::<u32>::new());
         drop(ids);
         let again = open(dir.path(), config).acquire(count(2)).await.unwrap();
         assert_eq!(shown(&again), shown(&leases));
@@ -53,8 +57,8 @@ async fn a_slot_that_is_not_held_is_reported_as_lost() {
     let dir = tempfile::tempdir().unwrap();
     let ids = open(dir.path(), Config::default());
     let leases = ids.acquire(count(2)).await.unwrap();
-    ids.release(leases[1..].to_vec()).await.unwrap();
-    assert_eq!(ids.renew(&leases).await.unwrap().lost, [1]);
+    ids.release(&held(&leases[1..])).await.unwrap();
+    assert_eq!(ids.renew(&held(&leases)).await.unwrap().lost, [1]);
 }
 
 #[tokio::test]
@@ -63,7 +67,7 @@ async fn i8_a_data_directory_is_used_by_one_at_a_time() {
     let (ids, other) = (open(dir.path(), Config::default()), open(dir.path(), Config::default()));
     let leases = ids.acquire(count(1)).await.unwrap();
     assert_eq!(other.acquire(count(1)).await.unwrap_err().kind(), IdErrorKind::Held);
-    ids.release(leases).await.unwrap();
+    ids.release(&held(&leases)).await.unwrap();
     other.acquire(count(1)).await.unwrap();
     assert_eq!(ids.acquire(count(1)).await.unwrap_err().kind(), IdErrorKind::Held);
     drop(other);
@@ -125,4 +129,18 @@ async fn wanting_more_ports_than_there_are_holds_nothing() {
     let ids = open(dir.path(), Config { port_base: 65_534, ..Config::default() });
     assert_eq!(ids.acquire(count(3)).await.unwrap_err().kind(), IdErrorKind::Exhausted);
     assert_eq!(ids.acquire(count(2)).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_check_creates_nothing_and_works_beside_a_holder() {
+    let dir = tempfile::tempdir().unwrap();
+    let check = || Balanced::new(Config::default(), &Scope::new(dir.path()).with_purpose(Purpose::Check));
+    let before = check().unwrap().preview(count(1), std::sync::Arc::new(|_| ())).await.unwrap_err();
+    assert!(hydra_api::Causes(&before).to_string().contains("the first start"), "{before}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    let ids = open(dir.path(), Config::default());
+    let leases = ids.acquire(count(2)).await.unwrap();
+    let preview = check().unwrap().preview(count(2), std::sync::Arc::new(|_| ())).await.unwrap();
+    assert_eq!(preview.iter().map(|head| head.peer).collect::<Vec<_>>(), [leases[0].peer, leases[1].peer]);
+    assert_eq!(ids.renew(&held(&leases)).await.unwrap().held.len(), 2);
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::layout;
+use hydra_api::RecordOutcome;
 use hydra_conformance::given::{NOW, key, record};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -20,7 +21,7 @@ async fn open(dir: &TempDir) -> Fjall {
 
 async fn count(store: &Fjall, number: u64) -> usize {
     let limit = NonZeroU32::new(100_000).unwrap();
-    store.providers(&[key(number)], NOW, limit).await.unwrap()[0].len()
+    store.providers([key(number)].into(), NOW, limit).await.unwrap()[0].providers().len()
 }
 
 fn set_aside(dir: &Path) -> Vec<PathBuf> {
@@ -39,7 +40,7 @@ fn files(dir: &Path, found: &mut Vec<PathBuf>) {
 async fn a_directory_that_is_in_use_is_refused_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir).await;
-    store.insert(&[record(1, 1)], NOW).await.unwrap();
+    store.insert([record(1, 1)].into(), NOW).await.unwrap();
     let refused = open_at(dir.path(), Config::default()).await.unwrap_err();
     assert_eq!(*refused.kind(), hydra_api::OpenErrorKind::Unavailable);
     assert!(refused.to_string().contains("another process uses the records"), "{refused}");
@@ -66,14 +67,14 @@ async fn damaged_files_never_keep_the_store_from_opening() {
     let batch: Vec<_> = (0..200).map(|number| record(number, number % 10)).collect();
     let pristine = tempfile::tempdir().unwrap();
     let store = open(&pristine).await;
-    store.insert(&batch, NOW).await.unwrap();
+    store.insert(batch.as_slice().into(), NOW).await.unwrap();
     let (reply, replied) = oneshot::channel();
     let rows = store.reader.read().unwrap().as_ref().unwrap().rows.clone();
     // A file of rows as well, not the journal alone.
     let call = Box::new(move || rows.rotate_memtable_and_wait().unwrap());
     store.writer.jobs.send(Job::Call { call, reply }).unwrap();
     replied.await.unwrap().unwrap();
-    store.insert(&batch, NOW).await.unwrap();
+    store.insert(batch.as_slice().into(), NOW).await.unwrap();
     store.close().await.unwrap();
     let mut names = Vec::new();
     files(&pristine.path().join("records"), &mut names);
@@ -91,7 +92,7 @@ async fn damaged_files_never_keep_the_store_from_opening() {
             }
             let what = format!("{} {way}", name.display());
             let mut store = open_at(dir.path(), Config::default()).await.expect(&what);
-            if let Err(error) = store.providers(&[key(1), key(150)], NOW, NonZeroU32::MIN).await {
+            if let Err(error) = store.providers([key(1), key(150)].into(), NOW, NonZeroU32::MIN).await {
                 assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{what}: {error:?}");
                 // The damage shows only when it is read; the next start begins anew.
                 store.close().await.ok();
@@ -99,8 +100,8 @@ async fn damaged_files_never_keep_the_store_from_opening() {
                 assert_eq!(set_aside(dir.path()).len(), 1, "{what}");
             }
             moved += set_aside(dir.path()).len();
-            let inserted = store.insert(&batch, NOW).await.expect(&what);
-            assert_eq!(inserted.accepted, 200, "{what}");
+            let inserted = store.insert(batch.as_slice().into(), NOW).await.expect(&what);
+            assert_eq!(inserted, Inserted::All, "{what}");
             assert_eq!(count(&store, 1).await, 1, "{what}");
             store.close().await.expect(&what);
         }
@@ -138,24 +139,24 @@ async fn records_of_another_layout_are_refused_and_left_alone() {
 async fn a_write_that_does_not_return_makes_the_store_unavailable_until_it_does() {
     let dir = tempfile::tempdir().unwrap();
     let store = open_at(dir.path(), quick()).await.unwrap();
-    store.insert(&[record(1, 1)], NOW).await.unwrap();
+    store.insert([record(1, 1)].into(), NOW).await.unwrap();
     let (release, released) = std::sync::mpsc::sync_channel::<()>(0);
     let (reply, replied) = oneshot::channel();
     let call = Box::new(move || released.recv().unwrap_or_default());
     store.writer.jobs.try_send(Job::Call { call, reply }).unwrap();
     // Waits behind the stuck call, and is told when the watchdog notices.
-    let waiting = store.insert(&[record(2, 2)], NOW).await.unwrap_err();
+    let waiting = store.insert([record(2, 2)].into(), NOW).await.unwrap_err();
     assert_eq!(waiting.kind(), StoreErrorKind::Unavailable);
     // From then on nobody waits, reads are served, and the queue does not grow.
     for _ in 0..100 {
-        let refused = store.insert(&[record(3, 3)], NOW).await.unwrap_err();
+        let refused = store.insert([record(3, 3)].into(), NOW).await.unwrap_err();
         assert_eq!(refused.kind(), StoreErrorKind::Unavailable);
     }
     assert_eq!(count(&store, 1).await, 1);
     drop(release);
     replied.await.unwrap().unwrap();
     store.writer.pulse.watch().wait_for(|stuck| !stuck).await.unwrap();
-    store.insert(&[record(4, 4)], NOW).await.unwrap();
+    store.insert([record(4, 4)].into(), NOW).await.unwrap();
     assert_eq!((count(&store, 2).await, count(&store, 3).await, count(&store, 4).await), (1, 0, 1));
 }
 
@@ -167,7 +168,7 @@ async fn a_panic_of_the_engine_is_an_error_of_one_call() {
     store.writer.jobs.try_send(Job::Call { call: Box::new(|| panic!("on purpose")), reply }).unwrap();
     let error = replied.await.unwrap().unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
-    store.insert(&[record(1, 1)], NOW).await.unwrap();
+    store.insert([record(1, 1)].into(), NOW).await.unwrap();
     assert_eq!(count(&store, 1).await, 1);
 }
 
@@ -177,7 +178,7 @@ async fn v19_a_full_key_refreshes_those_it_knows_and_refuses_new_ones() {
     let config = Config { providers_per_key_max: 40, ..Config::default() };
     let store = open_at(dir.path(), config).await.unwrap();
     let batch: Vec<_> = (0..50).map(|provider| record(1, provider)).collect();
-    assert_eq!(store.insert(&batch, NOW).await.unwrap(), Inserted { accepted: 40, dropped: 10 });
+    assert_eq!(store.insert(batch.as_slice().into(), NOW).await.unwrap(), Inserted::Each(forty_of_fifty()));
     let later = NOW.saturating_add(Duration::from_secs(60));
     let batch: Vec<_> = batch
         .into_iter()
@@ -186,7 +187,7 @@ async fn v19_a_full_key_refreshes_those_it_knows_and_refuses_new_ones() {
             ..record
         })
         .collect();
-    assert_eq!(store.insert(&batch, later).await.unwrap(), Inserted { accepted: 40, dropped: 10 });
+    assert_eq!(store.insert(batch.as_slice().into(), later).await.unwrap(), Inserted::Each(forty_of_fifty()));
     assert_eq!(count(&store, 1).await, 40);
 }
 
@@ -197,11 +198,11 @@ async fn a_pass_of_the_purge_puts_the_count_right() {
     let store = open(&dir).await;
     let batch: Vec<_> = (0..9000).map(|number| record(number, number % 10)).collect();
     for batch in batch.chunks(1000) {
-        store.insert(batch, NOW).await.unwrap();
+        store.insert(batch.into(), NOW).await.unwrap();
     }
     let expired = batch[0].expires;
     // Tells the store the time.
-    store.insert(&[], expired).await.unwrap();
+    store.insert(Arc::new([]), expired).await.unwrap();
     let rows = store.reader.read().unwrap().as_ref().unwrap().rows.clone();
     tokio::task::spawn_blocking(move || {
         rows.rotate_memtable_and_wait().unwrap();
@@ -215,7 +216,7 @@ async fn a_pass_of_the_purge_puts_the_count_right() {
     while store.purge_expired(expired, limit).await.unwrap().progress == hydra_api::PurgeProgress::More {
         let later =
             ProviderRecord { expires: expired.saturating_add(Duration::from_secs(60)), ..record(number, 1) };
-        store.insert(&[later], expired).await.unwrap();
+        store.insert([later].into(), expired).await.unwrap();
         number += 1;
     }
     assert_eq!(store.estimate().await.unwrap().records, number - 20_000);
@@ -227,7 +228,7 @@ async fn providers_are_forgotten_after_their_last_record() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir).await;
     let batch: Vec<_> = (0..1000).map(|number| record(number % 3, number)).collect();
-    store.insert(&batch, NOW).await.unwrap();
+    store.insert(batch.as_slice().into(), NOW).await.unwrap();
     let over = batch[0].expires.saturating_add(Duration::from_secs(48 * 3600));
     let limit = NonZeroU32::new(100).unwrap();
     for _ in 0..3 {
@@ -238,9 +239,12 @@ async fn providers_are_forgotten_after_their_last_record() {
     assert_eq!(left, [layout::META.to_vec()]);
     // The same provider is new then, and served again.
     let again = ProviderRecord { expires: over.saturating_add(Duration::from_secs(60)), ..record(1, 1) };
-    store.insert(std::slice::from_ref(&again), over).await.unwrap();
-    let found = store.providers(&[key(1)], over, limit).await.unwrap();
-    assert_eq!((found[0][0].peer, &found[0][0].addresses), (again.provider, &again.addresses));
+    store.insert([again.clone()].into(), over).await.unwrap();
+    let found = store.providers([key(1)].into(), over, limit).await.unwrap();
+    assert_eq!(
+        (found[0].providers()[0].peer, &found[0].providers()[0].addresses),
+        (again.provider, &again.addresses)
+    );
 }
 
 /// Neither the cost of a refresh nor that of a read under a limit follows the number of providers.
@@ -252,7 +256,7 @@ async fn a_key_of_thirty_thousand_providers_is_refreshed_and_read_like_others() 
     let crowd: Vec<_> = (0..PROVIDERS).map(|provider| record(1, provider)).collect();
     let few: Vec<_> = (0..300).map(|provider| record(2, provider)).collect();
     for batch in crowd.chunks(1000).chain([&few[..]]) {
-        store.insert(batch, NOW).await.unwrap();
+        store.insert(batch.into(), NOW).await.unwrap();
     }
     let db = store.reader.read().unwrap().as_ref().unwrap().db.clone();
     let written = |of| ProviderRecord {
@@ -261,7 +265,7 @@ async fn a_key_of_thirty_thousand_providers_is_refreshed_and_read_like_others() 
     };
     for provider in [0, 15, 16, PROVIDERS / 2, PROVIDERS - 1] {
         let before = db.write_buffer_size();
-        store.insert(&[written(provider)], NOW).await.unwrap();
+        store.insert([written(provider)].into(), NOW).await.unwrap();
         let grown = db.write_buffer_size() - before;
         assert!(grown < 2000, "a refresh wrote {grown} bytes");
     }
@@ -270,10 +274,16 @@ async fn a_key_of_thirty_thousand_providers_is_refreshed_and_read_like_others() 
     for _ in 0..100 {
         for (number, fastest) in [1, 2].into_iter().zip(&mut fastest) {
             let begun = std::time::Instant::now();
-            let found = store.providers(&[key(number)], NOW, limit).await.unwrap();
+            let found = store.providers([key(number)].into(), NOW, limit).await.unwrap();
             *fastest = begun.elapsed().min(*fastest);
-            assert_eq!(found[0].len(), 128);
+            assert_eq!(found[0].providers().len(), 128);
         }
     }
     assert!(fastest[0] < fastest[1] * 10, "of 30,000 providers and of 300: {fastest:?}");
+}
+
+/// What a key says of fifty records that has room for forty.
+fn forty_of_fifty() -> Vec<RecordOutcome> {
+    let outcome = |place| if place < 40 { RecordOutcome::Taken } else { RecordOutcome::NoRoom };
+    (0..50).map(outcome).collect()
 }

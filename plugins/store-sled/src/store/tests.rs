@@ -1,5 +1,6 @@
 use super::*;
 use crate::layout;
+use hydra_api::RecordOutcome;
 use hydra_conformance::given::{NOW, key, record};
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -15,7 +16,7 @@ async fn open(dir: &TempDir) -> Sled {
 
 async fn count(store: &Sled, number: u64) -> usize {
     let limit = NonZeroU32::new(100_000).unwrap();
-    store.providers(&[key(number)], NOW, limit).await.unwrap()[0].len()
+    store.providers([key(number)].into(), NOW, limit).await.unwrap()[0].providers().len()
 }
 
 fn set_aside(dir: &Path) -> Vec<PathBuf> {
@@ -40,7 +41,7 @@ fn copy(from: &Path, to: &Path) {
 async fn a_directory_that_is_in_use_is_refused_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir).await;
-    store.insert(&[record(1, 1)], NOW).await.unwrap();
+    store.insert([record(1, 1)].into(), NOW).await.unwrap();
     let refused = open_at(dir.path(), Config::default()).await.unwrap_err();
     assert_eq!(*refused.kind(), hydra_api::OpenErrorKind::Unavailable);
     assert!(refused.to_string().contains("another process uses the records"), "{refused}");
@@ -70,7 +71,7 @@ async fn damaged_files_never_keep_the_store_from_opening() {
     // The second opening writes a snapshot of the first one's log.
     for _ in 0..2 {
         let store = open(&pristine).await;
-        store.insert(&batch, NOW).await.unwrap();
+        store.insert(batch.as_slice().into(), NOW).await.unwrap();
         store.close().await.unwrap();
     }
     let from = pristine.path().join(crate::config::DIR);
@@ -95,7 +96,7 @@ async fn damaged_files_never_keep_the_store_from_opening() {
             }
             let what = format!("{} {way}", name.display());
             let mut store = open_at(dir.path(), Config::default()).await.expect(&what);
-            if let Err(error) = store.providers(&[key(1), key(150)], NOW, NonZeroU32::MIN).await {
+            if let Err(error) = store.providers([key(1), key(150)].into(), NOW, NonZeroU32::MIN).await {
                 assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{what}: {error:?}");
                 // The damage shows only when it is read; the next start begins anew.
                 store.close().await.ok();
@@ -105,7 +106,11 @@ async fn damaged_files_never_keep_the_store_from_opening() {
             if !set_aside(dir.path()).is_empty() {
                 moved.push(what.clone());
             }
-            assert_eq!(store.insert(&batch, NOW).await.expect(&what).accepted, 200, "{what}");
+            assert_eq!(
+                store.insert(batch.as_slice().into(), NOW).await.expect(&what),
+                Inserted::All,
+                "{what}"
+            );
             assert_eq!(count(&store, 1).await, 1, "{what}");
             store.close().await.expect(&what);
         }
@@ -130,7 +135,7 @@ async fn records_of_another_layout_are_refused_and_left_alone() {
 async fn a_write_that_does_not_return_makes_the_store_unavailable_until_it_does() {
     let dir = tempfile::tempdir().unwrap();
     let store = open_at(dir.path(), Config { write_max_s: 1, ..Config::default() }).await.unwrap();
-    store.insert(&[record(1, 1)], NOW).await.unwrap();
+    store.insert([record(1, 1)].into(), NOW).await.unwrap();
     let (release, released) = std::sync::mpsc::sync_channel::<()>(0);
     let stuck = store.write("test", move |_| {
         released.recv().unwrap_or_default();
@@ -138,11 +143,11 @@ async fn a_write_that_does_not_return_makes_the_store_unavailable_until_it_does(
     });
     assert_eq!(stuck.await.unwrap_err().kind(), StoreErrorKind::Unavailable);
     // It still runs: others wait in vain, none begins, and reads are served.
-    let waiting = store.insert(&[record(2, 2)], NOW).await.unwrap_err();
+    let waiting = store.insert([record(2, 2)].into(), NOW).await.unwrap_err();
     assert_eq!(waiting.kind(), StoreErrorKind::Unavailable);
     assert_eq!(count(&store, 1).await, 1);
     drop(release);
-    store.insert(&[record(4, 4)], NOW).await.unwrap();
+    store.insert([record(4, 4)].into(), NOW).await.unwrap();
     assert_eq!((count(&store, 2).await, count(&store, 4).await), (0, 1));
 }
 
@@ -152,7 +157,7 @@ async fn a_panic_of_the_engine_is_an_error_of_one_call() {
     let store = open(&dir).await;
     let error = store.write::<()>("test", |_| panic!("on purpose")).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
-    store.insert(&[record(1, 1)], NOW).await.unwrap();
+    store.insert([record(1, 1)].into(), NOW).await.unwrap();
     assert_eq!(count(&store, 1).await, 1);
 }
 
@@ -166,7 +171,10 @@ async fn v19_a_full_store_refreshes_those_it_knows_and_refuses_new_ones() {
         for record in &mut batch {
             record.expires = record.expires.saturating_add(Duration::from_secs(seconds));
         }
-        assert_eq!(store.insert(&batch, NOW).await.unwrap(), Inserted { accepted: 40, dropped: 10 });
+        assert_eq!(
+            store.insert(batch.as_slice().into(), NOW).await.unwrap(),
+            Inserted::Each(forty_of_fifty())
+        );
     }
     assert_eq!(store.estimate().await.unwrap().records, 40);
     // Nothing is kept of the peers that were refused.
@@ -180,7 +188,7 @@ async fn providers_are_forgotten_after_their_last_record() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir).await;
     let batch: Vec<_> = (0..1000).map(|number| record(number % 3, number)).collect();
-    store.insert(&batch, NOW).await.unwrap();
+    store.insert(batch.as_slice().into(), NOW).await.unwrap();
     let over = batch[0].expires.saturating_add(Duration::from_secs(48 * 3600));
     let limit = NonZeroU32::new(100).unwrap();
     while store.purge_expired(over, limit).await.unwrap().progress == hydra_api::PurgeProgress::More {}
@@ -189,9 +197,12 @@ async fn providers_are_forgotten_after_their_last_record() {
     assert_eq!(left, [layout::META.to_vec()]);
     // The same provider is new then, and served again.
     let again = ProviderRecord { expires: over.saturating_add(Duration::from_secs(60)), ..record(1, 1) };
-    store.insert(std::slice::from_ref(&again), over).await.unwrap();
-    let found = store.providers(&[key(1)], over, limit).await.unwrap();
-    assert_eq!((found[0][0].peer, &found[0][0].addresses), (again.provider, &again.addresses));
+    store.insert([again.clone()].into(), over).await.unwrap();
+    let found = store.providers([key(1)].into(), over, limit).await.unwrap();
+    assert_eq!(
+        (found[0].providers()[0].peer, &found[0].providers()[0].addresses),
+        (again.provider, &again.addresses)
+    );
 }
 
 /// Sled prints every row when asked to: a store that is printed must not.
@@ -200,6 +211,15 @@ async fn a_store_that_is_printed_shows_no_rows() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir).await;
     let empty = format!("{store:?}").len();
-    store.insert(&(0..1000).map(|number| record(number, number)).collect::<Vec<_>>(), NOW).await.unwrap();
+    store
+        .insert((0..1000).map(|number| record(number, number)).collect::<Vec<_>>().into(), NOW)
+        .await
+        .unwrap();
     assert!(format!("{store:?}").len() < empty + 100);
+}
+
+/// What a key says of fifty records that has room for forty.
+fn forty_of_fifty() -> Vec<RecordOutcome> {
+    let outcome = |place| if place < 40 { RecordOutcome::Taken } else { RecordOutcome::NoRoom };
+    (0..50).map(outcome).collect()
 }

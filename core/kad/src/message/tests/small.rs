@@ -21,7 +21,7 @@ fn peers(count: u8, addresses: u8, len: usize) -> Vec<ListedPeer> {
 }
 
 fn small(closer: Vec<ListedPeer>, providers: Vec<ListedPeer>) -> Response {
-    Response { closer, providers, frame_bytes_max: Some(LIMIT), ..Response::default() }
+    Response { closer, providers: providers.into(), frame_bytes_max: Some(LIMIT), ..Response::default() }
 }
 
 /// The answer as the remote reads it, which fits.
@@ -44,7 +44,7 @@ fn addresses(peers: &[oracle::Peer]) -> Vec<usize> {
 fn v17_an_answer_that_fits_to_the_byte_is_not_trimmed() {
     let answer = |last| Response {
         closer: peers(20, 16, 30),
-        providers: [peers(6, 16, 30), vec![peer(6, 1, last)]].concat(),
+        providers: [peers(6, 16, 30), vec![peer(6, 1, last)]].concat().into(),
         ..Response::default()
     };
     let whole = |last| answer(last).encode(&request(), 1 << 22).unwrap();
@@ -131,7 +131,7 @@ proptest! {
         limit in prop_oneof![3 => Just(LIMIT), 1 => 11_000..80_000usize],
     ) {
         let record = record.map(|len| Record { value: vec![5; len].into(), ..Record::default() });
-        let whole = Response { closer, providers, record, frame_bytes_max: None };
+        let whole = Response { closer, providers: providers.into(), record, frame_bytes_max: None };
         let all = oracle::Message::decode(whole.encode(&request(), 1 << 22).unwrap()).unwrap();
         let fits = all.encoded_len() <= limit;
         let trimmed = Response { frame_bytes_max: Some(limit), ..whole };

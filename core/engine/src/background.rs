@@ -1,0 +1,173 @@
+//! What an engine does beside answering: flushing, purging, estimating, probing, watching its own load.
+
+use crate::load::TICK;
+use crate::observe::{StoreCall, trace};
+use crate::parts::Parts;
+use crate::store::Lane;
+use crate::sync::{add, lock};
+use crate::write::flush;
+use hydra_api::{Expiry, PurgeProgress, Purged, Rung};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+/// The pause before a task that panicked is started again.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
+
+/// The pause between two steps of a purge, so that it never takes more than a small part of the store.
+const PURGE_PAUSE: Duration = Duration::from_millis(50);
+
+/// The background tasks. They end with the engine.
+#[derive(Debug)]
+pub(crate) struct Background {
+    flusher: Mutex<Option<JoinHandle<()>>>,
+    all: Vec<AbortHandle>,
+}
+
+type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl Background {
+    pub(crate) fn start(parts: &Arc<Parts>) -> Self {
+        let flusher = supervise(parts, "flush", |parts| Box::pin(flush(parts.writer.clone())));
+        let others = [
+            supervise(parts, "load", |parts| Box::pin(watch_load(parts))),
+            supervise(parts, "probe", |parts| Box::pin(probe(parts))),
+            supervise(parts, "purge", |parts| Box::pin(purge(parts))),
+            supervise(parts, "estimate", |parts| Box::pin(estimate(parts))),
+        ];
+        let all = others.iter().chain([&flusher]).map(JoinHandle::abort_handle).collect();
+        Self { flusher: Mutex::new(Some(flusher)), all }
+    }
+
+    /// The task of the flusher, to be waited for; it is given once.
+    pub(crate) fn take_flusher(&self) -> Option<JoinHandle<()>> {
+        lock(&self.flusher).take()
+    }
+
+    /// Whether none of them has ended.
+    pub(crate) fn runs(&self) -> bool {
+        !self.all.iter().any(AbortHandle::is_finished)
+    }
+
+    pub(crate) fn stop(&self) {
+        self.all.iter().for_each(AbortHandle::abort);
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Runs a task, and starts it again when it panics. Its panic is counted, and shown by the panic hook.
+fn supervise(parts: &Arc<Parts>, name: &'static str, task: fn(Arc<Parts>) -> Running) -> JoinHandle<()> {
+    let parts = parts.clone();
+    tokio::spawn(async move {
+        loop {
+            let run = Supervised(tokio::spawn(task(parts.clone())));
+            if !run.panicked().await {
+                return;
+            }
+            add(&parts.stats.background_panics, 1);
+            tracing::error!(task = name, "a background task of the engine panicked and is started again");
+            sleep(RESTART_PAUSE).await;
+        }
+    })
+}
+
+/// A task that ends with its supervisor.
+struct Supervised(JoinHandle<()>);
+
+impl Supervised {
+    async fn panicked(mut self) -> bool {
+        (&mut self.0).await.is_err_and(|error| error.is_panic())
+    }
+}
+
+impl Drop for Supervised {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn watch_load(parts: Arc<Parts>) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last = Instant::now();
+    loop {
+        ticks.tick().await;
+        let now = Instant::now();
+        parts.clock.sync();
+        parts.backend.tick(&parts.limits, now.into_std());
+        for change in parts.ladder.tick(now - last, &parts.pulse()) {
+            let (side, before, rung, because) = (change.side, change.before, change.now, change.because);
+            if rung > before {
+                tracing::warn!(side, %before, %rung, because, "the node degrades");
+            } else {
+                tracing::info!(side, %before, %rung, because, "the node recovers");
+            }
+        }
+        parts.note_tick();
+        last = now;
+    }
+}
+
+/// Asks a paused store, one call at a time, whether it answers again; reads and writes in turn when both are paused.
+async fn probe(parts: Arc<Parts>) {
+    let backend = &parts.backend;
+    let mut turn = Lane::ALL.into_iter().cycle();
+    loop {
+        sleep(backend.breaker.until_probe().await).await;
+        let open = turn.by_ref().take(Lane::ALL.len()).find(|lane| backend.breaker.is_open(*lane));
+        if let Some(lane) = open {
+            backend.probe(lane);
+        }
+    }
+}
+
+async fn purge(parts: Arc<Parts>) {
+    loop {
+        sleep(parts.limits.purge_interval).await;
+        while purge_step(&parts).await == PurgeProgress::More {
+            sleep(PURGE_PAUSE).await;
+        }
+    }
+}
+
+/// One step, as far as the node's rung allows; after a failure the next comes with the next round.
+async fn purge_step(parts: &Parts) -> PurgeProgress {
+    let (backend, limit) = (&parts.backend, parts.limits.purge_len);
+    if parts.writer.is_closing() || backend.expiry() == Expiry::ByItself {
+        return PurgeProgress::Done;
+    }
+    let permit = match parts.ladder.rung() {
+        Rung::Full => backend.gate.acquire(Lane::Writes).await,
+        Rung::Short => match backend.gate.try_acquire(Lane::Writes) {
+            Some(spare) => spare,
+            None => return PurgeProgress::Done,
+        },
+        _ => return PurgeProgress::Done,
+    };
+    let (store, now) = (backend.store.clone(), parts.clock.purge_date());
+    let span = trace::background(&backend.tracer, StoreCall::PurgeExpired, 0);
+    let call = async move { Ok(store.purge_expired(now, limit).await?) };
+    let step = backend.start(permit, StoreCall::PurgeExpired, span, call, |step| step);
+    let Ok(Ok(Purged { removed, progress, .. })) = step.await else { return PurgeProgress::Done };
+    add(&parts.stats.purged, removed.min(limit.get().into()));
+    progress
+}
+
+async fn estimate(parts: Arc<Parts>) {
+    loop {
+        if !parts.writer.is_closing() && parts.ladder.rung() == Rung::Full {
+            let permit = parts.backend.gate.acquire(Lane::Reads).await;
+            // A panic of the store is counted where it happens.
+            drop(parts.backend.estimate(permit).await);
+        }
+        sleep(parts.limits.estimate_interval).await;
+    }
+}

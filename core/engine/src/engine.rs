@@ -1,0 +1,193 @@
+//! The engine: every request that needs the store comes here.
+
+mod close;
+mod snapshot;
+
+pub use close::{CloseReport, StoreClosed};
+
+use crate::admission::{Chain, Decision, NamedPolicy, Ticket};
+use crate::background::Background;
+use crate::clock::{Clock, Now};
+use crate::config::{Config, Limits};
+use crate::load::Ladder;
+use crate::observe::trace::Watch;
+use crate::observe::{Departure, RequestTrace, Stats, Tracer};
+use crate::parts::Parts;
+use crate::read::Reply;
+use crate::request::{Caller, Ending, Refused, announced};
+use crate::store::Backend;
+use hydra_api::{Addresses, ContentKey, Load, Operation, ProviderRecord, ProviderStore, Rung};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Handles the requests of all heads over one store.
+#[derive(Debug)]
+pub struct Engine {
+    parts: Arc<Parts>,
+    background: Background,
+}
+
+/// A store and its name in traces.
+#[derive(Debug, Clone)]
+pub struct NamedStore {
+    /// Its name: the kind of its plugin.
+    pub name: String,
+    /// The store.
+    pub store: Arc<dyn ProviderStore>,
+}
+
+impl Engine {
+    /// An engine over this store, with its background tasks on the current tokio runtime. `watch` is told of every
+    /// request.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn open(
+        NamedStore { name, store }: NamedStore,
+        policies: Vec<NamedPolicy>,
+        config: Config,
+        clock: Clock,
+        watch: Option<Arc<dyn Watch>>,
+    ) -> Arc<Self> {
+        let (limits, stats) = (Arc::new(Limits::new(&config)), Arc::new(Stats::new(&config)));
+        let backend = Backend::new(store, Tracer::new(watch, name), stats, &limits);
+        let (chain, ladder) = (Chain::new(policies), Ladder::new(config));
+        let parts = Arc::new(Parts::new(chain, ladder, backend, limits, clock));
+        Arc::new(Self { background: Background::start(&parts), parts })
+    }
+
+    /// The providers of a key.
+    ///
+    /// # Errors
+    /// [`Refused`] when the key is malformed: the stream is reset.
+    ///
+    /// # Cancel safety
+    /// A dropped future counts as abandoned. A store call that it has started goes on to its end, under its permit.
+    pub async fn providers(&self, caller: Caller, key: &[u8]) -> Result<Reply, Refused> {
+        let parts = &*self.parts;
+        let mut trace = self.trace(Operation::GetProviders, caller.head);
+        let content = match ContentKey::new(key) {
+            Ok(content) => content,
+            Err(cause) => {
+                trace.end(&Departure::at_once(Ending::Refused, Rung::Full));
+                return Err(cause.into());
+            }
+        };
+        let (node_rung, now) = (parts.ladder.note_read(), parts.clock.read());
+        let ticket = match self.admit(&mut trace, caller, key, node_rung, now) {
+            Ok(ticket) => ticket,
+            Err(turned_away) => {
+                trace.end(&turned_away);
+                return Ok(Reply::nothing(turned_away.ending, turned_away.rung));
+            }
+        };
+        let rung = ticket.rung().max(node_rung);
+        let reply = parts.reader.read(content, rung, now, &trace.span).await;
+        // What the cache answers takes no time that is worth another look at the clock.
+        let ended = if reply.call.is_some() || reply.ending != Ending::Served {
+            parts.clock.now()
+        } else {
+            now.instant
+        };
+        let took = ended.saturating_duration_since(now.instant);
+        trace.end(&Departure {
+            ending: reply.ending,
+            rung: reply.rung,
+            source: Some(reply.source),
+            time: Some((now.instant, took)),
+            call: reply.call,
+        });
+        ticket.settle(&reply.ending.outcome(rung, took), ended);
+        Ok(reply)
+    }
+
+    /// Takes the announcement that the caller provides `key` and can be reached at `addresses`, which are built only
+    /// if the announcement is admitted. Once it is taken ([`Ending::Served`]), every read sees it. The client gets no
+    /// reply in any case (V5).
+    ///
+    /// # Errors
+    /// [`Refused`] when the key is malformed: the stream is reset.
+    pub fn announce(
+        &self,
+        caller: Caller,
+        key: &[u8],
+        addresses: impl FnOnce() -> Addresses,
+    ) -> Result<Ending, Refused> {
+        let parts = &*self.parts;
+        let mut trace = self.trace(Operation::AddProvider, caller.head);
+        let content = match announced(key, parts.limits.announced_keys) {
+            Ok(content) => content,
+            Err(cause) => {
+                trace.end(&Departure::at_once(Ending::Refused, Rung::Full));
+                return Err(cause);
+            }
+        };
+        let (node_rung, now) = (parts.ladder.note_write(), parts.clock.read());
+        let ticket = match self.admit(&mut trace, caller, key, node_rung, now) {
+            Ok(ticket) => ticket,
+            Err(turned_away) => {
+                trace.end(&turned_away);
+                return Ok(turned_away.ending);
+            }
+        };
+        let rung = ticket.rung().max(node_rung);
+        let expires = now.unix.saturating_add(parts.limits.record_ttl);
+        let record = ProviderRecord { key: content, provider: caller.peer, addresses: addresses(), expires };
+        let ending = parts.writer.take(record.clone(), rung, now);
+        if ending == Ending::Served {
+            parts.reader.accepted(&record, now);
+        }
+        trace.end(&Departure::at_once(ending, rung));
+        ticket.settle(&ending.outcome(rung, Duration::ZERO), now.instant);
+        Ok(ending)
+    }
+
+    /// Counts a request that needs no store and is answered in any case: FIND_NODE, PING. Policies are not asked about
+    /// it (ADR 9).
+    pub fn answered(&self, operation: Operation, head: u32) {
+        self.trace(operation, head).end(&Departure::at_once(Ending::Served, Rung::Full));
+    }
+
+    /// The rung of the node: the higher one of those of reads and writes.
+    pub fn rung(&self) -> Rung {
+        self.parts.ladder.rung()
+    }
+
+    /// The rung of reads.
+    pub fn read_rung(&self) -> Rung {
+        self.parts.ladder.read_rung()
+    }
+
+    /// The rung of writes.
+    pub fn write_rung(&self) -> Rung {
+        self.parts.ladder.write_rung()
+    }
+
+    /// How busy the node is.
+    pub fn load(&self) -> Load {
+        self.parts.load(self.rung())
+    }
+
+    fn trace(&self, operation: Operation, head: u32) -> RequestTrace<'_> {
+        RequestTrace::new(&self.parts.backend.tracer, &self.parts.stats, operation, head)
+    }
+
+    /// Lets a request for the store in, unless the node is on the rung of full decline, is closing, or a policy declines.
+    fn admit<'a>(
+        &'a self,
+        trace: &mut RequestTrace<'a>,
+        caller: Caller,
+        key: &'a [u8],
+        rung: Rung,
+        now: Now,
+    ) -> Result<Ticket<'a>, Departure> {
+        let parts = &*self.parts;
+        if rung == Rung::RoutingOnly || parts.writer.is_closing() {
+            return Err(Departure::at_once(Ending::Shed, rung));
+        }
+        match trace.admit(&parts.chain, caller, key, &parts.load(rung), now.instant) {
+            Decision::Admitted(ticket) => Ok(ticket),
+            Decision::Declined(_) => Err(Departure::at_once(Ending::Declined, Rung::RoutingOnly)),
+        }
+    }
+}

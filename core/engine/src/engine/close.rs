@@ -1,0 +1,88 @@
+//! Closing the engine: nothing new is taken, what waits is written, the store is closed.
+
+use super::Engine;
+use crate::observe::StoreCall;
+use crate::store::Lane;
+use hydra_api::StoreError;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+use tracing::Span;
+
+/// The part of the time that is kept for the store calls under way and the store's own close, whatever waits to be written:
+/// a quarter, half of it for the close.
+const CLOSE_SHARE: u32 = 4;
+
+/// The result of closing.
+#[derive(Debug)]
+pub struct CloseReport {
+    /// Announcements that were taken and could not be written.
+    pub unwritten: u64,
+    /// Store calls that had not ended in time.
+    pub running: u32,
+    /// How the store was closed.
+    pub store: StoreClosed,
+}
+
+/// How the store was closed.
+#[derive(Debug)]
+pub enum StoreClosed {
+    /// It is closed, and what it was given is as durable as it promises.
+    Closed,
+    /// It could not be closed properly.
+    Failed(StoreError),
+    /// It was not closed: it did not answer in time, or panicked.
+    Unanswered,
+}
+
+impl CloseReport {
+    /// Whether everything that was taken is written and the store is closed.
+    pub fn is_clean(&self) -> bool {
+        self.unwritten == 0 && self.running == 0 && matches!(self.store, StoreClosed::Closed)
+    }
+}
+
+impl Engine {
+    /// Takes nothing new, writes what waits, waits for the store calls under way and closes the store, all within
+    /// this time. Requests that still come in are answered with closer peers alone.
+    ///
+    /// # Cancel safety
+    /// A dropped future leaves the engine closing and the store open.
+    pub async fn close(&self, within: Duration) -> CloseReport {
+        let parts = &self.parts;
+        let deadline = Instant::now() + within;
+        let share = within / CLOSE_SHARE;
+        parts.writer.close();
+        if let Some(mut flusher) = self.background.take_flusher() {
+            let flushed = timeout_at(deadline - share, &mut flusher).await;
+            tracing::debug!(in_time = flushed.is_ok(), "the write queue has been flushed");
+        }
+        self.background.stop();
+        // With every permit in hand no call is under way; one of them is then for the store's own close. It is not kept
+        // from a store that is paused.
+        parts.backend.resume();
+        let gate = &parts.backend.gate;
+        let mut permits = Vec::new();
+        while gate.in_flight().used > permits.len() as u32 || permits.is_empty() {
+            let Ok(permit) = timeout_at(deadline - share / 2, gate.acquire(Lane::Writes)).await else {
+                break;
+            };
+            permits.push(permit);
+        }
+        let running = gate.in_flight().used.saturating_sub(permits.len() as u32);
+        let store = match permits.pop() {
+            None => StoreClosed::Unanswered,
+            Some(permit) => {
+                let store = parts.backend.store.clone();
+                let call = async move { Ok(store.close().await) };
+                let closing =
+                    parts.backend.start(permit, StoreCall::Close, Span::none(), call, |closed| closed);
+                match timeout_at(deadline, closing).await {
+                    Ok(Ok(Ok(Ok(())))) => StoreClosed::Closed,
+                    Ok(Ok(Ok(Err(error)))) => StoreClosed::Failed(error),
+                    Ok(Ok(Err(_)) | Err(_)) | Err(_) => StoreClosed::Unanswered,
+                }
+            }
+        };
+        CloseReport { unwritten: parts.queue.level().used.into(), running, store }
+    }
+}

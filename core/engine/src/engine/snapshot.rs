@@ -1,0 +1,152 @@
+//! Reads all that is counted, and how the engine is.
+
+use super::Engine;
+use crate::load::Latency;
+use crate::observe::{
+    Background, EstimateNow, Gauge, Health, Pause, Reads, RequestCount, RungCount, Snapshot, Statements,
+    StoreCall, Writes,
+};
+use crate::parts::Parts;
+use crate::request::Ending;
+use crate::store::Lane;
+use crate::sync::{lock, read};
+use hydra_api::{Operation, Rung, StoreErrorKind};
+
+impl Engine {
+    /// What has been counted, and how full the node is.
+    pub fn stats(&self) -> Snapshot {
+        let (parts, stats) = (&self.parts, &self.parts.stats);
+        Snapshot {
+            requests: requests(parts),
+            verdicts: parts.chain.verdicts(),
+            statements: Statements {
+                started: read(&stats.statements_started),
+                ended: read(&stats.statements_ended),
+                failed: stats.failed.iter().flatten().map(read).sum(),
+                writes: read(&stats.writes.statements),
+            },
+            reads: reads(parts),
+            latencies: StoreCall::ALL.map(|call| (call, stats.latencies[call as usize].read())).into(),
+            failures: failures(parts),
+            rungs: Rung::ALL
+                .map(|rung| {
+                    let [reads, writes] = parts.ladder.entered(rung);
+                    RungCount { rung, reads, writes }
+                })
+                .into(),
+            writes: writes(parts),
+            background: Background {
+                purged: read(&stats.purged),
+                panics: read(&stats.background_panics),
+                paused: read(&stats.breaker_opened),
+            },
+            gauge: gauge(parts),
+            estimate: estimate(parts),
+        }
+    }
+
+    /// Whether the engine is well.
+    pub fn health(&self) -> Health {
+        let parts = &self.parts;
+        let now = parts.clock.now();
+        let open = [Lane::Reads, Lane::Writes].map(|lane| parts.backend.breaker.is_open(lane));
+        let calls = match open {
+            [true, false] => Lane::Reads.as_str(),
+            [false, true] => Lane::Writes.as_str(),
+            _ => "reads and writes",
+        };
+        let paused = parts.backend.breaker.paused().map(|(since, because)| {
+            let since = now.saturating_duration_since(since);
+            Pause { calls, since, because }
+        });
+        Health {
+            ticked: parts.since_tick(),
+            background_runs: parts.writer.is_closing() || self.background.runs(),
+            stalled: parts.ladder.stalled(),
+            paused,
+            corrupt: parts.backend.reports.corrupt(),
+        }
+    }
+}
+
+fn requests(parts: &Parts) -> Vec<RequestCount> {
+    let mut counts = Vec::new();
+    for operation in Operation::ALL {
+        for (ending, rung) in Ending::ALL.into_iter().flat_map(|ending| Rung::ALL.map(|rung| (ending, rung)))
+        {
+            let latency = match ending {
+                Ending::Abandoned => Latency::untimed(parts.chain.abandoned(operation, rung)),
+                _ => parts.stats.requests(operation, ending, rung),
+            };
+            if latency.count() > 0 {
+                counts.push(RequestCount { operation, ending, rung, latency });
+            }
+        }
+    }
+    counts
+}
+
+fn reads(parts: &Parts) -> Reads {
+    let (hits, reads) = (&parts.stats.hits, &parts.stats.reads);
+    Reads {
+        hits: hits.sum(|hits| &hits.present),
+        absent_hits: hits.sum(|hits| &hits.absent),
+        stale_hits: hits.sum(|hits| &hits.stale),
+        misses: hits.sum(|hits| &hits.misses),
+        coalesced: read(&reads.coalesced),
+        statements: read(&reads.statements),
+        batched: read(&reads.batched),
+        wanted: read(&reads.wanted),
+        denied: read(&reads.denied),
+        unknown: read(&reads.unknown),
+    }
+}
+
+fn writes(parts: &Parts) -> Writes {
+    let writes = &parts.stats.writes;
+    Writes {
+        merged: read(&writes.merged),
+        windows: read(&writes.windows),
+        written: read(&writes.written),
+        refreshes_skipped: read(&writes.refreshes_skipped),
+        retried: read(&writes.retried),
+        dropped_queue_full: read(&writes.dropped_queue_full),
+        dropped_no_room: read(&writes.dropped_no_room),
+        dropped_refused: read(&writes.dropped_refused),
+        dropped_after_retries: read(&writes.dropped_after_retries),
+    }
+}
+
+fn failures(parts: &Parts) -> Vec<(StoreCall, &'static str, u64)> {
+    let kinds = StoreErrorKind::ALL.map(|kind| (Some(kind), kind.as_str()));
+    let kinds = kinds.into_iter().chain([(None, "panic")]);
+    let all = StoreCall::ALL.into_iter().flat_map(|call| kinds.clone().map(move |kind| (call, kind)));
+    let counts = all.map(|(call, (kind, name))| (call, name, read(parts.stats.failures(call, kind))));
+    counts.filter(|(.., count)| *count > 0).collect()
+}
+
+fn gauge(parts: &Parts) -> Gauge {
+    let levels = parts.reader.levels();
+    let (read_rung, write_rung) = (parts.ladder.read_rung(), parts.ladder.write_rung());
+    Gauge {
+        write_queue: parts.queue.level(),
+        write_queue_bytes: parts.queue.bytes(),
+        waiting: levels.waiting,
+        evicted: levels.evicted,
+        in_flight: parts.backend.gate.in_flight(),
+        flights: levels.flights,
+        cache_len: levels.cache_len,
+        cache_bytes: levels.cache_bytes,
+        cache_bytes_max: levels.cache_bytes_max,
+        rung: read_rung.max(write_rung),
+        read_rung,
+        write_rung,
+        paused: parts.backend.breaker.paused().is_some(),
+    }
+}
+
+fn estimate(parts: &Parts) -> Option<EstimateNow> {
+    let (estimate, at) = (*lock(&parts.stats.estimate))?;
+    let age = estimate.age.saturating_add(parts.clock.now().saturating_duration_since(at));
+    Some(EstimateNow { estimate, age })
+}

@@ -1,0 +1,287 @@
+//! On which rung reads and writes are served: degraded at once, recovered a rung at a time after a time of calm.
+
+use super::peak::{Peak, Rate};
+use super::signals::{Pulse, Reading, Signal, Signals, Strains};
+use crate::config::Config;
+use crate::sync::lock;
+use hydra_api::Rung;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// How often the ladder looks at the load.
+pub(crate) const TICK: Duration = Duration::from_millis(100);
+
+/// A rung that is entered again within this many times the calm after it was left was left too soon.
+const SOON: u32 = 5;
+
+/// How many times the calm a rung needs at most that is left too soon again and again.
+const PATIENCE_MAX: u32 = 16;
+
+/// The rungs of the node, one for reads and one for writes, from the rate of requests and from how the store fares.
+#[derive(Debug)]
+pub(crate) struct Ladder {
+    config: Config,
+    reads: Side,
+    writes: Side,
+    ticked: Mutex<Ticked>,
+}
+
+/// The rung of reads or of writes. The writes' peak counts reads too: what is above the peak is shed of writes first.
+#[derive(Debug)]
+struct Side {
+    peak: Peak,
+    /// As of the last tick.
+    rung: AtomicU8,
+    /// Requests have gone over the peak since.
+    over: AtomicBool,
+    entered: [AtomicU64; Rung::ALL.len()],
+}
+
+/// A change of a rung.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Change {
+    /// `reads` or `writes`.
+    pub(crate) side: &'static str,
+    pub(crate) before: Rung,
+    pub(crate) now: Rung,
+    pub(crate) because: &'static str,
+}
+
+/// What is carried from tick to tick.
+#[derive(Debug, Default)]
+struct Ticked {
+    signals: Signals,
+    reads: Climb,
+    writes: Climb,
+}
+
+#[derive(Debug)]
+struct Climb {
+    rate: Rate,
+    rung: Rung,
+    calm_for: Duration,
+    /// How long the ladder has been watched.
+    age: Duration,
+    steps: [Step; Rung::ALL.len()],
+}
+
+/// What is remembered of a rung.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    left: Option<Duration>,
+    patience: u32,
+}
+
+impl Default for Climb {
+    fn default() -> Self {
+        Self {
+            rate: Rate::default(),
+            rung: Rung::Full,
+            calm_for: Duration::ZERO,
+            age: Duration::ZERO,
+            steps: [Step { left: None, patience: 1 }; Rung::ALL.len()],
+        }
+    }
+}
+
+impl Side {
+    fn new(peak: u32) -> Self {
+        Self {
+            peak: Peak::new(peak),
+            rung: AtomicU8::new(Rung::Full as u8),
+            over: AtomicBool::new(false),
+            entered: Default::default(),
+        }
+    }
+
+    /// Counts a request; the rung on which it is served.
+    #[inline]
+    fn note_request(&self) -> Rung {
+        let in_peak = self.peak.take();
+        let rung = self.rung();
+        if !in_peak && rung != Rung::RoutingOnly {
+            self.over.store(true, Ordering::Relaxed);
+            return Rung::RoutingOnly;
+        }
+        rung
+    }
+
+    #[inline]
+    fn rung(&self) -> Rung {
+        if self.over.load(Ordering::Relaxed) {
+            return Rung::RoutingOnly;
+        }
+        Rung::ALL[usize::from(self.rung.load(Ordering::Relaxed))]
+    }
+}
+
+impl Ladder {
+    pub(crate) fn new(config: Config) -> Self {
+        let peak = config.peak.requests_per_second;
+        Self { reads: Side::new(peak), writes: Side::new(peak), ticked: Mutex::default(), config }
+    }
+
+    /// Counts a read; the rung on which it is served.
+    #[inline]
+    pub(crate) fn note_read(&self) -> Rung {
+        // What reads take of the peak is not there for writes.
+        self.writes.peak.take();
+        self.reads.note_request()
+    }
+
+    /// Counts a write; the rung on which it is served.
+    #[inline]
+    pub(crate) fn note_write(&self) -> Rung {
+        self.writes.note_request()
+    }
+
+    pub(crate) fn read_rung(&self) -> Rung {
+        self.reads.rung()
+    }
+
+    pub(crate) fn write_rung(&self) -> Rung {
+        self.writes.rung()
+    }
+
+    /// The higher one of the two.
+    pub(crate) fn rung(&self) -> Rung {
+        self.read_rung().max(self.write_rung())
+    }
+
+    /// How often reads and writes entered this rung.
+    pub(crate) fn entered(&self, rung: Rung) -> [u64; 2] {
+        [&self.reads, &self.writes].map(|side| side.entered[rung.index()].load(Ordering::Relaxed))
+    }
+
+    /// For how long the store has stood still, if it counts as stalled.
+    pub(crate) fn stalled(&self) -> Option<Duration> {
+        lock(&self.ticked).signals.stalled(&self.config.peak)
+    }
+
+    /// Looks at the load of the last `elapsed`; the changes of rungs.
+    pub(crate) fn tick(&self, elapsed: Duration, pulse: &Pulse) -> Vec<Change> {
+        let mut ticked = lock(&self.ticked);
+        let Ticked { signals, reads, writes } = &mut *ticked;
+        let rungs = (&self.config.short, &self.config.stale);
+        let reading = signals.read(rungs, &self.config.peak, elapsed, pulse);
+        let changes = [
+            self.step("reads", &self.reads, reads, elapsed, &reading.reads, &reading),
+            self.step("writes", &self.writes, writes, elapsed, &reading.writes, &reading),
+        ];
+        changes.into_iter().flatten().collect()
+    }
+
+    /// Moves one side. Only this, a tick at a time, changes its rung; requests say that they went over the peak.
+    fn step(
+        &self,
+        name: &'static str,
+        side: &Side,
+        climb: &mut Climb,
+        elapsed: Duration,
+        strains: &Strains,
+        reading: &Reading,
+    ) -> Option<Change> {
+        climb.age += elapsed;
+        side.peak.tick(&mut climb.rate, elapsed);
+        let over = side.over.load(Ordering::Relaxed);
+        let (up, because) = if over {
+            (Rung::RoutingOnly, Signal::Peak)
+        } else {
+            self.called_for(strains, reading, name == "reads")
+        };
+        let before = climb.rung;
+        let (now, because) = if up > before {
+            self.enter(climb, up);
+            (up, because)
+        } else if self.holds(before, side, climb, strains, reading) {
+            climb.calm_for = Duration::ZERO;
+            (before, because)
+        } else {
+            climb.calm_for += elapsed;
+            let calm = climb.calm_for >= self.calm() * climb.steps[before.index()].patience;
+            if before > Rung::Full && calm {
+                (self.leave(climb, before).max(up), Signal::Calm)
+            } else {
+                (before, because)
+            }
+        };
+        if now == Rung::Full && before == Rung::Full {
+            climb.calm_for = Duration::ZERO;
+        }
+        if before == Rung::RoutingOnly && now < before {
+            side.peak.forgive();
+        }
+        climb.rung = now;
+        side.rung.store(now as u8, Ordering::Relaxed);
+        if over {
+            // The rung says it now. A request that goes over the peak from here on counts for the next tick.
+            side.over.store(false, Ordering::Relaxed);
+        }
+        if before == now {
+            return None;
+        }
+        side.entered[now.index()].fetch_add(1, Ordering::Relaxed);
+        Some(Change { side: name, before, now, because: because.as_str() })
+    }
+
+    /// The rung that the load calls for.
+    fn called_for(&self, strains: &Strains, reading: &Reading, reads: bool) -> (Rung, Signal) {
+        if reading.stalled {
+            // Writes wait in their queue anyway; what is known need not wait there.
+            return (if reads { Rung::CacheOnly } else { Rung::Stale }, Signal::Stalled);
+        }
+        if strains.paused && self.is_enabled(Rung::Stale) {
+            return (Rung::Stale, Signal::Unavailable);
+        }
+        let strained = |rung: Rung| self.is_enabled(rung) && strains.of(rung).0 >= 100;
+        match [Rung::Stale, Rung::Short].into_iter().find(|rung| strained(*rung)) {
+            Some(rung) => (rung, strains.of(rung).1),
+            None => (Rung::Full, Signal::Calm),
+        }
+    }
+
+    /// Whether a rung's own signals are not calm.
+    fn holds(&self, rung: Rung, side: &Side, climb: &Climb, strains: &Strains, reading: &Reading) -> bool {
+        let calm_percent = self.config.peak.calm_percent.max(1);
+        match rung {
+            Rung::RoutingOnly => side.peak.is_near(&climb.rate, calm_percent),
+            Rung::CacheOnly => reading.still,
+            Rung::Stale => strains.paused || reading.stalled || strains.stale.0 >= calm_percent,
+            _ => strains.of(rung).0 >= calm_percent,
+        }
+    }
+
+    fn calm(&self) -> Duration {
+        Duration::from_millis(u64::from(self.config.peak.calm_ms))
+    }
+
+    /// A rung that was left too soon is given more patience: without it a node would go up and down for as long as
+    /// what a lower rung asks of the store is too much for it.
+    fn enter(&self, climb: &mut Climb, rung: Rung) {
+        climb.calm_for = Duration::ZERO;
+        let step = &mut climb.steps[rung.index()];
+        let soon = step.left.is_some_and(|left| climb.age - left <= self.calm() * SOON);
+        step.patience = if soon { (step.patience * 2).min(PATIENCE_MAX) } else { 1 };
+    }
+
+    /// The next lower rung that the node stands on by itself.
+    fn leave(&self, climb: &mut Climb, from: Rung) -> Rung {
+        climb.steps[from.index()].left = Some(climb.age);
+        climb.calm_for = Duration::ZERO;
+        let lower = Rung::ALL.into_iter().rev().find(|rung| *rung < from && self.is_enabled(*rung));
+        lower.unwrap_or_default()
+    }
+
+    /// Whether the node enters this rung by itself.
+    fn is_enabled(&self, rung: Rung) -> bool {
+        match rung {
+            Rung::Full => true,
+            Rung::Short => self.config.short.enabled,
+            Rung::Stale => self.config.stale.enabled,
+            Rung::CacheOnly => self.config.peak.stall_ms > 0,
+            Rung::RoutingOnly => self.reads.peak.is_enabled(),
+            _ => false,
+        }
+    }
+}

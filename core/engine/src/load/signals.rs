@@ -1,0 +1,197 @@
+//! What drives the node up the ladder, and what keeps it on a rung.
+
+use crate::config::{Peak, Short, Stale};
+use hydra_api::Rung;
+use hydra_api::admission::Level;
+use std::time::Duration;
+
+/// Reads are judged over this long, and at most twice as long.
+const WINDOW: Duration = Duration::from_millis(500);
+
+/// Fewer reads than this without a permit in time in a window are no sign of anything.
+const DENIED_MIN: u64 = 16;
+
+/// Fewer store reads than this in a window have no tenth.
+const READS_MIN: u64 = 10;
+
+/// The part of the store reads that may be slow, in percent.
+const SLOW_PERCENT: u32 = 10;
+
+/// How the store and what stands before it fare.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pulse {
+    /// Whether every permit is in use.
+    pub(crate) busy: bool,
+    /// How many store calls have ended, ever.
+    pub(crate) released: u64,
+    /// Announcements that wait.
+    pub(crate) write_queue: Level,
+    /// The longest line of reads since the last tick.
+    pub(crate) waiting: Level,
+    /// Whether the breaker has paused reads, and writes.
+    pub(crate) paused: [bool; 2],
+    pub(crate) demand: Demand,
+}
+
+/// How many reads there were, ever.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Demand {
+    /// Keys that wanted a permit, and those of them that got none in time.
+    pub(crate) wanted: u64,
+    pub(crate) denied: u64,
+    /// Store reads that have ended, and those of them that took as long as the two rungs' ceilings.
+    pub(crate) ended: u64,
+    pub(crate) above: [u64; 2],
+}
+
+/// Why a rung was entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signal {
+    Denied,
+    Waiting,
+    Slow,
+    WriteQueue,
+    Stalled,
+    Unavailable,
+    Peak,
+    /// None: the node recovers.
+    Calm,
+}
+
+impl Signal {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Denied => "reads get no permit in time",
+            Self::Waiting => "the line of reads is long",
+            Self::Slow => "the store reads slowly",
+            Self::WriteQueue => "the write queue fills up",
+            Self::Stalled => "the store has stalled",
+            Self::Unavailable => "the store is unavailable",
+            Self::Peak => "there are more requests than the peak",
+            Self::Calm => "calm",
+        }
+    }
+}
+
+/// How near the load comes to a rung's thresholds, in percent of the nearest, and which that is.
+pub(super) type Strain = (u32, Signal);
+
+/// What is carried from tick to tick.
+#[derive(Debug, Default)]
+pub(super) struct Signals {
+    released: u64,
+    still_for: Duration,
+    /// The demand when the last window began, and when this one did.
+    marks: [Demand; 2],
+    window_for: Duration,
+}
+
+/// What the load of the last tick says of the rungs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading {
+    pub(super) reads: Strains,
+    pub(super) writes: Strains,
+    /// The store counts as stalled.
+    pub(super) stalled: bool,
+    /// The store has not moved since the last tick.
+    pub(super) still: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Strains {
+    pub(super) short: Strain,
+    pub(super) stale: Strain,
+    /// The breaker has paused these calls.
+    pub(super) paused: bool,
+}
+
+impl Strains {
+    pub(super) const fn of(&self, rung: Rung) -> Strain {
+        match rung {
+            Rung::Short => self.short,
+            Rung::Stale => self.stale,
+            _ => (0, Signal::Calm),
+        }
+    }
+}
+
+impl Signals {
+    pub(super) fn read(
+        &mut self,
+        (short, stale): (&Short, &Stale),
+        peak: &Peak,
+        elapsed: Duration,
+        pulse: &Pulse,
+    ) -> Reading {
+        let window = self.window(elapsed, pulse.demand);
+        let denied = if window.denied < DENIED_MIN { 0 } else { percent(window.denied, window.wanted) };
+        let slow =
+            window.above.map(|slow| if window.ended < READS_MIN { 0 } else { percent(slow, window.ended) });
+        let ceiling = |ceiling_ms: u32| if ceiling_ms > 0 { SLOW_PERCENT } else { 0 };
+        let reads = |thresholds: [u32; 3], slow: u32| {
+            nearest([
+                (denied, thresholds[0], Signal::Denied),
+                (pulse.waiting.percent(), thresholds[1], Signal::Waiting),
+                (slow, ceiling(thresholds[2]), Signal::Slow),
+            ])
+        };
+        let writes = |threshold: u32| nearest([(pulse.write_queue.percent(), threshold, Signal::WriteQueue)]);
+        let still = self.stand_still(elapsed, pulse);
+        Reading {
+            reads: Strains {
+                short: reads([short.denied_percent, short.waiting_percent, short.read_p90_ms], slow[0]),
+                stale: reads([stale.denied_percent, stale.waiting_percent, stale.read_p90_ms], slow[1]),
+                paused: pulse.paused[0],
+            },
+            writes: Strains {
+                short: writes(short.write_queue_percent),
+                stale: writes(stale.write_queue_percent),
+                paused: pulse.paused[1],
+            },
+            stalled: self.stalled(peak).is_some(),
+            still: peak.stall_ms > 0 && still,
+        }
+    }
+
+    /// Whether no store call has ended since the last tick while all permits were in use.
+    fn stand_still(&mut self, elapsed: Duration, pulse: &Pulse) -> bool {
+        let still = pulse.busy && pulse.released == self.released;
+        self.released = pulse.released;
+        self.still_for = if still { self.still_for + elapsed } else { Duration::ZERO };
+        still
+    }
+
+    /// For how long the store has stood still, if it counts as stalled.
+    pub(super) fn stalled(&self, peak: &Peak) -> Option<Duration> {
+        let after = Duration::from_millis(u64::from(peak.stall_ms));
+        (peak.stall_ms > 0 && self.still_for >= after).then_some(self.still_for)
+    }
+
+    /// What there was of reads in the last one to two windows.
+    fn window(&mut self, elapsed: Duration, now: Demand) -> Demand {
+        self.window_for += elapsed;
+        let [before, _] = self.marks;
+        if self.window_for >= WINDOW {
+            self.window_for = Duration::ZERO;
+            self.marks = [self.marks[1], now];
+        }
+        let since = |now: u64, before: u64| now.saturating_sub(before);
+        Demand {
+            wanted: since(now.wanted, before.wanted),
+            denied: since(now.denied, before.denied),
+            ended: since(now.ended, before.ended),
+            above: [since(now.above[0], before.above[0]), since(now.above[1], before.above[1])],
+        }
+    }
+}
+
+/// The threshold to which a value comes nearest. Thresholds of 0 are switched off.
+fn nearest<const N: usize>(signals: [(u32, u32, Signal); N]) -> Strain {
+    let watched = signals.into_iter().filter(|(_, threshold, _)| *threshold > 0);
+    let strains = watched.map(|(value, threshold, signal)| (value * 100 / threshold, signal));
+    strains.max_by_key(|(strain, _)| *strain).unwrap_or((0, Signal::Calm))
+}
+
+fn percent(part: u64, whole: u64) -> u32 {
+    u32::try_from(part.min(whole).saturating_mul(100) / whole.max(1)).unwrap_or(100)
+}

@@ -1,0 +1,17 @@
+//! What is counted, logged and traced.
+
+mod report;
+mod request_trace;
+mod snapshot;
+mod stats;
+pub mod trace;
+
+pub(crate) use report::{Reports, shortened};
+pub(crate) use request_trace::{Departure, RequestTrace};
+pub use snapshot::{
+    Background, EstimateNow, Gauge, Health, Pause, Reads, RequestCount, RungCount, Snapshot, Statements,
+    Writes,
+};
+pub(crate) use stats::Stats;
+pub use stats::StoreCall;
+pub(crate) use trace::Tracer;

@@ -1,0 +1,105 @@
+//! What the log says of store calls: each failure with its causes, once per change.
+
+use super::stats::StoreCall;
+use crate::sync::lock;
+use hydra_api::{Causes, StoreError, StoreErrorKind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The longest text that is kept and logged of an error, in bytes.
+const TEXT_MAX: usize = 1_024;
+
+/// How each kind of call fares: as it was logged last.
+#[derive(Debug, Default)]
+pub(crate) struct Reports {
+    calls: [Report; StoreCall::ALL.len()],
+    corrupt: Mutex<Option<String>>,
+    refused: Mutex<String>,
+}
+
+#[derive(Debug, Default)]
+struct Report {
+    /// Whether `said` is something, to be read without the lock.
+    fails: AtomicBool,
+    said: Mutex<Option<Failing>>,
+}
+
+#[derive(Debug)]
+struct Failing {
+    because: String,
+    /// Calls that have failed since it began.
+    failures: u64,
+}
+
+impl Reports {
+    /// Notes a call that succeeded, and logs it if those before failed.
+    pub(crate) fn succeeded(&self, call: StoreCall) {
+        let report = &self.calls[call as usize];
+        if !report.fails.load(Ordering::Relaxed) {
+            return;
+        }
+        report.fails.store(false, Ordering::Relaxed);
+        if let Some(Failing { failures, .. }) = lock(&report.said).take() {
+            tracing::info!(call = call.as_str(), failures, "the store call succeeds again");
+        }
+    }
+
+    /// Notes a call that failed, and logs it unless the one before failed for the same reason.
+    pub(crate) fn failed(&self, call: StoreCall, error: &StoreError) {
+        let because = shortened(Causes(error).to_string());
+        if error.kind() == StoreErrorKind::Corrupt {
+            let mut corrupt = lock(&self.corrupt);
+            if corrupt.is_none() {
+                tracing::error!(
+                    call = call.as_str(),
+                    error = %because,
+                    "the store is corrupt: stop the node, see what the store's documentation says of damage, and restore \
+                     or remove what it keeps; records are announced again within 22 hours"
+                );
+                *corrupt = Some(because.clone());
+            }
+        }
+        self.broke(call, because);
+    }
+
+    /// As [`Self::failed`], for a call that panicked or broke the contract of the store.
+    pub(crate) fn broke(&self, call: StoreCall, because: String) {
+        let report = &self.calls[call as usize];
+        let mut said = lock(&report.said);
+        match &mut *said {
+            Some(failing) if failing.because == because => failing.failures += 1,
+            other => {
+                let failures = other.as_ref().map_or(0, |failing| failing.failures) + 1;
+                tracing::warn!(call = call.as_str(), error = %because, "the store call fails");
+                *other = Some(Failing { because, failures });
+                report.fails.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Notes a record that the store refuses, and logs the reason unless it is that of the one before. The counters say how
+    /// many there are.
+    pub(crate) fn refused(&self, because: &str) {
+        let because = shortened(because.to_owned());
+        let mut said = lock(&self.refused);
+        if *said != because {
+            tracing::warn!(reason = %because, "the store refuses records; they are dropped");
+            *said = because;
+        }
+    }
+
+    /// What is damaged.
+    pub(crate) fn corrupt(&self) -> Option<String> {
+        lock(&self.corrupt).clone()
+    }
+}
+
+/// An error's text, cut to what a log line holds.
+pub(crate) fn shortened(mut text: String) -> String {
+    if text.len() > TEXT_MAX {
+        let end = (0..=TEXT_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}

@@ -1,0 +1,142 @@
+//! The counters, each counted up where its thing happens.
+
+use crate::config::Config;
+use crate::load::{Demand, Histogram, Latency, Pace};
+use crate::request::Ending;
+use crate::sync::{Striped, read};
+use hydra_api::{Estimate, Operation, Rung, StoreErrorKind};
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+/// The calls of a store, as they are measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StoreCall {
+    /// A read.
+    Providers,
+    /// A write.
+    Insert,
+    /// A step of the purge.
+    PurgeExpired,
+    /// An estimate.
+    Estimate,
+    /// The end.
+    Close,
+}
+
+impl StoreCall {
+    /// Every call, in the order of their discriminants.
+    pub const ALL: [Self; 5] =
+        [Self::Providers, Self::Insert, Self::PurgeExpired, Self::Estimate, Self::Close];
+
+    /// Its name in metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Providers => "providers",
+            Self::Insert => "insert",
+            Self::PurgeExpired => "purge_expired",
+            Self::Estimate => "estimate",
+            Self::Close => "close",
+        }
+    }
+}
+
+/// How a store call can fail, as it is counted: by each kind of error, and by a panic or another broken promise.
+pub(super) const FAILURES: usize = StoreErrorKind::ALL.len() + 1;
+
+/// The counters of an engine.
+#[derive(Debug, Default)]
+pub(crate) struct Stats {
+    requests: Striped<Requests>,
+    pub(crate) hits: Striped<Hits>,
+    pub(crate) reads: ReadStats,
+    pub(crate) writes: WriteStats,
+    pub(crate) latencies: [Histogram; StoreCall::ALL.len()],
+    pub(crate) read_pace: Pace,
+    pub(crate) statements_started: AtomicU64,
+    pub(crate) statements_ended: AtomicU64,
+    /// Calls that failed, by call and kind.
+    pub(crate) failed: [[AtomicU64; FAILURES]; StoreCall::ALL.len()],
+    pub(crate) purged: AtomicU64,
+    pub(crate) background_panics: AtomicU64,
+    pub(crate) breaker_opened: AtomicU64,
+    pub(crate) estimate: Mutex<Option<(Estimate, Instant)>>,
+}
+
+#[derive(Debug, Default)]
+struct Requests([[[Histogram; Rung::ALL.len()]; Ending::ALL.len()]; Operation::ALL.len()]);
+
+/// What the cache answers.
+#[derive(Debug, Default)]
+pub(crate) struct Hits {
+    pub(crate) present: AtomicU64,
+    pub(crate) absent: AtomicU64,
+    pub(crate) stale: AtomicU64,
+    pub(crate) misses: AtomicU64,
+}
+
+/// What is counted of reads that the cache does not answer.
+#[derive(Debug, Default)]
+pub(crate) struct ReadStats {
+    pub(crate) coalesced: AtomicU64,
+    pub(crate) statements: AtomicU64,
+    pub(crate) batched: AtomicU64,
+    /// Keys that wanted a permit, and those of them that got none in time.
+    pub(crate) wanted: AtomicU64,
+    pub(crate) denied: AtomicU64,
+    pub(crate) unknown: AtomicU64,
+}
+
+/// What is counted of writes.
+#[derive(Debug, Default)]
+pub(crate) struct WriteStats {
+    pub(crate) refreshes_skipped: AtomicU64,
+    pub(crate) merged: AtomicU64,
+    pub(crate) windows: AtomicU64,
+    pub(crate) statements: AtomicU64,
+    pub(crate) written: AtomicU64,
+    pub(crate) retried: AtomicU64,
+    pub(crate) dropped_queue_full: AtomicU64,
+    pub(crate) dropped_no_room: AtomicU64,
+    pub(crate) dropped_refused: AtomicU64,
+    pub(crate) dropped_after_retries: AtomicU64,
+}
+
+impl Stats {
+    pub(crate) fn new(config: &Config) -> Self {
+        let ceilings = [config.short.read_p90_ms, config.stale.read_p90_ms];
+        let ceilings = ceilings.map(|ms| Duration::from_millis(u64::from(ms)));
+        Self { read_pace: Pace { ceilings, ..Pace::default() }, ..Self::default() }
+    }
+
+    /// How the reads fared so far.
+    pub(crate) fn demand(&self) -> Demand {
+        Demand {
+            wanted: read(&self.reads.wanted),
+            denied: read(&self.reads.denied),
+            ended: read(&self.read_pace.ended),
+            above: [read(&self.read_pace.above[0]), read(&self.read_pace.above[1])],
+        }
+    }
+
+    /// Counts a request that ended so on this rung. Those that were answered at once are not measured: they took no
+    /// time.
+    #[inline]
+    pub(crate) fn count(&self, operation: Operation, ending: Ending, rung: Rung, took: Duration) {
+        self.requests.mine().0[operation as usize][ending as usize][rung.index()].note(took);
+    }
+
+    pub(crate) fn requests(&self, operation: Operation, ending: Ending, rung: Rung) -> Latency {
+        Histogram::sum(
+            self.requests
+                .iter()
+                .map(|requests| &requests.0[operation as usize][ending as usize][rung.index()]),
+        )
+    }
+
+    /// The counter of calls that failed so; `None` is a panic or another broken promise.
+    pub(crate) fn failures(&self, call: StoreCall, kind: Option<StoreErrorKind>) -> &AtomicU64 {
+        let index = kind.and_then(|kind| StoreErrorKind::ALL.iter().position(|known| *known == kind));
+        &self.failed[call as usize][index.unwrap_or(FAILURES - 1)]
+    }
+}

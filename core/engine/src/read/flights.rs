@@ -1,0 +1,253 @@
+//! One flight for all requests for a key: a single-flight read of the store. And the cache that flights fill.
+
+use super::answer::Answer;
+use super::cache::Cache;
+use crate::request::{Ending, ReadCall};
+use crate::sync::lock;
+use hydra_api::{ContentKey, ProviderRecord, UnixSeconds};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{BuildHasher, RandomState};
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Instant;
+use tokio::sync::Notify;
+use tracing::Span;
+
+/// How many parts the keys are in, so that requests for different keys seldom meet.
+const SHARDS: usize = 64;
+
+/// The flights under way and the cache, which agree: an announcement that was accepted is in whatever either of them gives
+/// from then on.
+#[derive(Debug)]
+pub(crate) struct Flights {
+    cache: Cache,
+    shards: Box<[Shard]>,
+    hasher: RandomState,
+    len: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    /// Held while an answer of a key of this shard changes: by a landing and by an announcement. Never by a miss.
+    edits: Mutex<()>,
+    under_way: Mutex<HashMap<ContentKey, Arc<Flight>>>,
+}
+
+/// A read of a key: first in line for a permit, then departed, then landed.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    pub(crate) key: ContentKey,
+    len_max: AtomicU32,
+    departed: AtomicBool,
+    denied: AtomicBool,
+    /// What was accepted of the key and may not be in what the store answers.
+    accepted: Mutex<Vec<ProviderRecord>>,
+    /// The span of the request that began it, and that of its wait, until it departs.
+    trace: Mutex<Option<(Span, Span)>>,
+    call: OnceLock<(Instant, u32)>,
+    end: OnceLock<Result<Arc<Answer>, Ending>>,
+    landed: Notify,
+}
+
+/// How a request for a key gets its answer.
+#[derive(Debug)]
+pub(crate) enum Joined {
+    /// No other request reads it: this flight is to be put in line.
+    Lead(Arc<Flight>),
+    /// Another one reads it.
+    Follow(Arc<Flight>),
+    /// Another one just has.
+    Known(Arc<Answer>),
+    /// There are too many flights.
+    Full,
+}
+
+impl Flights {
+    pub(crate) fn new(cache: Cache) -> Self {
+        Self {
+            cache,
+            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            hasher: RandomState::new(),
+            len: AtomicUsize::new(0),
+        }
+    }
+
+    pub(crate) fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// Joins the flight of a key, or begins one, unless what is cached of it is `fresh` by now.
+    pub(crate) fn join(
+        &self,
+        key: ContentKey,
+        len_max: NonZeroU32,
+        flights_max: usize,
+        fresh: impl FnOnce(&Answer) -> bool,
+    ) -> Joined {
+        let mut under_way = lock(&self.shard(&key).under_way);
+        match under_way.entry(key) {
+            Entry::Occupied(flight) => {
+                flight.get().widen(len_max);
+                Joined::Follow(flight.get().clone())
+            }
+            Entry::Vacant(place) => {
+                if let Some(answer) = self.cache.find(&key).filter(|answer| fresh(answer)) {
+                    return Joined::Known(answer);
+                }
+                if self.len.load(Ordering::Relaxed) >= flights_max {
+                    return Joined::Full;
+                }
+                self.len.fetch_add(1, Ordering::Relaxed);
+                Joined::Lead(place.insert(Arc::new(Flight::new(key, len_max))).clone())
+            }
+        }
+    }
+
+    /// The flight has ended: what it brought is cached together with what was accepted meanwhile, and those who wait are
+    /// told.
+    pub(crate) fn land(&self, flight: &Flight, end: Result<Answer, Ending>, now: UnixSeconds) {
+        let shard = self.shard(&flight.key);
+        let edit = lock(&shard.edits);
+        let end = end.map(|answer| {
+            let accepted = lock(&flight.accepted);
+            let answer = if accepted.is_empty() { answer } else { answer.with(&*accepted, now) };
+            Arc::new(answer)
+        });
+        if let Ok(answer) = &end {
+            self.cache.put(flight.key, answer.clone());
+        }
+        let gone = lock(&shard.under_way).remove(&flight.key);
+        drop(edit);
+        self.len.fetch_sub(usize::from(gone.is_some()), Ordering::Relaxed);
+        // It lands once.
+        if flight.end.set(end).is_ok() {
+            flight.landed.notify_waiters();
+        }
+    }
+
+    /// A record was accepted: every answer from now on has it.
+    pub(crate) fn accepted(&self, record: &ProviderRecord, now: UnixSeconds) {
+        let shard = self.shard(&record.key);
+        let _edit = lock(&shard.edits);
+        let flight = lock(&shard.under_way).get(&record.key).cloned();
+        if let Some(flight) = flight {
+            flight.accept([record.clone()]);
+        }
+        if let Some(known) = self.cache.peek(&record.key) {
+            self.cache.put(record.key, Arc::new(known.with([record], now)));
+        }
+    }
+
+    /// Replaces an answer by the part of it that has not expired, unless it has changed meanwhile.
+    pub(crate) fn replace(&self, key: ContentKey, known: &Arc<Answer>, by: Arc<Answer>) {
+        let _edit = lock(&self.shard(&key).edits);
+        if self.cache.peek(&key).is_some_and(|cached| Arc::ptr_eq(&cached, known)) {
+            self.cache.put(key, by);
+        }
+    }
+
+    /// How many flights are under way.
+    pub(crate) fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    fn shard(&self, key: &ContentKey) -> &Shard {
+        &self.shards[self.hasher.hash_one(key) as usize % SHARDS]
+    }
+}
+
+impl Flight {
+    fn new(key: ContentKey, len_max: NonZeroU32) -> Self {
+        Self {
+            key,
+            len_max: AtomicU32::new(len_max.get()),
+            departed: AtomicBool::new(false),
+            denied: AtomicBool::new(false),
+            accepted: Mutex::default(),
+            trace: Mutex::new(None),
+            call: OnceLock::new(),
+            end: OnceLock::new(),
+            landed: Notify::new(),
+        }
+    }
+
+    /// How many providers it reads.
+    pub(crate) fn len_max(&self) -> NonZeroU32 {
+        NonZeroU32::new(self.len_max.load(Ordering::Relaxed)).unwrap_or(NonZeroU32::MIN)
+    }
+
+    /// Reads so many providers, if it has not departed yet.
+    fn widen(&self, len_max: NonZeroU32) {
+        self.len_max.fetch_max(len_max.get(), Ordering::Relaxed);
+    }
+
+    /// Notes records that the store's answer may lack; the newest of each provider, no more than an answer holds.
+    pub(crate) fn accept(&self, records: impl IntoIterator<Item = ProviderRecord>) {
+        let mut accepted = lock(&self.accepted);
+        for record in records {
+            match accepted.iter_mut().find(|known| known.provider == record.provider) {
+                Some(known) if record.addresses.is_empty() => {
+                    known.expires = known.expires.max(record.expires);
+                }
+                Some(known) => *known = record,
+                None => {
+                    if accepted.len() >= self.len_max().get() as usize {
+                        accepted.remove(0);
+                    }
+                    accepted.push(record);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn has_departed(&self) -> bool {
+        self.departed.load(Ordering::Acquire)
+    }
+
+    /// Counts as not having got a permit in time; whether it did not before.
+    pub(crate) fn deny(&self) -> bool {
+        !self.denied.swap(true, Ordering::Relaxed)
+    }
+
+    /// The request that begins it is traced: its store call is a part of the trace.
+    pub(crate) fn traced(&self, request: &Span, waiting: Span) {
+        if !request.is_disabled() {
+            *lock(&self.trace) = Some((request.clone(), waiting));
+        }
+    }
+
+    /// It departs with a store call of so many keys. The span of its request, if it is traced, is given once: what holds
+    /// it keeps it from ending.
+    pub(crate) fn depart(&self, at: Instant, keys: u32) -> Option<Span> {
+        // It departs once.
+        if self.call.set((at, keys)).is_ok() {
+            self.departed.store(true, Ordering::Release);
+        }
+        lock(&self.trace).take().map(|(request, _)| request)
+    }
+
+    /// The store call that it departed with.
+    pub(crate) fn call(&self) -> Option<ReadCall> {
+        let (at, keys) = *self.call.get()?;
+        let ending = self.end.get().map(|end| end.as_ref().err().copied().unwrap_or(Ending::Served));
+        Some(ReadCall { at, keys, ending })
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Cancel safety
+    /// A dropped future changes nothing.
+    pub(crate) async fn landing(&self) -> Result<Arc<Answer>, Ending> {
+        let landed = self.landed.notified();
+        tokio::pin!(landed);
+        landed.as_mut().enable();
+        loop {
+            if let Some(end) = self.end.get() {
+                return end.clone();
+            }
+            landed.as_mut().await;
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! The way of a read: the cache, else a flight, else what waits to be written, else closer peers alone.
+
+use super::answer::{self, Answer, Reply};
+use super::cache::Cache;
+use super::flights::{Flight, Flights, Joined};
+use super::line::{Line, Taken};
+use crate::clock::{Clock, Now};
+use crate::config::{Life, Limits};
+use crate::observe::{StoreCall, trace};
+use crate::request::{Ending, Form, ReadCall, Source, form};
+use crate::store::{Backend, Failure, Lane, Permit, ReadLine};
+use crate::sync::add;
+use crate::write::WriteQueue;
+use hydra_api::admission::Level;
+use hydra_api::{ContentKey, Found, ProviderRecord, Rung, StoreError};
+use std::num::NonZeroU32;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::time::timeout_at;
+use tracing::Span;
+
+/// Reads providers.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    backend: Arc<Backend>,
+    flights: Flights,
+    line: Line,
+    queue: Arc<WriteQueue>,
+    limits: Arc<Limits>,
+    clock: Clock,
+    me: Weak<Self>,
+}
+
+/// How full the read side is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReadLevels {
+    pub(crate) waiting: Level,
+    pub(crate) evicted: u64,
+    pub(crate) flights: u64,
+    pub(crate) cache_len: u64,
+    pub(crate) cache_bytes: u64,
+    pub(crate) cache_bytes_max: u64,
+}
+
+/// How a read is made on a rung.
+#[derive(Debug, Clone, Copy)]
+struct Plan {
+    rung: Rung,
+    answer_len: NonZeroU32,
+    /// For how long a cached answer is given instead of asking the store.
+    life: Life,
+    asks: Asks,
+    deadline: Duration,
+}
+
+/// What a read that the cache does not answer wants of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    /// Its answer, within the deadline.
+    Waits,
+    /// That it reads the key with the next call; the request does not wait for it.
+    AtOnce,
+    Never,
+}
+
+impl Plan {
+    /// Nothing on the rung of full decline.
+    fn on(rung: Rung, limits: &Limits, paused: bool) -> Option<Self> {
+        let plan = |answer_len, life, asks, deadline| Self { rung, answer_len, life, asks, deadline };
+        let short = limits.short_answer_len;
+        let plan = match rung {
+            Rung::Full => plan(limits.answer_len, limits.fresh, Asks::Waits, limits.soft_deadline),
+            Rung::Short => plan(short, limits.fresh, Asks::Waits, limits.short_deadline),
+            Rung::Stale => plan(short, limits.stale, Asks::AtOnce, limits.short_deadline),
+            Rung::CacheOnly => plan(short, limits.stale, Asks::Never, limits.short_deadline),
+            _ => return None,
+        };
+        // No store call comes before the next probe.
+        let asks = if paused && plan.asks == Asks::Waits { Asks::AtOnce } else { plan.asks };
+        Some(Self { asks, ..plan })
+    }
+}
+
+impl Reader {
+    pub(crate) fn new(
+        backend: Arc<Backend>,
+        queue: Arc<WriteQueue>,
+        limits: Arc<Limits>,
+        clock: Clock,
+    ) -> Arc<Self> {
+        let reader = Arc::new_cyclic(|me: &Weak<Self>| Self {
+            flights: Flights::new(Cache::new(limits.cache_bytes)),
+            line: Line::new(limits.waiting_len),
+            backend,
+            queue,
+            limits,
+            clock,
+            me: me.clone(),
+        });
+        reader.backend.gate.serve(reader.me.clone());
+        reader
+    }
+
+    /// Reads the providers of a key, as well as this rung allows.
+    pub(crate) async fn read(&self, key: ContentKey, rung: Rung, now: Now, span: &Span) -> Reply {
+        if form(key.as_bytes()) == Form::Identity {
+            return Reply::nothing(Ending::NotKept, rung);
+        }
+        let paused = self.backend.breaker.is_open(Lane::Reads);
+        let Some(plan) = Plan::on(rung, &self.limits, paused) else {
+            return Reply::nothing(Ending::Shed, rung);
+        };
+        let cached = self.flights.cache().find(&key);
+        let fresh =
+            |answer: &Answer| answer.is_fresh(plan.life, now.instant) && answer.suffices(plan.answer_len);
+        if let Some(answer) = cached.filter(|answer| fresh(answer)) {
+            return self.hit(key, &answer, &plan, now);
+        }
+        add(&self.backend.stats.hits.mine().misses, 1);
+        match plan.asks {
+            Asks::Never => self.instead(key, &plan, Ending::Shed, now, None),
+            Asks::AtOnce => self.leave_in_line(key, &plan, now, span, paused),
+            Asks::Waits => self.wait(key, &plan, now, span).await,
+        }
+    }
+
+    /// A record was accepted: every read from now on sees it.
+    pub(crate) fn accepted(&self, record: &ProviderRecord, now: Now) {
+        self.flights.accepted(record, now.unix);
+    }
+
+    pub(crate) fn levels(&self) -> ReadLevels {
+        let cache = self.flights.cache();
+        ReadLevels {
+            waiting: self.line.level(),
+            evicted: self.line.evicted(),
+            flights: self.flights.len() as u64,
+            cache_len: cache.len(),
+            cache_bytes: cache.bytes(),
+            cache_bytes_max: cache.bytes_max(),
+        }
+    }
+
+    /// How many reads wait.
+    pub(crate) fn waiting(&self) -> Level {
+        self.line.level()
+    }
+
+    /// The longest line since the last call.
+    pub(crate) fn take_waiting_peak(&self) -> Level {
+        self.line.take_peak()
+    }
+
+    /// Answers at once, and leaves the key to the next call of the store.
+    fn leave_in_line(&self, key: ContentKey, plan: &Plan, now: Now, span: &Span, paused: bool) -> Reply {
+        let ending = if paused { Ending::StoreFailed } else { Ending::NoPermit };
+        // A denial takes no lock and allocates nothing.
+        if self.line.is_full() {
+            add(&self.backend.stats.reads.wanted, 1);
+            add(&self.backend.stats.reads.denied, 1);
+            return self.instead(key, plan, ending, now, None);
+        }
+        match self.join(key, plan, now) {
+            Joined::Known(answer) => return self.hit(key, &answer, plan, now),
+            Joined::Lead(flight) => self.line_up(&flight, now, span),
+            Joined::Follow(_) => add(&self.backend.stats.reads.coalesced, 1),
+            Joined::Full => {}
+        }
+        self.instead(key, plan, ending, now, None)
+    }
+
+    /// Waits for the flight of the key: for a permit a short time, then for the store until the deadline.
+    async fn wait(&self, key: ContentKey, plan: &Plan, now: Now, span: &Span) -> Reply {
+        let stats = &self.backend.stats.reads;
+        let (flight, source) = match self.join(key, plan, now) {
+            Joined::Known(answer) => return self.hit(key, &answer, plan, now),
+            Joined::Full => return self.instead(key, plan, Ending::NoPermit, now, None),
+            Joined::Lead(flight) => {
+                self.line_up(&flight, now, span);
+                (flight, Source::Store)
+            }
+            Joined::Follow(flight) => {
+                add(&stats.coalesced, 1);
+                (flight, Source::Shared)
+            }
+        };
+        let deadline = now.instant + plan.deadline;
+        let permit_until = deadline.min(now.instant + self.limits.waiting);
+        let mut landed = timeout_at(permit_until.into(), flight.landing()).await;
+        if landed.is_err() {
+            if !flight.has_departed() {
+                if flight.deny() {
+                    add(&stats.denied, 1);
+                }
+                return self.instead(key, plan, Ending::NoPermit, self.clock.read(), flight.call());
+            }
+            landed = timeout_at(deadline.into(), flight.landing()).await;
+        }
+        let now = self.clock.read();
+        match landed {
+            Ok(Ok(answer)) => {
+                let reply = self.reply(key, &answer, plan, source, now);
+                Reply { call: flight.call(), ..reply }
+            }
+            Ok(Err(ending)) => self.instead(key, plan, ending, now, flight.call()),
+            Err(_) => self.instead(key, plan, Ending::Late, now, flight.call()),
+        }
+    }
+
+    fn join(&self, key: ContentKey, plan: &Plan, now: Now) -> Joined {
+        let capacity = self.backend.capacity();
+        let in_calls = (capacity.permits as usize).saturating_mul(capacity.read_batch_len);
+        let flights_max = self.limits.waiting_len.saturating_add(in_calls);
+        let fresh =
+            |answer: &Answer| answer.is_fresh(plan.life, now.instant) && answer.suffices(plan.answer_len);
+        self.flights.join(key, plan.answer_len, flights_max, fresh)
+    }
+
+    /// Puts a flight in line, with what is accepted of its key and not written yet. It is known already, so that nothing
+    /// is accepted between the two without its knowledge.
+    fn line_up(&self, flight: &Arc<Flight>, now: Now, span: &Span) {
+        flight.accept(self.queue.pending(&flight.key, flight.len_max()));
+        add(&self.backend.stats.reads.wanted, 1);
+        flight.traced(span, trace::waiting(span));
+        if let Some(evicted) = self.line.push(flight.clone(), now.instant) {
+            self.turn_away(&evicted, now);
+        }
+        self.backend.gate.advance();
+    }
+
+    fn turn_away(&self, flight: &Flight, now: Now) {
+        if flight.deny() {
+            add(&self.backend.stats.reads.denied, 1);
+        }
+        self.flights.land(flight, Err(Ending::NoPermit), now.unix);
+    }
+
+    fn hit(&self, key: ContentKey, answer: &Arc<Answer>, plan: &Plan, now: Now) -> Reply {
+        let hits = self.backend.stats.hits.mine();
+        let (counter, source) = if !answer.is_within(self.limits.fresh, now.instant) {
+            (&hits.stale, Source::StaleCache)
+        } else if answer.is_absent() {
+            (&hits.absent, Source::Cache)
+        } else {
+            (&hits.present, Source::Cache)
+        };
+        add(counter, 1);
+        self.reply(key, answer, plan, source, now)
+    }
+
+    /// What there is instead of the store's answer: an older one, or what waits to be written, or nothing.
+    fn instead(
+        &self,
+        key: ContentKey,
+        plan: &Plan,
+        ending: Ending,
+        now: Now,
+        call: Option<ReadCall>,
+    ) -> Reply {
+        let cached = self.flights.cache().find(&key);
+        if let Some(answer) = cached.filter(|answer| answer.is_within(self.limits.stale, now.instant)) {
+            add(&self.backend.stats.hits.mine().stale, 1);
+            let plan = Plan { rung: plan.rung.max(Rung::Stale), ..*plan };
+            return Reply { call, ..self.reply(key, &answer, &plan, Source::StaleCache, now) };
+        }
+        let moment = answer::Now { asked_at: now.instant, unix: now.unix };
+        let waiting = self.queue.pending(&key, plan.answer_len);
+        let answer = Answer::of_queue(waiting, plan.answer_len, moment).map(Arc::new);
+        let source = if answer.is_some() { Source::WriteQueue } else { Source::Nothing };
+        Reply { answer, source, call, ..Reply::nothing(ending, plan.rung) }
+    }
+
+    fn reply(&self, key: ContentKey, answer: &Arc<Answer>, plan: &Plan, source: Source, now: Now) -> Reply {
+        // A flight that departed for a shorter answer brings less than was asked for.
+        let rung = if answer.suffices(plan.answer_len) { plan.rung } else { plan.rung.max(Rung::Short) };
+        let given = if answer.is_whole(plan.answer_len, now.unix) {
+            answer.clone()
+        } else {
+            let trimmed = Arc::new(answer.trimmed(plan.answer_len, now.unix));
+            if answer.providers().len() <= plan.answer_len.get() as usize {
+                self.flights.replace(key, answer, trimmed.clone());
+            }
+            trimmed
+        };
+        Reply { answer: Some(given), rung, ending: Ending::Served, source, call: None }
+    }
+}
+
+impl ReadLine for Reader {
+    fn waits(&self) -> bool {
+        self.line.waits()
+    }
+
+    /// Starts one call for the newest flights in line, as many as one call may read.
+    fn depart(&self, permit: Permit) {
+        let Some(me) = self.me.upgrade() else { return };
+        let now = self.clock.read();
+        let Taken { flights, expired } = self.line.take(self.backend.capacity().read_batch_len, now.instant);
+        expired.iter().for_each(|flight| self.turn_away(flight, now));
+        if flights.is_empty() {
+            return;
+        }
+        let stats = &self.backend.stats.reads;
+        let late = flights.iter().filter(|(waited, flight)| *waited > self.limits.waiting && flight.deny());
+        add(&stats.denied, late.count() as u64);
+        let flights: Vec<Arc<Flight>> = flights.into_iter().map(|(_, flight)| flight).collect();
+        let keys: Arc<[ContentKey]> = flights.iter().map(|flight| flight.key).collect();
+        let len = keys.len();
+        let requests: Vec<Span> =
+            flights.iter().filter_map(|flight| flight.depart(now.instant, len as u32)).collect();
+        // After the departure: from here on no request widens it.
+        let len_max = flights.iter().map(|flight| flight.len_max()).max().unwrap_or(NonZeroU32::MIN);
+        add(&stats.statements, 1);
+        if len > 1 {
+            add(&stats.batched, len as u64);
+        }
+        let span = trace::reading(&self.backend.tracer, &requests, len);
+        let store = self.backend.store.clone();
+        let call = async move { checked(store.providers(keys, now.unix, len_max).await?, len) };
+        let aboard = Aboard { reader: me, flights, len_max, departed: now };
+        // Requests wait for their flights, not for the call.
+        drop(self.backend.start(permit, StoreCall::Providers, span, call, |found| aboard.land(found)));
+    }
+}
+
+/// What the store found of so many keys. An answer that says nothing of any key is a failure.
+fn checked(found: Vec<Found>, keys: usize) -> Result<Vec<Found>, Failure> {
+    if found.len() != keys {
+        return Err(Failure::Broke("the store answered for more or fewer keys than it was asked for"));
+    }
+    let unknown = |found: &Found| match found {
+        Found::Unknown(kind) => Some(*kind),
+        Found::Known(_) => None,
+    };
+    let kinds: Option<Vec<_>> = found.iter().map(unknown).collect();
+    match kinds.as_deref() {
+        Some([kind, ..]) => Err(StoreError::new(*kind, StoreCall::Providers.as_str()).into()),
+        Some([]) | None => Ok(found),
+    }
+}
+
+/// The flights of one store call. Those that have not landed when it is dropped, as by a panic of the store, have failed.
+#[derive(Debug)]
+struct Aboard {
+    reader: Arc<Reader>,
+    flights: Vec<Arc<Flight>>,
+    len_max: NonZeroU32,
+    departed: Now,
+}
+
+impl Aboard {
+    fn land(mut self, found: Result<Vec<Found>, Failure>) {
+        // A failure lands them all as failed.
+        let Ok(found) = found else { return };
+        let (reader, life) = (self.reader.clone(), self.reader.limits.record_ttl);
+        for (flight, found) in std::mem::take(&mut self.flights).into_iter().zip(found) {
+            let end = match found {
+                Found::Known(providers) => {
+                    let (at, now) = (self.departed.instant, self.departed.unix);
+                    Ok(Answer::of_store(providers, self.len_max, at, now, life))
+                }
+                Found::Unknown(_) => {
+                    add(&reader.backend.stats.reads.unknown, 1);
+                    Err(Ending::StoreFailed)
+                }
+            };
+            reader.flights.land(&flight, end, self.departed.unix);
+        }
+    }
+}
+
+impl Drop for Aboard {
+    fn drop(&mut self) {
+        for flight in &self.flights {
+            self.reader.flights.land(flight, Err(Ending::StoreFailed), self.departed.unix);
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The store behind its gate: starts calls, and acts on how they end.
+
+use super::breaker::Breaker;
+use super::gate::{Gate, Lane, Permit};
+use super::statement::Failure;
+use crate::clock::monotonic;
+use crate::config::{Capacity, Limits};
+use crate::observe::{Reports, Stats, StoreCall, Tracer, shortened, trace};
+use crate::sync::{add, lock};
+use hydra_api::{Estimate, Expiry, ProviderStore, StoreErrorKind, StoreProfile};
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tracing::{Instrument, Span};
+
+/// For how long a store that is overloaded is given fewer permits, at least and at most.
+const RELIEF: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
+
+/// The store, its gate and its breaker.
+#[derive(Debug)]
+pub(crate) struct Backend {
+    pub(crate) store: Arc<dyn ProviderStore>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) breaker: Breaker,
+    pub(crate) reports: Reports,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) tracer: Tracer,
+    permits: Mutex<Permits>,
+    runtime: Handle,
+}
+
+/// How many permits there are, and why not more.
+#[derive(Debug)]
+struct Permits {
+    capacity: Capacity,
+    /// What the store is given while it is overloaded.
+    allowed: u32,
+    /// When it is given one more.
+    relief_until: Option<Instant>,
+}
+
+impl Backend {
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub(crate) fn new(
+        store: Arc<dyn ProviderStore>,
+        tracer: Tracer,
+        stats: Arc<Stats>,
+        limits: &Limits,
+    ) -> Arc<Self> {
+        let capacity = limits.capacity(&profile(&*store).unwrap_or(StoreProfile::builder().build()));
+        Arc::new(Self {
+            store,
+            gate: Gate::new(capacity.permits, capacity.reads),
+            breaker: Breaker::new(limits.breaker_failures, limits.probe_interval),
+            reports: Reports::default(),
+            stats,
+            tracer,
+            permits: Mutex::new(Permits { capacity, allowed: capacity.permits, relief_until: None }),
+            runtime: Handle::current(),
+        })
+    }
+
+    /// Who removes expired records.
+    pub(crate) fn expiry(&self) -> Expiry {
+        profile(&*self.store).map_or(Expiry::ByPurge, |profile| profile.expiry)
+    }
+
+    /// Lets every call start, whatever the breaker says: the last calls are about to be made.
+    pub(crate) fn resume(&self) {
+        for lane in Lane::ALL {
+            self.gate.set_paused(lane, false);
+        }
+        self.gate.advance();
+    }
+
+    /// What the store serves at a time.
+    pub(crate) fn capacity(&self) -> Capacity {
+        lock(&self.permits).capacity
+    }
+
+    /// Starts a call. It runs to its end whoever waits for it, and the permit with it; a call that panics gives the
+    /// permit back too and counts as failed. There are never more such tasks than permits. `then` is called with the
+    /// outcome after the permit has been passed on. What the store traces is a part of `span`.
+    pub(crate) fn start<T: Send + 'static, U: Send + 'static>(
+        self: &Arc<Self>,
+        permit: Permit,
+        call: StoreCall,
+        span: Span,
+        running: impl Future<Output = Result<T, Failure>> + Send + 'static,
+        then: impl FnOnce(Result<T, Failure>) -> U + Send + 'static,
+    ) -> JoinHandle<U> {
+        add(&self.stats.statements_started, 1);
+        let in_flight = InFlight {
+            backend: self.clone(),
+            call,
+            started: monotonic(),
+            span: span.clone(),
+            permit: Some(permit),
+        };
+        let task = async move {
+            // Locals are dropped last to first, also by a panic: first the permit, then what `then` holds.
+            let then = then;
+            let in_flight = in_flight;
+            let outcome = running.await;
+            in_flight.end(outcome.as_ref().err());
+            then(outcome)
+        };
+        self.runtime.spawn(task.instrument(span))
+    }
+
+    /// Lets one call pass to a store that is paused, if there is none other an estimate.
+    pub(crate) fn probe(self: &Arc<Self>, lane: Lane) {
+        if !self.breaker.is_open(lane) || self.gate.probe(lane) || lane != Lane::Reads {
+            return;
+        }
+        if let Some(permit) = self.gate.try_acquire(lane) {
+            drop(self.estimate(permit));
+        }
+    }
+
+    /// Asks for an estimate, and keeps it.
+    pub(crate) fn estimate(self: &Arc<Self>, permit: Permit) -> JoinHandle<()> {
+        let (store, stats) = (self.store.clone(), self.stats.clone());
+        let span = trace::background(&self.tracer, StoreCall::Estimate, 0);
+        let call = async move { Ok(store.estimate().await?) };
+        self.start(permit, StoreCall::Estimate, span, call, move |estimate: Result<Estimate, Failure>| {
+            if let Ok(estimate) = estimate {
+                *lock(&stats.estimate) = Some((estimate, monotonic()));
+            }
+        })
+    }
+
+    /// Takes up a changed capacity of the store, and gives a store that was overloaded a permit more after a while.
+    pub(crate) fn tick(&self, limits: &Limits, now: Instant) {
+        let Some(profile) = profile(&*self.store) else { return };
+        let capacity = limits.capacity(&profile);
+        let mut permits = lock(&self.permits);
+        let grows = permits.relief_until.is_some_and(|until| now >= until);
+        if capacity == permits.capacity && !grows {
+            return;
+        }
+        if permits.relief_until.is_none() {
+            permits.allowed = capacity.permits;
+        } else if grows {
+            permits.allowed += 1;
+            permits.relief_until = Some(now + RELIEF[0]);
+        }
+        if permits.allowed >= capacity.permits {
+            permits.allowed = capacity.permits;
+            permits.relief_until = None;
+        }
+        permits.capacity = capacity;
+        self.apply(permits.allowed, capacity);
+    }
+
+    fn apply(&self, allowed: u32, capacity: Capacity) {
+        self.gate.set_limit(allowed, capacity.reads.min(allowed));
+    }
+
+    /// The store says that it is at its limit: half of the permits for a while.
+    fn relieve(&self, pause: Option<Duration>, now: Instant) {
+        let mut permits = lock(&self.permits);
+        let fresh = permits.relief_until.is_none_or(|until| until <= now + RELIEF[0]);
+        if fresh {
+            permits.allowed = (permits.allowed / 2).max(1);
+        }
+        let pause = pause.unwrap_or_default().clamp(RELIEF[0], RELIEF[1]);
+        permits.relief_until = permits.relief_until.max(Some(now + pause));
+        self.apply(permits.allowed, permits.capacity);
+    }
+
+    fn ended(&self, call: StoreCall, failure: Option<&Failure>) {
+        let lane = lane(call);
+        let Some(failure) = failure else {
+            self.reports.succeeded(call);
+            return self.answered(lane);
+        };
+        add(self.stats.failures(call, failure.kind()), 1);
+        let (because, pause, now) = (shortened(failure.to_string()), failure.pause(), monotonic());
+        match failure {
+            Failure::Broke(how) => self.reports.broke(call, (*how).to_owned()),
+            Failure::Store(error) => self.reports.failed(call, error),
+        }
+        if self.breaker.failed(lane, failure.kind(), pause, &because, now, &self.gate) {
+            add(&self.stats.breaker_opened, 1);
+            let lane = lane.as_str();
+            tracing::warn!(lane, error = %because, "the store is unavailable and is asked by single probes");
+        }
+        match failure.kind() {
+            Some(StoreErrorKind::Overloaded) => self.relieve(pause, now),
+            // It has answered, and only what it was given is wrong.
+            Some(StoreErrorKind::Refused) => self.answered(lane),
+            _ => {}
+        }
+    }
+
+    fn answered(&self, lane: Lane) {
+        if self.breaker.succeeded(lane, &self.gate) {
+            self.gate.advance();
+            tracing::info!(lane = lane.as_str(), "the store is available again");
+        }
+    }
+}
+
+/// Which calls are paused together.
+const fn lane(call: StoreCall) -> Lane {
+    match call {
+        StoreCall::Providers | StoreCall::Estimate => Lane::Reads,
+        StoreCall::Insert | StoreCall::PurgeExpired | StoreCall::Close => Lane::Writes,
+    }
+}
+
+/// What the store says of itself; nothing when it panics instead.
+fn profile(store: &dyn ProviderStore) -> Option<StoreProfile> {
+    catch_unwind(AssertUnwindSafe(|| store.profile())).ok()
+}
+
+/// A call that runs. Dropped before its end, it has panicked.
+struct InFlight {
+    backend: Arc<Backend>,
+    call: StoreCall,
+    started: Instant,
+    span: Span,
+    permit: Option<Permit>,
+}
+
+impl InFlight {
+    fn end(mut self, failure: Option<&Failure>) {
+        self.settle(failure);
+    }
+
+    fn settle(&mut self, failure: Option<&Failure>) {
+        let Some(permit) = self.permit.take() else { return };
+        let took = monotonic().saturating_duration_since(self.started);
+        let stats = &self.backend.stats;
+        stats.latencies[self.call as usize].note(took);
+        if self.call == StoreCall::Providers {
+            stats.read_pace.note(took);
+        }
+        if let Some(failure) = failure {
+            self.span.record("error.type", failure.as_str());
+            self.span.record("otel.status_code", "ERROR");
+        }
+        self.backend.ended(self.call, failure);
+        add(&stats.statements_ended, 1);
+        drop(permit);
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.settle(Some(&Failure::PANICKED));
+    }
+}

@@ -1,0 +1,195 @@
+//! The breaker: a store that is unavailable is asked by single probes, not by every request.
+
+use super::gate::{Gate, Lane};
+use crate::sync::lock;
+use hydra_api::StoreErrorKind;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// The longest pause between two probes that a store may ask for.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// Counts failures of reads and of writes. Each lane is paused by itself: a full disk fails writes alone.
+#[derive(Debug)]
+pub(crate) struct Breaker {
+    failures_max: u32,
+    probe_interval: Duration,
+    lanes: [LaneState; 2],
+    jitter: RandomState,
+    opened: Notify,
+    closed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct LaneState {
+    /// A copy of whether `trouble` says open, to be read without the lock.
+    open: AtomicBool,
+    /// Whether there were failures that successes have not made up for.
+    troubled: AtomicBool,
+    trouble: Mutex<Trouble>,
+}
+
+#[derive(Debug, Default)]
+struct Trouble {
+    /// Failures less the successes between them.
+    failures: u32,
+    open: Option<Open>,
+}
+
+#[derive(Debug, Clone)]
+struct Open {
+    since: Instant,
+    because: String,
+    pause: Duration,
+}
+
+impl Breaker {
+    pub(crate) fn new(failures_max: u32, probe_interval: Duration) -> Self {
+        Self {
+            failures_max,
+            probe_interval,
+            lanes: Default::default(),
+            jitter: RandomState::new(),
+            opened: Notify::new(),
+            closed: Notify::new(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_open(&self, lane: Lane) -> bool {
+        self.lanes[lane as usize].open.load(Ordering::Relaxed)
+    }
+
+    /// Counts a call that failed so, `None` being a panic or a broken promise; whether its lane is paused from now on.
+    pub(crate) fn failed(
+        &self,
+        lane: Lane,
+        kind: Option<StoreErrorKind>,
+        pause: Option<Duration>,
+        because: &str,
+        now: Instant,
+        gate: &Gate,
+    ) -> bool {
+        if matches!(kind, Some(StoreErrorKind::Overloaded | StoreErrorKind::Refused)) {
+            return false;
+        }
+        let state = &self.lanes[lane as usize];
+        let mut trouble = lock(&state.trouble);
+        let pause = pause.unwrap_or_default().min(PAUSE_MAX).max(self.probe_interval);
+        trouble.failures = trouble.failures.saturating_add(1).min(self.failures_max);
+        state.troubled.store(true, Ordering::Relaxed);
+        if let Some(open) = &mut trouble.open {
+            (open.because, open.pause) = (because.to_owned(), pause);
+            return false;
+        }
+        if trouble.failures < self.failures_max {
+            return false;
+        }
+        trouble.open = Some(Open { since: now, because: because.to_owned(), pause });
+        state.open.store(true, Ordering::Relaxed);
+        // Under the lock: the gate says what the breaker says, however failures and successes meet.
+        gate.set_paused(lane, true);
+        drop(trouble);
+        self.opened.notify_one();
+        true
+    }
+
+    /// Counts a call that the store answered; whether its lane was paused until now. Then the gate is to be advanced.
+    pub(crate) fn succeeded(&self, lane: Lane, gate: &Gate) -> bool {
+        let state = &self.lanes[lane as usize];
+        if !state.troubled.load(Ordering::Relaxed) {
+            return false;
+        }
+        let mut trouble = lock(&state.trouble);
+        let was_open = trouble.open.take().is_some();
+        trouble.failures = if was_open { 0 } else { trouble.failures.saturating_sub(1) };
+        state.troubled.store(trouble.failures > 0, Ordering::Relaxed);
+        state.open.store(false, Ordering::Relaxed);
+        if was_open {
+            gate.set_paused(lane, false);
+        }
+        drop(trouble);
+        if was_open {
+            self.closed.notify_waiters();
+        }
+        was_open
+    }
+
+    /// Since when a lane is paused, and why.
+    pub(crate) fn paused(&self) -> Option<(Instant, String)> {
+        let open =
+            |state: &LaneState| lock(&state.trouble).open.as_ref().map(|o| (o.since, o.because.clone()));
+        self.lanes.iter().filter_map(open).min()
+    }
+
+    /// Waits until a lane is paused; the time until the next probe, give or take a quarter.
+    ///
+    /// # Cancel safety
+    /// A dropped future changes nothing.
+    pub(crate) async fn until_probe(&self) -> Duration {
+        loop {
+            let pauses = self
+                .lanes
+                .iter()
+                .filter_map(|state| lock(&state.trouble).open.as_ref().map(|open| open.pause));
+            if let Some(pause) = pauses.min() {
+                let share = self.jitter.hash_one(Instant::now()) % 512;
+                return pause.mul_f64(0.75 + share as f64 / 1_024.0);
+            }
+            self.opened.notified().await;
+        }
+    }
+
+    /// Waits until a lane that is paused is resumed.
+    ///
+    /// # Cancel safety
+    /// A dropped future changes nothing.
+    pub(crate) async fn resumed(&self) {
+        self.closed.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fail(breaker: &Breaker, lane: Lane) -> bool {
+        let gate = Gate::new(1, 1);
+        breaker.failed(lane, Some(StoreErrorKind::Unavailable), None, "no route", Instant::now(), &gate)
+    }
+
+    #[tokio::test]
+    async fn a_lane_opens_after_failures_without_as_many_successes_and_closes_with_one() {
+        let (breaker, gate) = (Breaker::new(3, Duration::from_millis(300)), Gate::new(1, 1));
+        for _ in 0..10 {
+            assert!(!fail(&breaker, Lane::Reads) && !breaker.succeeded(Lane::Reads, &gate));
+        }
+        assert_eq!([(); 4].map(|()| fail(&breaker, Lane::Reads)), [false, false, true, false]);
+        assert!(breaker.is_open(Lane::Reads) && !breaker.is_open(Lane::Writes));
+        assert_eq!(breaker.paused().map(|(_, because)| because), Some("no route".to_owned()));
+        let pause = breaker.until_probe().await;
+        assert!((Duration::from_millis(225)..Duration::from_millis(375)).contains(&pause), "{pause:?}");
+        assert!(breaker.succeeded(Lane::Reads, &gate) && !breaker.is_open(Lane::Reads));
+    }
+
+    #[tokio::test]
+    async fn a_store_asks_for_a_longer_pause_and_gets_a_bounded_one() {
+        let breaker = Breaker::new(1, Duration::from_millis(300));
+        let gate = Gate::new(1, 1);
+        let pause = Some(Duration::MAX);
+        breaker.failed(Lane::Writes, Some(StoreErrorKind::Corrupt), pause, "torn", Instant::now(), &gate);
+        assert!(gate.try_acquire(Lane::Writes).is_none() && gate.try_acquire(Lane::Reads).is_some());
+        assert!(breaker.until_probe().await <= Duration::from_secs(38));
+    }
+
+    #[test]
+    fn what_is_refused_or_too_much_is_no_trouble_of_the_breaker() {
+        let (breaker, gate) = (Breaker::new(1, Duration::from_millis(300)), Gate::new(1, 1));
+        for kind in [StoreErrorKind::Refused, StoreErrorKind::Overloaded] {
+            assert!(!breaker.failed(Lane::Writes, Some(kind), None, "", Instant::now(), &gate));
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! The store gate: a small number of permits, and who gets the next one.
+
+use crate::sync::lock;
+use hydra_api::admission::Level;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use tokio::sync::oneshot;
+
+/// Hands out permits. Reads wait in a line of their own, which is told when its turn has come; other calls, the *chores*,
+/// wait here, the oldest first, for as long as it takes. When both wait they take turns, so that neither starves.
+///
+/// The breaker pauses calls of a [`Lane`]; then a single probe at a time passes.
+pub(crate) struct Gate {
+    state: Mutex<State>,
+    reads: OnceLock<Weak<dyn ReadLine>>,
+    // Copies of what is in `state`, to be read without the lock.
+    limit: AtomicU32,
+    in_flight: AtomicU32,
+    released: AtomicU64,
+}
+
+/// The line of reads that wait for a permit.
+pub(crate) trait ReadLine: Send + Sync {
+    /// Whether any read waits.
+    fn waits(&self) -> bool;
+
+    /// Starts a call for the reads that wait.
+    fn depart(&self, permit: Permit);
+}
+
+/// What the breaker pauses by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Lane {
+    Reads,
+    Writes,
+}
+
+impl Lane {
+    pub(crate) const ALL: [Self; 2] = [Self::Reads, Self::Writes];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reads => "reads",
+            Self::Writes => "writes",
+        }
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    limit: u32,
+    in_flight: u32,
+    reads_max: u32,
+    reads_in_flight: u32,
+    paused: [bool; 2],
+    /// A probe that may pass although its lane is paused.
+    probe: [bool; 2],
+    next: u64,
+    chores: BTreeMap<u64, (Lane, oneshot::Sender<Permit>)>,
+    last_was_chore: bool,
+}
+
+/// The right to run one store call. Dropping it gives it to the next in line.
+pub(crate) struct Permit {
+    gate: Option<Arc<Gate>>,
+    is_read: bool,
+}
+
+/// Whose turn it is.
+enum Turn {
+    Read,
+    Chore(oneshot::Sender<Permit>),
+}
+
+impl Gate {
+    /// A gate of this many permits, at most `reads_max` of them for reads.
+    pub(crate) fn new(limit: u32, reads_max: u32) -> Arc<Self> {
+        let state = State {
+            limit,
+            in_flight: 0,
+            reads_max,
+            reads_in_flight: 0,
+            paused: [false; 2],
+            probe: [false; 2],
+            next: 0,
+            chores: BTreeMap::new(),
+            last_was_chore: false,
+        };
+        Arc::new(Self {
+            state: Mutex::new(state),
+            reads: OnceLock::new(),
+            limit: AtomicU32::new(limit),
+            in_flight: AtomicU32::new(0),
+            released: AtomicU64::new(0),
+        })
+    }
+
+    /// Names the line of reads, once.
+    pub(crate) fn serve(&self, reads: Weak<dyn ReadLine>) {
+        if self.reads.set(reads).is_err() {
+            tracing::debug!("the gate has its line of reads");
+        }
+    }
+
+    /// A permit for a chore, however long it takes.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the line; a permit that was on its way goes to the next.
+    pub(crate) async fn acquire(self: &Arc<Self>, lane: Lane) -> Permit {
+        loop {
+            let (place, permit) = self.line_up(lane);
+            self.advance();
+            // Nobody is evicted from this line; should it ever happen, the chore lines up again.
+            let permit = permit.await;
+            drop(place);
+            if let Ok(permit) = permit {
+                return permit;
+            }
+        }
+    }
+
+    /// A permit for a chore, if one is free. None is free while anyone waits for it.
+    pub(crate) fn try_acquire(self: &Arc<Self>, lane: Lane) -> Option<Permit> {
+        let mut state = lock(&self.state);
+        if !state.may_start(lane) {
+            return None;
+        }
+        state.start(lane, false);
+        self.note(&state);
+        Some(Permit { gate: Some(self.clone()), is_read: false })
+    }
+
+    /// Gives out permits as long as some are free and someone waits. To be called after each change of either.
+    pub(crate) fn advance(self: &Arc<Self>) {
+        loop {
+            let reads = self.reads.get().and_then(Weak::upgrade);
+            let waits = reads.as_ref().is_some_and(|reads| reads.waits());
+            let mut state = lock(&self.state);
+            let Some(turn) = state.next_turn(waits) else { return };
+            self.note(&state);
+            drop(state);
+            let is_read = matches!(turn, Turn::Read);
+            let permit = Permit { gate: Some(self.clone()), is_read };
+            match (turn, &reads) {
+                (Turn::Read, Some(reads)) => reads.depart(permit),
+                (Turn::Chore(chore), _) => {
+                    if let Err(permit) = chore.send(permit) {
+                        // Its receiver has just gone: the permit goes back without another round of this.
+                        permit.give_back();
+                    }
+                }
+                // No read waits without its line.
+                (Turn::Read, None) => permit.give_back(),
+            }
+        }
+    }
+
+    /// Changes how many permits there are. Those in use beyond the limit are not taken back.
+    pub(crate) fn set_limit(self: &Arc<Self>, limit: u32, reads_max: u32) {
+        let mut state = lock(&self.state);
+        (state.limit, state.reads_max) = (limit.max(1), reads_max.max(1));
+        self.note(&state);
+        drop(state);
+        self.advance();
+    }
+
+    /// Lets calls of this lane start, or none but for probes. When they may, the gate is to be advanced.
+    pub(super) fn set_paused(&self, lane: Lane, paused: bool) {
+        let mut state = lock(&self.state);
+        state.paused[lane as usize] = paused;
+        state.probe[lane as usize] = false;
+    }
+
+    /// Lets one call of a paused lane start; whether one of those that wait did.
+    pub(crate) fn probe(self: &Arc<Self>, lane: Lane) -> bool {
+        lock(&self.state).probe[lane as usize] = true;
+        self.advance();
+        !lock(&self.state).probe[lane as usize]
+    }
+
+    pub(crate) fn in_flight(&self) -> Level {
+        Level { used: self.in_flight.load(Ordering::Relaxed), max: self.limit.load(Ordering::Relaxed) }
+    }
+
+    /// How many store calls have ended, ever.
+    pub(crate) fn released(&self) -> u64 {
+        self.released.load(Ordering::Relaxed)
+    }
+
+    fn line_up(self: &Arc<Self>, lane: Lane) -> (Place, oneshot::Receiver<Permit>) {
+        let (sender, permit) = oneshot::channel();
+        let mut state = lock(&self.state);
+        let id = state.next;
+        state.next += 1;
+        state.chores.insert(id, (lane, sender));
+        (Place { gate: self.clone(), id }, permit)
+    }
+
+    fn note(&self, state: &State) {
+        self.limit.store(state.limit, Ordering::Relaxed);
+        self.in_flight.store(state.in_flight, Ordering::Relaxed);
+    }
+
+    fn release(&self, is_read: bool) {
+        self.released.fetch_add(1, Ordering::Relaxed);
+        let mut state = lock(&self.state);
+        state.in_flight -= 1;
+        state.reads_in_flight -= u32::from(is_read);
+        self.note(&state);
+    }
+}
+
+impl State {
+    fn may_start(&self, lane: Lane) -> bool {
+        self.in_flight < self.limit && (!self.paused[lane as usize] || self.probe[lane as usize])
+    }
+
+    fn start(&mut self, lane: Lane, is_read: bool) {
+        self.in_flight += 1;
+        self.reads_in_flight += u32::from(is_read);
+        if self.paused[lane as usize] {
+            self.probe[lane as usize] = false;
+        }
+    }
+
+    /// Takes the next permit, for whoever is next.
+    fn next_turn(&mut self, reads_wait: bool) -> Option<Turn> {
+        let read = reads_wait && self.reads_in_flight < self.reads_max && self.may_start(Lane::Reads);
+        let chore = self.chores.iter().find(|(_, (lane, _))| self.may_start(*lane));
+        let chore = chore.map(|(id, (lane, _))| (*id, *lane)).filter(|_| !read || !self.last_was_chore);
+        if let Some((id, lane)) = chore {
+            let (_, sender) = self.chores.remove(&id)?;
+            self.start(lane, false);
+            self.last_was_chore = true;
+            return Some(Turn::Chore(sender));
+        }
+        if !read {
+            return None;
+        }
+        self.start(Lane::Reads, true);
+        self.last_was_chore = false;
+        Some(Turn::Read)
+    }
+}
+
+/// A place in the line, left when it is dropped.
+struct Place {
+    gate: Arc<Gate>,
+    id: u64,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // A sender that is still there is dropped without the lock.
+        let left = lock(&self.gate.state).chores.remove(&self.id);
+        drop(left);
+    }
+}
+
+impl Permit {
+    /// Gives the permit back without a look at who waits.
+    fn give_back(mut self) {
+        if let Some(gate) = self.gate.take() {
+            gate.release(self.is_read);
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(gate) = self.gate.take() {
+            gate.release(self.is_read);
+            gate.advance();
+        }
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate").field("in_flight", &self.in_flight()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Permit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Permit")
+    }
+}
+
+#[cfg(test)]
+mod tests;

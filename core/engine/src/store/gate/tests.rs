@@ -1,0 +1,137 @@
+//! Turns at the gate.
+
+use super::*;
+use std::time::Duration;
+use tokio::task::yield_now;
+
+type Order = Arc<Mutex<Vec<&'static str>>>;
+
+/// A line of so many reads, each of which gives its permit back at once.
+struct Reads {
+    waiting: AtomicU32,
+    order: Order,
+}
+
+impl ReadLine for Reads {
+    fn waits(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst) > 0
+    }
+
+    fn depart(&self, permit: Permit) {
+        // Another permit may have been given out for the same read.
+        let taken = self.waiting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |waiting| waiting.checked_sub(1));
+        if taken.is_ok() {
+            lock(&self.order).push("read");
+            tokio::spawn(async move { drop(permit) });
+        }
+    }
+}
+
+fn gate(limit: u32, waiting: u32) -> (Arc<Gate>, Arc<Reads>, Order) {
+    let (gate, order) = (Gate::new(limit, limit), Order::default());
+    let reads = Arc::new(Reads { waiting: AtomicU32::new(waiting), order: order.clone() });
+    let line: Arc<dyn ReadLine> = reads.clone();
+    gate.serve(Arc::downgrade(&line));
+    (gate, reads, order)
+}
+
+fn chore(gate: &Arc<Gate>, order: &Order, lane: Lane) -> tokio::task::JoinHandle<()> {
+    let (gate, order) = (gate.clone(), order.clone());
+    tokio::spawn(async move {
+        let permit = gate.acquire(lane).await;
+        lock(&order).push("chore");
+        drop(permit);
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn reads_and_chores_that_wait_together_take_turns() {
+    let (gate, reads, order) = gate(1, 0);
+    let held = gate.try_acquire(Lane::Writes).unwrap();
+    for _ in 0..3 {
+        drop(chore(&gate, &order, Lane::Writes));
+        yield_now().await;
+    }
+    reads.waiting.store(2, Ordering::SeqCst);
+    drop(held);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(*lock(&order), ["chore", "read", "chore", "read", "chore"]);
+    assert_eq!(gate.in_flight().used, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_permit_on_its_way_to_one_who_left_goes_to_the_next() {
+    let (gate, _reads, order) = gate(1, 0);
+    let held = gate.try_acquire(Lane::Writes).unwrap();
+    let older = chore(&gate, &order, Lane::Writes);
+    yield_now().await;
+    let newer = chore(&gate, &order, Lane::Writes);
+    yield_now().await;
+    // The older one has its permit, has not seen it yet, and leaves.
+    drop(held);
+    older.abort();
+    newer.await.unwrap();
+    assert_eq!((order.lock().unwrap().len(), gate.in_flight().used), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_lane_lets_one_probe_pass_and_the_other_lane_goes_on() {
+    let (gate, reads, order) = gate(4, 0);
+    gate.set_paused(Lane::Reads, true);
+    reads.waiting.store(3, Ordering::SeqCst);
+    gate.advance();
+    chore(&gate, &order, Lane::Writes).await.unwrap();
+    assert_eq!(*lock(&order), ["chore"]);
+    assert!(gate.probe(Lane::Reads));
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(*lock(&order), ["chore", "read"], "one probe, and its end lets no other pass");
+    assert!(!gate.probe(Lane::Writes) || gate.in_flight().used == 0);
+    gate.set_paused(Lane::Reads, false);
+    gate.advance();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(lock(&order).len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_moves_is_kept_and_used() {
+    let (gate, reads, order) = gate(4, 0);
+    let held: Vec<_> = (0..4).map(|_| gate.try_acquire(Lane::Writes).unwrap()).collect();
+    gate.set_limit(2, 2);
+    reads.waiting.store(9, Ordering::SeqCst);
+    let mut held = held.into_iter();
+    (held.next(), held.next());
+    yield_now().await;
+    assert_eq!((lock(&order).len(), gate.in_flight().used), (0, 2), "those above the limit come back first");
+    gate.set_limit(3, 3);
+    assert_eq!((lock(&order).len(), gate.in_flight().used), (1, 3), "a higher one is used at once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_wake_up_is_lost_among_many_threads() {
+    let (gate, reads, order) = gate(3, 0);
+    let tasks: Vec<_> = (0..8)
+        .map(|task| {
+            let (gate, reads, order) = (gate.clone(), reads.clone(), order.clone());
+            tokio::spawn(async move {
+                for _ in 0..500 {
+                    if task % 2 == 0 {
+                        reads.waiting.fetch_add(1, Ordering::SeqCst);
+                        gate.advance();
+                    } else {
+                        let permit = gate.acquire(Lane::Writes).await;
+                        assert!(gate.in_flight().used <= 3);
+                        drop(permit);
+                        lock(&order).push("chore");
+                    }
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    while gate.in_flight().used > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(lock(&order).len(), 4_000);
+}

@@ -1,0 +1,57 @@
+//! How a call of the store went.
+
+use hydra_api::{Causes, StoreError, StoreErrorKind};
+use std::fmt;
+use std::time::Duration;
+
+/// A store call that did not bring what it should.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It failed.
+    Store(StoreError),
+    /// It panicked, or answered against the contract of the store.
+    Broke(&'static str),
+}
+
+impl Failure {
+    pub(crate) const PANICKED: Self = Self::Broke("the store panicked");
+
+    /// The kind of the error, if it was one.
+    pub(crate) const fn kind(&self) -> Option<StoreErrorKind> {
+        match self {
+            Self::Store(error) => Some(error.kind()),
+            Self::Broke(_) => None,
+        }
+    }
+
+    /// The pause that the store asks for.
+    pub(crate) fn pause(&self) -> Option<Duration> {
+        match self {
+            Self::Store(error) => error.pause(),
+            Self::Broke(_) => None,
+        }
+    }
+
+    /// Its name in metrics and traces.
+    pub(crate) const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Store(error) => error.kind().as_str(),
+            Self::Broke(_) => "panic",
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => Causes(error).fmt(f),
+            Self::Broke(how) => f.write_str(how),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Takes announcements into the write queue.
+
+use super::recent::Recent;
+use super::write_queue::{Pushed, WriteQueue};
+use crate::clock::{Clock, Now};
+use crate::config::Limits;
+use crate::request::Ending;
+use crate::store::Backend;
+use crate::sync::add;
+use hydra_api::{ProviderRecord, Rung};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// Takes announcements and sees to it that they are written.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(super) backend: Arc<Backend>,
+    pub(super) queue: Arc<WriteQueue>,
+    pub(super) recent: Recent,
+    pub(super) limits: Arc<Limits>,
+    pub(super) clock: Clock,
+    closing: AtomicBool,
+    closed: Notify,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        backend: Arc<Backend>,
+        queue: Arc<WriteQueue>,
+        limits: Arc<Limits>,
+        clock: Clock,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            recent: Recent::new(limits.recent_writes),
+            backend,
+            queue,
+            limits,
+            clock,
+            closing: AtomicBool::new(false),
+            closed: Notify::new(),
+        })
+    }
+
+    /// Puts an announcement into the write queue, if this rung takes any. [`Ending::Served`] says that it is in there.
+    pub(crate) fn take(&self, record: ProviderRecord, rung: Rung, now: Now) -> Ending {
+        let stats = &self.backend.stats.writes;
+        if rung == Rung::RoutingOnly {
+            return Ending::Shed;
+        }
+        if self.is_old_news(&record, rung, now) {
+            add(&stats.refreshes_skipped, 1);
+            return Ending::Known;
+        }
+        match self.queue.push(record) {
+            Pushed::New => Ending::Served,
+            Pushed::Merged => {
+                add(&stats.merged, 1);
+                Ending::Served
+            }
+            Pushed::Closed => Ending::Shed,
+            Pushed::Full => {
+                add(&stats.dropped_queue_full, 1);
+                Ending::QueueFull
+            }
+        }
+    }
+
+    /// Takes nothing new from now on, and writes what waits without a pause.
+    pub(crate) fn close(&self) {
+        self.queue.close();
+        self.closing.store(true, Ordering::Release);
+        self.closed.notify_waiters();
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// Ends when [`Self::close`] has been called.
+    pub(super) async fn closing(&self) {
+        let notified = self.closed.notified();
+        tokio::pin!(notified);
+        notified.as_mut().enable();
+        if !self.is_closing() {
+            notified.await;
+        }
+    }
+
+    /// Whether the record need not be written on this rung, because it was recently.
+    fn is_old_news(&self, record: &ProviderRecord, rung: Rung, now: Now) -> bool {
+        if rung < Rung::Short {
+            return false;
+        }
+        let Some(expires) = self.recent.expires(record, now.unix) else { return false };
+        let left = expires.since(now.unix);
+        if rung == Rung::Short { left >= self.limits.refresh_left } else { left > Duration::ZERO }
+    }
+}

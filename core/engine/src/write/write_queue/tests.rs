@@ -1,0 +1,114 @@
+//! The queue as reads and the flusher see it.
+
+use super::*;
+use hydra_api::{Addresses, PeerId, UnixSeconds};
+
+fn record(key: u8, provider: u8, told: u8) -> ProviderRecord {
+    ProviderRecord {
+        key: ContentKey::new(&[key; 34]).unwrap(),
+        provider: PeerId::new(&[provider; 38]).unwrap(),
+        addresses: if told == 0 { Addresses::none() } else { Addresses::fitting([[told]]) },
+        expires: UnixSeconds(1_000),
+    }
+}
+
+fn pending(queue: &WriteQueue, key: u8) -> Vec<(u8, u8)> {
+    let found = queue.pending(&ContentKey::new(&[key; 34]).unwrap(), NonZeroU32::new(100).unwrap());
+    let told = |record: &ProviderRecord| record.addresses.iter().next().map_or(0, |address| address[0]);
+    found.iter().map(|record| (record.provider.as_bytes()[0], told(record))).collect()
+}
+
+const AGAIN: Fate = Fate::Again(Tries { failures: 1, unknown: 0 });
+
+#[test]
+fn reads_find_what_waits_and_what_is_being_written() {
+    let queue = WriteQueue::new(100, 1 << 20, 2);
+    assert!(pending(&queue, 1).is_empty());
+    for provider in 1..=3 {
+        assert_eq!(queue.push(record(1, provider, provider)), Pushed::New);
+    }
+    queue.push(record(2, 9, 9));
+    assert_eq!(pending(&queue, 1), [(3, 3), (2, 2), (1, 1)], "the newest first");
+    assert_eq!(queue.take_window().len(), 2);
+    assert_eq!(pending(&queue, 1), [(3, 3), (2, 2), (1, 1)], "in hand, too");
+    queue.finish_window(&[Fate::Done, AGAIN]);
+    assert_eq!(pending(&queue, 1), [(2, 2), (3, 3)], "one is in the store, one waits again");
+    assert_eq!(queue.take_window().len(), 2);
+    queue.finish_window(&[Fate::Done, Fate::Done]);
+    queue.take_window();
+    queue.finish_window(&[Fate::Done]);
+    assert!(pending(&queue, 1).is_empty() && pending(&queue, 2).is_empty());
+    assert_eq!((queue.level().used, queue.bytes()), (0, 0));
+}
+
+#[test]
+fn an_announcement_of_what_is_being_written_waits_by_itself_and_is_what_reads_see() {
+    let queue = WriteQueue::new(100, 1 << 20, 10);
+    queue.push(record(1, 1, 1));
+    queue.take_window();
+    assert_eq!(queue.push(record(1, 1, 2)), Pushed::New, "the store is writing the older one");
+    assert_eq!(queue.push(record(1, 1, 3)), Pushed::Merged);
+    assert_eq!(pending(&queue, 1), [(1, 3)]);
+    // The older one fails: the newer one stands for both.
+    queue.finish_window(&[AGAIN]);
+    assert_eq!((pending(&queue, 1), queue.level().used), (vec![(1, 3)], 1));
+    let window = queue.take_window();
+    assert_eq!((window.len(), window[0].tries), (1, Tries::default()));
+    queue.push(record(1, 1, 0));
+    queue.finish_window(&[AGAIN]);
+    assert_eq!(pending(&queue, 1), [(1, 3)], "addresses that were accepted stay");
+}
+
+#[test]
+fn what_was_accepted_is_not_dropped_for_what_comes_later() {
+    let queue = WriteQueue::new(4, 1 << 20, 4);
+    (1..=4).for_each(|provider| _ = queue.push(record(1, provider, 1)));
+    assert_eq!(queue.take_window().len(), 4);
+    assert_eq!(queue.push(record(1, 9, 1)), Pushed::Full, "the window in hand counts");
+    queue.finish_window(&[AGAIN; 4]);
+    assert_eq!(queue.level().used, 4);
+}
+
+#[test]
+fn random_use_agrees_with_a_model() {
+    let queue = WriteQueue::new(200, 1 << 20, 50);
+    let mut model: HashMap<(u8, u8), u8> = HashMap::new();
+    let (mut seed, mut window) = (7u64, Vec::new());
+    let mut next = |end: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % end
+    };
+    for _ in 0..20_000 {
+        match next(10) {
+            0 if window.is_empty() => window = queue.take_window(),
+            1 if !window.is_empty() => {
+                let fates: Vec<Fate> =
+                    window.iter().map(|_| if next(3) == 0 { AGAIN } else { Fate::Done }).collect();
+                queue.finish_window(&fates);
+                window.clear();
+                // What is written is no longer there unless it was announced again meanwhile.
+                let there: Vec<_> = (0..6)
+                    .flat_map(|key| {
+                        pending(&queue, key).into_iter().map(move |(provider, _)| (key, provider))
+                    })
+                    .collect();
+                model.retain(|place, _| there.contains(place));
+            }
+            _ => {
+                let (key, provider, told) = (next(6) as u8, next(60) as u8 + 1, next(9) as u8 + 1);
+                if queue.push(record(key, provider, told)) != Pushed::Full {
+                    model.insert((key, provider), told);
+                }
+            }
+        }
+        let key = next(6) as u8;
+        let mut found = pending(&queue, key);
+        let mut expected: Vec<_> = model
+            .iter()
+            .filter(|((of, _), _)| *of == key)
+            .map(|((_, provider), told)| (*provider, *told))
+            .collect();
+        (found.sort_unstable(), expected.sort_unstable());
+        assert_eq!(found, expected);
+    }
+}

@@ -1,0 +1,233 @@
+//! The node comes back by itself: after every cause of overload, with the load unchanged.
+
+use crate::doubles::{Dice, Mood, Store, addresses, caller, key, millis, open, permits};
+use hydra_api::{Rung, StoreErrorKind};
+use hydra_engine::{Config, Ending, Engine, Source};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How long the node may take.
+const BACK_WITHIN: Duration = Duration::from_secs(10);
+
+/// Clients that ask for keys nobody asked for before, at a steady rate, whatever they get.
+struct Clients {
+    engine: Arc<Engine>,
+    next: u64,
+    good: Arc<AtomicU64>,
+}
+
+impl Clients {
+    fn of(engine: &Arc<Engine>) -> Self {
+        Self { engine: engine.clone(), next: 1 << 40, good: Arc::default() }
+    }
+
+    /// Offers reads for this long; how many of them a second were answered in full.
+    async fn offer(&mut self, per_second: u64, time: Duration) -> u64 {
+        let before = self.good.load(Ordering::Relaxed);
+        let (begun, mut offered) = (Instant::now(), 0);
+        while begun.elapsed() < time {
+            let due = begun.elapsed().as_millis() as u64 * per_second / 1_000;
+            for _ in offered..due {
+                self.next += 1;
+                let (engine, good, key) = (self.engine.clone(), self.good.clone(), key(self.next));
+                tokio::spawn(async move {
+                    let reply = engine.providers(caller(0), &key).await.unwrap();
+                    let full = reply.ending == Ending::Served && reply.source != Source::StaleCache;
+                    good.fetch_add(u64::from(full), Ordering::Relaxed);
+                });
+            }
+            offered = due;
+            sleep(millis(5)).await;
+        }
+        (self.good.load(Ordering::Relaxed) - before) * 1_000 / time.as_millis() as u64
+    }
+
+    /// Offers reads until the node is back on the lowest rung; how long that took.
+    async fn until_full(&mut self, per_second: u64) -> Duration {
+        let begun = Instant::now();
+        while self.engine.rung() != Rung::Full {
+            assert!(begun.elapsed() <= BACK_WITHIN, "still on {}", self.engine.rung());
+            self.offer(per_second, millis(100)).await;
+        }
+        begun.elapsed()
+    }
+}
+
+/// On the rung "stale" a read asked for its key alone, and the batches of one held the node there for ever.
+#[tokio::test(start_paused = true)]
+async fn stale_is_no_trap() {
+    let store = Store::new(4, 32);
+    let engine = open(&store, vec![], permits(4));
+    let mut clients = Clients::of(&engine);
+    store.set_reads(Mood::Takes(millis(10)));
+    let before = clients.offer(3_000, Duration::from_secs(2)).await;
+    assert!(before > 2_900, "{before}");
+    store.set_reads(Mood::Takes(millis(300)));
+    clients.offer(3_000, Duration::from_secs(3)).await;
+    assert_eq!(engine.rung(), Rung::Stale);
+    store.set_reads(Mood::Takes(millis(10)));
+    clients.until_full(3_000).await;
+    assert!(clients.offer(3_000, Duration::from_secs(1)).await * 100 >= before * 95);
+}
+
+/// A load of 85 % of the peak held the node on rungs that the peak has nothing to do with.
+#[tokio::test(start_paused = true)]
+async fn a_load_near_the_peak_does_not_hold_the_rungs_below() {
+    let store = Store::new(4, 32);
+    let mut config = permits(4);
+    config.peak.requests_per_second = 1_000;
+    let engine = open(&store, vec![], config);
+    let mut clients = Clients::of(&engine);
+    store.set_reads(Mood::Takes(millis(1)));
+    clients.offer(900, Duration::from_secs(1)).await;
+    store.set_reads(Mood::Takes(millis(120)));
+    clients.offer(900, Duration::from_secs(3)).await;
+    assert_ne!(engine.rung(), Rung::Full);
+    store.set_reads(Mood::Takes(millis(1)));
+    clients.until_full(900).await;
+}
+
+/// One peer that announces above the pace of writes made all reads stale.
+#[tokio::test(start_paused = true)]
+async fn writes_above_their_pace_leave_reads_alone() {
+    let store = Store::new(4, 32);
+    let config = Config { write_queue_len_max: 2_000, window_len_max: 200, ..permits(4) };
+    let engine = open(&store, vec![], config);
+    let mut clients = Clients::of(&engine);
+    store.set(Mood::Takes(millis(2)));
+    let before = clients.offer(500, Duration::from_secs(1)).await;
+    let mut number = 0;
+    for _ in 0..100 {
+        for _ in 0..1_000 {
+            number += 1;
+            engine.announce(caller(1), &key(number), || addresses(1)).unwrap();
+        }
+        let during = clients.offer(500, millis(100)).await;
+        assert_eq!(engine.read_rung(), Rung::Full);
+        assert!(during * 100 >= before * 90, "{during} of {before}");
+    }
+    assert_eq!((engine.write_rung(), engine.rung()), (Rung::Stale, Rung::Stale));
+    clients.until_full(500).await;
+}
+
+/// What goes wrong for a while.
+#[derive(Debug, Clone, Copy)]
+enum Cause {
+    Slow(u64),
+    Frozen,
+    Fails(StoreErrorKind),
+    Panics,
+    Flaps,
+    HalfUnknown,
+    Writes,
+    Hiccup,
+}
+
+const CAUSES: [Cause; 10] = [
+    Cause::Slow(120),
+    Cause::Slow(400),
+    Cause::Frozen,
+    Cause::Fails(StoreErrorKind::Unavailable),
+    Cause::Fails(StoreErrorKind::Overloaded),
+    Cause::Panics,
+    Cause::Flaps,
+    Cause::HalfUnknown,
+    Cause::Writes,
+    Cause::Hiccup,
+];
+
+/// Reads and writes that the store can do easily, then the cause for three to six seconds, then none.
+async fn comes_back(cause: Cause, seed: u64) {
+    let mut dice = Dice(seed);
+    let store = Store::new(1 + dice.below(3) as usize, 4 + dice.below(12) as usize);
+    let mut config = Config { write_queue_len_max: 400, window_len_max: 40, ..permits(8) };
+    let load = 80 + dice.below(60);
+    if matches!(cause, Cause::Hiccup) {
+        config.peak.requests_per_second = (load * 100 / 85) as u32;
+    }
+    let engine = open(&store, vec![], config);
+    let mut clients = Clients::of(&engine);
+    let usual = Mood::Takes(millis(1 + dice.below(5)));
+    store.set(usual);
+    let before = clients.offer(load, Duration::from_secs(2)).await;
+    let lasts = millis(3_000 + dice.below(3_000));
+    let begun = Instant::now();
+    let mut number = 0;
+    while begun.elapsed() < lasts {
+        let writes = if matches!(cause, Cause::Writes) { 200 } else { 2 };
+        for _ in 0..writes {
+            number += 1;
+            engine.announce(caller(number % 7), &key(number), || addresses(1)).unwrap();
+        }
+        match cause {
+            Cause::Slow(ms) => store.set(Mood::Takes(millis(ms))),
+            Cause::Frozen => store.set(Mood::Frozen),
+            Cause::Fails(kind) => store.set(Mood::Fails(kind)),
+            Cause::Panics => store.set(Mood::Panics),
+            Cause::Flaps => {
+                let up = begun.elapsed().as_secs() / 2 % 2 == 1;
+                store.set(if up { usual } else { Mood::Fails(StoreErrorKind::Unavailable) });
+            }
+            Cause::HalfUnknown => store.forget_half(true),
+            Cause::Writes => {}
+            Cause::Hiccup => store.set(Mood::Takes(millis(120))),
+        }
+        clients.offer(load, millis(50)).await;
+    }
+    store.set(usual);
+    store.forget_half(false);
+    clients.offer(load, BACK_WITHIN).await;
+    let after = clients.offer(load, Duration::from_secs(2)).await;
+    assert!(
+        after * 100 >= before * 95,
+        "{cause:?}, seed {seed}: {after} a second of {before}, on {} / {}; {:?}",
+        engine.read_rung(),
+        engine.write_rung(),
+        engine.stats().gauge
+    );
+    // What was taken is written, and nothing is left over.
+    sleep(Duration::from_secs(20)).await;
+    let stats = engine.stats();
+    assert_eq!((engine.rung(), stats.gauge.write_queue.used), (Rung::Full, 0), "{cause:?}, seed {seed}");
+    assert_eq!((stats.gauge.in_flight.used, stats.gauge.flights), (0, 0), "{cause:?}, seed {seed}");
+    assert!(!stats.gauge.paused, "{cause:?}, seed {seed}");
+}
+
+/// Each seed is a run of its own on a clock of its own.
+fn for_seeds(seeds: std::ops::Range<u64>) {
+    for seed in seeds {
+        for cause in CAUSES {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .start_paused(true)
+                .build()
+                .unwrap();
+            runtime.block_on(comes_back(cause, seed));
+        }
+    }
+}
+
+macro_rules! seeds {
+    ($($name:ident $seeds:expr)*) => {$(
+        #[test]
+        fn $name() {
+            for_seeds($seeds);
+        }
+    )*};
+}
+// Parts that run beside each other: 200 seeds in all.
+seeds! {
+    goodput_is_back_within_ten_seconds_after_every_cause_1 0..50
+    goodput_is_back_within_ten_seconds_after_every_cause_2 50..100
+    goodput_is_back_within_ten_seconds_after_every_cause_3 100..150
+    goodput_is_back_within_ten_seconds_after_every_cause_4 150..200
+}
+
+#[test]
+fn goodput_is_back_within_ten_seconds_after_every_cause_with_any_seed() {
+    let seed = Dice::seeded().next();
+    println!("seed {seed}");
+    for_seeds(seed..seed + 1);
+}
