@@ -24,7 +24,6 @@ mod peer;
 mod plugin;
 mod reconfigure;
 mod record;
-mod registry;
 mod secret;
 pub mod store;
 mod time;
@@ -42,10 +41,12 @@ pub use ids::{
 pub use key::{ContentKey, KeyError};
 pub use nested::Nested;
 pub use peer::{PeerId, PeerIdError};
-pub use plugin::{Admission, Ids, OpenError, OpenErrorKind, Plugin, Purpose, Role, Scope, Store};
+pub use plugin::{
+    Admission, ConfigIssue, Entry, Ids, OpenError, OpenErrorKind, Plugin, Purpose, Registry, Role, Scope,
+    Store,
+};
 pub use reconfigure::ReconfigureError;
 pub use record::{Provider, ProviderRecord};
-pub use registry::{ConfigIssue, Entry, Registry};
 pub use secret::{Secret, SecretError, SecretSource};
 pub use serde_json::Value;
 pub use store::{

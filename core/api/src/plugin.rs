@@ -1,6 +1,10 @@
 //! What makes a type a plugin.
 
-use crate::registry::{Entry, Registry};
+mod registry;
+
+pub(crate) use registry::parse;
+pub use registry::{ConfigIssue, Entry, Registry};
+
 use crate::{AdmissionPolicy, IdAllocator, Nested, ProviderStore};
 use schemars::JsonSchema;
 use serde::Serialize;

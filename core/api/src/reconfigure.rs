@@ -40,7 +40,7 @@ impl ReconfigureError {
     /// # Errors
     /// [`ReconfigureError::Config`] when it is not a table of this plugin.
     pub fn parse<C: DeserializeOwned>(table: Value) -> Result<C, Self> {
-        crate::registry::parse(table).map_err(Self::Config)
+        crate::plugin::parse(table).map_err(Self::Config)
     }
 }
 

@@ -1,7 +1,9 @@
 //! The admission policies and what they say.
 
 mod chain;
+mod mode;
 mod tally;
 
-pub use chain::{Chain, Decision, Judged, NamedPolicy, PolicyMode, Ticket};
+pub use chain::{Chain, Decision, Judged, NamedPolicy, Ticket};
+pub use mode::PolicyMode;
 pub use tally::Verdicts;

@@ -2,7 +2,7 @@
 
 use crate::client::{Ask, AskError, Client};
 use crate::handler::{Handler, Order};
-use crate::{Config, NoService, Remote, Service};
+use crate::{Config, Mode, NoService, Remote, Service};
 use libp2p::PeerId;
 use libp2p::core::transport::PortUse;
 use libp2p::core::{Endpoint, Multiaddr};
@@ -18,16 +18,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use tokio::sync::mpsc;
-
-/// Whether requests are answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Mode {
-    /// The protocol is offered: identify lists it, and streams are served.
-    Server,
-    /// The protocol is not offered, and new inbound streams are refused (N1). Those that are open are served to their
-    /// end.
-    Client,
-}
 
 /// Serves the protocol, and asks other peers for its [`Client`]s. It reports no events to the swarm.
 pub struct Behaviour<S = NoService> {

@@ -1,7 +1,7 @@
 //! One connection: its inbound streams are served here, its outbound ones ask.
 
-use crate::behaviour::Mode;
 use crate::client::{Ask, AskError, carry};
+use crate::mode::Mode;
 use crate::server::serve;
 use crate::stats::add;
 use crate::upgrade::Upgrade;

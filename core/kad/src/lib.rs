@@ -35,12 +35,13 @@ mod config;
 pub mod framing;
 mod handler;
 mod message;
+mod mode;
 mod server;
 mod service;
 mod stats;
 mod upgrade;
 
-pub use behaviour::{Behaviour, Mode};
+pub use behaviour::Behaviour;
 pub use budget::{Budget, Charge};
 pub use client::{Answer, AnswerPeer, AskError, Client};
 pub use config::{Config, Limits};
@@ -48,5 +49,6 @@ pub use handler::Handler;
 pub use message::{
     Connection, DecodeError, EncodedPeer, Kind, ListedPeer, Peer, Providers, Record, Reply, Request, Response,
 };
+pub use mode::Mode;
 pub use service::{NoService, Remote, Service};
 pub use stats::{Reset, Stats};

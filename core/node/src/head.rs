@@ -4,11 +4,11 @@ mod status;
 
 pub(crate) use status::{State, Status};
 
-use crate::book::{ADDRESSES_PER_PEER_MAX, worth_keeping};
 use crate::config::Config;
-use crate::crowd::{Activity, Crowd, NodeCrowd};
+use crate::connection_limits::{Activity, ConnectionLimits, Marks, NodeConnections};
 use crate::lookup::Contact;
-use crate::service::{HeadService, Shared};
+use crate::peer_addresses::{ADDRESSES_PER_PEER_MAX, worth_keeping};
+use crate::request_handler::{RequestHandler, Shared};
 use crate::supervise::{End, Phase, supervise};
 use crate::swarm::{self, Names};
 use arc_swap::ArcSwapOption;
@@ -79,7 +79,7 @@ pub(crate) struct Parts {
     /// What all heads share.
     pub(crate) shared: Arc<Shared>,
     /// The connections of all heads.
-    pub(crate) crowd: Arc<NodeCrowd>,
+    pub(crate) connections: Arc<NodeConnections>,
     /// How far the node is.
     pub(crate) phase: watch::Receiver<Phase>,
     /// Servers that were met go here; what finds no room is met again.
@@ -89,10 +89,10 @@ pub(crate) struct Parts {
 #[derive(NetworkBehaviour)]
 struct Behaviour {
     limits: libp2p::connection_limits::Behaviour,
-    crowd: Crowd,
+    connections: ConnectionLimits,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
-    kad: hydra_kad::Behaviour<HeadService>,
+    kad: hydra_kad::Behaviour<RequestHandler>,
 }
 
 /// Starts a head in its own task, one of `tasks`.
@@ -143,12 +143,12 @@ async fn run(
     loop {
         tokio::select! {
             event = swarm.select_next_some() => {
-                note_agent(&swarm, &event);
+                record_agent(&swarm, &event);
                 on_event(parts, status, &mut silent, event);
             }
             () = &mut patience, if !silent.is_empty() => {
                 silent.clear();
-                told(parts, status, &silent, |_| {});
+                on_addresses_changed(parts, status, &silent, |_| {});
             }
             changed = phase.changed() => {
                 let now = if changed.is_ok() { *phase.borrow_and_update() } else { Phase::Stopping };
@@ -176,17 +176,22 @@ fn behaviour(parts: &Parts, phase: Phase) -> Behaviour {
         .with_agent_version(AGENT.to_owned())
         .with_cache_size(0);
     let activity = Arc::<Activity>::default();
-    let service = HeadService {
+    let service = RequestHandler {
         slot: parts.slot,
         peer: parts.key.public().to_peer_id(),
         shared: Arc::clone(&parts.shared),
         activity: Arc::clone(&activity),
     };
     let mode = if phase == Phase::Serving { Mode::Server } else { Mode::Client };
-    let marks = crate::node::head_marks(connections);
+    let marks = Marks::of_head(connections);
     Behaviour {
         limits: libp2p::connection_limits::Behaviour::new(limits),
-        crowd: Crowd::new(marks, Arc::clone(&parts.crowd), activity, Arc::clone(&parts.shared.table)),
+        connections: ConnectionLimits::new(
+            marks,
+            Arc::clone(&parts.connections),
+            activity,
+            Arc::clone(&parts.shared.table),
+        ),
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL)),
         kad: hydra_kad::Behaviour::new(parts.kad.clone(), Arc::new(service), mode),
@@ -215,14 +220,14 @@ fn listen(swarm: &mut Swarm<Behaviour>, parts: &Parts) -> io::Result<HashSet<Lis
 }
 
 /// Notes which program is at the other end of a connection, for how long its answers may be (requirement V17).
-fn note_agent(swarm: &Swarm<Behaviour>, event: &SwarmEvent<BehaviourEvent>) {
+fn record_agent(swarm: &Swarm<Behaviour>, event: &SwarmEvent<BehaviourEvent>) {
     if let SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received {
         connection_id,
         info,
         ..
     })) = event
     {
-        swarm.behaviour().crowd.identified(*connection_id, &info.agent_version);
+        swarm.behaviour().connections.identified(*connection_id, &info.agent_version);
     }
 }
 
@@ -235,31 +240,35 @@ fn on_event(
     match event {
         SwarmEvent::NewListenAddr { listener_id, address } => {
             silent.remove(&listener_id);
-            told(parts, status, silent, |addresses| {
+            on_addresses_changed(parts, status, silent, |addresses| {
                 if !addresses.contains(&address) {
                     addresses.push(address);
                 }
             });
         }
         SwarmEvent::ExpiredListenAddr { address, .. } => {
-            told(parts, status, silent, |addresses| addresses.retain(|known| *known != address));
+            on_addresses_changed(parts, status, silent, |addresses| {
+                addresses.retain(|known| *known != address)
+            });
         }
         SwarmEvent::ListenerClosed { listener_id, addresses: closed, reason } => {
             tracing::warn!(head = parts.slot, ?reason, "a listener closed");
             silent.remove(&listener_id);
-            told(parts, status, silent, |addresses| addresses.retain(|known| !closed.contains(known)));
+            on_addresses_changed(parts, status, silent, |addresses| {
+                addresses.retain(|known| !closed.contains(known))
+            });
         }
         SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received {
             peer_id, info, ..
         })) => {
-            met(parts, peer_id, info);
+            on_identified(parts, peer_id, info);
         }
         _ => {}
     }
 }
 
-/// Notes a change of the addresses, and tells the table and the book.
-fn told(
+/// Notes a change of the addresses, and updates the table and the peer addresses.
+fn on_addresses_changed(
     parts: &Parts,
     status: &watch::Sender<Status>,
     silent: &HashSet<ListenerId>,
@@ -274,12 +283,12 @@ fn told(
     addresses.extend(status.borrow().addresses.iter().cloned());
     let peer = parts.key.public().to_peer_id();
     parts.shared.table.set_own(peer, &addresses, Instant::now());
-    parts.shared.book.note(peer, addresses);
+    parts.shared.peer_addresses.record(peer, addresses);
 }
 
 /// Notes what a peer said of itself; a server of our protocol may enter the table, and one that serves no more leaves it
 /// (requirement T1).
-fn met(parts: &Parts, peer: PeerId, info: identify::Info) {
+fn on_identified(parts: &Parts, peer: PeerId, info: identify::Info) {
     let serves = info.protocols.iter().any(|told| parts.kad.protocols.contains(told));
     let addresses = worth_keeping(&peer, info.listen_addrs, ADDRESSES_PER_PEER_MAX);
     if serves && parts.shared.table.consider(&peer, &addresses).is_ok() {
@@ -289,7 +298,7 @@ fn met(parts: &Parts, peer: PeerId, info: identify::Info) {
     if !serves {
         parts.shared.table.remove_foreign(&peer);
     }
-    parts.shared.book.note(peer, addresses);
+    parts.shared.peer_addresses.record(peer, addresses);
 }
 
 /// Ends all connections in order, as far as time permits.

@@ -5,7 +5,7 @@ mod pages;
 mod probes;
 
 use crate::config::Http;
-use crate::vitals::Vitals;
+use crate::node_view::NodeView;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -69,9 +69,9 @@ fn can_be_reached(ip: IpAddr) -> bool {
 
 impl Bound {
     /// Serves the pages of a node.
-    pub(crate) fn serve(self, vitals: Arc<Vitals>) -> Server {
+    pub(crate) fn serve(self, node_view: Arc<NodeView>) -> Server {
         let Self { listener, address } = self;
-        Server { address, task: tokio::spawn(accept_all(listener, pages::router(vitals))) }
+        Server { address, task: tokio::spawn(accept_all(listener, pages::router(node_view))) }
     }
 }
 

@@ -18,7 +18,8 @@
 //!
 //! ```no_run
 //! use hydra_api::Registry;
-//! use hydra_node::config::{Backends, Sources, load};
+//! use hydra_node::backends::Backends;
+//! use hydra_node::config::{Sources, load};
 //! use hydra_node::node::Node;
 //! use tracing_subscriber::{Layer, filter::LevelFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 //!
@@ -40,31 +41,32 @@
 //! ```
 
 pub mod address;
-mod announcer;
-mod book;
+mod advertiser;
+mod answer_size;
+pub mod backends;
 mod budget;
 mod cli;
 pub mod config;
-pub mod crowd;
+pub mod connection_limits;
 mod files;
 mod head;
 mod http;
 pub mod kad_id;
-mod keeper;
 pub mod lookup;
 mod metrics;
 pub mod node;
+mod node_view;
+mod peer_addresses;
+mod ports;
+mod request_handler;
 mod scout;
-mod service;
-mod small;
-mod sockets;
 mod supervise;
 mod swarm;
 pub mod table;
+mod table_maintenance;
 pub mod telemetry;
 mod traces;
-pub mod uniques;
-mod vitals;
+pub mod unique_peers;
 
 use hydra_api::Registry;
 use std::ffi::OsString;

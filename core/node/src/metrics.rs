@@ -17,7 +17,7 @@ mod text;
 mod traces;
 mod writes;
 
-use crate::vitals::Vitals;
+use crate::node_view::NodeView;
 use hydra_engine::Snapshot;
 use page::Page;
 use prometheus_client::collector::Collector;
@@ -55,9 +55,9 @@ pub(crate) struct Metrics(Registry);
 
 impl Metrics {
     /// Those of this node.
-    pub(crate) fn new(vitals: Arc<Vitals>) -> Self {
+    pub(crate) fn new(node_view: Arc<NodeView>) -> Self {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(Node(vitals)));
+        registry.register_collector(Box::new(Node(node_view)));
         Self(registry)
     }
 
@@ -77,7 +77,7 @@ impl Metrics {
 
 /// Reads what a node has counted.
 #[derive(Debug)]
-struct Node(Arc<Vitals>);
+struct Node(Arc<NodeView>);
 
 impl Collector for Node {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
@@ -85,20 +85,20 @@ impl Collector for Node {
     }
 }
 
-fn write(vitals: &Vitals, engine: &Snapshot, page: &mut Page<'_>) -> fmt::Result {
-    build(vitals, page)?;
+fn write(node_view: &NodeView, engine: &Snapshot, page: &mut Page<'_>) -> fmt::Result {
+    build(node_view, page)?;
     requests::write(engine, page)?;
     admission::write(engine, page)?;
     reads::write(engine, page)?;
-    writes::write(engine, &vitals.config.engine, page)?;
-    store::write(engine, &vitals.config.store.kind, page)?;
-    network::write(vitals, page)?;
-    traces::write(vitals, page)?;
+    writes::write(engine, &node_view.config.engine, page)?;
+    store::write(engine, &node_view.config.store.kind, page)?;
+    network::write(node_view, page)?;
+    traces::write(node_view, page)?;
     process::write(page)
 }
 
-fn build(vitals: &Vitals, page: &mut Page<'_>) -> fmt::Result {
-    let config = &vitals.config;
+fn build(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
+    let config = &node_view.config;
     let labels = [
         ("version", env!("CARGO_PKG_VERSION")),
         ("profile", PROFILE),

@@ -5,8 +5,9 @@ mod stop;
 
 pub use start::StartError;
 
-use crate::config::{Backends, Config, Connections};
-use crate::crowd::{Marks, NodeCrowd};
+use crate::backends::Backends;
+use crate::config::Config;
+use crate::connection_limits::NodeConnections;
 use crate::head::Head;
 use crate::http;
 use crate::supervise::Phase;
@@ -39,11 +40,11 @@ pub struct Node {
     heads: Arc<[Head]>,
     head_tasks: JoinSet<()>,
     scout: JoinHandle<()>,
-    keeper: JoinHandle<()>,
-    announcer: JoinHandle<()>,
+    table_maintenance: JoinHandle<()>,
+    advertiser: JoinHandle<()>,
     phase: watch::Sender<Phase>,
     table: Arc<Table>,
-    crowd: Arc<NodeCrowd>,
+    connections: Arc<NodeConnections>,
     kad: hydra_kad::Config,
     http: Option<http::Server>,
     exporter: Exporter,
@@ -108,8 +109,8 @@ impl Node {
     }
 
     /// The connections, counted.
-    pub fn connections(&self) -> &Arc<NodeCrowd> {
-        &self.crowd
+    pub fn connections(&self) -> &Arc<NodeConnections> {
+        &self.connections
     }
 
     /// Where the spans of traced requests go, and what became of them.
@@ -147,16 +148,7 @@ pub enum StopError {
     Deadline(Duration),
 }
 
-/// The marks of one head.
-pub(crate) fn head_marks(connections: &Connections) -> Marks {
-    Marks { max: connections.per_head_max, high: connections.per_head_high, low: connections.per_head_low }
-}
-
-fn node_marks(connections: &Connections) -> Marks {
-    Marks { max: connections.per_node_max, high: connections.per_node_high, low: connections.per_node_low }
-}
-
-/// Tells other processes of this machine where the heads are.
+/// Writes where the heads are, for other processes of this machine.
 fn write_heads(data_dir: &Path, heads: &[HeadLine]) -> io::Result<()> {
     crate::files::replace(&data_dir.join(HEADS_FILE), &serde_json::to_vec_pretty(heads)?)
 }

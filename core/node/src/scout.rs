@@ -1,7 +1,7 @@
 //! The scout: a client among the servers, that asks and is never asked.
 
-use crate::book::{ADDRESSES_PER_PEER_MAX, Book, worth_keeping};
 use crate::head::{AGENT, PROTOCOL_VERSION};
+use crate::peer_addresses::{ADDRESSES_PER_PEER_MAX, PeerAddresses, worth_keeping};
 use crate::supervise::{End, Phase, supervise};
 use crate::swarm::{self, Names};
 use arc_swap::ArcSwapOption;
@@ -52,7 +52,7 @@ impl Scout {
 /// no place in the routing tables of others.
 pub(crate) fn spawn(
     mut kad: hydra_kad::Config,
-    book: Arc<Book>,
+    peer_addresses: Arc<PeerAddresses>,
     phase: watch::Receiver<Phase>,
 ) -> (Scout, JoinHandle<()>) {
     // What the scout asks is no part of what the heads have to bear.
@@ -61,7 +61,7 @@ pub(crate) fn spawn(
     let client = Arc::clone(&scout.0);
     let task = tokio::spawn(async move {
         let restarts = AtomicU64::new(0);
-        let work = || run(&kad, &book, &client, phase.clone());
+        let work = || run(&kad, &peer_addresses, &client, phase.clone());
         supervise("scout", phase.clone(), &restarts, work, |_| client.store(None)).await;
     });
     (scout, task)
@@ -69,7 +69,7 @@ pub(crate) fn spawn(
 
 async fn run(
     kad: &hydra_kad::Config,
-    book: &Book,
+    peer_addresses: &PeerAddresses,
     client: &ArcSwapOption<Client>,
     mut phase: watch::Receiver<Phase>,
 ) -> io::Result<End> {
@@ -90,7 +90,7 @@ async fn run(
                 if let SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. })) =
                     event
                 {
-                    book.note(peer_id, worth_keeping(&peer_id, info.listen_addrs, ADDRESSES_PER_PEER_MAX));
+                    peer_addresses.record(peer_id, worth_keeping(&peer_id, info.listen_addrs, ADDRESSES_PER_PEER_MAX));
                 }
             }
             () = panicked.notified() => return Ok(End::Panicked),

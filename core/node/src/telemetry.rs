@@ -2,5 +2,4 @@
 
 mod otlp;
 
-pub(crate) use otlp::Endpoint;
 pub use otlp::{Exporter, ExporterError, REQUESTS, Stats, Target, Told};

@@ -2,6 +2,7 @@
 
 mod config;
 mod providers;
+mod room;
 mod shard;
 mod store;
 

@@ -1,6 +1,6 @@
 //! Providers by number: a record holds four bytes of its provider, and addresses are kept once.
 
-use crate::store::Room;
+use crate::room::Room;
 use hydra_api::{Addresses, PeerId, UnixSeconds};
 use std::collections::HashMap;
 use std::hash::BuildHasher;

@@ -1,7 +1,7 @@
 //! The records of one part of all keys.
 
 use crate::providers::Providers;
-use crate::store::Room;
+use crate::room::Room;
 use hydra_api::{ContentKey, UnixSeconds};
 use smallvec::SmallVec;
 use std::collections::HashMap;

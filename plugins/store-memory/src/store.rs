@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::providers::Providers;
+use crate::room::Room;
 use crate::shard::{Entry, Put, Shard};
 use hydra_api::{
     ContentKey, Estimate, EstimateMethod, Found, Inserted, OpenError, Plugin, Provider, ProviderRecord,
@@ -52,7 +53,7 @@ impl Memory {
             shards: (0..SHARDS).map(|_| Mutex::new(Shard::new())).collect(),
             hasher: std::hash::RandomState::new(),
             providers: Providers::new(),
-            room: Room { used: AtomicU64::new(0), max: config.bytes_max() },
+            room: Room::of(config.bytes_max()),
             records: AtomicU64::new(0),
             providers_per_key_max: config.providers_per_key_max as usize,
             turn: AtomicUsize::new(0),
@@ -63,7 +64,7 @@ impl Memory {
 
     /// Bytes that the records take now, by the store's own books.
     pub fn bytes_used(&self) -> u64 {
-        self.room.used.load(Ordering::Relaxed)
+        self.room.used()
     }
 
     fn open_for(&self, operation: &'static str) -> Result<(), StoreError> {
@@ -193,37 +194,6 @@ impl ProviderStore for Memory {
     async fn close(&self) -> Result<(), StoreError> {
         self.closed.store(true, Ordering::Release);
         Ok(())
-    }
-}
-
-/// The bytes that are left.
-#[derive(Debug)]
-pub(crate) struct Room {
-    used: AtomicU64,
-    max: u64,
-}
-
-impl Room {
-    /// Takes `bytes` if so many are left. Taking none always succeeds.
-    pub(crate) fn take(&self, bytes: u64) -> bool {
-        if bytes == 0 {
-            return true;
-        }
-        let more = |used: u64| used.checked_add(bytes).filter(|used| *used <= self.max);
-        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
-    }
-
-    pub(crate) fn give_back(&self, bytes: u64) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
-    }
-
-    /// Puts right what was expected to be `expected` bytes in all and is `found`.
-    pub(crate) fn correct(&self, expected: u64, found: u64) {
-        if found >= expected {
-            self.used.fetch_add(found - expected, Ordering::Relaxed);
-        } else {
-            self.give_back(expected - found);
-        }
     }
 }
 

@@ -1,11 +1,10 @@
 //! The admission policies, asked in order and joined by the most severe verdict.
 
+use super::mode::PolicyMode;
 use super::tally::{Tally, Verdicts};
 use crate::clock::monotonic;
 use crate::sync::{Striped, add};
 use hydra_api::{AdmissionPolicy, Judgement, Load, Operation, Outcome, Request, Rung, Token, Verdict};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,29 +21,6 @@ pub struct NamedPolicy {
     pub mode: PolicyMode,
     /// The policy.
     pub policy: Arc<dyn AdmissionPolicy>,
-}
-
-/// Whether the verdicts of a policy are acted on.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum PolicyMode {
-    /// Its verdicts are acted on.
-    #[default]
-    Enforce,
-    /// They are only counted: requests are served as if the policy were not there.
-    Shadow,
-}
-
-impl PolicyMode {
-    /// Its name in config, metrics and traces.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Enforce => "enforce",
-            Self::Shadow => "shadow",
-        }
-    }
 }
 
 /// The admission policies of a node, narrow before wide.

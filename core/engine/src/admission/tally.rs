@@ -1,6 +1,6 @@
 //! How often a policy gave which verdict.
 
-use super::chain::PolicyMode;
+use super::mode::PolicyMode;
 use crate::sync::{Striped, add, read};
 use hydra_api::{ReasonId, Rung, Verdict};
 use std::sync::atomic::{AtomicU64, Ordering};

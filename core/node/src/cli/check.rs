@@ -1,7 +1,8 @@
 //! `hydra check`: opens everything that the config names.
 
 use super::{Failure, Output};
-use crate::config::{Backends, Config, Loaded};
+use crate::backends::Backends;
+use crate::config::{Config, Loaded};
 use crate::telemetry::Target;
 use hydra_api::{Durability, Purpose, Registry, Sharing, StoreProfile};
 use hydra_engine::{NamedPolicy, PolicyMode};

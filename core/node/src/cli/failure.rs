@@ -1,6 +1,7 @@
 //! How a command fails: what is told on standard error, and the exit code.
 
-use crate::config::{Drawn, Issue, Issues, StartError};
+use crate::backends::StartError;
+use crate::config::{Drawn, Issue, Issues};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};

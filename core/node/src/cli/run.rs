@@ -1,7 +1,8 @@
 //! `hydra run`: serves until told to stop.
 
 use super::{Failure, Output};
-use crate::config::{Backends, Loaded};
+use crate::backends::Backends;
+use crate::config::Loaded;
 use crate::node::Node;
 use crate::telemetry::Exporter;
 use hydra_api::Registry;

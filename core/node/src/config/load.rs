@@ -72,7 +72,7 @@ impl Loaded {
     }
 
     /// The issue of a key that only opening showed to be wrong.
-    pub(super) fn issue(&self, path: KeyPath, message: String, help: Option<String>) -> Issue {
+    pub(crate) fn issue(&self, path: KeyPath, message: String, help: Option<String>) -> Issue {
         locate(&self.layers, Problem::of_value(path, message, help))
     }
 

@@ -21,7 +21,7 @@ pub struct Network {
     /// How often each head dials its nearest neighbours and a few peers of every distance, so that they learn of it, in
     /// seconds.
     #[schemars(range(min = 10, max = 86_400))]
-    pub announce_interval_s: u32,
+    pub advertise_interval_s: u32,
     /// How often the peer table probes peers that were silent, drops the dead and looks for new ones, in seconds.
     #[schemars(range(min = 10, max = 86_400))]
     pub refresh_interval_s: u32,
@@ -87,8 +87,8 @@ impl AddressPolicy {
 impl Network {
     /// [`Self::protocol`] unless told otherwise.
     pub const PROTOCOL: &'static str = "/ipfs/kad/1.0.0";
-    /// [`Self::announce_interval_s`] unless told otherwise.
-    pub const ANNOUNCE_INTERVAL_S: u32 = 300;
+    /// [`Self::advertise_interval_s`] unless told otherwise.
+    pub const ADVERTISE_INTERVAL_S: u32 = 300;
     /// [`Self::refresh_interval_s`] unless told otherwise (requirement T4).
     pub const REFRESH_INTERVAL_S: u32 = 600;
     /// [`Self::probe_timeout_ms`] unless told otherwise (requirements T2 and T7).
@@ -113,7 +113,7 @@ impl Default for Network {
             protocol: Self::PROTOCOL.to_owned(),
             addresses: AddressPolicy::Any,
             bootstrap: Vec::new(),
-            announce_interval_s: Self::ANNOUNCE_INTERVAL_S,
+            advertise_interval_s: Self::ADVERTISE_INTERVAL_S,
             refresh_interval_s: Self::REFRESH_INTERVAL_S,
             probe_timeout_ms: Self::PROBE_TIMEOUT_MS,
             table_len_max: Self::TABLE_LEN_MAX,

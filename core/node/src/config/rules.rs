@@ -2,8 +2,7 @@
 
 use super::check::Problem;
 use super::path::KeyPath;
-use super::{Config, Connections};
-use crate::telemetry::Endpoint;
+use super::{Config, Connections, Endpoint};
 use multiaddr::Protocol;
 use tracing_subscriber::EnvFilter;
 

@@ -3,7 +3,7 @@
 use super::accept;
 use super::probes::{self, Check};
 use crate::metrics::Metrics;
-use crate::vitals::Vitals;
+use crate::node_view::NodeView;
 use axum::Router;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -22,13 +22,13 @@ const PAGES: &str = "/metrics  what is counted and measured, for Prometheus
 /// What the pages are made from.
 #[derive(Debug)]
 struct Site {
-    vitals: Arc<Vitals>,
+    node_view: Arc<NodeView>,
     metrics: Metrics,
 }
 
 /// The pages of a node.
-pub(super) fn router(vitals: Arc<Vitals>) -> Router {
-    let metrics = Metrics::new(Arc::clone(&vitals));
+pub(super) fn router(node_view: Arc<NodeView>) -> Router {
+    let metrics = Metrics::new(Arc::clone(&node_view));
     Router::new()
         .route("/", get(|| async { PAGES }))
         .route("/metrics", get(metrics_page))
@@ -38,7 +38,7 @@ pub(super) fn router(vitals: Arc<Vitals>) -> Router {
         .fallback(|| async {
             (StatusCode::NOT_FOUND, format!("there is no such page; there are\n\n{PAGES}"))
         })
-        .with_state(Arc::new(Site { vitals, metrics }))
+        .with_state(Arc::new(Site { node_view, metrics }))
 }
 
 async fn metrics_page(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
@@ -54,11 +54,11 @@ async fn metrics_page(State(site): State<Arc<Site>>, headers: HeaderMap) -> Resp
 }
 
 async fn livez(State(site): State<Arc<Site>>, RawQuery(query): RawQuery) -> Response {
-    verdict("livez", &probes::live(&site.vitals), query.as_deref())
+    verdict("livez", &probes::live(&site.node_view), query.as_deref())
 }
 
 async fn readyz(State(site): State<Arc<Site>>, RawQuery(query): RawQuery) -> Response {
-    verdict("readyz", &probes::ready(&site.vitals), query.as_deref())
+    verdict("readyz", &probes::ready(&site.node_view), query.as_deref())
 }
 
 /// Says what went wrong, or every check when it is asked for, in the words of Kubernetes' own probes.
@@ -92,7 +92,7 @@ fn is_verbose(query: Option<&str>) -> bool {
 }
 
 async fn version(State(site): State<Arc<Site>>) -> Response {
-    let config = &site.vitals.config;
+    let config = &site.node_view.config;
     let told = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "profile": crate::metrics::PROFILE,

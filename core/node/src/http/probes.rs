@@ -1,8 +1,8 @@
 //! Whether the node lives, and whether it serves.
 
 use crate::head::State;
+use crate::node_view::NodeView;
 use crate::supervise::Phase;
-use crate::vitals::Vitals;
 use std::time::Duration;
 
 /// The load of a node is looked at ten times a second: after this long without, its runtime does not get to its tasks.
@@ -17,19 +17,19 @@ pub(super) struct Check {
 
 /// Whether the process should be kept. Only a restart mends what fails here: heads and background tasks that
 /// only failed are started again by themselves. A node that stops has tasks that ended, and is left to it.
-pub(super) fn live(vitals: &Vitals) -> Vec<Check> {
-    if vitals.phase() != Phase::Serving {
+pub(super) fn live(node_view: &NodeView) -> Vec<Check> {
+    if node_view.phase() != Phase::Serving {
         return vec![check("node", None)];
     }
-    let health = vitals.engine.health();
+    let health = node_view.engine.health();
     let stuck = (health.ticked >= TICK_WAIT)
         .then(|| format!("the load was not looked at for {} s", health.ticked.as_secs()));
     let background =
         (!health.background_runs).then(|| "a background task of the engine has ended".to_owned());
     let store = health.corrupt.map(|error| format!("the store is corrupt: {error}"));
-    let ended = vitals.heads_by_state()[State::Ended as usize];
+    let ended = node_view.heads_by_state()[State::Ended as usize];
     let heads = (ended > 0).then(|| format!("the tasks of {ended} heads have ended"));
-    let mut tasks = vitals.tasks.get().into_iter().flatten();
+    let mut tasks = node_view.tasks.get().into_iter().flatten();
     let task = tasks.find(|(_, task)| task.is_finished()).map(|(name, _)| format!("the {name} has ended"));
     vec![
         check("runtime", stuck),
@@ -42,17 +42,17 @@ pub(super) fn live(vitals: &Vitals) -> Vec<Check> {
 
 /// Whether the node serves. It starts with all of its heads; later one that listens is enough: to take the node out of
 /// service for a head that is being started again would take the others along.
-pub(super) fn ready(vitals: &Vitals) -> Vec<Check> {
-    let [_, listening, ..] = vitals.heads_by_state();
-    let all = vitals.heads.len();
-    let node = match vitals.phase() {
-        Phase::Serving if vitals.has_started() => None,
+pub(super) fn ready(node_view: &NodeView) -> Vec<Check> {
+    let [_, listening, ..] = node_view.heads_by_state();
+    let all = node_view.heads.len();
+    let node = match node_view.phase() {
+        Phase::Serving if node_view.has_started() => None,
         Phase::Serving => Some(format!("starting: {listening} of {all} heads listen")),
         Phase::Draining => Some("stopping: it has left server mode".to_owned()),
         Phase::Stopping => Some("stopping".to_owned()),
     };
     let heads = (listening == 0).then(|| format!("none of {all} listens"));
-    let health = vitals.engine.health();
+    let health = node_view.engine.health();
     let stalled = health.stalled.map(|still| format!("no call has ended for {} s", still.as_secs()));
     let paused = health.paused.map(|pause| {
         format!("{} unavailable for {} s: {}", pause.calls, pause.since.as_secs(), pause.because)

@@ -2,28 +2,28 @@
 
 use super::page::Page;
 use crate::head::State;
-use crate::uniques::Span;
-use crate::vitals::Vitals;
+use crate::node_view::NodeView;
+use crate::unique_peers::Span;
 use hydra_kad::Reset;
 use std::fmt;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-pub(super) fn write(vitals: &Vitals, page: &mut Page<'_>) -> fmt::Result {
-    heads(vitals, page)?;
-    connections(vitals, page)?;
-    wire(&vitals.wire, page)?;
-    table(vitals, page)
+pub(super) fn write(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
+    heads(node_view, page)?;
+    connections(node_view, page)?;
+    wire(&node_view.wire, page)?;
+    table(node_view, page)
 }
 
-fn heads(vitals: &Vitals, page: &mut Page<'_>) -> fmt::Result {
-    let states = State::ALL.into_iter().zip(vitals.heads_by_state());
+fn heads(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
+    let states = State::ALL.into_iter().zip(node_view.heads_by_state());
     page.gauges(
         "hydra_heads",
         "Heads by state.",
         states.map(|(state, heads)| ([("state", state.as_str())], heads)),
     )?;
-    let restarts: u64 = vitals.heads.iter().map(|head| head.restarts.load(Ordering::Relaxed)).sum();
+    let restarts: u64 = node_view.heads.iter().map(|head| head.restarts.load(Ordering::Relaxed)).sum();
     page.counter(
         "hydra_head_restarts_total",
         "Heads that were started again, after a panic or because they could not listen.",
@@ -31,9 +31,9 @@ fn heads(vitals: &Vitals, page: &mut Page<'_>) -> fmt::Result {
     )
 }
 
-fn connections(vitals: &Vitals, page: &mut Page<'_>) -> fmt::Result {
-    let (crowd, marks, now) = (&vitals.crowd, vitals.crowd.marks(), Instant::now());
-    page.gauge("hydra_connections", "Connections that are established.", crowd.held())?;
+fn connections(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
+    let (connections, marks, now) = (&node_view.connections, node_view.connections.marks(), Instant::now());
+    page.gauge("hydra_connections", "Connections that are established.", connections.held())?;
     page.gauges(
         "hydra_connections_mark",
         "From how many connections on new ones are refused (max), the least useful ones are closed (high), and how \
@@ -44,17 +44,17 @@ fn connections(vitals: &Vitals, page: &mut Page<'_>) -> fmt::Result {
     page.counter(
         "hydra_connections_refused_total",
         "Connections refused because the node or a head had its maximum.",
-        crowd.refused(),
+        connections.refused(),
     )?;
     page.counter(
         "hydra_connections_trimmed_total",
         "Connections closed because there were too many.",
-        crowd.trimmed(),
+        connections.trimmed(),
     )?;
     page.gauges(
         "hydra_unique_peers",
         "About how many different peers a head made a connection with in the last hour and day.",
-        Span::ALL.map(|span| ([("window", span.as_str())], crowd.uniques().count(span, now))),
+        Span::ALL.map(|span| ([("window", span.as_str())], connections.unique_peers().count(span, now))),
     )
 }
 
@@ -92,17 +92,17 @@ fn wire(wire: &hydra_kad::Stats, page: &mut Page<'_>) -> fmt::Result {
         "Answers trimmed because their remote reads short frames alone, or may.",
         wire.answers_trimmed(),
     )?;
-    page.counter("hydra_wire_asks_total", "Requests that heads made of others.", wire.asks())?;
+    page.counter("hydra_outbound_requests_total", "Requests that heads made of others.", wire.asks())?;
     page.counter(
-        "hydra_wire_asks_failed_total",
+        "hydra_outbound_requests_failed_total",
         "Requests that heads made of others and that failed.",
         wire.asks_failed(),
     )
 }
 
-fn table(vitals: &Vitals, page: &mut Page<'_>) -> fmt::Result {
+fn table(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
     let (mut own, mut foreign, mut connected) = (0u64, 0u64, 0u64);
-    for server in vitals.table.snapshot().servers() {
+    for server in node_view.table.snapshot().servers() {
         *(if server.is_own() { &mut own } else { &mut foreign }) += 1;
         connected += u64::from(server.is_connected());
     }
@@ -116,5 +116,5 @@ fn table(vitals: &Vitals, page: &mut Page<'_>) -> fmt::Result {
         "Servers in the table with a connection to a head.",
         connected,
     )?;
-    page.gauge("hydra_table_peers_max", "How many servers the table may hold.", vitals.table.len_max())
+    page.gauge("hydra_table_peers_max", "How many servers the table may hold.", node_view.table.len_max())
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::vitals::sample;
+use crate::node_view::sample;
 use hydra_api::{Estimate, EstimateMethod, Operation, Rung};
 use hydra_engine::{Ending, EstimateNow, PolicyMode, RequestCount, Snapshot, Verdicts};
 use std::time::Duration;
@@ -13,7 +13,7 @@ const REASONS: [&str; 9] = ["a", "b", "c", "d", "e", "f", "g", "h", "other"];
 
 /// A page made from this snapshot instead of the node's own.
 #[derive(Debug)]
-struct From(Arc<Vitals>, Snapshot);
+struct From(Arc<NodeView>, Snapshot);
 
 impl Collector for From {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
@@ -21,9 +21,9 @@ impl Collector for From {
     }
 }
 
-fn page(vitals: &Arc<Vitals>, snapshot: Snapshot) -> String {
+fn page(node_view: &Arc<NodeView>, snapshot: Snapshot) -> String {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(From(Arc::clone(vitals), snapshot)));
+    registry.register_collector(Box::new(From(Arc::clone(node_view), snapshot)));
     let mut page = String::new();
     encode(&mut page, &registry).unwrap();
     text::of_open_metrics(&page)
@@ -66,8 +66,8 @@ fn full(mut snapshot: Snapshot) -> Snapshot {
 async fn whatever_happens_there_are_fewer_than_two_thousand_series() {
     let node = sample::node(3);
     let (fresh, all) = (
-        series(&page(&node.vitals, node.vitals.engine.stats())),
-        series(&page(&node.vitals, full(node.vitals.engine.stats()))),
+        series(&page(&node.node_view, node.node_view.engine.stats())),
+        series(&page(&node.node_view, full(node.node_view.engine.stats()))),
     );
     assert!(fresh > 250 && fresh < all, "{fresh} of a node that has done nothing");
     assert!(all < SERIES_MAX, "{all} series");
@@ -76,7 +76,7 @@ async fn whatever_happens_there_are_fewer_than_two_thousand_series() {
 #[tokio::test]
 async fn policies_of_one_kind_are_added_up() {
     let node = sample::node(1);
-    let mut snapshot = node.vitals.engine.stats();
+    let mut snapshot = node.node_view.engine.stats();
     let verdicts = |mode, count| Verdicts {
         policy: "token-bucket".to_owned(),
         mode,
@@ -89,7 +89,7 @@ async fn policies_of_one_kind_are_added_up() {
         verdicts(PolicyMode::Shadow, 40),
         verdicts(PolicyMode::Enforce, 3),
     ];
-    let page = page(&node.vitals, snapshot);
+    let page = page(&node.node_view, snapshot);
     let told: Vec<_> = page.lines().filter(|line| line.contains("verdict=\"admit\"")).collect();
     let line = |mode: &str, count: u32| {
         format!(

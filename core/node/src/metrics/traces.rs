@@ -1,11 +1,11 @@
 //! What is traced, and what becomes of it. A node that sends no traces tells zeros.
 
 use super::page::Page;
-use crate::vitals::Vitals;
+use crate::node_view::NodeView;
 use std::fmt;
 
-pub(super) fn write(vitals: &Vitals, page: &mut Page<'_>) -> fmt::Result {
-    let traces = vitals.traces.as_deref();
+pub(super) fn write(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
+    let traces = node_view.traces.as_deref();
     let counts = traces.map(|traces| traces.counts());
     page.counters(
         "hydra_traces_total",
@@ -18,7 +18,7 @@ pub(super) fn write(vitals: &Vitals, page: &mut Page<'_>) -> fmt::Result {
         ]
         .map(|(decision, count)| ([("decision", decision)], count)),
     )?;
-    let spans = vitals.exporter.stats();
+    let spans = node_view.exporter.stats();
     page.counters(
         "hydra_spans_total",
         "What became of spans: the collector took them, it did not, or there was no room for them.",
@@ -37,6 +37,6 @@ pub(super) fn write(vitals: &Vitals, page: &mut Page<'_>) -> fmt::Result {
     page.gauge(
         "hydra_spans_waiting_max",
         "How many spans may wait to be sent.",
-        vitals.config.telemetry.otlp.queue_len_max,
+        node_view.config.telemetry.otlp.queue_len_max,
     )
 }

@@ -1,22 +1,23 @@
 //! Starting: identities, ports, heads, scout, table.
 
-use super::{Node, node_marks, write_heads};
-use crate::announcer;
-use crate::book::{Book, without_id};
-use crate::config::{Backends, Config, Diversity, Network};
-use crate::crowd::NodeCrowd;
+use super::{Node, write_heads};
+use crate::advertiser;
+use crate::backends::Backends;
+use crate::config::{Config, Diversity, Network};
+use crate::connection_limits::{Marks, NodeConnections};
 use crate::head::{self, Head, Status};
 use crate::http;
-use crate::keeper::{self, CANDIDATES_MAX};
 use crate::lookup::{Contact, Pace};
 use crate::node::PEERS_FILE;
+use crate::node_view::NodeView;
+use crate::peer_addresses::{PeerAddresses, without_id};
+use crate::ports;
+use crate::request_handler::Shared;
 use crate::scout::{self, Scout};
-use crate::service::Shared;
-use crate::sockets;
 use crate::supervise::Phase;
 use crate::table::{Limits, Table};
+use crate::table_maintenance::{self, CANDIDATES_MAX};
 use crate::traces::Traces;
-use crate::vitals::Vitals;
 use hydra_api::{HeadLease, HeldSlot, IdAllocator, IdError, ProviderStore};
 use hydra_engine::{Clock, Engine, NamedPolicy, NamedStore, Watch};
 use libp2p::StreamProtocol;
@@ -31,7 +32,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// Peers whose addresses are remembered, over all heads.
-const BOOK_LEN_MAX: usize = 16_384;
+const PEER_ADDRESSES_LEN_MAX: usize = 16_384;
 /// Closer peers in answers and peers in a bucket (k).
 const BUCKET_LEN_MAX: usize = 20;
 
@@ -86,29 +87,30 @@ pub(super) async fn start(config: Config, backends: Backends) -> Result<Node, St
         http::bind(&config.telemetry.http).await.map_err(|cause| StartError::Http { listen, cause })?;
     let leases = acquire(&config, &*backends.ids).await?;
     let table = Arc::new(Table::new(config.network.addresses, table_limits(&config.network)));
-    let book = Arc::new(Book::new(BOOK_LEN_MAX));
-    let crowd = Arc::new(NodeCrowd::new(node_marks(&config.connections)));
+    let peer_addresses = Arc::new(PeerAddresses::new(PEER_ADDRESSES_LEN_MAX));
+    let connections = Arc::new(NodeConnections::new(Marks::of_node(&config.connections)));
     let (phase, phase_seen) = watch::channel(Phase::Serving);
-    let (asks, scout) = scout::spawn(kad.clone(), Arc::clone(&book), phase_seen.clone());
+    let (asks, scout) = scout::spawn(kad.clone(), Arc::clone(&peer_addresses), phase_seen.clone());
     let traces = backends.exporter.tracer();
     let traces = traces.map(|tracer| Traces::start(&config.telemetry.traces, tracer.clone()));
     let engine = open_engine(&config, backends.store, backends.admission, traces.clone());
     let shared = Arc::new(Shared {
         engine: Arc::clone(&engine),
         table: Arc::clone(&table),
-        book: Arc::clone(&book),
+        peer_addresses: Arc::clone(&peer_addresses),
         policy: config.network.addresses,
         small_answers: config.kad.small_answers,
     });
 
     let (candidates, met) = mpsc::channel(CANDIDATES_MAX);
-    let (heads, head_tasks) = spawn_heads(&leases, &config, &kad, &shared, &crowd, &phase_seen, &candidates)?;
-    let vitals = Arc::new(Vitals {
+    let (heads, head_tasks) =
+        spawn_heads(&leases, &config, &kad, &shared, &connections, &phase_seen, &candidates)?;
+    let node_view = Arc::new(NodeView {
         config: Arc::clone(&config),
         engine: Arc::clone(&engine),
         wire: Arc::clone(&kad.stats),
         table: Arc::clone(&table),
-        crowd: Arc::clone(&crowd),
+        connections: Arc::clone(&connections),
         heads: Arc::clone(&heads),
         traces,
         exporter: backends.exporter.clone(),
@@ -116,14 +118,15 @@ pub(super) async fn start(config: Config, backends: Backends) -> Result<Node, St
         tasks: OnceLock::new(),
     });
     // From here on probes are told how far the start is.
-    let http = http.map(|bound| bound.serve(Arc::clone(&vitals)));
+    let http = http.map(|bound| bound.serve(Arc::clone(&node_view)));
     for head in heads.iter() {
         reachable(head.slot, head.status.clone()).await?;
     }
-    let keeper = spawn_keeper(&config, &table, book, asks, met, &heads, &phase_seen);
-    let announcer = spawn_announcer(&config, &table, &heads, &phase_seen);
-    let tasks = [("scout", &scout), ("keeper", &keeper), ("announcer", &announcer)];
-    vitals.started(tasks.map(|(name, task)| (name, task.abort_handle())).into());
+    let table_maintenance =
+        spawn_table_maintenance(&config, &table, peer_addresses, asks, met, &heads, &phase_seen);
+    let advertiser = spawn_advertiser(&config, &table, &heads, &phase_seen);
+    let tasks = [("scout", &scout), ("table_maintenance", &table_maintenance), ("advertiser", &advertiser)];
+    node_view.started(tasks.map(|(name, task)| (name, task.abort_handle())).into());
     let ids = backends.ids;
     let node = Node {
         config,
@@ -133,11 +136,11 @@ pub(super) async fn start(config: Config, backends: Backends) -> Result<Node, St
         heads,
         head_tasks,
         scout,
-        keeper,
-        announcer,
+        table_maintenance,
+        advertiser,
         phase,
         table,
-        crowd,
+        connections,
         kad,
         http,
         exporter: backends.exporter,
@@ -152,7 +155,7 @@ fn spawn_heads(
     config: &Arc<Config>,
     kad: &hydra_kad::Config,
     shared: &Arc<Shared>,
-    crowd: &Arc<NodeCrowd>,
+    connections: &Arc<NodeConnections>,
     phase: &watch::Receiver<Phase>,
     candidates: &mpsc::Sender<Contact>,
 ) -> Result<(Arc<[Head]>, JoinSet<()>), StartError> {
@@ -162,12 +165,12 @@ fn spawn_heads(
         let parts = head::Parts {
             slot: lease.slot,
             key: key_of(lease)?,
-            listen: sockets::addresses(&config.heads, lease.port),
-            announce: sockets::announced(&config.heads, lease.port),
+            listen: ports::addresses(&config.heads, lease.port),
+            announce: ports::announced(&config.heads, lease.port),
             config: Arc::clone(config),
             kad: kad.clone(),
             shared: Arc::clone(shared),
-            crowd: Arc::clone(crowd),
+            connections: Arc::clone(connections),
             phase: phase.clone(),
             candidates: candidates.clone(),
         };
@@ -187,17 +190,17 @@ fn open_engine(
     Engine::open(store, policies, config.engine.clone(), Clock::system(), watch)
 }
 
-fn keeper(
+fn table_maintenance(
     config: &Config,
     table: &Arc<Table>,
-    book: Arc<Book>,
+    peer_addresses: Arc<PeerAddresses>,
     scout: Scout,
     heads: &[Head],
     phase: &watch::Receiver<Phase>,
-) -> keeper::Parts {
-    keeper::Parts {
+) -> table_maintenance::Parts {
+    table_maintenance::Parts {
         table: Arc::clone(table),
-        book,
+        peer_addresses,
         scout,
         heads: heads.iter().map(|head| head.peer).collect(),
         bootstrap: bootstrap(&config.network),
@@ -209,28 +212,28 @@ fn keeper(
     }
 }
 
-fn spawn_keeper(
+fn spawn_table_maintenance(
     config: &Config,
     table: &Arc<Table>,
-    book: Arc<Book>,
+    peer_addresses: Arc<PeerAddresses>,
     scout: Scout,
     met: mpsc::Receiver<Contact>,
     heads: &[Head],
     phase: &watch::Receiver<Phase>,
 ) -> JoinHandle<()> {
-    let keeper = keeper(config, table, book, scout, heads, phase);
-    tokio::spawn(async move { keeper::run(&keeper, met).await })
+    let table_maintenance = table_maintenance(config, table, peer_addresses, scout, heads, phase);
+    tokio::spawn(async move { table_maintenance::run(&table_maintenance, met).await })
 }
 
-fn spawn_announcer(
+fn spawn_advertiser(
     config: &Config,
     table: &Arc<Table>,
     heads: &Arc<[Head]>,
     phase: &watch::Receiver<Phase>,
 ) -> JoinHandle<()> {
-    let interval = Duration::from_secs(config.network.announce_interval_s.into());
+    let interval = Duration::from_secs(config.network.advertise_interval_s.into());
     let (heads, table, timeout) = (Arc::clone(heads), Arc::clone(table), probe_timeout(config));
-    tokio::spawn(announcer::run(heads, table, interval, timeout, phase.clone()))
+    tokio::spawn(advertiser::run(heads, table, interval, timeout, phase.clone()))
 }
 
 fn probe_timeout(config: &Config) -> Duration {
@@ -243,7 +246,7 @@ async fn acquire(config: &Config, ids: &dyn IdAllocator) -> Result<Vec<HeadLease
     let mut leases = ids.acquire(wanted).await?;
     let (mut moved, mut given) = (false, HashSet::new());
     for lease in &mut leases {
-        let port = sockets::port(&config.heads, lease.port, &given)
+        let port = ports::port(&config.heads, lease.port, &given)
             .map_err(|cause| StartError::Listen { slot: lease.slot, cause: cause.to_string() })?;
         if port != lease.port {
             if lease.port != 0 {

@@ -32,7 +32,7 @@ async fn stages(node: &mut Node, deadline: Instant) -> Result<(), StopError> {
     forget_heads(node);
     node.phase.send_replace(Phase::Stopping);
     while node.head_tasks.join_next().await.is_some() {}
-    for task in [&mut node.announcer, &mut node.keeper, &mut node.scout] {
+    for task in [&mut node.advertiser, &mut node.table_maintenance, &mut node.scout] {
         if let Err(cause) = task.await {
             tracing::error!(%cause, "a task ended early");
         }

@@ -5,7 +5,6 @@
 //! slow, hangs or is gone costs spans, never the node.
 
 mod count;
-mod endpoint;
 mod layer;
 mod queue;
 mod resource;
@@ -13,7 +12,6 @@ mod send;
 mod target;
 
 pub use count::Stats;
-pub(crate) use endpoint::Endpoint;
 pub use layer::REQUESTS;
 pub use target::{ExporterError, Target, Told};
 

@@ -6,7 +6,8 @@ mod hostile;
 mod plugins;
 
 use hydra_engine::PolicyMode;
-use hydra_node::config::{AddressPolicy, Config, Issue, Loaded, Origin, Setting, Sources, StartError, load};
+use hydra_node::backends::StartError;
+use hydra_node::config::{AddressPolicy, Config, Issue, Loaded, Origin, Setting, Sources, load};
 use plugins::registry;
 use serde_json::json;
 use std::path::PathBuf;

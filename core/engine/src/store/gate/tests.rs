@@ -19,7 +19,8 @@ impl ReadLine for Reads {
 
     fn depart(&self, permit: Permit) {
         // Another permit may have been given out for the same read.
-        let taken = self.waiting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |waiting| waiting.checked_sub(1));
+        let taken =
+            self.waiting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |waiting| waiting.checked_sub(1));
         if taken.is_ok() {
             lock(&self.order).push("read");
             tokio::spawn(async move { drop(permit) });

@@ -1,5 +1,5 @@
 use super::*;
-use crate::vitals::sample;
+use crate::node_view::sample;
 use futures::FutureExt;
 
 /// The checks that fail, as text.
@@ -11,13 +11,13 @@ fn failed(checks: Vec<Check>) -> Vec<String> {
 #[tokio::test]
 async fn a_node_is_ready_once_all_heads_listen_and_stays_so_while_one_does() {
     let node = sample::node(3);
-    let ready = || failed(ready(&node.vitals));
+    let ready = || failed(ready(&node.node_view));
     assert_eq!(ready(), ["node: starting: 0 of 3 heads listen", "heads: none of 3 listens"]);
     node.listen(2);
     assert_eq!(ready(), ["node: starting: 2 of 3 heads listen"]);
     node.listen(3);
     assert_eq!(ready(), ["node: starting: 3 of 3 heads listen"], "the start is not over yet");
-    node.vitals.started(Vec::new());
+    node.node_view.started(Vec::new());
     assert_eq!(ready(), [""; 0]);
     let fail = |head: usize| {
         node.heads[head].send_modify(|status| status.failure = Some("a panic".to_owned()));
@@ -27,20 +27,20 @@ async fn a_node_is_ready_once_all_heads_listen_and_stays_so_while_one_does() {
     assert_eq!(ready(), [""; 0], "two are down, and the third serves");
     fail(2);
     assert_eq!(ready(), ["heads: none of 3 listens"]);
-    assert_eq!(failed(live(&node.vitals)), [""; 0], "they are started again by themselves");
+    assert_eq!(failed(live(&node.node_view)), [""; 0], "they are started again by themselves");
 }
 
 #[tokio::test]
 async fn a_node_that_stops_is_not_ready_and_lives() {
     let mut node = sample::node(1);
     node.listen(1);
-    node.vitals.started(Vec::new());
+    node.node_view.started(Vec::new());
     node.phase.send_replace(Phase::Draining);
-    assert_eq!(failed(ready(&node.vitals)), ["node: stopping: it has left server mode"]);
+    assert_eq!(failed(ready(&node.node_view)), ["node: stopping: it has left server mode"]);
     node.phase.send_replace(Phase::Stopping);
     node.heads.clear();
-    assert_eq!(failed(ready(&node.vitals)), ["node: stopping", "heads: none of 1 listens"]);
-    assert_eq!(failed(live(&node.vitals)), [""; 0]);
+    assert_eq!(failed(ready(&node.node_view)), ["node: stopping", "heads: none of 1 listens"]);
+    assert_eq!(failed(live(&node.node_view)), [""; 0]);
 }
 
 #[tokio::test]
@@ -48,26 +48,26 @@ async fn a_task_that_nobody_starts_again_is_the_end_of_the_process() {
     let mut node = sample::node(3);
     node.listen(3);
     let running = tokio::spawn(std::future::pending::<()>());
-    node.vitals.started(vec![("keeper", running.abort_handle())]);
-    assert_eq!(failed(live(&node.vitals)), [""; 0]);
+    node.node_view.started(vec![("table_maintenance", running.abort_handle())]);
+    assert_eq!(failed(live(&node.node_view)), [""; 0]);
     running.abort();
     assert!(running.await.unwrap_err().is_cancelled());
     node.heads.pop();
     assert_eq!(
-        failed(live(&node.vitals)),
-        ["heads: the tasks of 1 heads have ended", "tasks: the keeper has ended"]
+        failed(live(&node.node_view)),
+        ["heads: the tasks of 1 heads have ended", "tasks: the table_maintenance has ended"]
     );
-    assert_eq!(failed(ready(&node.vitals)), [""; 0], "it serves as well as it can until then");
+    assert_eq!(failed(ready(&node.node_view)), [""; 0], "it serves as well as it can until then");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_runtime_that_does_not_get_to_its_tasks_is_stuck() {
     let node = sample::node(1);
     tokio::time::sleep(Duration::from_secs(60)).await;
-    assert_eq!(failed(live(&node.vitals)), [""; 0], "tasks run");
+    assert_eq!(failed(live(&node.node_view)), [""; 0], "tasks run");
     // The clock goes on, and no task runs meanwhile.
     assert_eq!(tokio::time::advance(Duration::from_secs(11)).now_or_never(), None);
-    assert_eq!(failed(live(&node.vitals)), ["runtime: the load was not looked at for 11 s"]);
+    assert_eq!(failed(live(&node.node_view)), ["runtime: the load was not looked at for 11 s"]);
     tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(failed(live(&node.vitals)), [""; 0]);
+    assert_eq!(failed(live(&node.node_view)), [""; 0]);
 }

@@ -1,7 +1,6 @@
 //! Where spans are sent and how: the config first, then the standard variables.
 
-use super::endpoint::{Endpoint, Malformed};
-use crate::config::{KeyPath, Otlp, OtlpProtocol};
+use crate::config::{Endpoint, KeyPath, Malformed, Otlp, OtlpProtocol};
 use hydra_api::Secret;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use std::ffi::OsString;

@@ -4,9 +4,9 @@
 mod saved;
 
 use crate::address::is_relayed;
-use crate::book::Book;
 use crate::kad_id::KadId;
 use crate::lookup::{Contact, Pace, lookup};
+use crate::peer_addresses::PeerAddresses;
 use crate::scout::Scout;
 use crate::supervise::Phase;
 use crate::table::{Server, Table};
@@ -47,7 +47,7 @@ const FOREIGN_LEN_MIN: usize = 4;
 /// The pause between the first servers of an empty table and the lookups that they make possible.
 const FIRST_REFRESH: Duration = Duration::from_secs(2);
 
-/// What the keeper works on.
+/// What table maintenance works on.
 #[derive(Debug)]
 pub(crate) struct Parts {
     /// The table.
@@ -59,7 +59,7 @@ pub(crate) struct Parts {
     /// Who is asked first.
     pub(crate) bootstrap: Vec<Contact>,
     /// The addresses of peers that were met.
-    pub(crate) book: Arc<Book>,
+    pub(crate) peer_addresses: Arc<PeerAddresses>,
     /// How often the table is refreshed.
     pub(crate) interval: Duration,
     /// How long a peer has to answer.
@@ -157,7 +157,8 @@ impl Parts {
         let answer =
             self.scout.ask(contact.peer, contact.addresses.clone(), request, self.timeout).await.ok()?;
         // What it told of itself by now is better than what others, or a name in the config, told of it.
-        let addresses = self.book.find(&contact.peer).map_or(contact.addresses, |met| met.addresses.clone());
+        let addresses =
+            self.peer_addresses.find(&contact.peer).map_or(contact.addresses, |met| met.addresses.clone());
         let direct: Vec<_> = addresses.into_iter().filter(|address| !is_relayed(address)).collect();
         // A refusal is no fault of the one who answered.
         let _refused = self.table.insert(contact.peer, &direct, Instant::now()).is_err();

@@ -1,10 +1,10 @@
 //! From a request on the wire to its answer: the engine gives providers, the table closer peers.
 
 use crate::address::{AddressPolicy, best_first, ip_of, is_relayed};
-use crate::book::{Book, without_id};
 use crate::config::SmallAnswers;
-use crate::crowd::Activity;
+use crate::connection_limits::Activity;
 use crate::kad_id::KadId;
+use crate::peer_addresses::{PeerAddresses, without_id};
 use crate::table::{Server, Table};
 use hydra_api::{Addresses, Operation, Provider};
 use hydra_engine::{Caller, Engine};
@@ -29,7 +29,7 @@ pub(crate) struct Shared {
     /// Verified servers.
     pub(crate) table: Arc<Table>,
     /// Peers that were met.
-    pub(crate) book: Arc<Book>,
+    pub(crate) peer_addresses: Arc<PeerAddresses>,
     /// Which addresses are kept of others.
     pub(crate) policy: AddressPolicy,
     /// Who gets small answers.
@@ -38,7 +38,7 @@ pub(crate) struct Shared {
 
 /// Answers the requests that come to one head.
 #[derive(Debug)]
-pub(crate) struct HeadService {
+pub(crate) struct RequestHandler {
     /// The slot of the head.
     pub(crate) slot: u32,
     /// The head.
@@ -49,9 +49,9 @@ pub(crate) struct HeadService {
     pub(crate) activity: Arc<Activity>,
 }
 
-impl Service for HeadService {
+impl Service for RequestHandler {
     async fn handle(&self, from: &Remote, request: Request) -> Reply {
-        let agent = self.activity.note(from.connection, Instant::now());
+        let agent = self.activity.record(from.connection, Instant::now());
         let Some(caller) = self.caller(from) else { return Reply::Reset };
         let reply = match request {
             Request::FindNode { key, .. } => self.find_node(caller, from, &key),
@@ -75,7 +75,7 @@ impl Service for HeadService {
     }
 }
 
-impl HeadService {
+impl RequestHandler {
     fn caller(&self, from: &Remote) -> Option<Caller> {
         let address = if is_relayed(&from.address) { None } else { ip_of(&from.address) };
         let mut bytes = [0; hydra_api::PeerId::LEN_MAX];
@@ -100,7 +100,7 @@ impl HeadService {
 
     /// A peer that was asked for by its very id, whoever it is (requirement Q5).
     fn known(&self, target: &PeerId) -> Option<ListedPeer> {
-        if let Some(met) = self.shared.book.find(target) {
+        if let Some(met) = self.shared.peer_addresses.find(target) {
             let connection = connection(self.shared.table.is_connected(target));
             return Some(ListedPeer { peer: met.encoded.clone(), connection });
         }

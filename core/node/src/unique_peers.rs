@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// Counts the peers of the last hour and of the last day by HyperLogLog: 39 sketches of 4 kB, within about 2 % of the
 /// truth. Peers are hashed with keys that this process made by chance, so that nobody can choose ids that fall together.
-pub struct Uniques {
+pub struct UniquePeers {
     started: Instant,
     hasher: RandomState,
     /// In the order of [`Span::ALL`]. A connection costs a hundred times what happens under this lock.
@@ -48,7 +48,7 @@ impl Span {
     }
 }
 
-impl Uniques {
+impl UniquePeers {
     /// Nobody was met yet.
     pub fn new(now: Instant) -> Self {
         let hasher = RandomState::new();
@@ -57,7 +57,7 @@ impl Uniques {
     }
 
     /// Notes that a peer was met.
-    pub fn note(&self, peer: &PeerId, now: Instant) {
+    pub fn record(&self, peer: &PeerId, now: Instant) {
         let since = now.saturating_duration_since(self.started);
         for window in &mut *self.windows.lock().unwrap_or_else(PoisonError::into_inner) {
             window.advance(since, &self.hasher);
@@ -83,9 +83,9 @@ impl Uniques {
     }
 }
 
-impl std::fmt::Debug for Uniques {
+impl std::fmt::Debug for UniquePeers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Uniques").field("started", &self.started).finish_non_exhaustive()
+        f.debug_struct("UniquePeers").field("started", &self.started).finish_non_exhaustive()
     }
 }
 
@@ -139,8 +139,8 @@ mod tests {
 
     /// Fails unless so many are counted for the hour and the day. Two peers may fall together by chance.
     #[track_caller]
-    fn counts(uniques: &Uniques, now: Instant, expected: [u64; 2]) {
-        let counted = Span::ALL.map(|span| uniques.count(span, now));
+    fn counts(unique_peers: &UniquePeers, now: Instant, expected: [u64; 2]) {
+        let counted = Span::ALL.map(|span| unique_peers.count(span, now));
         let near = |(counted, expected): (&u64, &u64)| counted.abs_diff(*expected) <= expected / 5;
         assert!(counted.iter().zip(&expected).all(near), "{counted:?} instead of {expected:?}");
     }
@@ -148,31 +148,31 @@ mod tests {
     #[test]
     fn each_peer_counts_once_until_its_span_is_over() {
         let start = Instant::now();
-        let uniques = Uniques::new(start);
+        let unique_peers = UniquePeers::new(start);
         for _ in 0..3 {
-            (0..10).for_each(|number| uniques.note(&peer(number), start));
+            (0..10).for_each(|number| unique_peers.record(&peer(number), start));
         }
-        counts(&uniques, start, [10, 10]);
+        counts(&unique_peers, start, [10, 10]);
         let later = start + 30 * MINUTE;
-        (0..20).for_each(|number| uniques.note(&peer(number), later));
-        counts(&uniques, later, [20, 20]);
-        (20..40).for_each(|number| uniques.note(&peer(number), later + 10 * MINUTE));
-        counts(&uniques, start + 66 * MINUTE, [40, 40]);
-        counts(&uniques, start + 97 * MINUTE, [20, 40]);
-        counts(&uniques, start + 24 * 60 * MINUTE, [0, 40]);
-        counts(&uniques, start + 26 * 60 * MINUTE, [0, 0]);
-        (0..10).for_each(|number| uniques.note(&peer(number), start));
-        counts(&uniques, start + 26 * 60 * MINUTE, [10, 10]);
+        (0..20).for_each(|number| unique_peers.record(&peer(number), later));
+        counts(&unique_peers, later, [20, 20]);
+        (20..40).for_each(|number| unique_peers.record(&peer(number), later + 10 * MINUTE));
+        counts(&unique_peers, start + 66 * MINUTE, [40, 40]);
+        counts(&unique_peers, start + 97 * MINUTE, [20, 40]);
+        counts(&unique_peers, start + 24 * 60 * MINUTE, [0, 40]);
+        counts(&unique_peers, start + 26 * 60 * MINUTE, [0, 0]);
+        (0..10).for_each(|number| unique_peers.record(&peer(number), start));
+        counts(&unique_peers, start + 26 * 60 * MINUTE, [10, 10]);
     }
 
     #[test]
     fn many_peers_are_told_within_a_few_percent() {
         let start = Instant::now();
-        let uniques = Uniques::new(start);
+        let unique_peers = UniquePeers::new(start);
         for number in 0..100_000 {
-            uniques.note(&peer(number), start + number * Duration::from_secs(1) / 100);
+            unique_peers.record(&peer(number), start + number * Duration::from_secs(1) / 100);
         }
-        let counted = uniques.count(Span::Hour, start + Duration::from_secs(1_000));
+        let counted = unique_peers.count(Span::Hour, start + Duration::from_secs(1_000));
         // Six standard errors.
         assert!((90_000..=110_000).contains(&counted), "{counted}");
     }

@@ -1,7 +1,7 @@
 //! What the operator pages read of a node, at the moment in which they are asked for.
 
 use crate::config::Config;
-use crate::crowd::NodeCrowd;
+use crate::connection_limits::NodeConnections;
 use crate::head::{Head, State};
 use crate::supervise::Phase;
 use crate::table::Table;
@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 
 /// What the operator pages read of a node. Everything is counted where it happens; nothing is counted again here.
 #[derive(Debug)]
-pub(crate) struct Vitals {
+pub(crate) struct NodeView {
     /// The config of the node.
     pub(crate) config: Arc<Config>,
     /// Requests and the store.
@@ -24,7 +24,7 @@ pub(crate) struct Vitals {
     /// Verified servers.
     pub(crate) table: Arc<Table>,
     /// Connections.
-    pub(crate) crowd: Arc<NodeCrowd>,
+    pub(crate) connections: Arc<NodeConnections>,
     /// The heads.
     pub(crate) heads: Arc<[Head]>,
     /// Which requests are traced, if any are.
@@ -37,7 +37,7 @@ pub(crate) struct Vitals {
     pub(crate) tasks: OnceLock<Vec<(&'static str, AbortHandle)>>,
 }
 
-impl Vitals {
+impl NodeView {
     /// Tells that the node has started, and which tasks are to run as long as it serves.
     pub(crate) fn started(&self, tasks: Vec<(&'static str, AbortHandle)>) {
         // A node starts once.

@@ -2,11 +2,12 @@
 
 mod rounds;
 
-pub use crate::small::Agent;
+pub use crate::answer_size::Agent;
 
+use crate::config::Connections;
 use crate::kad_id::KadId;
 use crate::table::Table;
-use crate::uniques::Uniques;
+use crate::unique_peers::UniquePeers;
 use libp2p::core::Endpoint;
 use libp2p::core::transport::PortUse;
 use libp2p::swarm::{
@@ -22,31 +23,43 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-/// How many connections there may be, of one head or of the node.
+/// The limits of the number of connections, of one head or of the node.
 #[derive(Debug, Clone, Copy)]
 pub struct Marks {
-    /// New ones beyond are refused.
+    /// At this number new connections are refused.
     pub max: u32,
-    /// Above it the least useful ones are closed …
+    /// Above this number the least useful connections are closed …
     pub high: u32,
-    /// … until so many are left.
+    /// … until this number is left.
     pub low: u32,
+}
+
+impl Marks {
+    /// The limits of one head.
+    pub(crate) fn of_head(connections: &Connections) -> Self {
+        Self { max: connections.per_head_max, high: connections.per_head_high, low: connections.per_head_low }
+    }
+
+    /// The limits of the node.
+    pub(crate) fn of_node(connections: &Connections) -> Self {
+        Self { max: connections.per_node_max, high: connections.per_node_high, low: connections.per_node_low }
+    }
 }
 
 /// What all heads share: how many connections the node has.
 #[derive(Debug)]
-pub struct NodeCrowd {
+pub struct NodeConnections {
     marks: Marks,
     held: AtomicU32,
     /// Of those held, the ones that are about to be closed.
     closing: AtomicU32,
     refused: AtomicU64,
     trimmed: AtomicU64,
-    uniques: Uniques,
+    unique_peers: UniquePeers,
     rounds: Rounds,
 }
 
-impl NodeCrowd {
+impl NodeConnections {
     /// A node without connections.
     pub fn new(marks: Marks) -> Self {
         Self {
@@ -55,7 +68,7 @@ impl NodeCrowd {
             closing: AtomicU32::new(0),
             refused: AtomicU64::new(0),
             trimmed: AtomicU64::new(0),
-            uniques: Uniques::new(Instant::now()),
+            unique_peers: UniquePeers::new(Instant::now()),
             rounds: Rounds::default(),
         }
     }
@@ -66,8 +79,8 @@ impl NodeCrowd {
     }
 
     /// The peers with which a connection was made. One that lasts counts when it begins.
-    pub fn uniques(&self) -> &Uniques {
-        &self.uniques
+    pub fn unique_peers(&self) -> &UniquePeers {
+        &self.unique_peers
     }
 
     /// Connections that are established.
@@ -106,7 +119,7 @@ struct Use {
 
 impl Activity {
     /// Notes that a request came by this connection, and says who is at its other end.
-    pub fn note(&self, connection: ConnectionId, now: Instant) -> Agent {
+    pub fn record(&self, connection: ConnectionId, now: Instant) -> Agent {
         self.held().get_mut(&connection).map_or(Agent::Unknown, |held| {
             held.last = now;
             held.agent
@@ -126,9 +139,9 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// Refuses connections beyond the maximum, and closes the least useful ones above the high mark: first those of peers
 /// that are not in the table, the longest unused first.
 #[derive(Debug)]
-pub struct Crowd {
+pub struct ConnectionLimits {
     head: Marks,
-    node: Arc<NodeCrowd>,
+    node: Arc<NodeConnections>,
     activity: Arc<Activity>,
     table: Arc<Table>,
     /// Each was held when it was put here, so there are no more of them than connections.
@@ -143,9 +156,9 @@ pub struct Crowd {
 #[error("as many connections as there may be")]
 pub struct TooMany;
 
-impl Crowd {
+impl ConnectionLimits {
     /// The connections of a new head.
-    pub fn new(head: Marks, node: Arc<NodeCrowd>, activity: Arc<Activity>, table: Arc<Table>) -> Self {
+    pub fn new(head: Marks, node: Arc<NodeConnections>, activity: Arc<Activity>, table: Arc<Table>) -> Self {
         activity.held().clear();
         let member = node.rounds.join();
         Self { head, node, activity, table, to_close: VecDeque::new(), closing: 0, member }
@@ -233,7 +246,7 @@ impl Crowd {
 }
 
 /// A head that ends takes its connections with it.
-impl Drop for Crowd {
+impl Drop for ConnectionLimits {
     fn drop(&mut self) {
         self.node.rounds.leave(&self.member);
         let mut held = self.activity.held();
@@ -245,7 +258,7 @@ impl Drop for Crowd {
     }
 }
 
-impl NetworkBehaviour for Crowd {
+impl NetworkBehaviour for ConnectionLimits {
     type ConnectionHandler = dummy::ConnectionHandler;
     type ToSwarm = Infallible;
 
@@ -287,7 +300,7 @@ impl NetworkBehaviour for Crowd {
                 let agent = Agent::default();
                 let held = Use { peer: established.peer_id, last: now, closing: false, agent };
                 self.activity.held().insert(established.connection_id, held);
-                self.node.uniques.note(&established.peer_id, now);
+                self.node.unique_peers.record(&established.peer_id, now);
                 self.node.held.fetch_add(1, Ordering::Relaxed);
                 self.table.connected(established.peer_id);
                 self.grown();

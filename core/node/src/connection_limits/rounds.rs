@@ -1,7 +1,7 @@
 //! Trimming the whole node: once it has too many connections each head closes its part, one that nobody connects to
 //! as well.
 
-use crate::crowd::lock;
+use crate::connection_limits::lock;
 use futures::task::AtomicWaker;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

@@ -1,9 +1,6 @@
 //! Opens what a config picked.
 
-use super::Origin;
-use super::issue::{Issue, Issues};
-use super::load::Loaded;
-use super::path::KeyPath;
+use crate::config::{Issue, Issues, KeyPath, Loaded, Origin};
 use crate::telemetry::{Exporter, ExporterError, Target, Told};
 use hydra_api::{
     Admission, IdAllocator, Ids, OpenError, OpenErrorKind, ProviderStore, Purpose, Registry, Role, Scope,

@@ -14,7 +14,7 @@ pub(crate) const ADDRESSES_PER_PEER_MAX: usize = 16;
 ///
 /// It answers who asks for a peer by its very id (requirement Q5), whether that peer is a server or not.
 #[derive(Debug)]
-pub(crate) struct Book {
+pub(crate) struct PeerAddresses {
     met: Cache<PeerId, Arc<Met>>,
 }
 
@@ -27,14 +27,14 @@ pub(crate) struct Met {
     pub(crate) addresses: Vec<Multiaddr>,
 }
 
-impl Book {
-    /// A book of at most `peers_max` peers.
+impl PeerAddresses {
+    /// The addresses of at most `peers_max` peers.
     pub(crate) fn new(peers_max: usize) -> Self {
         Self { met: Cache::new(peers_max) }
     }
 
     /// Notes where a peer can be reached. A peer without an address is not noted.
-    pub(crate) fn note(&self, peer: PeerId, addresses: Vec<Multiaddr>) {
+    pub(crate) fn record(&self, peer: PeerId, addresses: Vec<Multiaddr>) {
         if !addresses.is_empty() {
             let addresses = best_first(addresses);
             let encoded = EncodedPeer::new(&peer.to_bytes(), &addresses);

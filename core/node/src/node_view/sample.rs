@@ -1,8 +1,8 @@
-//! The vitals of a node that is not there, for tests.
+//! The view of a node that is not there, for tests.
 
-use super::Vitals;
+use super::NodeView;
 use crate::config::Config;
-use crate::crowd::{Marks, NodeCrowd};
+use crate::connection_limits::{Marks, NodeConnections};
 use crate::head::{Head, Status};
 use crate::supervise::Phase;
 use crate::table::{Limits, Table};
@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 /// A node that is not there, and the hands that move it.
 pub(crate) struct Sample {
-    pub(crate) vitals: Arc<Vitals>,
+    pub(crate) node_view: Arc<NodeView>,
     pub(crate) phase: watch::Sender<Phase>,
     pub(crate) heads: Vec<watch::Sender<Status>>,
 }
@@ -38,19 +38,19 @@ pub(crate) fn node(heads: u32) -> Sample {
         group_len_max: 20,
         group_own_max: 20,
     };
-    let vitals = Arc::new(Vitals {
+    let node_view = Arc::new(NodeView {
         engine: Engine::open(store, Vec::new(), config.engine.clone(), Clock::system(), None),
         table: Arc::new(Table::new(config.network.addresses, limits)),
         config: Arc::new(config),
         wire: Arc::default(),
-        crowd: Arc::new(NodeCrowd::new(Marks { max: 3, high: 2, low: 1 })),
+        connections: Arc::new(NodeConnections::new(Marks { max: 3, high: 2, low: 1 })),
         heads: heads.into(),
         traces: None,
         exporter: Exporter::default(),
         phase: phase_seen,
         tasks: OnceLock::new(),
     });
-    Sample { vitals, phase, heads: hands }
+    Sample { node_view, phase, heads: hands }
 }
 
 impl Sample {

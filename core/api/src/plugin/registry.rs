@@ -1,6 +1,6 @@
 //! The plugins that a node can choose from.
 
-use crate::plugin::{Admission, Ids, OpenError, Plugin, Role, Scope, Store};
+use super::{Admission, Ids, OpenError, Plugin, Role, Scope, Store};
 use schemars::Schema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;

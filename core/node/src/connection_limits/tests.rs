@@ -21,7 +21,7 @@ impl Wake for Woken {
 
 struct Fixture {
     table: Arc<Table>,
-    node: Arc<NodeCrowd>,
+    node: Arc<NodeConnections>,
     next: usize,
 }
 
@@ -36,14 +36,14 @@ impl Fixture {
         };
         let table = Arc::new(Table::new(AddressPolicy::Any, limits));
         table.set_own(PeerId::random(), &[address()], Instant::now());
-        Self { table, node: Arc::new(NodeCrowd::new(node)), next: 0 }
+        Self { table, node: Arc::new(NodeConnections::new(node)), next: 0 }
     }
 
-    fn head(&self, marks: Marks) -> Crowd {
-        Crowd::new(marks, Arc::clone(&self.node), Arc::default(), Arc::clone(&self.table))
+    fn head(&self, marks: Marks) -> ConnectionLimits {
+        ConnectionLimits::new(marks, Arc::clone(&self.node), Arc::default(), Arc::clone(&self.table))
     }
 
-    fn connect(&mut self, head: &mut Crowd) -> (PeerId, ConnectionId) {
+    fn connect(&mut self, head: &mut ConnectionLimits) -> (PeerId, ConnectionId) {
         self.next += 1;
         let (peer, connection) = (PeerId::random(), ConnectionId::new_unchecked(self.next));
         let endpoint = ConnectedPoint::Listener { local_addr: address(), send_back_addr: address() };
@@ -63,7 +63,7 @@ fn address() -> Multiaddr {
 }
 
 /// The swarm's part: takes the orders to close, and tells that it is done.
-fn close(head: &mut Crowd) -> Vec<PeerId> {
+fn close(head: &mut ConnectionLimits) -> Vec<PeerId> {
     let mut closed = Vec::new();
     let mut cx = Context::from_waker(Waker::noop());
     while let Poll::Ready(order) = head.poll(&mut cx) {
@@ -83,7 +83,7 @@ fn close(head: &mut Crowd) -> Vec<PeerId> {
     closed
 }
 
-fn admits(head: &mut Crowd) -> bool {
+fn admits(head: &mut ConnectionLimits) -> bool {
     head.handle_pending_inbound_connection(ConnectionId::new_unchecked(0), &address(), &address()).is_ok()
 }
 
@@ -95,7 +95,7 @@ fn above_the_high_mark_the_longest_unused_are_closed_and_servers_of_the_table_st
     assert_eq!(close(&mut head), [], "the mark is not passed yet");
     fixture.table.insert(held[0].0, &[address()], Instant::now()).unwrap();
     let later = Instant::now() + Duration::from_secs(60);
-    let _agent = head.activity.note(held[2].1, later);
+    let _agent = head.activity.record(held[2].1, later);
     fixture.connect(&mut head);
     let closed = close(&mut head);
     assert_eq!(closed, [held[1].0, held[3].0, held[4].0, held[5].0], "neither server, nor used, nor new");
@@ -172,6 +172,6 @@ fn v17_each_connection_has_the_agent_that_identify_told_of_it() {
     head.identified(other, "kubo/0.36.0");
     let gone = ConnectionId::new_unchecked(1_000);
     head.identified(gone, "rust-libp2p/0.48.0");
-    let told = [rust, other, silent, gone].map(|one| head.activity.note(one, Instant::now()));
+    let told = [rust, other, silent, gone].map(|one| head.activity.record(one, Instant::now()));
     assert_eq!(told, [Agent::RustLibp2p, Agent::Other, Agent::Unknown, Agent::Unknown]);
 }
