@@ -25,7 +25,11 @@ const fn rule(folder: &'static str, may: &'static [&'static str]) -> Rule {
 const RULES: [Rule; 11] = [
     Rule { never: &["libp2p", "tokio"], ..rule("core/api", &[]) },
     rule("core/kad", &[]),
-    Rule { never: &["libp2p"], ..rule("core/engine", &["hydra-api"]) },
+    Rule {
+        tests_may: &["hydra-conformance", "hydra-store-memory"],
+        never: &["libp2p"],
+        ..rule("core/engine", &["hydra-api"])
+    },
     Rule { tests_may: &["hydra-store-memory"], ..rule("core/conformance", &["hydra-api"]) },
     rule("core/load", &["hydra-kad"]),
     rule("core/node", &["hydra-engine", "hydra-kad", "hydra-api"]),

@@ -2,11 +2,12 @@
 
 mod budget;
 mod cost;
+mod reasons;
 
-use crate::check::{Broken, Outcome};
+use crate::check::{Broken, Outcome, ensure_eq};
 use crate::given::{content_key, peer};
 use crate::place::{Lab, Place};
-use crate::suite::{Alone, Case, Rule, Suite, case};
+use crate::suite::{Alone, Case, Rule, Suite, Threads, case};
 use hydra_api::{
     Admission, AdmissionPolicy, ContentKey, Load, Operation, Outcome as Ended, PeerId, Plugin, Request,
     Token, Verdict,
@@ -59,15 +60,17 @@ where
     F: Fn() -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Place> + Send + 'static,
 {
-    Suite::of::<P, F, Fut>(cases(), place, Alone::Yes)
+    Suite::of::<P, F, Fut>(cases(), place, Alone::Yes, Threads::Two)
 }
 
 fn cases() -> Vec<Case<Admission>> {
-    use {budget::*, cost::*};
+    use {budget::*, cost::*, reasons::*};
     let [a1, a2, a3, a4, a5, a6, a7] = RULES;
     vec![
         case!(crate::store::CONFIG, an_unknown_key_of_the_table_is_refused),
+        case!(crate::store::CONFIG, a_changed_table_is_taken_up_whole_or_not_at_all),
         case!(a1, a1_what_never_started_is_given_back),
+        case!(a1, a1_tokens_come_back_in_any_order),
         case!(a2, a2_a_million_peers_leave_memory_flat),
         case!(a3, a3_a_decision_allocates_nothing),
         case!(a3, a3_a_decision_costs_the_same_after_a_million_peers),
@@ -75,12 +78,21 @@ fn cases() -> Vec<Case<Admission>> {
         case!(a4, a4_a_now_that_goes_back_does_no_harm),
         case!(a5, a5_a_decline_takes_nothing),
         case!(a6, a6_many_threads_admit_no_more_than_one),
-        case!(a7, a7_the_reason_of_a_decline_is_declared),
+        case!(a7, a7_every_reason_is_declared),
     ]
 }
 
 async fn an_unknown_key_of_the_table_is_refused(lab: Arc<Lab<Admission>>) -> Outcome {
     crate::store::refuses_unknown_key(&lab).await
+}
+
+async fn a_changed_table_is_taken_up_whole_or_not_at_all(lab: Arc<Lab<Admission>>) -> Outcome {
+    let now = some_time();
+    let fresh = Gate::open(&lab).await?.exhaust(1, now)?;
+    let gate = Gate::open(&lab).await?;
+    let outcome = crate::reconfigure::refuses(&lab, |table| gate.policy.reconfigure(table))?;
+    ensure_eq!(gate.exhaust(1, now)?, fresh, "what is admitted after tables that were refused");
+    Ok(outcome)
 }
 
 /// What a policy is asked for unless the place names something else.

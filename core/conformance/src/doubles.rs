@@ -1,32 +1,94 @@
-//! Stores that misbehave on purpose, or are watched: each is put around another store.
+//! Stores that misbehave on purpose, or are watched: each is put around another store, and around one another.
 //!
-//! They tell time by tokio's clock alone, so that they work on a paused one. `close` is never slow and never fails;
-//! it freezes with the rest.
+//! | double | what it does |
+//! |---|---|
+//! | [`CountingStore`], [`RecordingStore`] | counts, or writes down, what it is asked |
+//! | [`ClaimingStore`] | claims another profile or estimate than its store has |
+//! | [`SlowStore`] | takes time: per call, per row, or as many rows a second as it serves |
+//! | [`FrozenStore`] | does not return while it is frozen |
+//! | [`FailingStore`] | fails all calls or a share, on and off, with any kind of error |
+//! | [`PanicsSometimes`] | panics in all calls or a share |
+//! | [`CommitsThenFails`] | does what it is asked, and then fails or does not return |
+//! | [`StoresHalf`] | stores the first half of each batch, and fails |
+//! | [`DropsSome`] | has no room for some records |
+//! | [`RefusesRecord`] | fails each batch that contains a certain record |
+//! | [`UnknownForSome`] | does not know some keys |
+//! | [`Miscounts`] | gives too few or too many entries or outcomes |
+//!
+//! Each is switched while it runs: keep an `Arc` of the double, and give a clone of it to what is tested.
+//!
+//! ```
+//! use hydra_api::{ProviderStore, StoreErrorKind};
+//! use hydra_conformance::doubles::{CountingStore, FailingStore};
+//! use std::sync::Arc;
+//!
+//! # fn test(memory: Arc<dyn ProviderStore>) {
+//! let counting = Arc::new(CountingStore::new(memory));
+//! let failing = Arc::new(FailingStore::new(counting.clone(), StoreErrorKind::Unavailable, 0, 1));
+//! // `failing` is what is tested: its statements are counted where they reach the store.
+//! failing.set(StoreErrorKind::Overloaded, 500);
+//! assert_eq!(counting.counted().statements, 0);
+//! # }
+//! ```
+//!
+//! Every double counts what it is asked itself, too ([`Double::counted`]). What a double does follows from its seed and
+//! from the bytes of records and keys alone, and it measures time by tokio's clock alone, so that it works on a paused
+//! one. `close` is left alone unless [`Calls::Close`] is chosen, except that a frozen store does not close; after it each call
+//! fails as rule S12 says, whatever else the double would do. Write further doubles as a [`Behaviour`].
 
+mod claiming;
 mod counting;
 mod failing;
 mod frozen;
+mod miscounting;
+mod panicking;
+mod partial;
+mod recording;
+mod refusing;
 mod slow;
+mod unknown;
 
-pub use counting::{Counted, CountingStore};
-pub use failing::FailingStore;
-pub use frozen::FrozenStore;
-pub use slow::SlowStore;
+pub use claiming::{Claiming, ClaimingStore};
+pub use counting::{Counted, Counting, CountingStore};
+pub use failing::{Failing, FailingStore};
+pub use frozen::{Frozen, FrozenStore};
+pub use miscounting::{Miscount, Miscounting, Miscounts};
+pub use panicking::{Panicking, PanicsSometimes};
+pub use partial::{Afterwards, CommitsThenFails, Committing, Dropping, DropsSome, Halving, StoresHalf};
+pub use recording::{Asked, Recording, RecordingStore};
+pub use refusing::{Poison, RefusesRecord, Refusing};
+pub use slow::{Slow, SlowStore};
+pub use unknown::{Unknowing, UnknownForSome};
+
+use crate::given::Chance;
+use counting::Counter;
+use hydra_api::{
+    ContentKey, Estimate, Found, Inserted, ProviderRecord, ProviderStore, Purged, StoreError, StoreProfile,
+    UnixSeconds, async_trait,
+};
+use std::fmt::Debug;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A call on its way to the store behind a double.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Call {
-    /// So many records.
+pub enum Call {
+    /// An insert of so many records.
     Insert(usize),
-    /// So many keys.
+    /// A read of so many keys.
     Providers(usize),
+    /// A step of the purge.
     PurgeExpired,
+    /// An estimate.
     Estimate,
+    /// The end of the store.
     Close,
 }
 
 impl Call {
-    const fn operation(self) -> &'static str {
+    /// Its name in errors.
+    pub const fn operation(self) -> &'static str {
         match self {
             Self::Insert(_) => "insert",
             Self::Providers(_) => "providers",
@@ -37,7 +99,7 @@ impl Call {
     }
 
     /// What the call costs a store: its records or keys, and one for any other.
-    const fn rows(self) -> usize {
+    pub const fn rows(self) -> usize {
         match self {
             Self::Insert(len) | Self::Providers(len) => len,
             Self::PurgeExpired | Self::Estimate | Self::Close => 1,
@@ -45,57 +107,203 @@ impl Call {
     }
 }
 
-/// A store that is `self.inner`, each call of which has to get past `self.enter(call)` and holds what that gave until it
-/// has ended.
-macro_rules! double {
-    ($double:ty) => {
-        #[hydra_api::async_trait]
-        impl hydra_api::ProviderStore for $double {
-            fn profile(&self) -> hydra_api::StoreProfile {
-                self.inner.profile()
-            }
-
-            async fn insert(
-                &self,
-                batch: std::sync::Arc<[hydra_api::ProviderRecord]>,
-                now: hydra_api::UnixSeconds,
-            ) -> Result<hydra_api::Inserted, hydra_api::StoreError> {
-                let _entered = self.enter($crate::doubles::Call::Insert(batch.len())).await?;
-                self.inner.insert(batch, now).await
-            }
-
-            async fn providers(
-                &self,
-                keys: std::sync::Arc<[hydra_api::ContentKey]>,
-                now: hydra_api::UnixSeconds,
-                limit: std::num::NonZeroU32,
-            ) -> Result<Vec<hydra_api::Found>, hydra_api::StoreError> {
-                let _entered = self.enter($crate::doubles::Call::Providers(keys.len())).await?;
-                self.inner.providers(keys, now, limit).await
-            }
-
-            async fn purge_expired(
-                &self,
-                now: hydra_api::UnixSeconds,
-                limit: std::num::NonZeroU32,
-            ) -> Result<hydra_api::Purged, hydra_api::StoreError> {
-                let _entered = self.enter($crate::doubles::Call::PurgeExpired).await?;
-                self.inner.purge_expired(now, limit).await
-            }
-
-            async fn estimate(&self) -> Result<hydra_api::Estimate, hydra_api::StoreError> {
-                let _entered = self.enter($crate::doubles::Call::Estimate).await?;
-                self.inner.estimate().await
-            }
-
-            async fn close(&self) -> Result<(), hydra_api::StoreError> {
-                let _entered = self.enter($crate::doubles::Call::Close).await?;
-                self.inner.close().await
-            }
-        }
-    };
+/// The calls in which a double misbehaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Calls {
+    /// All but `close`.
+    #[default]
+    All,
+    /// `providers`.
+    Reads,
+    /// `insert`.
+    Writes,
+    /// `purge_expired` and `estimate`.
+    Upkeep,
+    /// `close`.
+    Close,
 }
-use double;
+
+impl Calls {
+    /// Whether it is one of them.
+    pub const fn contain(self, call: Call) -> bool {
+        match self {
+            Self::All => !matches!(call, Call::Close),
+            Self::Reads => matches!(call, Call::Providers(_)),
+            Self::Writes => matches!(call, Call::Insert(_)),
+            Self::Upkeep => matches!(call, Call::PurgeExpired | Call::Estimate),
+            Self::Close => matches!(call, Call::Close),
+        }
+    }
+}
+
+/// What a [`Double`] does beside or in place of what its store does. Each method has a default that does nothing more.
+#[async_trait]
+pub trait Behaviour: Debug + Send + Sync + 'static {
+    /// Called before each call: it may wait, fail or panic. A call that is dropped meanwhile has not reached the store.
+    ///
+    /// # Errors
+    /// That of the call, which then does not reach the store.
+    async fn enter(&self, call: Call) -> Result<(), StoreError> {
+        let _ = call;
+        Ok(())
+    }
+
+    /// The profile of the double.
+    fn profile(&self, inner: StoreProfile) -> StoreProfile {
+        inner
+    }
+
+    /// The insert of the double.
+    ///
+    /// # Errors
+    /// Those of [`ProviderStore::insert`].
+    async fn insert(
+        &self,
+        inner: &dyn ProviderStore,
+        batch: Arc<[ProviderRecord]>,
+        now: UnixSeconds,
+    ) -> Result<Inserted, StoreError> {
+        inner.insert(batch, now).await
+    }
+
+    /// The read of the double.
+    ///
+    /// # Errors
+    /// Those of [`ProviderStore::providers`].
+    async fn providers(
+        &self,
+        inner: &dyn ProviderStore,
+        keys: Arc<[ContentKey]>,
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<Vec<Found>, StoreError> {
+        inner.providers(keys, now, limit).await
+    }
+
+    /// The estimate of the double.
+    ///
+    /// # Errors
+    /// Those of [`ProviderStore::estimate`].
+    async fn estimate(&self, inner: &dyn ProviderStore) -> Result<Estimate, StoreError> {
+        inner.estimate().await
+    }
+}
+
+/// A store that behaves otherwise than the one that it is put around.
+#[derive(Debug)]
+pub struct Double<B> {
+    inner: Arc<dyn ProviderStore>,
+    behaviour: B,
+    closed: AtomicBool,
+    counter: Counter,
+}
+
+impl<B: Behaviour> Double<B> {
+    /// Puts this behaviour around `inner`.
+    pub fn of(inner: Arc<dyn ProviderStore>, behaviour: B) -> Self {
+        Self { inner, behaviour, closed: AtomicBool::new(false), counter: Counter::default() }
+    }
+
+    /// What it was asked so far.
+    pub fn counted(&self) -> Counted {
+        self.counter.counted()
+    }
+
+    /// Whether it was closed.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    async fn enter(&self, call: Call) -> Result<counting::InFlight, StoreError> {
+        if self.is_closed() {
+            self.counter.after_close();
+            return Err(StoreError::closed(call.operation()));
+        }
+        let in_flight = self.counter.enter(call);
+        self.behaviour.enter(call).await?;
+        // One that waited until the store was closed.
+        if self.is_closed() && call != Call::Close {
+            return Err(StoreError::closed(call.operation()));
+        }
+        Ok(in_flight)
+    }
+}
+
+#[async_trait]
+impl<B: Behaviour> ProviderStore for Double<B> {
+    fn profile(&self) -> StoreProfile {
+        self.behaviour.profile(self.inner.profile())
+    }
+
+    async fn insert(&self, batch: Arc<[ProviderRecord]>, now: UnixSeconds) -> Result<Inserted, StoreError> {
+        let in_flight = self.enter(Call::Insert(batch.len())).await?;
+        in_flight.ended(self.behaviour.insert(&*self.inner, batch, now).await)
+    }
+
+    async fn providers(
+        &self,
+        keys: Arc<[ContentKey]>,
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<Vec<Found>, StoreError> {
+        let in_flight = self.enter(Call::Providers(keys.len())).await?;
+        in_flight.ended(self.behaviour.providers(&*self.inner, keys, now, limit).await)
+    }
+
+    async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {
+        let in_flight = self.enter(Call::PurgeExpired).await?;
+        in_flight.ended(self.inner.purge_expired(now, limit).await)
+    }
+
+    async fn estimate(&self) -> Result<Estimate, StoreError> {
+        let in_flight = self.enter(Call::Estimate).await?;
+        in_flight.ended(self.behaviour.estimate(&*self.inner).await)
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        if self.is_closed() {
+            return self.inner.close().await;
+        }
+        let in_flight = self.enter(Call::Close).await;
+        // A close that fails has ended the store all the same.
+        self.closed.store(true, Ordering::Release);
+        let closed = self.inner.close().await;
+        in_flight?.ended(closed)
+    }
+
+    fn reconfigure(&self, table: hydra_api::Value) -> Result<(), hydra_api::ReconfigureError> {
+        self.inner.reconfigure(table)
+    }
+}
+
+/// A thousandth, of calls one after another or of records and keys by their bytes.
+#[derive(Debug, Clone)]
+struct Share {
+    per_mille: u32,
+    seed: u64,
+    chance: Chance,
+}
+
+impl Share {
+    const fn of(per_mille: u32, seed: u64) -> Self {
+        Self { per_mille, seed, chance: Chance::of(seed) }
+    }
+
+    /// Whether the next call is part of it.
+    fn next(&mut self) -> bool {
+        self.chance.below(1000) < u64::from(self.per_mille)
+    }
+
+    /// Whether what has these bytes is part of it: always, or never.
+    fn contains(&self, bytes: &[u8]) -> bool {
+        let mixed = bytes.iter().fold(self.seed, |mixed, byte| Chance::of(mixed ^ u64::from(*byte)).next());
+        Chance::of(mixed).below(1000) < u64::from(self.per_mille)
+    }
+}
+
+fn locked<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! Keys, peers and addresses that tests agree on, and a source of chance whose seed is told.
 
 use hydra_api::{Addresses, ContentKey, PeerId, ProviderRecord, UnixSeconds};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The moment at which cases begin; no case looks at a clock.
@@ -66,6 +67,11 @@ pub fn record(key_number: u64, provider_number: u64) -> ProviderRecord {
         addresses: addresses(provider_number),
         expires: NOW.saturating_add(LIFE),
     }
+}
+
+/// These records as the batch of an insert.
+pub fn batch(records: &[ProviderRecord]) -> Arc<[ProviderRecord]> {
+    Arc::from(records)
 }
 
 /// Numbers that look random and follow from a seed (SplitMix64).

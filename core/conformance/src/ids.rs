@@ -6,7 +6,7 @@ mod restart;
 
 use crate::check::{Broken, Outcome, ensure_eq};
 use crate::place::{Lab, Place};
-use crate::suite::{Alone, Case, Rule, Suite, case};
+use crate::suite::{Alone, Case, Rule, Suite, Threads, case};
 use hydra_api::{HeadCount, HeadLease, HeldSlot, IdAllocator, Ids, PeerId, Plugin};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -56,7 +56,7 @@ where
     F: Fn() -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Place> + Send + 'static,
 {
-    Suite::of::<P, F, Fut>(cases(), place, Alone::No)
+    Suite::of::<P, F, Fut>(cases(), place, Alone::No, Threads::One)
 }
 
 fn cases() -> Vec<Case<Ids>> {
@@ -64,6 +64,7 @@ fn cases() -> Vec<Case<Ids>> {
     let [i1, i2, i3, i4, i5, i6, i7, i8, i9, i10, i11, i12] = RULES;
     vec![
         case!(crate::store::CONFIG, an_unknown_key_of_the_table_is_refused),
+        case!(crate::store::CONFIG, a_changed_table_is_taken_up_whole_or_not_at_all),
         case!(i1, i1_a_slot_is_the_same_after_a_restart),
         case!(i1, i1_a_slot_is_the_same_after_a_crash),
         case!(i2, i2_what_is_held_is_distinct),
@@ -74,9 +75,9 @@ fn cases() -> Vec<Case<Ids>> {
         case!(i7, i7_no_secret_is_shown),
         case!(i8, i8_a_slot_is_held_once),
         case!(i9, i9_a_preview_tells_what_acquire_gives),
-        case!(i10, i10_an_epoch_grows_each_time_a_slot_is_given_out),
-        case!(i11, i11_a_renewal_says_of_every_slot_what_became_of_it),
-        case!(i12, i12_a_lease_ends_after_its_life),
+        case!(i10, i10_each_lease_of_a_slot_has_a_greater_epoch),
+        case!(i11, i11_a_renewal_tells_of_every_slot),
+        case!(i12, i12_a_lease_ends_when_it_is_not_renewed),
     ]
 }
 
@@ -91,6 +92,15 @@ async fn acquire(allocator: &Arc<dyn IdAllocator>, wanted: u32) -> Result<Vec<He
     let leases = allocator.acquire(HeadCount::new(wanted).unwrap_or(HeadCount::MIN)).await?;
     ensure_eq!(leases.len(), wanted as usize, "the number of leases");
     Ok(leases)
+}
+
+async fn a_changed_table_is_taken_up_whole_or_not_at_all(lab: Arc<Lab<Ids>>) -> Outcome {
+    let allocator = lab.open().await?;
+    let leases = acquire(&allocator, 3).await?;
+    let outcome = crate::reconfigure::refuses(&lab, |table| allocator.reconfigure(table))?;
+    let renewal = allocator.renew(&held(&leases)).await?;
+    ensure_eq!(renewal.lost, Vec::<u32>::new(), "what was lost by tables that were refused");
+    Ok(outcome)
 }
 
 /// What is told of leases whose heads listen on the ports of the leases.

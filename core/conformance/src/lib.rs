@@ -14,13 +14,23 @@
 //!
 //! Every rule is a test of its own (`my-store::s1_an_insert_is_idempotent`), to be picked with the usual arguments of
 //! a test binary. A failure quotes the rule. A rule that does not apply is shown as ignored, never as passed.
+//!
+//! - [`store()`], [`admission()`] and [`ids()`] are the suites; a [`Place`] says where and with which table the plugin is opened.
+//! - [`crash`] kills the process of a store that keeps files, and damages them.
+//! - [`doubles`] are stores that misbehave, for tests of what uses a store.
+//! - [`given`] has keys, peers and records, and a source of chance whose seed a failure tells.
+//!
+//! The suites are tested themselves: for each rule there are plugins that break it and no other, and the case of that
+//! rule must find each of them out (`tests/sabotage`, `tests/sabotage_admission`).
 
 pub mod admission;
 mod check;
+pub mod crash;
 pub mod doubles;
 pub mod given;
 pub mod ids;
 mod place;
+mod reconfigure;
 pub mod store;
 mod suite;
 
@@ -29,7 +39,7 @@ pub use check::Broken;
 pub use ids::ids;
 pub use place::Place;
 pub use store::store;
-pub use suite::{Rule, Suite, run};
+pub use suite::{Conclusion, Finding, Rule, Suite, run};
 
 #[doc(hidden)]
 pub use stats_alloc;

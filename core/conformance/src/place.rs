@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use std::any::Any;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// A place of its own for one case: the plugin's table, and with it what the plugin keeps. A case may open and close
@@ -20,7 +21,16 @@ pub struct Place {
     pub(crate) load: Load,
     pub(crate) key: Option<ContentKey>,
     pub(crate) operation: Option<Operation>,
+    pub(crate) full_within: Option<u32>,
+    clock: Clock,
     guard: Option<Box<dyn Guard>>,
+}
+
+/// The clock by which the leases of an allocator end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Clock {
+    Real,
+    Paused,
 }
 
 trait Guard: Any + Send + Sync {}
@@ -47,7 +57,15 @@ impl Place {
             Ok(table) => table,
             Err(cause) => panic!("a plugin's table must have a form in JSON: {cause}"),
         };
-        Self { table, load: Load::IDLE, key: None, operation: None, guard: None }
+        Self {
+            table,
+            load: Load::IDLE,
+            key: None,
+            operation: None,
+            full_within: None,
+            clock: Clock::Real,
+            guard: None,
+        }
     }
 
     /// The load under which an admission policy is asked; [`Load::IDLE`] unless told otherwise.
@@ -70,6 +88,41 @@ impl Place {
     pub fn asking_to(mut self, operation: Operation) -> Self {
         self.operation = Some(operation);
         self
+    }
+
+    /// Says that the store has no room for some of this many records, about 120 bytes of addresses included, half of
+    /// which are of one key: its suite then fills it. Leave room for the cases of the other rules, 100,000 records that
+    /// are not of one key; or run a suite with [`Suite::only`](crate::Suite::only) in a place of its own.
+    #[must_use]
+    pub fn full_within(mut self, records: u32) -> Self {
+        self.full_within = Some(records);
+        self
+    }
+
+    /// Says that the plugin measures time by [`tokio::time::Instant`] alone: the cases of an allocator that wait for the
+    /// end of a lease then run on a paused clock. Others wait for it, so give them a short life.
+    #[must_use]
+    pub fn on_a_paused_clock(mut self) -> Self {
+        self.clock = Clock::Paused;
+        self
+    }
+
+    /// Pauses the clock of the case if the plugin goes by it. To be called before the plugin is opened.
+    pub(crate) fn set_clock(&self) {
+        if self.clock == Clock::Paused {
+            tokio::time::pause();
+        }
+    }
+
+    /// Demands a life that the case can wait for.
+    pub(crate) fn bounded(&self, life: Duration, max: Duration) -> Result<(), Broken> {
+        if self.clock == Clock::Real && life > max {
+            let how = format!(
+                "the suite waits for the end of a lease: give it a life of at most {max:?}, not {life:?}"
+            );
+            return Err(Broken::new(how));
+        }
+        Ok(())
     }
 
     /// Keeps `guard` until the case has ended: what drops the database, say.
@@ -101,34 +154,39 @@ impl<R: Role> Lab<R> {
 
     /// Opens the plugin; again, when it was open here before.
     pub(crate) async fn open(&self) -> Result<Arc<R::Object>, Broken> {
-        self.open_with(self.place.table.clone()).await
+        self.open_for(Purpose::Serve).await
     }
 
-    /// Opens the plugin with its table and one key more.
-    pub(crate) async fn open_with_key(&self, key: &str) -> Result<Arc<R::Object>, Broken> {
-        let mut table = self.place.table.clone();
-        if let Some(table) = table.as_object_mut() {
-            table.insert(key.to_owned(), Value::Bool(true));
-        }
-        self.open_with(table).await
-    }
-
-    /// Opens the plugin for something else than to serve.
+    /// Opens the plugin for some purpose.
     pub(crate) async fn open_for(&self, purpose: Purpose) -> Result<Arc<R::Object>, Broken> {
-        self.open_as(self.place.table.clone(), purpose).await
+        self.open_in(self.data_dir(), purpose).await
     }
 
-    /// The data directory of the node.
+    /// Opens the plugin for some purpose in another data directory, which need not exist for [`Purpose::Check`].
+    pub(crate) async fn open_in(&self, data_dir: &Path, purpose: Purpose) -> Result<Arc<R::Object>, Broken> {
+        self.open_with(self.place.table.clone(), Scope::new(data_dir).with_purpose(purpose)).await
+    }
+
+    /// Where the node keeps its files in this place.
     pub(crate) fn data_dir(&self) -> &Path {
         self.data_dir.path()
     }
 
-    async fn open_with(&self, table: Value) -> Result<Arc<R::Object>, Broken> {
-        self.open_as(table, Purpose::Serve).await
+    /// The plugin's table.
+    pub(crate) fn table(&self) -> Value {
+        self.place.table.clone()
     }
 
-    async fn open_as(&self, table: Value, purpose: Purpose) -> Result<Arc<R::Object>, Broken> {
-        let scope = Scope::new(self.data_dir.path()).with_purpose(purpose);
+    /// Opens the plugin with its table and one key more.
+    pub(crate) async fn open_with_key(&self, key: &str) -> Result<Arc<R::Object>, Broken> {
+        let mut table = self.table();
+        if let Some(table) = table.as_object_mut() {
+            table.insert(key.to_owned(), Value::Bool(true));
+        }
+        self.open_with(table, Scope::new(self.data_dir())).await
+    }
+
+    async fn open_with(&self, table: Value, scope: Scope) -> Result<Arc<R::Object>, Broken> {
         let entry =
             self.registry.find::<R>(self.kind).ok_or_else(|| Broken::new("the plugin is not known"))?;
         Ok(entry.open(table, &scope).await?)

@@ -1,28 +1,29 @@
-//! The suite of [`ProviderStore`].
+//! The suite of [`ProviderStore`](hydra_api::ProviderStore).
 
+mod check;
 mod insert;
 mod many;
 mod model;
-mod outcome;
+mod outcomes;
 mod read;
-#[cfg(test)]
-mod sabotage;
 mod shared;
+mod shop;
 mod upkeep;
 
-use crate::check::{Broken, Kept, Outcome, ensure};
+pub(crate) use shop::{all_known, all_taken};
+
+use crate::check::{Kept, Outcome, ensure};
 use crate::given::NOW;
 use crate::place::{Lab, Place};
-use crate::suite::{Alone, Case, Rule, Suite, case};
-use hydra_api::{ContentKey, Found, Plugin, Provider, ProviderRecord, ProviderStore, Store, UnixSeconds};
-use std::num::NonZeroU32;
+use crate::suite::{Alone, Case, Rule, Suite, Threads, case};
+use hydra_api::{Plugin, Store, UnixSeconds};
 use std::sync::Arc;
 
 const fn rule(id: &'static str, text: &'static str) -> Rule {
     Rule { id, text }
 }
 
-/// The rules of [`ProviderStore`], as its documentation words them.
+/// The rules of [`ProviderStore`](hydra_api::ProviderStore), as its documentation words them.
 pub const RULES: [Rule; 19] = [
     rule("S1", "insert is idempotent: one record per (key, provider), however often it is announced."),
     rule("S2", "The later expiry wins; an insert never shortens a record's life."),
@@ -34,14 +35,14 @@ pub const RULES: [Rule; 19] = [
     rule("S4", "What has expired (expires <= now) is never returned, purged or not."),
     rule(
         "S5",
-        "Providers are ordered freshest (latest expiry) first and there are at most limit; which of more than limit are \
-         left out is the store's choice.",
+        "Providers are ordered freshest (latest expiry) first and there are at most limit; which of more than limit \
+         are left out is the store's choice.",
     ),
     rule(
         "S6",
-        "Addresses belong to the provider, not to the record: the newest ones replace the earlier ones for all its keys, \
-         and addresses_at is the time of their insert, to within Addresses::SLACK so that a store need not write each \
-         time.",
+        "Addresses belong to the provider, not to the record: the newest ones replace the earlier ones for all its \
+         keys, and addresses_at is the time of their insert, to within Addresses::SLACK so that a store need not write \
+         each time.",
     ),
     rule("S7", "An insert without addresses keeps those that are known."),
     rule(
@@ -74,13 +75,13 @@ pub const RULES: [Rule; 19] = [
     rule("S16", "Calls from many tasks at once lose nothing."),
     rule(
         "S17",
-        "Inserted::Each has one outcome per record of the batch, in its order; a record that is Taken is read by the next \
-         call, and one that is NoRoom or Refused has changed nothing.",
+        "Inserted::Each has one outcome per record of the batch, in its order; a record that is Taken is read by the \
+         next call, and one that is NoRoom or Refused has changed nothing.",
     ),
     rule(
         "S18",
-        "With Sharing::BetweenProcesses each process that has opened the store reads what another has inserted, and one \
-         process at a time purges: the others get PurgeProgress::Elsewhere.",
+        "With Sharing::BetweenProcesses each process that has opened the store reads what another has inserted, and \
+         one process at a time purges: the others get PurgeProgress::Elsewhere.",
     ),
     rule(
         "S19",
@@ -101,16 +102,17 @@ where
     F: Fn() -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Place> + Send + 'static,
 {
-    Suite::of::<P, F, Fut>(cases(), place, Alone::No)
+    Suite::of::<P, F, Fut>(cases(), place, Alone::No, Threads::Two)
 }
 
 fn cases() -> Vec<Case<Store>> {
-    use {insert::*, many::*, model::*, outcome::*, read::*, shared::*, upkeep::*};
+    use {check::*, insert::*, many::*, model::*, outcomes::*, read::*, shared::*, upkeep::*};
     let [s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15, s16, s17, s18, s19] = RULES;
     vec![
         case!(CONFIG, an_unknown_key_of_the_table_is_refused),
+        case!(CONFIG, a_changed_table_is_taken_up_whole_or_not_at_all),
         case!(s1, s1_an_insert_is_idempotent),
-        case!(s1, s1_s2_s4_s5_s6_s7_s8_s10_random_calls_agree_with_a_model),
+        case!(s1, s1_s2_s4_s5_s6_s7_s8_s10_s13_random_calls_agree_with_a_model),
         case!(s2, s2_the_later_expiry_wins),
         case!(s3, s3_each_key_gets_its_entry_in_order),
         case!(s4, s4_what_expires_now_is_not_returned),
@@ -132,14 +134,28 @@ fn cases() -> Vec<Case<Store>> {
         case!(s15, s15_bytes_come_back_as_they_were),
         case!(s15, s15_a_key_and_its_prefix_are_different_keys),
         case!(s16, s16_inserts_of_many_tasks_are_all_there),
-        case!(s17, s17_what_is_taken_is_read_and_what_is_not_is_left_out),
-        case!(s18, s18_processes_read_each_others_records_and_one_purges),
-        case!(s19, s19_a_check_changes_nothing),
+        case!(s17, s17_each_record_has_its_outcome),
+        case!(s17, s17_what_has_no_room_changes_nothing),
+        case!(s18, s18_each_process_reads_what_another_inserts),
+        case!(s18, s18_one_process_at_a_time_purges),
+        case!(s19, s19_a_check_of_an_empty_place_changes_nothing),
+        case!(s19, s19_a_check_of_a_used_place_changes_nothing),
     ]
 }
 
 async fn an_unknown_key_of_the_table_is_refused(lab: Arc<Lab<Store>>) -> Outcome {
     refuses_unknown_key(&lab).await
+}
+
+async fn a_changed_table_is_taken_up_whole_or_not_at_all(lab: Arc<Lab<Store>>) -> Outcome {
+    let shop = shop::Shop::open(&lab).await?;
+    let profile = shop.0.profile();
+    let outcome = crate::reconfigure::refuses(&lab, |table| shop.0.reconfigure(table))?;
+    ensure!(shop.0.profile() == profile, "its profile has changed with tables that were refused");
+    let record = crate::given::record(1, 1);
+    shop.insert(std::slice::from_ref(&record), NOW).await?;
+    shop.has(&record, NOW, 10).await?;
+    Ok(outcome)
 }
 
 pub(crate) async fn refuses_unknown_key<R: hydra_api::Role>(lab: &Lab<R>) -> Outcome {
@@ -149,101 +165,6 @@ pub(crate) async fn refuses_unknown_key<R: hydra_api::Role>(lab: &Lab<R>) -> Out
     let said = opened.err().map(|how| how.to_string()).unwrap_or_default();
     ensure!(said.contains("no_plugin_has_such_a_key"), "the error does not name the key: {said}");
     Ok(Kept::Shown)
-}
-
-/// An open store, with the calls that cases make all the time.
-#[derive(Debug, Clone)]
-struct Shop(Arc<dyn ProviderStore>);
-
-impl Shop {
-    async fn open(lab: &Lab<Store>) -> Result<Self, Broken> {
-        Ok(Self(lab.open().await?))
-    }
-
-    fn write_batch_len_max(&self) -> usize {
-        self.0.profile().writes.batch_len_max.get()
-    }
-
-    /// Inserts in as many batches as it takes, and demands that all is accepted.
-    async fn insert(&self, records: &[ProviderRecord], now: UnixSeconds) -> Result<(), Broken> {
-        for batch in records.chunks(self.write_batch_len_max()) {
-            let inserted = self.0.insert(batch.into(), now).await?;
-            ensure!(
-                inserted.taken(batch.len()) == batch.len(),
-                "of a batch of {} records the store says {inserted:?}",
-                batch.len()
-            );
-        }
-        Ok(())
-    }
-
-    async fn providers_of(
-        &self,
-        key: ContentKey,
-        now: UnixSeconds,
-        limit: u32,
-    ) -> Result<Vec<Provider>, Broken> {
-        let mut entries = self.providers(&[key], now, limit).await?;
-        entries.pop().ok_or_else(|| Broken::new("no entry for the key"))
-    }
-
-    /// Reads, and demands what must hold of every answer: S3 (its length), S4, S5.
-    async fn providers(
-        &self,
-        keys: &[ContentKey],
-        now: UnixSeconds,
-        limit: u32,
-    ) -> Result<Vec<Vec<Provider>>, Broken> {
-        let limit = NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN);
-        let mut entries = Vec::with_capacity(keys.len());
-        for keys in keys.chunks(self.0.profile().reads.batch_len_max.get()) {
-            let answer = self.0.providers(keys.into(), now, limit).await?;
-            ensure!(answer.len() == keys.len(), "{} entries for {} keys", answer.len(), keys.len());
-            for found in answer {
-                let known = |found: Found| found.known().ok_or_else(|| Broken::new("a key is unknown"));
-                entries.push(known(found)?);
-            }
-        }
-        for entry in &entries {
-            ensure!(entry.len() <= limit.get() as usize, "{} providers for a limit of {limit}", entry.len());
-            ensure!(
-                entry.is_sorted_by(|one, next| one.expires >= next.expires),
-                "providers are not ordered freshest first"
-            );
-            ensure!(entry.iter().all(|one| one.expires > now), "an expired record was returned");
-            let mut peers: Vec<_> = entry.iter().map(|one| one.peer).collect();
-            peers.sort_unstable();
-            ensure!(peers.is_sorted_by(|one, next| one < next), "a provider was returned twice for one key");
-        }
-        Ok(entries)
-    }
-
-    /// Demands that this record is there, with its addresses, among up to `limit` of its key.
-    async fn has(&self, record: &ProviderRecord, now: UnixSeconds, limit: u32) -> Result<(), Broken> {
-        let entry = self.providers_of(record.key, now, limit).await?;
-        let found = entry.iter().find(|one| one.peer == record.provider);
-        let found =
-            found.ok_or_else(|| Broken::new(format!("{} of {} is missing", record.provider, record.key)))?;
-        ensure!(found.expires == record.expires, "it expires at {}, not {}", found.expires, record.expires);
-        ensure!(found.addresses == record.addresses, "its addresses have changed");
-        Ok(())
-    }
-
-    /// Purges to the end in steps; how many records went.
-    async fn purge(&self, now: UnixSeconds, limit: u32) -> Result<u64, Broken> {
-        const STEPS_MAX: u32 = 100_000;
-        let limit = NonZeroU32::new(limit).unwrap_or(NonZeroU32::MIN);
-        let mut removed = 0;
-        for _ in 0..STEPS_MAX {
-            let step = self.0.purge_expired(now, limit).await?;
-            ensure!(step.removed <= u64::from(limit.get()), "a step of {limit} removed {}", step.removed);
-            removed += step.removed;
-            if step.progress == hydra_api::PurgeProgress::Done {
-                return Ok(removed);
-            }
-        }
-        Err(Broken::new(format!("the purge was not through after {STEPS_MAX} steps")))
-    }
 }
 
 fn later(seconds: u32) -> UnixSeconds {

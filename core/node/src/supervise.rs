@@ -71,3 +71,6 @@ pub(crate) async fn supervise<F>(
         pause = (2 * pause).min(PAUSE_MAX);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -84,3 +84,15 @@ fn watched(task: Pin<Box<dyn Future<Output = ()> + Send>>, panicked: Arc<Notify>
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_panic_of_a_task_is_told() {
+        let panicked = Arc::new(Notify::new());
+        watched(Box::pin(async { panic!("in a connection") }), Arc::clone(&panicked));
+        panicked.notified().await;
+    }
+}

@@ -52,10 +52,14 @@ impl Fault {
 }
 
 /// A file that is too short, missing, nonsense or where none should be yet is damage; one that may not be read, or a
-/// full disk, is not.
+/// full disk, is not. In an empty file fjall seeks to a place before its start, which is an invalid input.
 fn io_is_damage(io: &std::io::Error) -> bool {
     matches!(
         io.kind(),
-        ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::NotFound | ErrorKind::AlreadyExists
+        ErrorKind::UnexpectedEof
+            | ErrorKind::InvalidData
+            | ErrorKind::InvalidInput
+            | ErrorKind::NotFound
+            | ErrorKind::AlreadyExists
     )
 }

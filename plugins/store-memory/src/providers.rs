@@ -41,17 +41,19 @@ impl Providers {
         Self { parts, hasher: std::hash::RandomState::new() }
     }
 
-    /// Brings the addresses of a provider up to date and counts a record more of it, so that nobody forgets it before
-    /// the record is stored; its number, or `None` when it is new.
-    pub(crate) fn hold(
-        &self,
-        peer: &PeerId,
-        addresses: &Addresses,
-        now: UnixSeconds,
-        room: &Room,
-    ) -> Option<u32> {
+    /// Counts a record more of a provider, so that it is not forgotten before the record is stored; its number, or
+    /// `None` when it is new.
+    pub(crate) fn hold(&self, peer: &PeerId) -> Option<u32> {
         let (number, mut part) = self.part_of(peer);
-        part.hold(peer, addresses, now, room).map(|slot| slot * PARTS + number)
+        part.hold(peer).map(|slot| slot * PARTS + number)
+    }
+
+    /// Brings the addresses of a provider up to date.
+    pub(crate) fn tell(&self, number: u32, addresses: &Addresses, now: UnixSeconds, room: &Room) {
+        let mut part = self.part(number % PARTS);
+        if let Some(known) = part.slots.get_mut((number / PARTS) as usize).and_then(Option::as_mut) {
+            tell(known, addresses, now, room);
+        }
     }
 
     /// Makes a provider known, with one record; its number, or `None` when there is no room.
@@ -63,7 +65,7 @@ impl Providers {
         room: &Room,
     ) -> Option<u32> {
         let (number, mut part) = self.part_of(peer);
-        if let Some(slot) = part.hold(peer, addresses, now, room) {
+        if let Some(slot) = part.hold(peer) {
             return Some(slot * PARTS + number);
         }
         if !room.take(PROVIDER_BYTES + addresses.encoded().len() as u64) {
@@ -116,10 +118,9 @@ impl Providers {
 }
 
 impl Part {
-    fn hold(&mut self, peer: &PeerId, addresses: &Addresses, now: UnixSeconds, room: &Room) -> Option<u32> {
+    fn hold(&mut self, peer: &PeerId) -> Option<u32> {
         let slot = *self.numbers.get(peer)?;
         let known = self.slots.get_mut(slot as usize)?.as_mut()?;
-        tell(known, addresses, now, room);
         known.records += 1;
         Some(slot)
     }

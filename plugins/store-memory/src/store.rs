@@ -93,7 +93,7 @@ impl Memory {
     fn put_in(&self, shard: &mut Shard, record: &ProviderRecord, now: UnixSeconds) -> Put {
         let ProviderRecord { key, provider, addresses, expires } = record;
         // Held before it is looked for, so that nobody forgets the provider in between.
-        let number = match self.providers.hold(provider, addresses, now, &self.room) {
+        let number = match self.providers.hold(provider) {
             Some(number) => number,
             // Nobody would ever see it.
             None if *expires <= now => return Put::Refreshed,
@@ -108,6 +108,10 @@ impl Memory {
             let entry = Entry { provider: number, expires: *expires };
             shard.put(key, entry, self.providers_per_key_max, &self.room)
         };
+        // A record that has no room leaves the addresses of its provider as they are (rule S17).
+        if put != Put::NoRoom {
+            self.providers.tell(number, addresses, now, &self.room);
+        }
         if put == Put::New {
             self.records.fetch_add(1, Ordering::Relaxed);
         } else {
@@ -161,8 +165,7 @@ impl ProviderStore for Memory {
         limit: NonZeroU32,
     ) -> Result<Vec<Found>, StoreError> {
         self.open_for("providers")?;
-        let found = |key| Found::Known(self.living(key, now, limit.get() as usize));
-        Ok(keys.iter().map(found).collect())
+        Ok(keys.iter().map(|key| Found::Known(self.living(key, now, limit.get() as usize))).collect())
     }
 
     async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {

@@ -1,10 +1,10 @@
 //! Cases on what a policy gives out and takes back: A1, A4 to A6.
 
-use super::{Gate, address, some_time};
+use super::{Gate, some_time};
 use crate::check::{Broken, Kept, Outcome, ensure, ensure_eq};
-use crate::given::peer;
+use crate::given::Chance;
 use crate::place::Lab;
-use hydra_api::{Admission, Outcome as Ended, ReasonId, Token, Verdict};
+use hydra_api::{Admission, Outcome as Ended, Token};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,15 +32,47 @@ pub(super) async fn a1_what_never_started_is_given_back(lab: Arc<Lab<Admission>>
     Ok(Kept::Shown)
 }
 
+pub(super) async fn a1_tokens_come_back_in_any_order(lab: Arc<Lab<Admission>>) -> Outcome {
+    const OTHERS: u64 = 20;
+    let now = some_time();
+    let mut gate = Gate::open(&lab).await?;
+    let fresh = Gate::open(&lab).await?.exhaust(1, now)?;
+    if fresh == 0 {
+        gate = gate.at_rest();
+    }
+    let mut chance = Chance::of(1);
+    for round in 0..10 {
+        // As many requests as there may be of one peer, and some of others, all under way at once.
+        let of_one = (0..fresh.max(OTHERS)).filter_map(|_| Some((1, gate.admit(1, now)?)));
+        let mut under_way: Vec<_> = of_one.collect();
+        let admitted = under_way.len();
+        ensure!(
+            fresh == 0 || admitted as u64 >= fresh,
+            "in round {round} {admitted} are admitted, not {fresh}"
+        );
+        under_way.extend((2..2 + OTHERS).filter_map(|number| Some((number, gate.admit(number, now)?))));
+        while !under_way.is_empty() {
+            let (number, token) = under_way.swap_remove(chance.below(under_way.len() as u64) as usize);
+            gate.settle(number, token, Ended::NeverStarted, now);
+        }
+    }
+    if fresh > 0 {
+        ensure_eq!(gate.exhaust(1, now)?, fresh, "what is admitted after all was given back");
+    } else {
+        ensure!(gate.admits(1, now), "after all was given back, an idle node declines");
+    }
+    Ok(Kept::Shown)
+}
+
 pub(super) async fn a4_no_clock_is_read(lab: Arc<Lab<Admission>>) -> Outcome {
     let now = some_time();
     let gate = Gate::open(&lab).await?;
     let fresh = gate.exhaust(1, now)?;
     std::thread::sleep(Duration::from_millis(300));
     ensure_eq!(gate.exhaust(1, now)?, 0, "what is admitted at the same `now`, some time later");
-    if fresh > 0 {
-        ensure!(gate.admits(1, now + HOUR), "nothing is admitted at a `now` one hour on");
-    }
+    // One that goes by the load, the operation or the key declines at any time, and admits others at any time.
+    let later = if fresh > 0 { gate } else { gate.at_rest() };
+    ensure!(later.admits(1, now + HOUR), "nothing is admitted at a `now` one hour on");
     Ok(Kept::Shown)
 }
 
@@ -51,7 +83,9 @@ pub(super) async fn a4_a_now_that_goes_back_does_no_harm(lab: Arc<Lab<Admission>
     for seconds in [1, 3600, 50_000, 1, 100_000] {
         let back = now.checked_sub(Duration::from_secs(seconds)).unwrap_or(now);
         let gained = gate.exhaust(1, back)? + gate.exhaust(1, now)?;
-        ensure!(gained <= 1, "going back by {seconds} s and on again admitted {gained} more requests");
+        // What is too little for a request may add up to one.
+        let most = u64::from(fresh > 0);
+        ensure!(gained <= most, "going back by {seconds} s and on again admitted {gained} more requests");
         // Others are asked at that time as well, and settled.
         if let Some(token) = gate.admit(2, back) {
             gate.settle(2, token, Ended::Abandoned, back);
@@ -61,6 +95,16 @@ pub(super) async fn a4_a_now_that_goes_back_does_no_harm(lab: Arc<Lab<Admission>
         ensure!(gate.admits(1, now + HOUR), "after going back, nothing is admitted an hour on");
         let after = gate.exhaust(1, now + 24 * HOUR)?;
         ensure_eq!(after, fresh, "what is admitted a day on");
+        return Ok(Kept::Shown);
+    }
+    // One that goes by the load, the operation or the key admits others at any time, in whatever order it is asked.
+    let gate = gate.at_rest();
+    for seconds in [0, 1, 3600, 50_000, 1, 0] {
+        let back = now.checked_sub(Duration::from_secs(seconds)).unwrap_or(now);
+        let Some(token) = gate.admit(1, back) else {
+            return Err(Broken::new("after going back, an idle node declines another request"));
+        };
+        gate.settle(1, token, Ended::Abandoned, back);
     }
     Ok(Kept::Shown)
 }
@@ -127,25 +171,5 @@ pub(super) async fn a6_many_threads_admit_no_more_than_one(lab: Arc<Lab<Admissio
         });
         ensure_eq!(gate.exhaust(1, now)?, fresh, "what is admitted after {admitted} were given back");
     }
-    Ok(Kept::Shown)
-}
-
-pub(super) async fn a7_the_reason_of_a_decline_is_declared(lab: Arc<Lab<Admission>>) -> Outcome {
-    let (gate, now) = (Gate::open(&lab).await?, some_time());
-    let reasons = gate.policy.reasons();
-    ensure!(reasons.len() <= ReasonId::COUNT_MAX, "there are {} reasons", reasons.len());
-    for reason in &reasons {
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-        ensure!(
-            !reason.is_empty() && reason.chars().all(plain),
-            "the reason {reason:?} is not in snake_case"
-        );
-    }
-    gate.exhaust(1, now)?;
-    let judgement = gate.policy.admit(&gate.request(peer(1), address(1)), &gate.load, now);
-    let Verdict::Decline(reason) = judgement.verdict else {
-        return Err(Broken::new("a peer that was declined is admitted"));
-    };
-    ensure!(usize::from(reason.0) < reasons.len(), "{reason:?} is none of {reasons:?}");
     Ok(Kept::Shown)
 }

@@ -1,60 +1,106 @@
 //! A store that takes its time.
 
-use super::{Call, double};
-use hydra_api::{ProviderStore, StoreError};
+use super::{Behaviour, Call, Calls, Double, locked};
+use hydra_api::{ProviderStore, StoreError, async_trait};
 use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 /// A store each of whose calls takes some time more.
+pub type SlowStore = Double<Slow>;
+
+/// The behaviour of a [`SlowStore`].
 #[derive(Debug)]
-pub struct SlowStore {
-    pub(super) inner: Arc<dyn ProviderStore>,
-    state: Mutex<State>,
-}
+pub struct Slow(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
     delay: Duration,
+    per_row: Duration,
+    calls: Calls,
+    close_delay: Duration,
     rows_per_s: Option<NonZeroU32>,
     /// When it is through with what was asked so far.
     free_at: Instant,
 }
 
 impl SlowStore {
-    /// Each call takes `delay` more, however many there are at a time.
+    /// Each call takes `delay` more, however many there are at a time and however long its batch is.
     pub fn delayed(inner: Arc<dyn ProviderStore>, delay: Duration) -> Self {
-        Self { inner, state: Mutex::new(State { delay, rows_per_s: None, free_at: Instant::now() }) }
+        Self::costing(inner, delay, Duration::ZERO)
     }
 
-    /// Serves so many records or keys a second, one call after another, as a store at its limit does.
+    /// Each call takes `per_call` more, and `per_row` for each of its records or keys, however many calls there are at a
+    /// time.
+    pub fn costing(inner: Arc<dyn ProviderStore>, per_call: Duration, per_row: Duration) -> Self {
+        Self::of(inner, Slow(Mutex::new(State::new(per_call, per_row, None))))
+    }
+
+    /// Serves so many records or keys a second, one call after another, as a store at its limit does. A call that is
+    /// dropped has taken its time all the same.
     pub fn at_speed(inner: Arc<dyn ProviderStore>, rows_per_s: NonZeroU32) -> Self {
-        let state = State { delay: Duration::ZERO, rows_per_s: Some(rows_per_s), free_at: Instant::now() };
-        Self { inner, state: Mutex::new(state) }
+        Self::of(inner, Slow(Mutex::new(State::new(Duration::ZERO, Duration::ZERO, Some(rows_per_s)))))
     }
 
-    /// From now on each call takes `delay` more, beside what the speed makes it wait.
+    /// From now on each call takes `delay` more, beside what its rows and the speed make it wait.
     pub fn set_delay(&self, delay: Duration) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).delay = delay;
+        locked(&self.behaviour.0).delay = delay;
     }
 
-    pub(super) async fn enter(&self, call: Call) -> Result<(), StoreError> {
-        if call == Call::Close {
-            return Ok(());
-        }
-        let until = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = Instant::now();
-            if let Some(rows_per_s) = state.rows_per_s {
-                let takes = Duration::from_secs(1) * call.rows() as u32 / rows_per_s.get();
-                state.free_at = state.free_at.max(now) + takes;
-            }
-            state.free_at.max(now) + state.delay
-        };
-        sleep_until(until).await;
-        Ok(())
+    /// From now on each record or key takes `per_row` more.
+    pub fn set_per_row(&self, per_row: Duration) {
+        locked(&self.behaviour.0).per_row = per_row;
+    }
+
+    /// From now on serves so many records or keys a second; any number when there is none.
+    pub fn set_speed(&self, rows_per_s: Option<NonZeroU32>) {
+        let mut state = locked(&self.behaviour.0);
+        (state.rows_per_s, state.free_at) = (rows_per_s, Instant::now());
+    }
+
+    /// From now on these calls alone are slow.
+    pub fn set_calls(&self, calls: Calls) {
+        locked(&self.behaviour.0).calls = calls;
+    }
+
+    /// From now on `close` takes this long more.
+    pub fn set_close_delay(&self, delay: Duration) {
+        locked(&self.behaviour.0).close_delay = delay;
     }
 }
 
-double!(SlowStore);
+impl State {
+    fn new(delay: Duration, per_row: Duration, rows_per_s: Option<NonZeroU32>) -> Self {
+        let (calls, close_delay, free_at) = (Calls::All, Duration::ZERO, Instant::now());
+        Self { delay, per_row, calls, close_delay, rows_per_s, free_at }
+    }
+
+    /// Until when a call that begins now takes more; `None` when it takes no more time.
+    fn until(&mut self, call: Call) -> Option<Instant> {
+        let now = Instant::now();
+        if call == Call::Close {
+            return (self.close_delay > Duration::ZERO).then(|| now + self.close_delay);
+        }
+        if !self.calls.contain(call) {
+            return None;
+        }
+        let rows = u32::try_from(call.rows()).unwrap_or(u32::MAX);
+        if let Some(rows_per_s) = self.rows_per_s {
+            self.free_at = self.free_at.max(now) + Duration::from_secs(1) * rows / rows_per_s.get();
+        }
+        let until = self.free_at.max(now) + self.delay + self.per_row * rows;
+        (until > now).then_some(until)
+    }
+}
+
+#[async_trait]
+impl Behaviour for Slow {
+    async fn enter(&self, call: Call) -> Result<(), StoreError> {
+        let until = locked(&self.0).until(call);
+        if let Some(until) = until {
+            sleep_until(until).await;
+        }
+        Ok(())
+    }
+}

@@ -1,8 +1,8 @@
 //! Cases on calls that are dropped or made at once: S14, S16.
 
-use super::Shop;
+use super::shop::{Shop, all_taken};
 use crate::check::{Broken, Kept, Outcome, ensure, ensure_eq};
-use crate::given::{Chance, NOW, key, peer, record};
+use crate::given::{self, Chance, NOW, key, peer, record};
 use crate::place::Lab;
 use futures::FutureExt;
 use hydra_api::{ProviderRecord, Store, StoreErrorKind};
@@ -59,13 +59,12 @@ pub(super) async fn s14_dropped_inserts_leave_the_store_in_order(lab: Arc<Lab<St
 async fn insert_when_there_is_room(shop: &Shop, batch: &[ProviderRecord]) -> Result<(), Broken> {
     const TRIES: u32 = 2000;
     for _ in 0..TRIES {
-        match shop.0.insert(batch.into(), NOW).await {
+        match shop.0.insert(given::batch(batch), NOW).await {
             Err(error) if error.kind() == StoreErrorKind::Overloaded => {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             other => {
-                ensure_eq!(other?.taken(batch.len()), batch.len(), "how many were taken");
-                return Ok(());
+                return all_taken(&other?, batch.len());
             }
         }
     }

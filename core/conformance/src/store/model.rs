@@ -1,6 +1,6 @@
-//! Random calls, compared with a map: S1, S2, S4 to S8, S10 together.
+//! Random calls, compared with a map: S1, S2, S4 to S8, S10 and S13 together.
 
-use super::Shop;
+use super::shop::{Shop, in_order};
 use crate::check::{Broken, Kept, Outcome, ensure, ensure_eq};
 use crate::given::{Chance, NOW, addresses, content_key, peer, record};
 use crate::place::Lab;
@@ -35,7 +35,7 @@ impl Model {
     }
 }
 
-pub(super) async fn s1_s2_s4_s5_s6_s7_s8_s10_random_calls_agree_with_a_model(
+pub(super) async fn s1_s2_s4_s5_s6_s7_s8_s10_s13_random_calls_agree_with_a_model(
     lab: Arc<Lab<Store>>,
 ) -> Outcome {
     let seed = Chance::seed();
@@ -110,6 +110,7 @@ async fn agree(shop: &Shop, model: &Model, now: UnixSeconds, limit: u32) -> Resu
     let entries = shop.providers(&keys, now, limit).await?;
     for (key, entry) in keys.into_iter().zip(entries) {
         let living = model.living(key, now);
+        in_order(&entry, limit)?;
         ensure_eq!(entry.len(), living.len().min(limit as usize), "the providers of {key} under {limit}");
         for one in entry {
             ensure_eq!(Some(&one.expires), living.get(&one.peer), "the expiry of {} of {key}", one.peer);

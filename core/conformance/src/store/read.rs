@@ -1,6 +1,7 @@
 //! Cases on what a read returns: S3 to S5, S15.
 
-use super::{Shop, later};
+use super::later;
+use super::shop::{Shop, in_order};
 use crate::check::{Broken, Kept, Outcome, ensure, ensure_eq};
 use crate::given::{Chance, NOW, content_key, key, peer, peer_id, record};
 use crate::place::Lab;
@@ -54,8 +55,8 @@ pub(super) async fn s5_the_freshest_come_first_and_no_more_than_the_limit(lab: A
             .collect();
         shop.insert(&batch, NOW).await?;
         for limit in [1, 2, 15, 16, 17, 128, 1000] {
-            // The order and the limit are demanded of every answer.
             let found = shop.providers_of(key(number), NOW, limit).await?;
+            in_order(&found, limit)?;
             ensure_eq!(found.len(), count.min(u64::from(limit)) as usize, "those of {count} under {limit}");
             for one in found {
                 let inserted = batch.iter().any(|r| r.provider == one.peer && r.expires == one.expires);
@@ -84,9 +85,11 @@ pub(super) async fn s5_a_hot_key_is_read_under_its_limit(lab: Arc<Lab<Store>>) -
     }
     for limit in [1, 20, 128] {
         let found = shop.providers_of(key(1), NOW, limit).await?;
+        in_order(&found, limit)?;
         ensure_eq!(found.len(), limit as usize, "the number of providers");
     }
     let all = shop.providers_of(key(1), NOW, 2 * PROVIDERS as u32).await?;
+    in_order(&all, 2 * PROVIDERS as u32)?;
     let found: BTreeSet<_> = all.iter().map(|one| (one.peer, one.expires)).collect();
     let expected: BTreeSet<_> = batch.iter().map(|record| (record.provider, record.expires)).collect();
     ensure!(

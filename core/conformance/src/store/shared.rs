@@ -1,75 +1,90 @@
-//! Cases on stores that are opened more than once: S18, S19.
+//! Cases on a store that several processes have open: S18. Each is a second open of the same place.
 
-use super::{Shop, later};
+use super::later;
+use super::shop::Shop;
 use crate::check::{Broken, Kept, Outcome, ensure, ensure_eq};
-use crate::given::{NOW, record};
+use crate::given::{NOW, key, record};
 use crate::place::Lab;
-use hydra_api::{PurgeProgress, Purpose, Sharing, Store};
-use std::collections::BTreeMap;
+use hydra_api::{ProviderRecord, PurgeProgress, Sharing, Store};
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-pub(super) async fn s18_processes_read_each_others_records_and_one_purges(lab: Arc<Lab<Store>>) -> Outcome {
+const NOT_SHARED: Kept = Kept::NotApplicable("the store belongs to one process");
+
+pub(super) async fn s18_each_process_reads_what_another_inserts(lab: Arc<Lab<Store>>) -> Outcome {
     let one = Shop::open(&lab).await?;
     if one.0.profile().sharing == Sharing::OneProcess {
-        return Ok(Kept::NotApplicable("the store belongs to one process"));
+        return Ok(NOT_SHARED);
     }
-    // Another one on the same state, as another process would open it.
     let other = Shop::open(&lab).await?;
     for number in 0..100 {
-        let (writes, reads) = if number % 2 == 0 { (&one, &other) } else { (&other, &one) };
-        writes.insert(&[record(number, number)], NOW).await?;
-        reads.has(&record(number, number), NOW, 10).await?;
+        let (from, to) = if number % 2 == 0 { (&one, &other) } else { (&other, &one) };
+        // What it has read as absent it must not go on to answer.
+        ensure_eq!(to.providers_of(key(number), NOW, 10).await?.len(), 0, "the providers of a new key");
+        from.insert(&[record(number, number)], NOW).await?;
+        to.has(&record(number, number), NOW, 10).await?;
+        let longer = ProviderRecord { expires: later(900_000), ..record(number, number) };
+        to.insert(std::slice::from_ref(&longer), NOW).await?;
+        from.has(&longer, NOW, 10).await?;
     }
-    let expired = later(49 * 3_600);
-    let first = one.0.purge_expired(expired, NonZeroU32::MIN).await?;
-    let second = other.0.purge_expired(expired, NonZeroU32::MIN).await?;
-    let purges = [first, second].map(|step| step.progress != PurgeProgress::Elsewhere);
-    ensure_eq!(purges, [true, false], "which of two that purge at a time do");
-    // What one leaves behind when it ends, the other takes up.
+    // The end of one is not that of the others.
     one.0.close().await?;
-    ensure_eq!(other.purge(expired, 1000).await? + first.removed, 100, "how many records were purged");
+    other.insert(&[record(200, 1)], NOW).await?;
+    other.has(&record(200, 1), NOW, 10).await?;
     Ok(Kept::Shown)
 }
 
-pub(super) async fn s19_a_check_changes_nothing(lab: Arc<Lab<Store>>) -> Outcome {
-    let empty = files(lab.data_dir())?;
-    // It may fail where there is nothing to look at.
-    drop(lab.open_for(Purpose::Check).await);
-    ensure_eq!(files(lab.data_dir())?, empty, "the files after a check of a store that was never opened");
-    let shop = Shop::open(&lab).await?;
-    shop.insert(&(0..100).map(|number| record(number, number)).collect::<Vec<_>>(), NOW).await?;
-    shop.0.close().await?;
-    drop(shop);
-    let used = files(lab.data_dir())?;
-    drop(lab.open_for(Purpose::Check).await?);
-    let after = files(lab.data_dir())?;
-    let changed: Vec<_> = after.iter().filter(|(path, bytes)| used.get(*path) != Some(*bytes)).collect();
-    let changed: Vec<_> = changed.into_iter().map(|(path, _)| path).collect();
-    ensure!(changed.is_empty() && after.len() == used.len(), "a check changed files: {changed:?}");
-    // Beside one that serves: it may say that the store is in use, and takes nothing from it.
-    let shop = Shop::open(&lab).await?;
-    drop(lab.open_for(Purpose::Check).await);
-    shop.insert(&[record(1, 1)], NOW).await?;
-    Ok(Kept::Shown)
-}
-
-/// Every file below a directory, with what is in it.
-fn files(directory: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>, Broken> {
-    let failed = |cause: std::io::Error| Broken::new(format!("cannot read the data directory: {cause}"));
-    let (mut found, mut left) = (BTreeMap::new(), vec![directory.to_owned()]);
-    while let Some(directory) = left.pop() {
-        for entry in std::fs::read_dir(&directory).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            if path.is_dir() {
-                found.insert(path.clone(), Vec::new());
-                left.push(path);
-            } else {
-                let bytes = std::fs::read(&path).map_err(failed)?;
-                found.insert(path, bytes);
-            }
-        }
+pub(super) async fn s18_one_process_at_a_time_purges(lab: Arc<Lab<Store>>) -> Outcome {
+    const RECORDS: u64 = 200;
+    const STEP: NonZeroU32 = NonZeroU32::new(10).unwrap();
+    let one = Shop::open(&lab).await?;
+    if one.0.profile().sharing == Sharing::OneProcess {
+        return Ok(NOT_SHARED);
     }
-    Ok(found)
+    let other = Shop::open(&lab).await?;
+    let records: Vec<_> =
+        (0..RECORDS).map(|number| ProviderRecord { expires: later(100), ..record(number, number) }).collect();
+    one.insert(&records, NOW).await?;
+    let mut removed = 0;
+    for step in 0..5 {
+        let purged = one.0.purge_expired(later(100), STEP).await?;
+        ensure_eq!(
+            purged.progress,
+            PurgeProgress::More,
+            "the progress of the process that purges, in step {step}"
+        );
+        removed += purged.removed;
+        let elsewhere = other.0.purge_expired(later(100), STEP).await?;
+        ensure_eq!(
+            elsewhere.progress,
+            PurgeProgress::Elsewhere,
+            "the progress of another process, in step {step}"
+        );
+        ensure_eq!(elsewhere.removed, 0, "what another process removed, in step {step}");
+    }
+    one.0.close().await?;
+    removed += takes_over(&other, STEP).await?;
+    ensure!(removed <= RECORDS, "{removed} records were removed of {RECORDS}");
+    Ok(Kept::Shown)
+}
+
+/// When the process that purges is gone, another one takes over; how many records it removes until the end.
+async fn takes_over(shop: &Shop, step: NonZeroU32) -> Result<u64, Broken> {
+    const LEASE_MAX: Duration = Duration::from_secs(120);
+    let since = Instant::now();
+    let mut removed = 0;
+    loop {
+        let purged = shop.0.purge_expired(later(100), step).await?;
+        removed += purged.removed;
+        match purged.progress {
+            PurgeProgress::Done => return Ok(removed),
+            PurgeProgress::More => {}
+            _ => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+        ensure!(
+            since.elapsed() < LEASE_MAX,
+            "nobody purges {LEASE_MAX:?} after the process that did has closed"
+        );
+    }
 }

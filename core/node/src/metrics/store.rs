@@ -31,7 +31,7 @@ pub(super) fn write(engine: &Snapshot, kind: &str, page: &mut Page<'_>) -> fmt::
         u32::from(gauge.paused),
     )?;
     page.counter(
-        "hydra_store_paused_total",
+        "hydra_store_pauses_total",
         "Times that the store was paused because it was unavailable.",
         engine.background.paused,
     )?;

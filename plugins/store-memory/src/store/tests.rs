@@ -1,5 +1,6 @@
 use super::*;
 use futures::executor::block_on;
+use hydra_api::RecordOutcome::{NoRoom, Taken};
 use hydra_conformance::given::{NOW, addresses, key, record};
 
 const LATER: Duration = Duration::from_secs(600);
@@ -8,23 +9,28 @@ fn small() -> Memory {
     Memory::new(&Config { mib_max: 1, ..Config::default() })
 }
 
-/// How many records were taken, and how many found no room.
-fn insert(store: &Memory, batch: &[ProviderRecord], now: UnixSeconds) -> (usize, usize) {
-    let taken = block_on(store.insert(batch.into(), now)).unwrap().taken(batch.len());
-    (taken, batch.len() - taken)
+fn insert(store: &Memory, batch: &[ProviderRecord], now: UnixSeconds) -> Inserted {
+    block_on(store.insert(Arc::from(batch), now)).unwrap()
 }
 
-fn providers(store: &Memory, key: ContentKey, now: UnixSeconds, limit: NonZeroU32) -> Vec<Provider> {
-    block_on(store.providers([key].into(), now, limit)).unwrap().remove(0).known().unwrap()
+fn takes(store: &Memory, record: ProviderRecord, now: UnixSeconds) -> bool {
+    insert(store, &[record], now) == Inserted::All
+}
+
+fn found(store: &Memory, key: ContentKey, now: UnixSeconds) -> Vec<Provider> {
+    match block_on(store.providers(Arc::from([key]), now, NonZeroU32::MAX)).unwrap().pop() {
+        Some(Found::Known(providers)) => providers,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn count(store: &Memory, number: u64, now: UnixSeconds) -> usize {
-    providers(store, key(number), now, NonZeroU32::MAX).len()
+    found(store, key(number), now).len()
 }
 
 /// Inserts until it is full; the numbers that were taken.
 fn fill(store: &Memory) -> Vec<u64> {
-    let taken = |number: &u64| insert(store, &[record(*number, number % 50)], NOW).0 == 1;
+    let taken = |number: &u64| takes(store, record(*number, number % 50), NOW);
     let taken: Vec<_> = (0..100_000).filter(taken).collect();
     assert!((1000..50_000).contains(&taken.len()), "{} records in 1 MiB", taken.len());
     taken
@@ -34,13 +40,12 @@ fn fill(store: &Memory) -> Vec<u64> {
 fn a_full_store_drops_and_counts_what_is_new_and_refreshes_what_it_knows() {
     let store = small();
     let taken = fill(&store);
-    assert_eq!(insert(&store, &[record(200_000, 200_000)], NOW), (0, 1));
+    assert_eq!(insert(&store, &[record(200_000, 200_000)], NOW), Inserted::Each(vec![NoRoom]));
     for &number in &taken {
         let longer = record(number, number % 50);
         let longer = ProviderRecord { expires: longer.expires.saturating_add(LATER), ..longer };
-        assert_eq!(insert(&store, std::slice::from_ref(&longer), NOW), (1, 0));
-        let found = providers(&store, longer.key, NOW, NonZeroU32::MIN);
-        assert_eq!(found[0].expires, longer.expires);
+        assert!(takes(&store, longer.clone(), NOW));
+        assert_eq!(found(&store, longer.key, NOW)[0].expires, longer.expires);
     }
     assert!(store.bytes_used() <= 1 << 20, "{} bytes", store.bytes_used());
 }
@@ -51,7 +56,7 @@ fn a_full_store_takes_the_place_of_what_has_expired() {
     let taken = fill(&store);
     let over = record(0, 0).expires;
     let fresh = |number| ProviderRecord { expires: over.saturating_add(LATER), ..record(number, 7) };
-    let accepted: usize = (300_000..301_000).map(|number| insert(&store, &[fresh(number)], over).0).sum();
+    let accepted = (300_000..301_000).filter(|number| takes(&store, fresh(*number), over)).count();
     // Room is made in the part of the keys that a record falls into: the first few may find too little there.
     assert!(accepted > 950, "{accepted} of 1,000 found room");
     assert_eq!(count(&store, taken[0], over), 0);
@@ -75,8 +80,9 @@ fn addresses_cannot_fill_memory() {
 fn v19_a_full_key_refreshes_those_it_knows_and_refuses_new_ones() {
     let store = Memory::new(&Config { providers_per_key_max: 40, ..Config::default() });
     let batch: Vec<_> = (0..50).map(|provider| record(1, provider)).collect();
-    assert_eq!(insert(&store, &batch, NOW), (40, 10));
-    assert_eq!(insert(&store, &batch, NOW), (40, 10));
+    let outcomes = [vec![Taken; 40], vec![NoRoom; 10]].concat();
+    assert_eq!(insert(&store, &batch, NOW), Inserted::Each(outcomes.clone()));
+    assert_eq!(insert(&store, &batch, NOW), Inserted::Each(outcomes));
     assert_eq!(count(&store, 1, NOW), 40);
 }
 
@@ -109,7 +115,7 @@ fn the_books_agree_with_the_memory_of_the_process() {
     let before = resident();
     for first in (0..1_000_000).step_by(1000) {
         let batch: Vec<_> = (first..first + 1000).map(|number| record(number, number % 20_000)).collect();
-        assert_eq!(insert(&store, &batch, NOW).1, 0);
+        assert_eq!(insert(&store, &batch, NOW), Inserted::All);
     }
     let (grown, booked) = (resident() - before, store.bytes_used());
     eprintln!("a million records: the process grew by {grown} bytes, the books say {booked}");

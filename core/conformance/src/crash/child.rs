@@ -1,0 +1,73 @@
+//! The test binary as the process that is killed, or that opens a damaged store.
+
+use super::{Crash, damage, in_runtime, kill};
+use crate::check::Broken;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+const ROLE: &str = "HYDRA_CRASH_ROLE";
+const NUMBER: &str = "HYDRA_CRASH_NUMBER";
+const DIR: &str = "HYDRA_CRASH_DIR";
+const FIRST: &str = "HYDRA_CRASH_FIRST";
+
+/// What a child does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Part {
+    /// Which of the stores of the binary it opens.
+    pub(super) number: usize,
+    pub(super) dir: PathBuf,
+    pub(super) role: Role,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Inserts batches from this one on until it is killed.
+    Insert { first: u64 },
+    /// Opens a damaged store and looks at what it returns.
+    Look,
+}
+
+impl Part {
+    /// The part of this process; `None` when it is no child.
+    pub(super) fn of_this_process() -> Option<Self> {
+        let number = |name| std::env::var(name).ok().and_then(|value| value.parse().ok());
+        let role = match std::env::var(ROLE).ok()?.as_str() {
+            "insert" => Role::Insert { first: number(FIRST)? },
+            _ => Role::Look,
+        };
+        let dir = std::env::var_os(DIR)?.into();
+        Some(Self { number: usize::try_from(number(NUMBER)?).ok()?, dir, role })
+    }
+
+    /// The command that runs this binary in this part, with what it prints piped.
+    pub(super) fn command(number: usize, dir: &Path, role: Role) -> Result<Command, Broken> {
+        let this = std::env::current_exe().map_err(super::failed("this binary cannot be run again"))?;
+        let mut command = Command::new(this);
+        command.env(DIR, dir).env(NUMBER, number.to_string());
+        match role {
+            Role::Insert { first } => command.env(ROLE, "insert").env(FIRST, first.to_string()),
+            Role::Look => command.env(ROLE, "look"),
+        };
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        Ok(command)
+    }
+}
+
+/// Plays a part; fails when it ends otherwise than by a kill, or finds fault.
+pub(super) fn play(crash: &Crash, part: &Part) -> ExitCode {
+    let outcome = in_runtime(async {
+        match part.role {
+            Role::Insert { first } => kill::insert_for_ever(crash, &part.dir, first).await,
+            Role::Look => damage::look(crash, &part.dir).await,
+        }
+    });
+    match outcome.and_then(|outcome| outcome) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(how) => {
+            // The parent may be gone.
+            drop(writeln!(std::io::stdout(), "{how}"));
+            ExitCode::FAILURE
+        }
+    }
+}

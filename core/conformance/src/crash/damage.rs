@@ -1,0 +1,237 @@
+//! Files that are damaged while nobody has them open.
+
+use super::child::{Part, Role};
+use super::{Crash, failed, in_runtime};
+use crate::check::{Broken, Kept, Outcome, ensure};
+use crate::given::{Chance, NOW, record};
+use crate::store::{all_known, all_taken};
+use hydra_api::{Durability, OpenErrorKind, ProviderRecord, ProviderStore, StoreError, StoreErrorKind};
+use std::io::Read;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Records of the store that is damaged.
+const RECORDS: u64 = 5000;
+
+const LIMIT: NonZeroU32 = NonZeroU32::new(1000).unwrap();
+
+/// What happens to a file.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    Cut,
+    Emptied,
+    Overwritten,
+    OneByte,
+    Removed,
+}
+
+impl Way {
+    const ALL: [Self; 5] = [Self::Cut, Self::Emptied, Self::Overwritten, Self::OneByte, Self::Removed];
+
+    fn befall(self, file: &Path, chance: &mut Chance) -> std::io::Result<()> {
+        let mut content = std::fs::read(file)?;
+        let len = content.len();
+        match self {
+            Self::Cut => content.truncate(len / 2),
+            Self::Emptied => content.clear(),
+            Self::Overwritten => content.fill(0xa5),
+            Self::OneByte => {
+                let place = chance.below(len as u64) as usize;
+                content.iter_mut().skip(place).take(1).for_each(|byte| *byte ^= 0x5a);
+            }
+            Self::Removed => return std::fs::remove_file(file),
+        }
+        std::fs::write(file, content)
+    }
+}
+
+fn records() -> Vec<ProviderRecord> {
+    (0..RECORDS).map(|number| record(number / 2, number % 50)).collect()
+}
+
+pub(super) fn test(crash: &Crash, number: usize) -> Outcome {
+    let pristine = tempfile::tempdir().map_err(failed("no temporary directory"))?;
+    let in_memory = in_runtime(fill(crash, pristine.path()))??;
+    if in_memory {
+        return Ok(Kept::NotApplicable("the store keeps its records in memory"));
+    }
+    let mut names = Vec::new();
+    files(pristine.path(), &mut names).map_err(failed("the data directory cannot be read"))?;
+    names.sort();
+    if names.is_empty() {
+        return Ok(Kept::NotApplicable("the store keeps no files in the data directory"));
+    }
+    let seed = Chance::seed();
+    let mut chance = Chance::of(seed);
+    for name in names.iter().step_by(names.len().div_ceil(crash.files_max.max(1))) {
+        let name = name.strip_prefix(pristine.path()).unwrap_or(name);
+        for way in Way::ALL {
+            let how = |how: &dyn std::fmt::Display| {
+                Broken::new(format!("{} {way:?}: {how} (to run it again: TEST_SEED={seed})", name.display()))
+            };
+            let dir = tempfile::tempdir().map_err(failed("no temporary directory"))?;
+            copy(pristine.path(), dir.path()).map_err(failed("the files cannot be copied"))?;
+            way.befall(&dir.path().join(name), &mut chance).map_err(failed("the file cannot be changed"))?;
+            look_in_a_child(crash, number, dir.path()).map_err(|broken| how(&broken))?;
+        }
+    }
+    Ok(Kept::Shown)
+}
+
+/// Fills a store and closes it, twice, so that there are files of more than one kind; whether it keeps nothing.
+async fn fill(crash: &Crash, dir: &Path) -> Result<bool, Broken> {
+    for half in records().chunks(RECORDS as usize / 2) {
+        let store = crash.open(dir).await?;
+        if store.profile().durability == Durability::InMemory {
+            return Ok(true);
+        }
+        insert(&*store, half).await?;
+        store.close().await?;
+    }
+    Ok(false)
+}
+
+/// A store that aborts takes its process along, and one that hangs stays: both are found from outside.
+fn look_in_a_child(crash: &Crash, number: usize, dir: &Path) -> Result<(), Broken> {
+    let mut child = Part::command(number, dir, Role::Look)?.spawn().map_err(failed("no child"))?;
+    let begun = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().map_err(failed("the child cannot be waited for"))? {
+            break status;
+        }
+        if begun.elapsed() > crash.open_max {
+            child.kill().and_then(|()| child.wait()).map_err(failed("the child cannot be killed"))?;
+            return Err(Broken::new(format!("it has hung for {:?}", crash.open_max)));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let mut said = String::new();
+    if let Some(mut out) = child.stdout.take() {
+        out.read_to_string(&mut said).map_err(failed("the child's output cannot be read"))?;
+    }
+    ensure!(status.success(), "{} ({status})", said.trim());
+    Ok(())
+}
+
+/// The child: opens the store, reads all, inserts all, and reads all again; once more when a call finds damage.
+pub(super) async fn look(crash: &Crash, dir: &Path) -> Result<(), Broken> {
+    const TRIES: usize = 3;
+    for _ in 0..TRIES {
+        let store = match crash.open(dir).await {
+            Ok(store) => store,
+            Err(error) if *error.kind() == OpenErrorKind::Corrupt => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        match use_it(&*store).await? {
+            Use::Through => {
+                store.close().await?;
+                return Ok(());
+            }
+            // What is damaged may not be flushed either. The next start must know what to do.
+            Use::FoundDamage => drop(store.close().await),
+        }
+    }
+    Err(Broken::new(format!("it is damaged still after {TRIES} starts")))
+}
+
+enum Use {
+    Through,
+    FoundDamage,
+}
+
+async fn use_it(store: &dyn ProviderStore) -> Result<Use, Broken> {
+    let corrupt = |error: StoreError| {
+        let found = error.kind() == StoreErrorKind::Corrupt;
+        found.then_some(Use::FoundDamage).ok_or_else(|| Broken::from(error))
+    };
+    let records = records();
+    // What is there is what was inserted; it may be less.
+    if let Err(error) = read(store, &records, Least::Nothing).await? {
+        return corrupt(error);
+    }
+    for chunk in records.chunks(store.profile().writes.batch_len_max.get()) {
+        match store.insert(chunk.into(), NOW).await {
+            Ok(inserted) => all_taken(&inserted, chunk.len())?,
+            Err(error) => return corrupt(error),
+        }
+    }
+    match read(store, &records, Least::All).await? {
+        Ok(()) => Ok(Use::Through),
+        Err(error) => corrupt(error),
+    }
+}
+
+/// How many of the records must be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Least {
+    Nothing,
+    All,
+}
+
+async fn read(
+    store: &dyn ProviderStore,
+    records: &[ProviderRecord],
+    least: Least,
+) -> Result<Result<(), StoreError>, Broken> {
+    let mut keys: Vec<_> = records.iter().map(|record| record.key).collect();
+    keys.dedup();
+    let mut left = records;
+    for keys in keys.chunks(store.profile().reads.batch_len_max.get()) {
+        let entries = match store.providers(keys.into(), NOW, LIMIT).await {
+            Ok(entries) => all_known(entries, keys.len())?,
+            Err(error) => return Ok(Err(error)),
+        };
+        for (key, entry) in keys.iter().zip(entries) {
+            let len = left.iter().take_while(|record| record.key == *key).count();
+            let (of_key, rest) = left.split_at(len);
+            left = rest;
+            for one in &entry {
+                let inserted = of_key.iter().any(|record| {
+                    record.provider == one.peer
+                        && record.expires == one.expires
+                        && (record.addresses == one.addresses || one.addresses.is_empty())
+                });
+                ensure!(inserted, "it returns what was never inserted: {one:?}");
+            }
+            ensure!(
+                least == Least::Nothing || entry.len() == of_key.len(),
+                "of {} providers inserted anew {} are there",
+                of_key.len(),
+                entry.len()
+            );
+        }
+    }
+    Ok(Ok(()))
+}
+
+async fn insert(store: &dyn ProviderStore, records: &[ProviderRecord]) -> Result<(), Broken> {
+    for chunk in records.chunks(store.profile().writes.batch_len_max.get()) {
+        let chunk: Arc<[_]> = chunk.into();
+        all_taken(&store.insert(Arc::clone(&chunk), NOW).await?, chunk.len())?;
+    }
+    Ok(())
+}
+
+fn files(dir: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() { files(&path, found)? } else { found.push(path) }
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! A store whose calls are written down.
+
+use super::{Behaviour, Double, locked};
+use hydra_api::{
+    ContentKey, Found, Inserted, ProviderRecord, ProviderStore, StoreError, UnixSeconds, async_trait,
+};
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex};
+
+/// A store that writes down the inserts and reads it is asked for, in their order.
+pub type RecordingStore = Double<Recording>;
+
+/// The behaviour of a [`RecordingStore`].
+#[derive(Debug)]
+pub struct Recording {
+    len_max: usize,
+    asked: Mutex<Vec<Asked>>,
+}
+
+/// A call that was written down when it reached the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// An insert of these records.
+    Insert(Arc<[ProviderRecord]>),
+    /// A read of these keys.
+    Providers {
+        /// The keys.
+        keys: Arc<[ContentKey]>,
+        /// The most providers of one key.
+        limit: NonZeroU32,
+    },
+}
+
+impl RecordingStore {
+    /// Writes down the first `len_max` calls of `inner`.
+    pub fn new(inner: Arc<dyn ProviderStore>, len_max: usize) -> Self {
+        Self::of(inner, Recording { len_max, asked: Mutex::default() })
+    }
+
+    /// Takes out what was written down so far, which makes room for as many calls as at first.
+    pub fn take(&self) -> Vec<Asked> {
+        std::mem::take(&mut locked(&self.behaviour.asked))
+    }
+}
+
+impl Recording {
+    fn note(&self, call: Asked) {
+        let mut asked = locked(&self.asked);
+        if asked.len() < self.len_max {
+            asked.push(call);
+        }
+    }
+}
+
+#[async_trait]
+impl Behaviour for Recording {
+    async fn insert(
+        &self,
+        inner: &dyn ProviderStore,
+        batch: Arc<[ProviderRecord]>,
+        now: UnixSeconds,
+    ) -> Result<Inserted, StoreError> {
+        self.note(Asked::Insert(Arc::clone(&batch)));
+        inner.insert(batch, now).await
+    }
+
+    async fn providers(
+        &self,
+        inner: &dyn ProviderStore,
+        keys: Arc<[ContentKey]>,
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<Vec<Found>, StoreError> {
+        self.note(Asked::Providers { keys: Arc::clone(&keys), limit });
+        inner.providers(keys, now, limit).await
+    }
+}

@@ -1,0 +1,79 @@
+//! Stores that break one rule each.
+
+mod lies;
+mod overlay;
+mod sabotaged;
+
+use crate::verdict::{caught, honest};
+use hydra_conformance::{Place, Suite, store};
+use libtest_mimic::Trial;
+use sabotaged::{Config, Sabotage, Sabotaged};
+
+/// Each sabotage and the case that must find it out.
+const TABLE: &[(Sabotage, &str)] = &[
+    (Sabotage::TakesUnknownKeys, "an_unknown_key_of_the_table_is_refused"),
+    (Sabotage::ReconfigureTakesUnknownKeys, "a_changed_table_is_taken_up_whole_or_not_at_all"),
+    (Sabotage::ReconfigureEnds, "a_changed_table_is_taken_up_whole_or_not_at_all"),
+    (Sabotage::S1StoresTwice, "s1_an_insert_is_idempotent"),
+    (Sabotage::S2Shortens, "s2_the_later_expiry_wins"),
+    (Sabotage::S3RepeatedKeyIsEmpty, "s3_each_key_gets_its_entry_in_order"),
+    (Sabotage::S3SortsKeys, "s3_each_key_gets_its_entry_in_order"),
+    (Sabotage::S3AbsentKeyIsUnknown, "s3_each_key_gets_its_entry_in_order"),
+    (Sabotage::S4ReturnsWhatExpiresNow, "s4_what_expires_now_is_not_returned"),
+    (Sabotage::S5FreshestLast, "s5_the_freshest_come_first_and_no_more_than_the_limit"),
+    (Sabotage::S5NoLimit, "s5_a_hot_key_is_read_under_its_limit"),
+    (Sabotage::S6AddressesOfTheRecord, "s6_addresses_belong_to_the_provider"),
+    (Sabotage::S6AddressesAge, "s6_addresses_told_again_do_not_age"),
+    (Sabotage::S7NoAddressesAreTaken, "s7_an_insert_without_addresses_keeps_them"),
+    (Sabotage::S8FirstOfTwo, "s8_a_batch_may_name_a_record_twice"),
+    (Sabotage::S9PartOfTheLargest, "s9_the_largest_batch_is_accepted_whole"),
+    (Sabotage::S9FailsTheEmpty, "s9_an_empty_batch_does_nothing"),
+    (Sabotage::S10PurgesTheLiving, "s10_a_purge_goes_in_steps_and_spares_the_living"),
+    (Sabotage::S10MoreThanTheLimit, "s10_a_purge_goes_in_steps_and_spares_the_living"),
+    (Sabotage::S10DoneTooSoon, "s10_a_purge_goes_in_steps_and_spares_the_living"),
+    (Sabotage::S10NeverDone, "s10_a_purge_goes_in_steps_and_spares_the_living"),
+    (Sabotage::S11CountsTwice, "s11_the_estimate_is_near_the_truth"),
+    (Sabotage::S11AnyNumberOfAnyAge, "s11_the_estimate_is_near_the_truth"),
+    (Sabotage::S11AnyNumberFromTheBeginning, "s11_the_estimate_is_near_the_truth"),
+    (Sabotage::S11CountsAll, "s11_the_estimate_is_no_count"),
+    (Sabotage::S12ServesOn, "s12_a_closed_store_is_unavailable"),
+    (Sabotage::S12AnotherKind, "s12_a_closed_store_is_unavailable"),
+    (Sabotage::S12FailsTheSecondClose, "s12_a_closed_store_is_unavailable"),
+    (Sabotage::S13ForgetsTheLastBatch, "s13_records_survive_a_restart"),
+    (Sabotage::S14TornWhenDropped, "s14_dropped_inserts_leave_the_store_in_order"),
+    (Sabotage::S15CutsKeys, "s15_bytes_come_back_as_they_were"),
+    (Sabotage::S15CutsPeers, "s15_bytes_come_back_as_they_were"),
+    (Sabotage::S15CutsAddresses, "s15_bytes_come_back_as_they_were"),
+    (Sabotage::S15ReadsByPrefix, "s15_a_key_and_its_prefix_are_different_keys"),
+    (Sabotage::S16LosesOneOfTwo, "s16_inserts_of_many_tasks_are_all_there"),
+    (Sabotage::S17SaysTaken, "s17_what_has_no_room_changes_nothing"),
+    (Sabotage::S17OutcomesOutOfOrder, "s17_what_has_no_room_changes_nothing"),
+    (Sabotage::S17TooFewOutcomes, "s17_what_has_no_room_changes_nothing"),
+    (Sabotage::S17Unknown, "s17_what_has_no_room_changes_nothing"),
+    (Sabotage::S17TakesTheAddresses, "s17_what_has_no_room_changes_nothing"),
+    (Sabotage::S17ReadsLate, "s17_each_record_has_its_outcome"),
+    (Sabotage::S18ReadsItsOwn, "s18_each_process_reads_what_another_inserts"),
+    (Sabotage::S18EndsForAll, "s18_each_process_reads_what_another_inserts"),
+    (Sabotage::S18AllPurge, "s18_one_process_at_a_time_purges"),
+    (Sabotage::S19CreatesAFile, "s19_a_check_of_an_empty_place_changes_nothing"),
+    (Sabotage::S19CreatesTheDirectory, "s19_a_check_of_an_empty_place_changes_nothing"),
+    (Sabotage::S19ChangesAFile, "s19_a_check_of_a_used_place_changes_nothing"),
+    (Sabotage::S19Migrates, "s19_a_check_of_a_used_place_changes_nothing"),
+];
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let mut trials = vec![honest("store", || suites(Sabotage::Honest))];
+    for (sabotage, case) in TABLE {
+        trials.push(caught("store", &format!("{sabotage:?}"), case, || suites(*sabotage)));
+    }
+    trials
+}
+
+/// The whole suite where there is room, and the cases of S17 where there is little.
+fn suites(sabotage: Sabotage) -> Vec<Suite> {
+    let roomy = move || async move { Place::of(Config { sabotage, ..Config::default() }) };
+    let full = move || async move {
+        Place::of(Config { sabotage, providers_per_key_max: 100, ..Config::default() }).full_within(1000)
+    };
+    vec![store::<Sabotaged, _, _>(roomy), store::<Sabotaged, _, _>(full).only("s17")]
+}

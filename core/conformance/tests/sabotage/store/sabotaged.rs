@@ -1,0 +1,273 @@
+//! The store, honest but for one sabotage. Each is as small as can be, so that the cases of no other rule see it.
+
+use super::lies;
+use super::overlay::Overlay;
+use crate::shared_memory::{Shared, locked};
+use hydra_api::{
+    ConfigIssue, ContentKey, Estimate, Found, Inserted, OpenError, Plugin, ProviderRecord, ProviderStore,
+    PurgeProgress, Purged, Purpose, ReconfigureError, RecordOutcome, Scope, Store, StoreError,
+    StoreErrorKind, StoreProfile, UnixSeconds, Value, async_trait,
+};
+use hydra_store_memory::Memory;
+use schemars::JsonSchema;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+/// What is wrong with a store, named after the rule that it breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub(crate) enum Sabotage {
+    #[default]
+    Honest,
+    TakesUnknownKeys,
+    ReconfigureTakesUnknownKeys,
+    ReconfigureEnds,
+    S1StoresTwice,
+    S2Shortens,
+    S3RepeatedKeyIsEmpty,
+    S3SortsKeys,
+    S3AbsentKeyIsUnknown,
+    S4ReturnsWhatExpiresNow,
+    S5FreshestLast,
+    S5NoLimit,
+    S6AddressesOfTheRecord,
+    S6AddressesAge,
+    S7NoAddressesAreTaken,
+    S8FirstOfTwo,
+    S9PartOfTheLargest,
+    S9FailsTheEmpty,
+    S10PurgesTheLiving,
+    S10MoreThanTheLimit,
+    S10DoneTooSoon,
+    S10NeverDone,
+    S11CountsTwice,
+    S11AnyNumberOfAnyAge,
+    S11AnyNumberFromTheBeginning,
+    S11CountsAll,
+    S12ServesOn,
+    S12AnotherKind,
+    S12FailsTheSecondClose,
+    S13ForgetsTheLastBatch,
+    S14TornWhenDropped,
+    S15CutsKeys,
+    S15CutsPeers,
+    S15CutsAddresses,
+    S15ReadsByPrefix,
+    S16LosesOneOfTwo,
+    S17SaysTaken,
+    S17OutcomesOutOfOrder,
+    S17TooFewOutcomes,
+    S17Unknown,
+    S17TakesTheAddresses,
+    S17ReadsLate,
+    S18ReadsItsOwn,
+    S18EndsForAll,
+    S18AllPurge,
+    S19CreatesAFile,
+    S19CreatesTheDirectory,
+    S19ChangesAFile,
+    S19Migrates,
+}
+use Sabotage::*;
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct Config {
+    pub(crate) sabotage: Sabotage,
+    pub(crate) providers_per_key_max: u32,
+    #[serde(flatten, skip_serializing)]
+    #[schemars(skip)]
+    pub(crate) unknown: BTreeMap<String, IgnoredAny>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { sabotage: Honest, providers_per_key_max: 100_000, unknown: BTreeMap::new() }
+    }
+}
+
+/// A process that has opened the store.
+#[derive(Debug)]
+pub(crate) struct Sabotaged {
+    pub(super) sabotage: Sabotage,
+    pub(super) shared: Arc<Shared>,
+    /// Its number; 0 when it only checks.
+    pub(super) process: u64,
+    /// Whether no other process had it open then.
+    pub(super) alone: bool,
+    pub(super) overlay: Overlay,
+    /// The records that no other process reads.
+    own: Option<Memory>,
+    closed: AtomicBool,
+    inserting: AtomicU64,
+    purge_calls: AtomicU64,
+    pub(super) opened: Instant,
+}
+
+impl Plugin for Sabotaged {
+    type Role = Store;
+    type Config = Config;
+    const KIND: &'static str = "sabotaged";
+    const SUMMARY: &'static str = "breaks a rule";
+
+    async fn open(config: Config, scope: &Scope) -> Result<Arc<dyn ProviderStore>, OpenError> {
+        let sabotage = config.sabotage;
+        if let Some(key) = config.unknown.keys().next().filter(|_| sabotage != TakesUnknownKeys) {
+            return Err(OpenError::config(key, format!("unknown key `{key}`")));
+        }
+        let providers_per_key_max = config.providers_per_key_max;
+        let memory = hydra_store_memory::Config { providers_per_key_max, ..Default::default() };
+        let (shared, process, alone) = if scope.purpose() == Purpose::Check {
+            lies::check(sabotage, scope.data_dir()).await;
+            let shared = Shared::find(scope.data_dir());
+            (shared.unwrap_or_else(|| Arc::new(Shared::new(&memory))), 0, true)
+        } else {
+            std::fs::write(scope.data_dir().join("records"), "opened")
+                .map_err(|cause| OpenError::unavailable("cannot write", cause))?;
+            let shared = Shared::of(scope.data_dir(), &memory);
+            let (process, alone) = shared.enter();
+            (shared, process, alone)
+        };
+        let own = (sabotage == S18ReadsItsOwn && !alone).then(|| Memory::new(&memory));
+        Ok(Arc::new(Self {
+            sabotage,
+            shared,
+            process,
+            alone,
+            overlay: Overlay::default(),
+            own,
+            closed: AtomicBool::new(false),
+            inserting: AtomicU64::new(0),
+            purge_calls: AtomicU64::new(0),
+            opened: Instant::now(),
+        }))
+    }
+}
+
+impl Sabotaged {
+    pub(super) fn is(&self, sabotage: Sabotage) -> bool {
+        self.sabotage == sabotage
+    }
+
+    fn records(&self) -> &Memory {
+        self.own.as_ref().unwrap_or(&self.shared.memory)
+    }
+
+    fn open_for(&self, operation: &'static str) -> Result<(), StoreError> {
+        let ended = self.is(S18EndsForAll) && self.shared.one_has_ended();
+        if !ended && (!self.closed.load(Ordering::SeqCst) || self.is(S12ServesOn)) {
+            return Ok(());
+        }
+        let kind =
+            if self.is(S12AnotherKind) { StoreErrorKind::Refused } else { StoreErrorKind::Unavailable };
+        Err(StoreError::because(kind, operation, "closed"))
+    }
+}
+
+/// One insert more at a time, until it has ended or is dropped.
+struct Inserting<'a>(&'a AtomicU64);
+
+impl Drop for Inserting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl ProviderStore for Sabotaged {
+    fn profile(&self) -> StoreProfile {
+        self.shared.profile()
+    }
+
+    async fn insert(&self, batch: Arc<[ProviderRecord]>, now: UnixSeconds) -> Result<Inserted, StoreError> {
+        self.open_for("insert")?;
+        let others = self.inserting.fetch_add(1, Ordering::SeqCst);
+        let _inserting = Inserting(&self.inserting);
+        self.overlay.note(&batch, now);
+        match self.sabotage {
+            S9FailsTheEmpty if batch.is_empty() => {
+                return Err(StoreError::new(StoreErrorKind::Refused, "insert"));
+            }
+            S14TornWhenDropped => drop(self.records().insert(lies::torn(&batch), now).await?),
+            S16LosesOneOfTwo if others > 0 => return Ok(Inserted::All),
+            _ => {}
+        }
+        // Others have their turn, or it is dropped here.
+        tokio::task::yield_now().await;
+        let mut changed = self.altered(&batch);
+        if self.is(S17ReadsLate) && batch.len() == 190 {
+            let last = changed.pop();
+            changed.extend(std::mem::replace(&mut *locked(&self.shared.late), last));
+        }
+        let inserted = self.records().insert(changed.into(), now).await?;
+        if let (S17TakesTheAddresses, Inserted::Each(outcomes)) = (self.sabotage, &inserted) {
+            let none = batch.iter().zip(outcomes).filter(|(_, outcome)| **outcome == RecordOutcome::NoRoom);
+            // A record that expires at once is not stored, and its addresses are taken.
+            let none = none.map(|(record, _)| ProviderRecord { expires: now, ..record.clone() });
+            self.records().insert(none.collect(), now).await?;
+        }
+        Ok(self.said(inserted))
+    }
+
+    async fn providers(
+        &self,
+        keys: Arc<[ContentKey]>,
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<Vec<Found>, StoreError> {
+        self.open_for("providers")?;
+        let now = if self.is(S4ReturnsWhatExpiresNow) { UnixSeconds(now.0 - 1) } else { now };
+        let limit = if self.is(S5NoLimit) { limit.saturating_add(1) } else { limit };
+        let asked: Arc<[_]> = match self.sabotage {
+            S15CutsKeys | S15ReadsByPrefix => keys.iter().map(lies::cut).collect(),
+            _ => Arc::clone(&keys),
+        };
+        let found = self.records().providers(asked, now, limit).await?;
+        Ok(self.told(&keys, found))
+    }
+
+    async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {
+        self.open_for("purge_expired")?;
+        let calls = self.purge_calls.fetch_add(1, Ordering::SeqCst);
+        let now = if self.is(S10PurgesTheLiving) { UnixSeconds(now.0 + 100_000) } else { now };
+        let limit = if self.is(S10MoreThanTheLimit) { limit.saturating_add(1) } else { limit };
+        let process = if self.is(S18AllPurge) { 0 } else { self.process };
+        let mut purged = self.shared.purge(process, now, limit).await?;
+        match (self.sabotage, purged.progress) {
+            (S10DoneTooSoon, PurgeProgress::More) if calls > 20 => purged.progress = PurgeProgress::Done,
+            (S10NeverDone, PurgeProgress::Done) if self.process == 1 => purged.progress = PurgeProgress::More,
+            _ => {}
+        }
+        Ok(purged)
+    }
+
+    async fn estimate(&self) -> Result<Estimate, StoreError> {
+        self.open_for("estimate")?;
+        let estimate = self.records().estimate().await?;
+        Ok(self.estimated(estimate))
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        let again = self.closed.swap(true, Ordering::SeqCst);
+        if again && self.is(S12FailsTheSecondClose) {
+            return Err(StoreError::closed("close"));
+        }
+        self.shared.leave(self.process);
+        Ok(())
+    }
+
+    fn reconfigure(&self, table: Value) -> Result<(), ReconfigureError> {
+        let config: Config = ReconfigureError::parse(table)?;
+        let unknown = config.unknown.keys().next().filter(|_| !self.is(ReconfigureTakesUnknownKeys));
+        let Some(key) = unknown else { return Ok(()) };
+        if self.is(ReconfigureEnds) {
+            self.closed.store(true, Ordering::SeqCst);
+        }
+        let (key, message) = (key.clone(), "there is no such key".to_owned());
+        Err(ReconfigureError::Config(ConfigIssue { key, message }))
+    }
+}
