@@ -22,7 +22,7 @@ const fn rule(folder: &'static str, may: &'static [&'static str]) -> Rule {
 }
 
 /// The first rule whose folder fits counts. A store in memory is what the tests of others take for any store.
-const RULES: [Rule; 11] = [
+const RULES: [Rule; 12] = [
     Rule { never: &["libp2p", "tokio"], ..rule("core/api", &[]) },
     rule("core/kad", &[]),
     Rule {
@@ -35,6 +35,11 @@ const RULES: [Rule; 11] = [
     rule("core/node", &["hydra-engine", "hydra-kad", "hydra-api"]),
     rule("core/cli", &["hydra-node", "hydra-load", "hydra-bundle", "hydra-api"]),
     rule("plugins/bundle", &["plugins/", "hydra-api"]),
+    // Stores that keep files share what an engine is embedded with.
+    Rule {
+        tests_may: &["hydra-conformance", "hydra-store-memory"],
+        ..rule("plugins/store-", &["hydra-api", "hydra-embedded"])
+    },
     Rule { tests_may: &["hydra-conformance", "hydra-store-memory"], ..rule("plugins/", &["hydra-api"]) },
     // As a third party's: what its library and its `main` need.
     Rule {
@@ -77,6 +82,11 @@ fn an_arrow_the_wrong_way_is_found() {
         ("core/node", "hydra-store-one", false, false),
         ("core/node", "hydra-kad", false, true),
         ("plugins/store-two", "hydra-store-one", false, false),
+        ("plugins/store-two", "hydra-embedded", false, true),
+        ("plugins/ids-two", "hydra-embedded", false, false),
+        ("plugins/embedded", "hydra-store-one", false, false),
+        ("plugins/embedded", "hydra-conformance", true, true),
+        ("core/node", "hydra-embedded", false, false),
         ("plugins/store-two", "hydra-conformance", false, false),
         ("plugins/store-two", "hydra-conformance", true, true),
         ("plugins/bundle", "hydra-store-one", false, true),
@@ -93,6 +103,7 @@ fn an_arrow_the_wrong_way_is_found() {
             .map(|name| (format!("hydra-{name}"), package(&format!("core/{name}"), "serde", false)))
             .into();
         all.insert("hydra-store-one".to_owned(), package("plugins/store-one", "serde", false));
+        all.insert("hydra-embedded".to_owned(), package("plugins/embedded", "serde", false));
         all.insert("hydra-subject".to_owned(), package(folder, on, test));
         assert_eq!(broken(&all).is_empty(), allowed, "{folder} on {on}");
     }

@@ -17,7 +17,7 @@ const PROTOCOL: &str = "/ipfs/kad/1.0.0";
 /// How long a node has to come onto a rung, or back. It takes seconds; many tests share two cores.
 const PATIENCE: Duration = Duration::from_secs(90);
 const RUNGS: [&str; 5] = ["full", "short", "stale", "cache_only", "routing_only"];
-const SIDES: [&str; 2] = ["reads", "writes"];
+const LANES: [&str; 2] = ["reads", "writes"];
 
 /// The rung on which the node stands, as its page says: exactly one.
 async fn rung(node: &Node) -> &'static str {
@@ -63,8 +63,8 @@ async fn asking(node: &Node, at_a_time: usize, done: impl Future<Output = ()>) {
     }
 }
 
-/// The changes of rung of one side in the log, each as (before, after).
-fn changes(home: &Home, side: &str) -> Vec<(String, String)> {
+/// The changes of rung of one lane in the log, each as (before, after).
+fn changes(home: &Home, lane: &str) -> Vec<(String, String)> {
     let lines = home.log();
     let lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let word = |line: &Value, key: &str| line[key].as_str().map(str::to_owned);
@@ -72,7 +72,7 @@ fn changes(home: &Home, side: &str) -> Vec<(String, String)> {
         let message = word(line, "message");
         let change =
             message.is_some_and(|message| matches!(&*message, "the node degrades" | "the node recovers"));
-        change && word(line, "side").as_deref() == Some(side)
+        change && word(line, "lane").as_deref() == Some(lane)
     };
     lines
         .filter(is_change)
@@ -83,26 +83,26 @@ fn changes(home: &Home, side: &str) -> Vec<(String, String)> {
 /// The node entered the rung and is back: the log has every change once, each from where the last one led.
 async fn told_once(node: &Node, wanted: &str) {
     let mut entered = false;
-    for side in SIDES {
+    for lane in LANES {
         let begun = Instant::now();
-        let mut changes = changes(node.home(), side);
+        let mut changes = changes(node.home(), lane);
         // A change is logged just after it has shown on the page.
         while changes.last().is_some_and(|(_, after)| after != "full") && begun.elapsed() < PATIENCE {
             sleep(Duration::from_millis(20)).await;
-            changes = self::changes(node.home(), side);
+            changes = self::changes(node.home(), lane);
         }
         let mut at = "full";
         for (before, after) in &changes {
-            assert_eq!(before, at, "{side}: {changes:?}");
+            assert_eq!(before, at, "{lane}: {changes:?}");
             at = after;
         }
-        assert_eq!(at, "full", "{side}: {changes:?}");
+        assert_eq!(at, "full", "{lane}: {changes:?}");
         let metrics = node.metrics().await.unwrap();
         for rung in RUNGS {
-            let labels = [("side", side), ("rung", rung)];
+            let labels = [("lane", lane), ("rung", rung)];
             let counted = metrics.value("hydra_rung_entered_total", &labels).unwrap();
             let logged = changes.iter().filter(|(_, after)| after == rung).count();
-            assert_eq!(logged as f64, counted, "{side} {rung}: {changes:?}");
+            assert_eq!(logged as f64, counted, "{lane} {rung}: {changes:?}");
         }
         entered |= changes.iter().any(|(_, after)| after == wanted);
     }

@@ -27,7 +27,7 @@ use zeroize::Zeroizing;
 /// - **I8** A slot is held by one process at a time: another that asks for it fails with [`IdErrorKind::Held`], or
 ///   gets other slots.
 /// - **I9** `preview` tells what `acquire` would give a process that holds nothing, takes nothing, and works beside one
-///   that holds the slots.
+///   that holds the slots. Opened with [`Purpose::Check`](crate::Purpose::Check), nothing is created or changed.
 /// - **I10** Each time a slot is given out its epoch is greater than the time before; `renew` keeps it.
 /// - **I11** `renew` says of every slot either for how long it is held or that it is lost; one with another epoch than the
 ///   current one is lost.

@@ -29,6 +29,22 @@ impl ReconfigureError {
         Self::NeedsRestart { keys: keys.into_iter().map(Into::into).collect() }
     }
 
+    /// The same error as seen from the table in which the plugin's own stands at `at`: for a plugin that passes a nested
+    /// table on.
+    #[must_use]
+    pub fn below(self, at: &str) -> Self {
+        let key = |key: String| {
+            if key.is_empty() || key == "." { at.to_owned() } else { format!("{at}.{key}") }
+        };
+        match self {
+            Self::NeedsRestart { keys } if keys.is_empty() => Self::keys([at]),
+            Self::NeedsRestart { keys } => Self::keys(keys.into_iter().map(key)),
+            Self::Config(ConfigIssue { key: own, message }) => {
+                Self::Config(ConfigIssue { key: key(own), message })
+            }
+        }
+    }
+
     /// The mistake in the config that kept a plugin from being opened, if that was the reason.
     pub fn from_open(error: &OpenError) -> Option<Self> {
         let OpenErrorKind::Config { key } = error.kind() else { return None };
@@ -59,3 +75,21 @@ impl fmt::Display for ReconfigureError {
 }
 
 impl std::error::Error for ReconfigureError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nested_plugin_blames_its_keys_from_the_outer_table_down() {
+        let issue =
+            |key: &str| ReconfigureError::Config(ConfigIssue { key: key.into(), message: "no".into() });
+        assert_eq!(ReconfigureError::needs_restart().below("inner"), ReconfigureError::keys(["inner"]));
+        assert_eq!(
+            ReconfigureError::keys(["a", "b.c"]).below("inner"),
+            ReconfigureError::keys(["inner.a", "inner.b.c"])
+        );
+        assert_eq!(issue("a").below("inner"), issue("inner.a"));
+        assert_eq!(issue(".").below("inner"), issue("inner"));
+    }
+}

@@ -15,6 +15,8 @@
 //! | [`UnknownForSome`] | does not know some keys |
 //! | [`Miscounts`] | gives too few or too many entries or outcomes |
 //!
+//! [`LeasedIds`] is an allocator of identities: several processes share its [`Fleet`], leases end, and links fail.
+//!
 //! Each is switched while it runs: keep an `Arc` of the double, and give a clone of it to what is tested.
 //!
 //! ```
@@ -40,6 +42,7 @@ mod claiming;
 mod counting;
 mod failing;
 mod frozen;
+mod leased_ids;
 mod miscounting;
 mod panicking;
 mod partial;
@@ -52,6 +55,7 @@ pub use claiming::{Claiming, ClaimingStore};
 pub use counting::{Counted, Counting, CountingStore};
 pub use failing::{Failing, FailingStore};
 pub use frozen::{Frozen, FrozenStore};
+pub use leased_ids::{Delay, Fleet, Holder, Lapsed, LeasedIds, Link};
 pub use miscounting::{Miscount, Miscounting, Miscounts};
 pub use panicking::{Panicking, PanicsSometimes};
 pub use partial::{Afterwards, CommitsThenFails, Committing, Dropping, DropsSome, Halving, StoresHalf};

@@ -10,6 +10,7 @@ use crate::suite::{Alone, Case, Rule, Suite, Threads, case};
 use hydra_api::{HeadCount, HeadLease, HeldSlot, IdAllocator, Ids, PeerId, Plugin};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 const fn rule(id: &'static str, text: &'static str) -> Rule {
     Rule { id, text }
@@ -32,7 +33,7 @@ pub const RULES: [Rule; 12] = [
     rule(
         "I9",
         "preview tells what acquire would give a process that holds nothing, takes nothing, and works beside one that \
-         holds the slots.",
+         holds the slots. Opened with Purpose::Check, nothing is created or changed.",
     ),
     rule("I10", "Each time a slot is given out its epoch is greater than the time before; renew keeps it."),
     rule(
@@ -75,7 +76,9 @@ fn cases() -> Vec<Case<Ids>> {
         case!(i7, i7_no_secret_is_shown),
         case!(i8, i8_a_slot_is_held_once),
         case!(i9, i9_a_preview_tells_what_acquire_gives),
+        case!(i9, i9_a_check_creates_and_takes_nothing),
         case!(i10, i10_each_lease_of_a_slot_has_a_greater_epoch),
+        case!(i10, i10_epochs_grow_over_crashes),
         case!(i11, i11_a_renewal_tells_of_every_slot),
         case!(i12, i12_a_lease_ends_when_it_is_not_renewed),
     ]
@@ -83,6 +86,19 @@ fn cases() -> Vec<Case<Ids>> {
 
 async fn an_unknown_key_of_the_table_is_refused(lab: Arc<Lab<Ids>>) -> Outcome {
     crate::store::refuses_unknown_key(&lab).await
+}
+
+/// The longest life of a lease that a suite waits for on a clock that is not paused.
+const LIFE_MAX: Duration = Duration::from_secs(30);
+
+/// Ends the process that holds these leases without releasing them, and waits until they have ended.
+async fn crash(lab: &Lab<Ids>, allocator: Arc<dyn IdAllocator>, leases: &[HeadLease]) -> Result<(), Broken> {
+    drop(allocator);
+    if let Some(life) = leases.iter().filter_map(|lease| lease.life).max() {
+        lab.place.bounded(life, LIFE_MAX)?;
+        tokio::time::sleep(life + life / 4).await;
+    }
+    Ok(())
 }
 
 /// What must not change of a slot.

@@ -17,6 +17,7 @@
 //!
 //! - [`store()`], [`admission()`] and [`ids()`] are the suites; a [`Place`] says where and with which table the plugin is opened.
 //! - [`crash`] kills the process of a store that keeps files, and damages them.
+//! - [`outage`] lets no file of it be written for a while.
 //! - [`doubles`] are stores that misbehave, for tests of what uses a store.
 //! - [`given`] has keys, peers and records, and a source of chance whose seed a failure tells.
 //!
@@ -29,10 +30,12 @@ pub mod crash;
 pub mod doubles;
 pub mod given;
 pub mod ids;
+pub mod outage;
 mod place;
 mod reconfigure;
 pub mod store;
 mod suite;
+mod tree;
 
 pub use admission::admission;
 pub use check::Broken;

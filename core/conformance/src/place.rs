@@ -23,6 +23,7 @@ pub struct Place {
     pub(crate) operation: Option<Operation>,
     pub(crate) full_within: Option<u32>,
     clock: Clock,
+    registry: Registry,
     guard: Option<Box<dyn Guard>>,
 }
 
@@ -64,6 +65,7 @@ impl Place {
             operation: None,
             full_within: None,
             clock: Clock::Real,
+            registry: Registry::default(),
             guard: None,
         }
     }
@@ -125,6 +127,13 @@ impl Place {
         Ok(())
     }
 
+    /// The plugins that this one can open inside its own table, with [`Scope::open`]; none unless told otherwise.
+    #[must_use]
+    pub fn with_plugins(mut self, registry: Registry) -> Self {
+        self.registry = registry;
+        self
+    }
+
     /// Keeps `guard` until the case has ended: what drops the database, say.
     #[must_use]
     pub fn guarded_by(mut self, guard: impl Any + Send + Sync) -> Self {
@@ -136,7 +145,7 @@ impl Place {
 /// A place, and how to open the plugin there.
 #[derive(Debug)]
 pub(crate) struct Lab<R: Role> {
-    registry: Registry,
+    registry: Arc<Registry>,
     kind: &'static str,
     pub(crate) place: Place,
     data_dir: TempDir,
@@ -145,11 +154,17 @@ pub(crate) struct Lab<R: Role> {
 
 impl<R: Role> Lab<R> {
     pub(crate) fn new<P: Plugin<Role = R>>(place: Place) -> Result<Self, Broken> {
-        let mut registry = Registry::default();
+        let mut registry = place.registry.clone();
         registry.add::<P>();
         let data_dir =
             tempfile::tempdir().map_err(|cause| Broken::new(format!("no temporary directory: {cause}")))?;
-        Ok(Self { registry, kind: P::KIND, place, data_dir, _role: std::marker::PhantomData })
+        Ok(Self {
+            registry: Arc::new(registry),
+            kind: P::KIND,
+            place,
+            data_dir,
+            _role: std::marker::PhantomData,
+        })
     }
 
     /// Opens the plugin; again, when it was open here before.
@@ -189,6 +204,6 @@ impl<R: Role> Lab<R> {
     async fn open_with(&self, table: Value, scope: Scope) -> Result<Arc<R::Object>, Broken> {
         let entry =
             self.registry.find::<R>(self.kind).ok_or_else(|| Broken::new("the plugin is not known"))?;
-        Ok(entry.open(table, &scope).await?)
+        Ok(entry.open(table, &scope.with_registry(self.registry.clone())).await?)
     }
 }

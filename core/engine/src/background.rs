@@ -104,11 +104,11 @@ async fn watch_load(parts: Arc<Parts>) {
         parts.clock.sync();
         parts.backend.tick(&parts.limits, now.into_std());
         for change in parts.ladder.tick(now - last, &parts.pulse()) {
-            let (side, before, rung, because) = (change.side, change.before, change.now, change.because);
+            let (lane, before, rung, because) = (change.lane, change.before, change.now, change.because);
             if rung > before {
-                tracing::warn!(side, %before, %rung, because, "the node degrades");
+                tracing::warn!(lane, %before, %rung, because, "the node degrades");
             } else {
-                tracing::info!(side, %before, %rung, because, "the node recovers");
+                tracing::info!(lane, %before, %rung, because, "the node recovers");
             }
         }
         parts.note_tick();

@@ -1,5 +1,6 @@
 //! The table of the policy in TOML.
 
+use hydra_api::OpenError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -14,22 +15,23 @@ pub const FILE_MIB_MAX_DEFAULT: u32 = 256;
 
 /// `[[admission]] kind = "denylist"`: declines requests for keys that compact denylists (IPIP-383) name.
 ///
-/// GET_PROVIDERS and ADD_PROVIDER are judged by `/ipfs/` and double-hashed rules, GET_VALUE and PUT_VALUE of IPNS
-/// records by `/ipns/` and double-hashed ones. FIND_NODE and PING always pass.
+/// `/ipfs/` and double-hashed rules apply to GET_PROVIDERS and ADD_PROVIDER, `/ipns/` and double-hashed rules to GET_VALUE and
+/// PUT_VALUE of IPNS records. All keys can change while the node runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// The files, in the order of their weight: the last rule that matches counts, those of later files after those of
-    /// earlier ones. A relative one is taken from the node's data directory. Each must be there when the node starts.
+    /// The files. The last rule that matches a key counts, and rules of later files come after those of earlier ones. A
+    /// relative path starts at the node's data directory. The node does not start if one is missing.
     pub files: Vec<PathBuf>,
-    /// Seconds between two looks at the files' times and sizes; when one has changed, all are read again. A change that
-    /// cannot be read is told in the log, and the rules as they were stay in force.
+    /// Seconds between two checks of the files' times and sizes. When one has changed, all are read again. A file that
+    /// cannot be read then is logged, and the old rules stay in force.
     #[schemars(range(min = 1, max = 86_400))]
     pub reload_interval_s: u32,
-    /// Rules in all files together: up to 60 bytes of memory each, and up to three times that during a reload.
+    /// The limit of rules in all files together: up to 60 bytes of memory each, and up to three times that during a reload.
+    /// Longer lists are refused as a whole.
     #[schemars(range(min = 1, max = 500_000_000))]
     pub rules_max: u32,
-    /// MiB that a file may have.
+    /// The limit of a file's size in MiB. A longer file is refused as a whole.
     #[schemars(range(min = 1, max = 65_536))]
     pub file_mib_max: u32,
 }
@@ -46,7 +48,24 @@ impl Default for Config {
 }
 
 impl Config {
-    pub(crate) fn reload_interval(&self) -> Duration {
-        Duration::from_secs(u64::from(self.reload_interval_s.max(1)))
+    /// The bounds of the schema once more, for those who open the policy without one.
+    pub(crate) fn check(&self) -> Result<(), OpenError> {
+        if self.files.is_empty() {
+            return Err(OpenError::config("files", "there is none: name at least one denylist"));
+        }
+        within("reload_interval_s", self.reload_interval_s, 86_400)?;
+        within("rules_max", self.rules_max, 500_000_000)?;
+        within("file_mib_max", self.file_mib_max, 65_536)
     }
+
+    pub(crate) fn reload_interval(&self) -> Duration {
+        Duration::from_secs(u64::from(self.reload_interval_s))
+    }
+}
+
+fn within(key: &str, value: u32, max: u32) -> Result<(), OpenError> {
+    if (1..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(OpenError::config(key, format!("{value} is not within 1 to {max}")))
 }

@@ -41,6 +41,9 @@ pub(crate) struct Loaded {
 pub(crate) struct Stamp {
     modified: Option<SystemTime>,
     len: u64,
+    /// Which file it is and when its inode changed: a file that takes the place of another may have its time and size.
+    #[cfg(unix)]
+    inode: [i64; 4],
 }
 
 /// What was found in the lines of all files.
@@ -61,6 +64,8 @@ pub(crate) struct Counts {
 pub(crate) enum Unusable {
     #[error("cannot be read: {0}")]
     Io(#[from] io::Error),
+    #[error("is not a regular file")]
+    NotAFile,
     #[error("has more than {0} bytes: raise `file_mib_max`")]
     TooLong(u64),
     #[error("makes more than {0} rules: raise `rules_max`")]
@@ -73,9 +78,7 @@ pub(crate) enum Unusable {
 
 impl Lists {
     pub(crate) fn of(config: &Config, scope: &Scope) -> Result<Self, OpenError> {
-        if config.files.is_empty() {
-            return Err(OpenError::config("files", "there is none: name at least one denylist"));
-        }
+        config.check()?;
         Ok(Self {
             paths: config.files.iter().map(|path| scope.resolve(path)).collect(),
             rules_max: config.rules_max,
@@ -102,6 +105,10 @@ impl Lists {
     }
 
     fn read(&self, path: &Path, loaded: &mut Loaded) -> Result<(), Unusable> {
+        // To open a pipe would wait for its writer, and a device may have no end.
+        if !std::fs::metadata(path)?.is_file() {
+            return Err(Unusable::NotAFile);
+        }
         let file = File::open(path)?;
         // Taken before the first byte is read: what is written meanwhile shows as a change.
         let stamp = Stamp::of(&file.metadata()?);
@@ -153,7 +160,14 @@ impl Lists {
 
 impl Stamp {
     fn of(data: &Metadata) -> Self {
-        Self { modified: data.modified().ok(), len: data.len() }
+        #[cfg(unix)]
+        use std::os::unix::fs::MetadataExt;
+        Self {
+            modified: data.modified().ok(),
+            len: data.len(),
+            #[cfg(unix)]
+            inode: [data.dev() as i64, data.ino() as i64, data.ctime(), data.ctime_nsec()],
+        }
     }
 }
 

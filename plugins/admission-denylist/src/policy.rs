@@ -74,23 +74,27 @@ impl AdmissionPolicy for Denylist {
         if denied { Verdict::Decline(DENIED).into() } else { Verdict::Admit.into() }
     }
 
-    /// Nothing was taken, so nothing is given back.
+    /// Nothing was taken, so nothing is given back, whatever the outcome.
     fn settle(&self, _: &Request<'_>, _: Token, _: &Outcome, _: Instant) {}
 
     fn reasons(&self) -> Vec<Cow<'static, str>> {
         REASONS.map(Cow::Borrowed).into()
     }
 
-    /// Every key is taken up: the files are read before the old rules are replaced.
+    /// Every key is taken up: the files are read before the old rules are replaced. When one cannot be used, nothing changes.
     fn reconfigure(&self, table: Value) -> Result<(), ReconfigureError> {
         let config: Config = ReconfigureError::parse(table)?;
-        let (lists, Loaded { rules, stamps, .. }) = read(&config, &self.scope).map_err(|error| {
+        let (lists, loaded) = read(&config, &self.scope).map_err(|error| {
             ReconfigureError::from_open(&error).unwrap_or(ReconfigureError::needs_restart())
         })?;
-        self.watched.replace(lists, stamps, config.reload_interval(), || {
-            self.rules.store(Arc::new(rules));
-        });
+        self.watched.replace(&self.rules, lists, loaded, config.reload_interval());
         Ok(())
+    }
+}
+
+impl Drop for Denylist {
+    fn drop(&mut self) {
+        self.watched.end();
     }
 }
 

@@ -4,6 +4,7 @@ use crate::list::{Lists, Loaded, Stamp};
 use crate::rules::Rules;
 use arc_swap::ArcSwap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -11,7 +12,8 @@ use tokio::sync::Notify;
 #[derive(Debug)]
 pub(crate) struct Watched {
     state: Mutex<State>,
-    replaced: Notify,
+    /// Notified when the table has changed, or the policy is gone.
+    woken: Notify,
 }
 
 #[derive(Debug)]
@@ -23,56 +25,82 @@ struct State {
     table: u64,
     /// Whether the last try failed, so that it is logged once.
     failing: bool,
+    /// Whether the policy is gone.
+    over: bool,
 }
 
 /// Looks at the files now and then, for as long as the policy is there.
 pub(crate) fn start(watched: &Arc<Watched>, rules: &Arc<ArcSwap<Rules>>) {
     let (watched, rules) = (watched.clone(), Arc::downgrade(rules));
     tokio::spawn(async move {
-        // Kept for a turn: a request that still looks into them is not the one that has to free them.
-        let mut former: Option<Arc<Rules>> = None;
-        loop {
-            let every = watched.lock().every;
+        while let Some(every) = watched.every() {
             tokio::select! {
                 () = tokio::time::sleep(every) => {}
-                () = watched.replaced.notified() => continue,
+                () = watched.woken.notified() => continue,
             }
-            drop(former.take());
             let turn = tokio::task::spawn_blocking({
                 let (watched, rules) = (watched.clone(), Weak::clone(&rules));
                 move || watched.turn(&rules)
             });
             // It ends with the runtime, or should reading panic; the rules as they were stay in force.
-            let Ok(replaced) = turn.await else {
-                tracing::error!("denylists are no longer looked at: the rules as they are stay in force");
-                return;
-            };
-            if rules.strong_count() == 0 {
+            if turn.await.is_err() {
+                tracing::error!(
+                    "denylists are no longer checked for changes: the current rules stay in force"
+                );
                 return;
             }
-            former = replaced;
         }
     });
 }
 
+/// Frees rules that were replaced, when no request looks into them any more: there may be millions, which no request should
+/// have to free. Blocks.
+fn retire(mut former: Arc<Rules>) {
+    while let Err(shared) = Arc::try_unwrap(former) {
+        former = shared;
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
 impl Watched {
     pub(crate) fn new(lists: Lists, stamps: Vec<Stamp>, every: Duration) -> Self {
-        let state = State { lists, stamps, every, table: 0, failing: false };
-        Self { state: Mutex::new(state), replaced: Notify::new() }
+        let state = State { lists, stamps, every, table: 0, failing: false, over: false };
+        Self { state: Mutex::new(state), woken: Notify::new() }
     }
 
-    /// Looks at other files from now on. `rules` puts theirs in force; no turn that began before undoes that.
-    pub(crate) fn replace(&self, lists: Lists, stamps: Vec<Stamp>, every: Duration, rules: impl FnOnce()) {
-        let mut state = self.lock();
-        let table = state.table + 1;
-        *state = State { lists, stamps, every, table, failing: false };
-        rules();
-        drop(state);
-        self.replaced.notify_one();
+    /// Puts the rules of other files in force, and looks at those files from now on. A turn that began before does not undo
+    /// that. Blocks.
+    pub(crate) fn replace(&self, rules: &ArcSwap<Rules>, lists: Lists, loaded: Loaded, every: Duration) {
+        let former = {
+            let mut state = self.lock();
+            let table = state.table + 1;
+            *state = State { lists, stamps: loaded.stamps, every, table, failing: false, over: false };
+            rules.swap(Arc::new(loaded.rules))
+        };
+        self.woken.notify_one();
+        retire(former);
     }
 
-    /// Reads the files if one has changed; the rules that were replaced. No request waits for it: they take no lock.
-    pub(crate) fn turn(&self, rules: &Weak<ArcSwap<Rules>>) -> Option<Arc<Rules>> {
+    /// Ends the task: the policy is gone.
+    pub(crate) fn end(&self) {
+        self.lock().over = true;
+        self.woken.notify_one();
+    }
+
+    /// How long the task waits from one look to the next; `None` when it is over.
+    fn every(&self) -> Option<Duration> {
+        let state = self.lock();
+        (!state.over).then_some(state.every)
+    }
+
+    /// Reads the files if one has changed, and tells whether their rules are in force now. No request waits for it: they
+    /// take no lock. Blocks.
+    pub(crate) fn turn(&self, rules: &Weak<ArcSwap<Rules>>) -> bool {
+        self.read_if_changed(rules).map(retire).is_some()
+    }
+
+    /// The rules that were replaced.
+    fn read_if_changed(&self, rules: &Weak<ArcSwap<Rules>>) -> Option<Arc<Rules>> {
         let rules = rules.upgrade()?;
         let (lists, stamps, table) = {
             let state = self.lock();
@@ -111,5 +139,23 @@ impl Watched {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_that_were_replaced_are_freed_by_no_request() {
+        let former = Arc::new(Rules::default());
+        let request = former.clone();
+        let weak = Arc::downgrade(&former);
+        let retiring = thread::spawn(move || retire(former));
+        thread::sleep(Duration::from_millis(50));
+        assert!(!retiring.is_finished(), "a request still looks into them");
+        drop(request);
+        retiring.join().unwrap();
+        assert_eq!(weak.strong_count(), 0);
     }
 }

@@ -10,13 +10,13 @@ pub const WRITE_QUEUE_DEFAULT: WriteQueue =
 /// Default of [`Config::waiting`].
 pub const WAITING_DEFAULT: Waiting =
     Waiting { judges: Judges::Reads, degrade_percent: 50, degrade_to: Rung::Short, decline_percent: 90 };
-/// Default of [`Config::in_flight`]: all permits in use is what a busy node looks like, so it declines nothing.
+/// Default of [`Config::in_flight`]: a busy node uses all its permits, so it declines nothing.
 pub const IN_FLIGHT_DEFAULT: InFlight =
     InFlight { judges: Judges::Reads, degrade_percent: 100, degrade_to: Rung::Short, decline_percent: 0 };
 
-/// `[[admission]] kind = "queue-depth"`: degrades and declines by how full the queues before the store are.
+/// `[[admission]] kind = "queue-depth"`: degrades and declines requests by how full the queues before the store are.
 ///
-/// Only requests that may reach the store are judged. FIND_NODE and PING always pass.
+/// Only requests that may reach the store are judged. All keys can change while the node runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
@@ -24,7 +24,7 @@ pub struct Config {
     pub write_queue: WriteQueue,
     /// The reads that wait for a permit of the store gate.
     pub waiting: Waiting,
-    /// The permits of the store gate in use: statements that the store is working on.
+    /// The permits of the store gate in use: the statements in flight.
     pub in_flight: InFlight,
 }
 
@@ -44,7 +44,7 @@ pub enum Judges {
     Writes,
     /// All four.
     Both,
-    /// None: the queue is not looked at.
+    /// None.
     Nothing,
 }
 
@@ -65,7 +65,7 @@ impl Config {
 }
 
 /// What a queue's levels lead to, whichever queue it is.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Levels {
     pub(crate) judges: Judges,
     pub(crate) degrade_percent: u32,
@@ -80,14 +80,14 @@ macro_rules! queue {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields, default)]
         pub struct $queue {
-            /// Which requests it judges: `"reads"`, `"writes"`, `"both"` or `"nothing"`.
+            /// Which requests this queue judges: `"reads"`, `"writes"`, `"both"` or `"nothing"`.
             pub judges: Judges,
-            /// How full it is when requests begin to be degraded; 0 for never.
+            /// The fill level in percent from which on requests are degraded; 0 for never. At most `decline_percent`.
             #[schemars(range(max = 100))]
             pub degrade_percent: u32,
-            /// The rung of the ladder that they are degraded to.
+            /// The rung of the ladder to which requests are degraded.
             pub degrade_to: Rung,
-            /// How full it is when requests begin to be declined; 0 for never.
+            /// The fill level in percent from which on requests are declined; 0 for never.
             #[schemars(range(max = 100))]
             pub decline_percent: u32,
         }

@@ -6,7 +6,7 @@ use hydra_api::{
     Rung, Token, Value, Verdict,
 };
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 /// The write queue is too full.
@@ -24,42 +24,8 @@ const REASONS: [&str; 3] = ["write_queue_depth", "waiting_depth", "in_flight_dep
 /// they fall. The ladder of the whole node, which recovers slowly, is not touched by it.
 #[derive(Debug)]
 pub struct QueueDepth {
-    write_queue: Shared,
-    waiting: Shared,
-    in_flight: Shared,
-}
-
-/// Levels in one number, so that a change is seen whole.
-#[derive(Debug)]
-struct Shared(AtomicU32);
-
-impl Shared {
-    fn new(levels: Levels) -> Self {
-        Self(AtomicU32::new(packed(levels)))
-    }
-
-    fn get(&self) -> Levels {
-        let [judges, degrade_percent, degrade_to, decline_percent] =
-            self.0.load(Ordering::Relaxed).to_le_bytes();
-        Levels {
-            judges: Judges::ALL.get(usize::from(judges)).copied().unwrap_or(Judges::Nothing),
-            degrade_percent: degrade_percent.into(),
-            degrade_to: Rung::ALL.get(usize::from(degrade_to)).copied().unwrap_or_default(),
-            decline_percent: decline_percent.into(),
-        }
-    }
-
-    fn set(&self, levels: Levels) {
-        self.0.store(packed(levels), Ordering::Relaxed);
-    }
-}
-
-/// Percentages are at most 100.
-fn packed(levels: Levels) -> u32 {
-    let Levels { judges, degrade_percent, degrade_to, decline_percent } = levels;
-    let percent = |percent: u32| percent.min(100) as u8;
-    let bytes = [judges as u8, percent(degrade_percent), degrade_to.index() as u8, percent(decline_percent)];
-    u32::from_le_bytes(bytes)
+    /// The levels of all queues in one word, so that a request sees a change of the config as a whole.
+    packed: AtomicU64,
 }
 
 impl QueueDepth {
@@ -68,23 +34,45 @@ impl QueueDepth {
     /// # Errors
     /// [`OpenError`] when a level is out of its bounds, or requests would be declined before they are degraded.
     pub fn new(config: Config) -> Result<Self, OpenError> {
-        let [write_queue, waiting, in_flight] = config.levels()?.map(Shared::new);
-        Ok(Self { write_queue, waiting, in_flight })
+        Ok(Self { packed: AtomicU64::new(pack(config.levels()?)) })
     }
+}
+
+/// How many bits of the word a queue takes.
+const QUEUE_BITS: usize = 20;
+
+/// Percentages are at most 100.
+fn pack(levels: [Levels; 3]) -> u64 {
+    let pack = |Levels { judges, degrade_percent, degrade_to, decline_percent }| {
+        let [judges, rung] = [judges as u64, degrade_to.index() as u64];
+        judges | rung << 2 | u64::from(degrade_percent) << 6 | u64::from(decline_percent) << 13
+    };
+    levels.into_iter().rev().fold(0, |word, queue| word << QUEUE_BITS | pack(queue))
+}
+
+fn unpack(word: u64) -> [Levels; 3] {
+    std::array::from_fn(|place| {
+        let queue = word >> (place * QUEUE_BITS);
+        Levels {
+            judges: Judges::ALL[(queue & 3) as usize],
+            degrade_percent: (queue >> 6 & 127) as u32,
+            degrade_to: Rung::ALL.get((queue >> 2 & 15) as usize).copied().unwrap_or_default(),
+            decline_percent: (queue >> 13 & 127) as u32,
+        }
+    })
 }
 
 impl AdmissionPolicy for QueueDepth {
     fn admit(&self, request: &Request<'_>, load: &Load, _now: Instant) -> Judgement {
-        let verdict = self
-            .write_queue
-            .get()
+        let [write_queue, waiting, in_flight] = unpack(self.packed.load(Ordering::Relaxed));
+        let verdict = write_queue
             .verdict(request.operation, load.write_queue, WRITE_QUEUE)
-            .max(self.waiting.get().verdict(request.operation, load.waiting, WAITING))
-            .max(self.in_flight.get().verdict(request.operation, load.in_flight, IN_FLIGHT));
+            .max(waiting.verdict(request.operation, load.waiting, WAITING))
+            .max(in_flight.verdict(request.operation, load.in_flight, IN_FLIGHT));
         verdict.into()
     }
 
-    /// Nothing was taken, so nothing is given back.
+    /// Nothing was taken, so nothing is given back, whatever the outcome.
     fn settle(&self, _: &Request<'_>, _: Token, _: &Outcome, _: Instant) {}
 
     fn reasons(&self) -> Vec<Cow<'static, str>> {
@@ -97,9 +85,7 @@ impl AdmissionPolicy for QueueDepth {
         let levels = config.levels().map_err(|error| {
             ReconfigureError::from_open(&error).unwrap_or(ReconfigureError::needs_restart())
         })?;
-        for (shared, levels) in [&self.write_queue, &self.waiting, &self.in_flight].into_iter().zip(levels) {
-            shared.set(levels);
-        }
+        self.packed.store(pack(levels), Ordering::Relaxed);
         Ok(())
     }
 }
@@ -132,116 +118,4 @@ impl Judges {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{InFlight, Waiting, WriteQueue};
-    use hydra_api::PeerId;
-    use hydra_api::admission::Level;
-
-    fn load(write_queue: u32, waiting: u32, in_flight: u32) -> Load {
-        let level = |used| Level { used, max: 100 };
-        Load::new(level(write_queue), level(waiting), level(in_flight), Rung::Full)
-    }
-
-    fn verdict(config: Config, operation: Operation, load: Load) -> Verdict {
-        let request = Request::new(operation, PeerId::new(b"peer").unwrap(), None, 0, b"key");
-        QueueDepth::new(config).unwrap().admit(&request, &load, Instant::now()).verdict
-    }
-
-    #[test]
-    fn the_write_queue_judges_writes_and_the_gate_judges_reads() {
-        let of = |operation, load| verdict(Config::default(), operation, load);
-        let short = Verdict::Degrade(Rung::Short);
-        for write in [Operation::AddProvider, Operation::PutValue] {
-            assert_eq!(of(write, load(49, 100, 100)), Verdict::Admit);
-            assert_eq!(of(write, load(50, 0, 0)), short);
-            assert_eq!(of(write, load(90, 0, 0)), Verdict::Decline(WRITE_QUEUE));
-        }
-        for read in [Operation::GetProviders, Operation::GetValue] {
-            assert_eq!(of(read, load(100, 49, 99)), Verdict::Admit);
-            assert_eq!(of(read, load(0, 50, 0)), short);
-            assert_eq!(of(read, load(0, 90, 0)), Verdict::Decline(WAITING));
-            assert_eq!(of(read, load(0, 0, 100)), short, "permits in use decline nothing by default");
-        }
-    }
-
-    #[test]
-    fn find_node_and_ping_pass_whatever_the_levels() {
-        let write_queue = WriteQueue { judges: Judges::Both, ..WriteQueue::default() };
-        let config = Config {
-            write_queue,
-            waiting: Waiting { judges: Judges::Both, ..Waiting::default() },
-            ..Config::default()
-        };
-        for operation in [Operation::FindNode, Operation::Ping] {
-            assert_eq!(verdict(config, operation, load(100, 100, 100)), Verdict::Admit);
-        }
-    }
-
-    #[test]
-    fn the_most_severe_queue_decides() {
-        let waiting = Waiting { degrade_to: Rung::CacheOnly, ..Waiting::default() };
-        let config = Config { waiting, ..Config::default() };
-        let degraded = verdict(config, Operation::GetProviders, load(0, 60, 100));
-        assert_eq!(degraded, Verdict::Degrade(Rung::CacheOnly));
-    }
-
-    #[test]
-    fn nought_is_never_and_nothing_is_not_looked_at() {
-        let never = WriteQueue { degrade_percent: 0, decline_percent: 0, ..WriteQueue::default() };
-        let config = Config { write_queue: never, ..Config::default() };
-        assert_eq!(verdict(config, Operation::AddProvider, load(100, 0, 0)), Verdict::Admit);
-        let nothing = InFlight { judges: Judges::Nothing, ..InFlight::default() };
-        let config = Config { in_flight: nothing, ..Config::default() };
-        assert_eq!(verdict(config, Operation::GetValue, load(0, 0, 100)), Verdict::Admit);
-    }
-
-    #[test]
-    fn a_queue_that_does_not_exist_has_no_say() {
-        let none = Level { used: 0, max: 0 };
-        let load = Load::new(none, none, none, Rung::Full);
-        assert_eq!(verdict(Config::default(), Operation::GetProviders, load), Verdict::Admit);
-    }
-
-    #[test]
-    fn levels_out_of_order_or_out_of_bounds_are_refused_by_their_key() {
-        let key = |config| match QueueDepth::new(config).unwrap_err().kind() {
-            hydra_api::OpenErrorKind::Config { key } => key.clone(),
-            other => panic!("{other:?}"),
-        };
-        let waiting = Waiting { degrade_percent: 95, ..Waiting::default() };
-        assert_eq!(key(Config { waiting, ..Config::default() }), "waiting.degrade_percent");
-        let write_queue = WriteQueue { decline_percent: 101, ..WriteQueue::default() };
-        assert_eq!(key(Config { write_queue, ..Config::default() }), "write_queue.decline_percent");
-    }
-
-    #[test]
-    fn part_of_a_queue_keeps_the_defaults_of_the_rest() {
-        let table = serde_json::json!({ "write_queue": { "decline_percent": 80 } });
-        let config: Config = serde_json::from_value(table).unwrap();
-        assert_eq!(config.write_queue, WriteQueue { decline_percent: 80, ..WriteQueue::default() });
-        assert!(serde_json::from_value::<Config>(serde_json::json!({ "write_queue": { "x": 1 } })).is_err());
-    }
-
-    #[test]
-    fn a_changed_table_is_taken_up_whole_or_not_at_all() {
-        let policy = QueueDepth::new(Config::default()).unwrap();
-        let request = Request::new(Operation::AddProvider, PeerId::new(b"peer").unwrap(), None, 0, b"key");
-        let at = |percent| policy.admit(&request, &load(percent, 0, 0), Instant::now()).verdict;
-        assert_eq!(at(85), Verdict::Degrade(Rung::Short));
-        let table = serde_json::json!({ "write_queue": { "decline_percent": 80, "degrade_percent": 20 } });
-        policy.reconfigure(table).unwrap();
-        assert_eq!(
-            [at(19), at(20), at(80)],
-            [Verdict::Admit, Verdict::Degrade(Rung::Short), Verdict::Decline(WRITE_QUEUE)]
-        );
-        for (table, key) in [
-            (serde_json::json!({ "write_queue": { "decline_percent": 101 } }), "write_queue.decline_percent"),
-            (serde_json::json!({ "waiting": { "x": 1 } }), "waiting"),
-        ] {
-            let refused = policy.reconfigure(table).unwrap_err().to_string();
-            assert!(refused.contains(key), "{refused}");
-        }
-        assert_eq!(at(80), Verdict::Decline(WRITE_QUEUE), "as before");
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 
 use divan::{Bencher, black_box};
 use hydra_admission_token_bucket::{Config, TokenBucket};
-use hydra_api::{AdmissionPolicy, Load, Operation, PeerId, Request};
+use hydra_api::{AdmissionPolicy, Load, Operation, Outcome, PeerId, Request};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
@@ -45,4 +45,20 @@ fn decline(bencher: Bencher<'_, '_>) {
     let request = Request::new(Operation::AddProvider, peers[0].0, Some(peers[0].1), 0, b"key");
     while policy.admit(&request, &Load::IDLE, now).verdict == hydra_api::Verdict::Admit {}
     bencher.bench_local(|| black_box(policy.admit(black_box(&request), &Load::IDLE, now)));
+}
+
+#[divan::bench(args = [1, 1_000, 1_000_000], sample_count = 200, sample_size = 10_000)]
+fn admit_and_give_back(bencher: Bencher<'_, '_>, len: u32) {
+    let peers = peers(len);
+    let Ok(policy) = TokenBucket::new(Config::default()) else { return };
+    let mut now = Instant::now();
+    let mut peers = peers.iter().cycle();
+    bencher.bench_local(|| {
+        now += Duration::from_micros(20);
+        if let Some(&(peer, address)) = peers.next() {
+            let request = Request::new(Operation::AddProvider, peer, Some(address), 0, b"key");
+            let judged = black_box(policy.admit(&request, &Load::IDLE, now));
+            policy.settle(&request, judged.token, &Outcome::NeverStarted, now);
+        }
+    });
 }

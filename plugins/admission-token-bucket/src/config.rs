@@ -22,40 +22,43 @@ pub const IPV4_PREFIX_BITS_DEFAULT: u8 = 24;
 /// Default of [`Config::ipv6_prefix_bits`]: what one customer of a provider gets at most.
 pub const IPV6_PREFIX_BITS_DEFAULT: u8 = 48;
 
-/// `[[admission]] kind = "token-bucket"`: budgets of requests per peer, per address prefix and for the node.
+/// `[[admission]] kind = "token-bucket"`: limits the request rate per peer, per address prefix and for the node.
 ///
-/// Only requests that may reach the store are judged. FIND_NODE and PING always pass: they are answered from memory.
+/// Only requests that may reach the store are limited. All keys but `peers_max` and `prefixes_max` can change while the node
+/// runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The budget of each peer.
     pub peer: Peer,
-    /// The budget of each address prefix: of all peers whose connections come from it. Relayed connections, whose
-    /// address is not known, share one.
+    /// The budget of each address prefix, shared by all peers that connect from it. Relayed connections have no known
+    /// address and share one budget.
     pub prefix: Prefix,
     /// The budget of the whole node.
     pub node: Node,
-    /// What a read (GET_PROVIDERS, GET_VALUE) takes from each budget; 0 lets every read pass.
+    /// How much a read (GET_PROVIDERS, GET_VALUE) takes from each budget; 0 lets every read pass.
     #[schemars(range(max = 1_000_000))]
     pub read_cost: u32,
-    /// What a write (ADD_PROVIDER, PUT_VALUE) takes from each budget; 0 lets every write pass.
+    /// How much a write (ADD_PROVIDER, PUT_VALUE) takes from each budget; 0 lets every write pass.
     #[schemars(range(max = 1_000_000))]
     pub write_cost: u32,
-    /// What becomes of a request beyond a budget: `"decline"` answers with closer peers alone and drops a write;
+    /// What happens to a request that exceeds a budget: `"decline"` answers with closer peers alone and drops a write;
     /// `{ degrade = "short" }` serves it as on that rung of the ladder.
     pub then: Then,
-    /// Whether connections from this machine itself (127.0.0.0/8, ::1) pass without being counted.
+    /// Exempts connections from this machine (127.0.0.0/8, ::1). Turn it off behind a proxy on the same machine.
     pub loopback_exempt: bool,
-    /// How many leading bits of an IPv4 address make its prefix.
+    /// The length of an IPv4 prefix in bits. Fewer bits limit larger networks as one.
     #[schemars(range(min = 1, max = 32))]
     pub ipv4_prefix_bits: u8,
-    /// How many leading bits of an IPv6 address make its prefix.
+    /// The length of an IPv6 prefix in bits. Fewer bits limit larger networks as one.
     #[schemars(range(min = 1, max = 128))]
     pub ipv6_prefix_bits: u8,
-    /// How many peers are told apart at a time, 16 bytes each, rounded up to a power of two.
+    /// The number of peers with a budget of their own at a time, 16 bytes each, rounded up to a power of two. A peer beyond
+    /// it takes over the budget of the peer that has used the least. A change needs a restart.
     #[schemars(range(min = 64, max = 16_777_216))]
     pub peers_max: u32,
-    /// How many address prefixes are told apart at a time, 16 bytes each, rounded up to a power of two.
+    /// The number of address prefixes with a budget of their own at a time, 16 bytes each, rounded up to a power of two. A
+    /// prefix beyond it takes over the budget of the one that has used the least. A change needs a restart.
     #[schemars(range(min = 64, max = 16_777_216))]
     pub prefixes_max: u32,
 }
@@ -78,7 +81,7 @@ impl Default for Config {
     }
 }
 
-/// What becomes of a request beyond a budget.
+/// What happens to a request that exceeds a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Then {
@@ -95,12 +98,12 @@ macro_rules! budget {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields, default)]
         pub struct $budget {
-            /// Whether this budget is kept at all.
+            /// Enables this budget.
             pub enabled: bool,
-            /// How fast it fills up, in requests (of cost 1) per second.
+            /// How fast the budget fills up, in requests of cost 1 per second.
             #[schemars(range(min = 1, max = 1_000_000))]
             pub rate_per_s: u32,
-            /// How many requests (of cost 1) it holds when full.
+            /// How many requests of cost 1 the budget holds when it is full. At least the higher of the two costs.
             #[schemars(range(min = 1, max = 1_000_000))]
             pub burst: u32,
         }

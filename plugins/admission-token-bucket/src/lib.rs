@@ -6,10 +6,12 @@
 //! peer = { rate_per_s = 100, burst = 1_000 }
 //! ```
 
+mod clock;
 mod config;
 mod gcra;
-mod live;
 mod policy;
+mod receipt;
+mod settings;
 mod table;
 
 pub use config::{

@@ -1,17 +1,18 @@
 //! The policy: three budgets, narrow before wide.
 
+use crate::clock::Clock;
 use crate::config::{Config, Then};
-use crate::gcra::{Bucket, Rate};
-use crate::live::Live;
-use crate::table::{Place, Table};
+use crate::gcra::Bucket;
+use crate::receipt::Receipt;
+use crate::settings::{Settings, SharedSettings};
+use crate::table::Table;
 use hydra_api::{
-    AdmissionPolicy, Judgement, Load, OpenError, Operation, Outcome, ReasonId, ReconfigureError, Request,
-    Token, Value, Verdict,
+    AdmissionPolicy, Judgement, Load, OpenError, Outcome, ReasonId, ReconfigureError, Request, Token, Value,
+    Verdict,
 };
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 /// The peer has used up its budget.
@@ -26,22 +27,27 @@ const REASONS: [&str; 3] = ["peer_budget", "prefix_budget", "node_budget"];
 /// Budgets of requests per peer, per address prefix and for the node, in fixed memory.
 #[derive(Debug)]
 pub struct TokenBucket {
-    /// The table that it was opened with: what cannot change.
-    config: Config,
-    live: Live,
+    settings: SharedSettings,
     clock: Clock,
-    peers: Option<Table>,
-    prefixes: Option<Table>,
-    node: Option<Bucket>,
+    tables: Tables,
+    node: Bucket,
 }
 
-/// A request that is judged: what it costs, and whose buckets it takes from.
+/// The tables of buckets. One that no budget needs is not there, until a changed config needs it.
+#[derive(Debug)]
+struct Tables {
+    peers: OnceLock<Table>,
+    prefixes: OnceLock<Table>,
+    peers_max: u32,
+    prefixes_max: u32,
+}
+
+/// A request that has to pay.
 #[derive(Debug, Clone, Copy)]
-struct Bill {
+struct Bill<'a> {
+    settings: &'a Settings,
     cost: u32,
     now: u64,
-    peer: Option<Place>,
-    address: Option<IpAddr>,
 }
 
 impl TokenBucket {
@@ -51,126 +57,119 @@ impl TokenBucket {
     /// [`OpenError`] when a value is out of its bounds, or a request costs more than a budget can ever hold.
     pub fn new(config: Config) -> Result<Self, OpenError> {
         config.check()?;
-        let (peer, prefix, node) = (config.peer, config.prefix, config.node);
-        Ok(Self {
-            peers: peer
-                .enabled
-                .then(|| Table::full(Rate::new(peer.rate_per_s, peer.burst), config.peers_max)),
-            prefixes: prefix
-                .enabled
-                .then(|| Table::full(Rate::new(prefix.rate_per_s, prefix.burst), config.prefixes_max)),
-            node: node.enabled.then(|| Bucket::full(Rate::new(node.rate_per_s, node.burst))),
-            clock: Clock::default(),
-            live: Live::new(&config),
-            config,
-        })
-    }
-
-    /// `None` for a request that passes without being counted.
-    fn bill(&self, request: &Request, now: Instant) -> Option<Bill> {
-        let cost = match request.operation {
-            Operation::FindNode | Operation::Ping => 0,
-            Operation::GetProviders | Operation::GetValue => self.live.read_cost(),
-            Operation::AddProvider | Operation::PutValue => self.live.write_cost(),
+        let tables = Tables {
+            peers: OnceLock::new(),
+            prefixes: OnceLock::new(),
+            peers_max: config.peers_max,
+            prefixes_max: config.prefixes_max,
         };
-        let address = request.address.map(|address| address.to_canonical());
-        if cost == 0 || (address.is_some_and(|it| it.is_loopback()) && self.live.loopback_exempt()) {
-            return None;
-        }
-        Some(Bill {
-            cost,
-            now: self.clock.read(now),
-            peer: self.peers.as_ref().map(|table| table.place(request.peer)),
-            address,
+        tables.make(&config);
+        Ok(Self {
+            settings: SharedSettings::new(&config),
+            clock: Clock::default(),
+            tables,
+            node: Bucket::default(),
         })
-    }
-
-    /// Family and leading bits. Relayed connections are a family of one prefix.
-    fn prefix_of(&self, address: Option<IpAddr>) -> (u8, u128) {
-        match address {
-            Some(IpAddr::V4(v4)) => {
-                let host_bits = 32 - u32::from(self.config.ipv4_prefix_bits);
-                (4, u128::from(v4.to_bits()) >> host_bits)
-            }
-            Some(IpAddr::V6(v6)) => (6, v6.to_bits() >> (128 - u32::from(self.config.ipv6_prefix_bits))),
-            None => (0, 0),
-        }
     }
 
     /// Takes the bill from every bucket or from none. The peer's comes first, so that a peer at its limit uses up
-    /// nothing that others share.
-    fn pay(&self, bill: Bill) -> Result<(), ReasonId> {
-        self.pay_peer(bill)?;
-        self.pay_prefix(bill).inspect_err(|_| self.give_back_peer(bill))?;
-        self.pay_node(bill).inspect_err(|_| {
-            self.give_back_prefix(bill);
-            self.give_back_peer(bill);
-        })
+    /// nothing that others share; and most of those who are declined need no look for their prefix.
+    fn pay(&self, bill: Bill<'_>, request: &Request<'_>, from: Option<IpAddr>) -> Result<Receipt, ReasonId> {
+        let Bill { settings, cost, now } = bill;
+        let mut receipt = Receipt { mark: settings.mark(), peer: 0, prefix: 0 };
+        if let Some((table, rate)) = self.tables.peers.get().zip(settings.peer()) {
+            receipt.peer = table.take(table.place(request.peer), rate, now, cost).ok_or(PEER)?;
+        }
+        if let Some((table, rate)) = self.tables.prefixes.get().zip(settings.prefix()) {
+            let place = table.place(prefix_of(from, settings));
+            receipt.prefix = table
+                .take(place, rate, now, cost)
+                .ok_or(PREFIX)
+                .inspect_err(|_| self.give_back_peer(settings, cost, receipt))?;
+        }
+        if settings.node().is_some_and(|rate| !self.node.take(rate, now, cost)) {
+            self.give_back_prefix(settings, cost, receipt);
+            self.give_back_peer(settings, cost, receipt);
+            return Err(NODE);
+        }
+        Ok(receipt)
     }
 
-    fn pay_peer(&self, bill: Bill) -> Result<(), ReasonId> {
-        let refused =
-            self.peers.as_ref().zip(bill.peer).is_some_and(|(it, at)| !it.take(at, bill.now, bill.cost));
-        if refused { Err(PEER) } else { Ok(()) }
-    }
-
-    /// The prefix is looked for only here, as most of those who are declined are so for their peer's sake.
-    fn pay_prefix(&self, bill: Bill) -> Result<(), ReasonId> {
-        let refused = self.prefix(bill).is_some_and(|(it, at)| !it.take(at, bill.now, bill.cost));
-        if refused { Err(PREFIX) } else { Ok(()) }
-    }
-
-    fn pay_node(&self, bill: Bill) -> Result<(), ReasonId> {
-        let refused = self.node.as_ref().is_some_and(|it| !it.take(bill.now, bill.cost));
-        if refused { Err(NODE) } else { Ok(()) }
-    }
-
-    fn give_back_peer(&self, bill: Bill) {
-        if let Some((table, place)) = self.peers.as_ref().zip(bill.peer) {
-            table.give_back(place, bill.cost);
+    fn give_back_peer(&self, settings: &Settings, cost: u32, receipt: Receipt) {
+        if let Some((table, rate)) = self.tables.peers.get().zip(settings.peer()) {
+            table.give_back(receipt.peer, rate, cost);
         }
     }
 
-    fn give_back_prefix(&self, bill: Bill) {
-        if let Some((table, place)) = self.prefix(bill) {
-            table.give_back(place, bill.cost);
+    fn give_back_prefix(&self, settings: &Settings, cost: u32, receipt: Receipt) {
+        if let Some((table, rate)) = self.tables.prefixes.get().zip(settings.prefix()) {
+            table.give_back(receipt.prefix, rate, cost);
         }
-    }
-
-    fn prefix(&self, bill: Bill) -> Option<(&Table, Place)> {
-        self.prefixes.as_ref().map(|table| (table, table.place(self.prefix_of(bill.address))))
     }
 }
 
-/// What a request has paid, as its token tells: `0` is nothing, so that a request that was degraded gives back nothing.
-fn paid(cost: u32) -> Token {
-    Token(u64::from(cost))
+impl Tables {
+    /// Makes those that the budgets of this config need and that are not there yet.
+    fn make(&self, config: &Config) {
+        if config.peer.enabled {
+            self.peers.get_or_init(|| Table::full(self.peers_max));
+        }
+        if config.prefix.enabled {
+            self.prefixes.get_or_init(|| Table::full(self.prefixes_max));
+        }
+    }
+
+    /// The keys whose values need other tables than these.
+    fn changed(&self, config: &Config) -> Vec<&'static str> {
+        let sizes = [
+            ("peers_max", config.peers_max != self.peers_max),
+            ("prefixes_max", config.prefixes_max != self.prefixes_max),
+        ];
+        sizes.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+    }
+}
+
+/// Family and leading bits. Relayed connections are a family of one prefix.
+fn prefix_of(address: Option<IpAddr>, settings: &Settings) -> (u8, u128) {
+    match address {
+        Some(IpAddr::V4(v4)) => (4, u128::from(v4.to_bits()) >> (32 - settings.ipv4_prefix_bits())),
+        Some(IpAddr::V6(v6)) => (6, v6.to_bits() >> (128 - settings.ipv6_prefix_bits())),
+        None => (0, 0),
+    }
 }
 
 impl AdmissionPolicy for TokenBucket {
     fn admit(&self, request: &Request<'_>, _load: &Load, now: Instant) -> Judgement {
-        let Some(bill) = self.bill(request, now) else { return Verdict::Admit.into() };
-        match self.pay(bill) {
-            Ok(()) => Judgement::new(Verdict::Admit).with_token(paid(bill.cost)),
-            Err(reason) => match self.live.then() {
+        let settings = &self.settings.read();
+        let cost = settings.cost(request.operation);
+        let from = request.address.map(|address| address.to_canonical());
+        if cost == 0 || (from.is_some_and(|it| it.is_loopback()) && settings.loopback_exempt()) {
+            return Verdict::Admit.into();
+        }
+        let bill = Bill { settings, cost, now: self.clock.read(now) };
+        match self.pay(bill, request, from) {
+            Ok(receipt) => Judgement::new(Verdict::Admit).with_token(receipt.token()),
+            Err(reason) => match settings.then() {
                 Then::Decline => Verdict::Decline(reason).into(),
                 Then::Degrade(rung) => Verdict::Degrade(rung).into(),
             },
         }
     }
 
-    /// Only a request that never started gives back what it took. Every other one has cost the node work, whether the
-    /// store answered in time or not.
-    fn settle(&self, request: &Request<'_>, token: Token, outcome: &Outcome, now: Instant) {
-        if *outcome != Outcome::NeverStarted || token == Token::default() {
+    /// Only [`Outcome::NeverStarted`] gives back what the request has paid, to the buckets that it has paid to. Every other
+    /// outcome has cost the node work, whether or not the store answered in time.
+    fn settle(&self, request: &Request<'_>, token: Token, outcome: &Outcome, _now: Instant) {
+        if *outcome != Outcome::NeverStarted {
             return;
         }
-        let Some(bill) = self.bill(request, now) else { return };
-        let bill = Bill { cost: u32::try_from(token.0).unwrap_or(u32::MAX), ..bill };
-        self.give_back_peer(bill);
-        self.give_back_prefix(bill);
-        if let Some(node) = &self.node {
-            node.give_back(bill.cost);
+        let Some(receipt) = Receipt::of(token) else { return };
+        // After two changes of the config since then, what was paid stays paid.
+        let Some(settings) = &self.settings.marked(receipt.mark) else { return };
+        let cost = settings.cost(request.operation);
+        self.give_back_peer(settings, cost, receipt);
+        self.give_back_prefix(settings, cost, receipt);
+        if let Some(rate) = settings.node() {
+            self.node.give_back(rate, cost);
         }
     }
 
@@ -178,53 +177,20 @@ impl AdmissionPolicy for TokenBucket {
         REASONS.map(Cow::Borrowed).into()
     }
 
-    /// Rates, bursts, costs, `then` and `loopback_exempt` are taken up, and buckets keep what they hold. The tables and
-    /// what their keys are made of need a restart.
+    /// Everything is taken up but the sizes of the tables. The time that a bucket needs until it is full again stays what
+    /// it is, or becomes what an empty one needs at the new rate where that is less.
     fn reconfigure(&self, table: Value) -> Result<(), ReconfigureError> {
         let config: Config = ReconfigureError::parse(table)?;
         config.check().map_err(|error| {
             ReconfigureError::from_open(&error).unwrap_or(ReconfigureError::needs_restart())
         })?;
-        let fixed = [
-            ("peer.enabled", config.peer.enabled != self.config.peer.enabled),
-            ("prefix.enabled", config.prefix.enabled != self.config.prefix.enabled),
-            ("node.enabled", config.node.enabled != self.config.node.enabled),
-            ("ipv4_prefix_bits", config.ipv4_prefix_bits != self.config.ipv4_prefix_bits),
-            ("ipv6_prefix_bits", config.ipv6_prefix_bits != self.config.ipv6_prefix_bits),
-            ("peers_max", config.peers_max != self.config.peers_max),
-            ("prefixes_max", config.prefixes_max != self.config.prefixes_max),
-        ];
-        let changed: Vec<&str> =
-            fixed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect();
+        let changed = self.tables.changed(&config);
         if !changed.is_empty() {
             return Err(ReconfigureError::keys(changed));
         }
-        if let Some(peers) = &self.peers {
-            peers.rate().set(Rate::new(config.peer.rate_per_s, config.peer.burst));
-        }
-        if let Some(prefixes) = &self.prefixes {
-            prefixes.rate().set(Rate::new(config.prefix.rate_per_s, config.prefix.burst));
-        }
-        if let Some(node) = &self.node {
-            node.rate().set(Rate::new(config.node.rate_per_s, config.node.burst));
-        }
-        self.live.set(&config);
+        self.tables.make(&config);
+        self.settings.set(&config);
         Ok(())
-    }
-}
-
-/// Turns the moments that are passed into nanoseconds since the first of them, which never go back.
-#[derive(Debug, Default)]
-struct Clock {
-    start: OnceLock<Instant>,
-    latest_ns: AtomicU64,
-}
-
-impl Clock {
-    fn read(&self, now: Instant) -> u64 {
-        let start = *self.start.get_or_init(|| now);
-        let ns = u64::try_from(now.saturating_duration_since(start).as_nanos()).unwrap_or(u64::MAX);
-        self.latest_ns.fetch_max(ns, Ordering::Relaxed).max(ns)
     }
 }
 

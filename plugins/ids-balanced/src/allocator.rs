@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::derive::Head;
 use crate::ports::Ports;
-use crate::{Seed, cache, epoch};
+use crate::{Seed, cache, epoch, files};
 use hydra_api::{
     HeadCount, HeadLease, HeadPreview, HeldSlot, IdAllocator, IdError, IdErrorKind, OpenError, Progress,
     Purpose, Renewal, Renewed, Scope, async_trait,
@@ -23,9 +23,10 @@ pub struct Balanced(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     config: Config,
-    /// None only when it is opened for a check before the first start.
+    /// `None` only when it is opened for a check before the first start.
     seed: Option<Seed>,
     dir: PathBuf,
+    purpose: Purpose,
     state: Mutex<State>,
 }
 
@@ -44,8 +45,8 @@ struct Held {
 }
 
 impl Balanced {
-    /// Reads the seed, and makes it at the first start. Holds nothing yet, so it may be called beside a process that
-    /// does. Opened for a check it creates nothing.
+    /// Reads the seed, and makes it at the first start. Takes no slots, so it may be called beside a process that holds
+    /// some. Opened for a check it creates nothing and gives no slots.
     ///
     /// # Errors
     /// [`OpenError`] when the config is wrong, the seed cannot be read or may have been read by others, or the kept
@@ -57,15 +58,15 @@ impl Balanced {
             Seed::find(&config, scope)?
         } else {
             let seed = Seed::load(&config, scope)?;
-            std::fs::create_dir_all(&dir).map_err(|cause| {
-                OpenError::unavailable(format!("cannot create the directory {}", dir.display()), cause)
-            })?;
+            files::create_dir(&dir)
+                .map_err(|cause| OpenError::unavailable("cannot keep identities", cause))?;
             Some(seed)
         };
-        let inner = Inner { config, seed, dir, state: Mutex::default() };
+        let inner = Inner { config, seed, dir, purpose: scope.purpose(), state: Mutex::default() };
+        let what = "cannot read the ports of the heads";
         Ports::read(&inner.ports_path(), inner.config.port_base).map_err(|cause| match cause.kind() {
-            ErrorKind::InvalidData => OpenError::corrupt(PORTS_DAMAGED, cause),
-            _ => OpenError::unavailable("cannot read the ports of the heads", cause),
+            ErrorKind::InvalidData => OpenError::corrupt(what, cause),
+            _ => OpenError::unavailable(what, cause),
         })?;
         Ok(Self(Arc::new(inner)))
     }
@@ -91,9 +92,6 @@ impl Balanced {
             .map_err(|failure| IdError::because(failure.kind, operation, failure.cause))
     }
 }
-
-const PORTS_DAMAGED: &str = "the kept ports of the heads are damaged: put back a copy of ids/ports.json in the data \
-                             directory, or delete it to give every head the port of its slot";
 
 #[async_trait]
 impl IdAllocator for Balanced {
@@ -152,7 +150,7 @@ impl Inner {
         let slots: Vec<u32> = self.slots().filter(|slot| !held.contains_key(slot)).take(wanted).collect();
         if slots.len() < wanted {
             return Err(Failure::exhausted(format!(
-                "{wanted} heads are wanted, and slots_max leaves {}",
+                "{wanted} more heads are wanted, and slots_max leaves {}",
                 slots.len()
             )));
         }
@@ -170,6 +168,10 @@ impl Inner {
     }
 
     fn acquire(&self, state: &mut State, wanted: HeadCount) -> Result<Vec<HeadLease>, Failure> {
+        if self.purpose == Purpose::Check {
+            let cause = io::Error::other("the allocator is opened for a check, which takes no slots");
+            return Err(Failure { kind: IdErrorKind::Unavailable, cause });
+        }
         if state.lock.is_none() {
             state.lock = Some(self.lock()?);
         }
@@ -229,15 +231,16 @@ impl Inner {
 
     fn lock(&self) -> Result<File, Failure> {
         let path = self.dir.join("lock");
-        let file = File::options().create(true).truncate(false).write(true).open(&path)?;
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(|cause| files::named("cannot open", &path, &cause))?;
         match file.try_lock() {
             Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => {
                 let message =
-                    format!("{} is locked: another process uses this data directory", path.display());
+                    format!("another process uses this data directory: it holds the lock {}", path.display());
                 Err(Failure { kind: IdErrorKind::Held, cause: io::Error::other(message) })
             }
-            Err(TryLockError::Error(cause)) => Err(cause.into()),
+            Err(TryLockError::Error(cause)) => Err(files::named("cannot lock", &path, &cause).into()),
         }
     }
 
@@ -269,10 +272,7 @@ impl Failure {
 impl From<io::Error> for Failure {
     fn from(cause: io::Error) -> Self {
         match cause.kind() {
-            ErrorKind::InvalidData => Self {
-                kind: IdErrorKind::Corrupt,
-                cause: io::Error::other(format!("{PORTS_DAMAGED}: {cause}")),
-            },
+            ErrorKind::InvalidData => Self { kind: IdErrorKind::Corrupt, cause },
             _ => Self { kind: IdErrorKind::Unavailable, cause },
         }
     }

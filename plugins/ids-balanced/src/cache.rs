@@ -39,7 +39,7 @@ pub(crate) fn heads(
     let deriver = Deriver::new(seed);
     let fingerprint = deriver.fingerprint();
     // The file can be made again, so it is no error when it is damaged or of another seed.
-    let cached = files::read::<Cached>(path).ok().flatten();
+    let cached = files::read::<Cached>(path, "").ok().flatten();
     let found = cached
         .filter(|cached| cached.version == VERSION && cached.seed == fingerprint)
         .map(|cached| cached.heads)

@@ -5,10 +5,12 @@
 use crate::files;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::Path;
 
 const VERSION: u32 = 1;
+
+const REPAIR: &str = "put back a copy of it, or delete it to give every head the port of its slot";
 
 /// The ports that are not the ones their slots' numbers say. The file as it is written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,10 +26,10 @@ impl Ports {
     /// What is kept at `path`. What was kept for another base counts no more: the operator wants other ports.
     pub(crate) fn read(path: &Path, port_base: u16) -> io::Result<Self> {
         let none = Self { version: VERSION, port_base, moved: BTreeMap::new() };
-        let Some(kept) = files::read::<Self>(path)? else { return Ok(none) };
+        let Some(kept) = files::read::<Self>(path, REPAIR)? else { return Ok(none) };
         if kept.version != VERSION {
-            let message = format!("{} has version {}, not {VERSION}", path.display(), kept.version);
-            return Err(io::Error::new(ErrorKind::InvalidData, message));
+            let cause = format!("its version is {}, not {VERSION}", kept.version);
+            return Err(files::damaged(path, REPAIR, &cause));
         }
         Ok(if kept.port_base == port_base { kept } else { none })
     }

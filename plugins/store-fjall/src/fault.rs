@@ -1,65 +1,39 @@
-//! What went wrong in the engine, and what to do about it.
+//! What fjall's errors mean.
 
-use hydra_api::{StoreError, StoreErrorKind};
-use std::io::ErrorKind;
+use hydra_embedded::DamagedRow;
 
-/// A call of the engine that failed.
+/// A call of fjall that failed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Fault {
-    /// fjall says so.
-    #[error(transparent)]
-    Engine(#[from] fjall::Error),
-    /// A row cannot be read.
-    #[error("a row of {0} is damaged")]
-    Row(&'static str),
-    /// The journal is gone, and with it the order of writes.
-    #[error("the journal is missing")]
-    Journal,
-    /// Every number for a provider was given out.
-    #[error("there is no number left for a provider")]
-    Numbers,
-    /// A call into fjall panicked.
-    #[error("the storage engine panicked: {0}")]
-    Panic(String),
+#[error(transparent)]
+pub(crate) struct Fault(#[from] pub(crate) hydra_embedded::Fault);
+
+impl From<DamagedRow> for Fault {
+    fn from(row: DamagedRow) -> Self {
+        Self(row.into())
+    }
 }
 
-impl Fault {
-    /// What a panic had to say.
-    pub(crate) fn of_panic(panic: &(dyn std::any::Any + Send)) -> Self {
-        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-        Self::Panic(text.unwrap_or_else(|| "no message".to_owned()))
-    }
-
-    /// Whether files are damaged, rather than out of reach.
-    pub(crate) fn is_damage(&self) -> bool {
+impl From<fjall::Error> for Fault {
+    fn from(error: fjall::Error) -> Self {
         use fjall::{Error, LsmError};
-        match self {
-            Self::Row(_) | Self::Journal => true,
-            Self::Numbers | Self::Panic(_) => false,
-            Self::Engine(Error::Io(io) | Error::Storage(LsmError::Io(io))) => io_is_damage(io),
-            Self::Engine(Error::Locked | Error::Poisoned | Error::KeyspaceDeleted) => false,
-            // All other kinds, today's and later ones, speak of what was read from a file.
-            Self::Engine(_) => true,
-        }
-    }
-
-    pub(crate) fn into_error(self, operation: &'static str) -> StoreError {
-        let kind = if self.is_damage() { StoreErrorKind::Corrupt } else { StoreErrorKind::Unavailable };
-        let kind = if matches!(self, Self::Numbers) { StoreErrorKind::Overloaded } else { kind };
-        StoreError::because(kind, operation, self)
+        Self(match error {
+            Error::Io(cause) | Error::Storage(LsmError::Io(cause)) => hydra_embedded::Fault::Io(cause),
+            Error::Locked => hydra_embedded::Fault::Locked,
+            Error::Poisoned => hydra_embedded::Fault::refusal(Stopped),
+            Error::KeyspaceDeleted => hydra_embedded::Fault::refusal(Error::KeyspaceDeleted),
+            // All other kinds, today's and later ones, are about what was read from a file.
+            damage => hydra_embedded::Fault::damage(damage),
+        })
     }
 }
 
-/// A file that is too short, missing, nonsense or where none should be yet is damage; one that may not be read, or a
-/// full disk, is not. In an empty file fjall seeks to a place before its start, which is an invalid input.
-fn io_is_damage(io: &std::io::Error) -> bool {
-    matches!(
-        io.kind(),
-        ErrorKind::UnexpectedEof
-            | ErrorKind::InvalidData
-            | ErrorKind::InvalidInput
-            | ErrorKind::NotFound
-            | ErrorKind::AlreadyExists
-    )
+impl From<fjall::LsmError> for Fault {
+    fn from(error: fjall::LsmError) -> Self {
+        fjall::Error::from(error).into()
+    }
 }
+
+/// fjall takes no writes any more and does not say why.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("one of the engine's own threads met an error and stopped")]
+struct Stopped;

@@ -11,12 +11,12 @@ use hydra_api::UnixSeconds;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The last `now` that a caller has told; nothing has expired before the first.
+/// The `now` of the last call; before the first nothing has expired.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Clock(Arc<AtomicU32>);
 
 impl Clock {
-    pub(crate) fn tell(&self, now: UnixSeconds) {
+    pub(crate) fn set(&self, now: UnixSeconds) {
         self.0.store(now.0, Ordering::Relaxed);
     }
 

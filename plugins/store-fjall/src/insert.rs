@@ -1,39 +1,20 @@
 //! A batch of records: read, changed and written as one.
 
+use crate::engine::Engine;
 use crate::fault::Fault;
-use crate::layout::{self, Entry, INLINE_MAX, Known, RECORDS, Row};
-use crate::writer::Engine;
+use crate::layout::{self, Counts, Entry, INLINE_MAX, ProviderUpdate, RECORDS, Row};
 use fjall::{Keyspace, OwnedWriteBatch};
-use hydra_api::{Addresses, ContentKey, Inserted, PeerId, ProviderRecord, RecordOutcome, UnixSeconds};
-use std::collections::{BTreeMap, HashMap};
+use hydra_api::{ContentKey, Inserted, PeerId, ProviderRecord, RecordOutcome, UnixSeconds};
+use std::collections::BTreeMap;
+use std::collections::hash_map::{Entry as Place, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// Addresses that are told again are written again when they are older than this, and not each time.
-const REWRITTEN_AFTER: Duration = Addresses::SLACK;
-
-/// A provider's `until` is set this much later than need be, so that it is not written with every record.
-const UNTIL_AHEAD: Duration = Duration::from_secs(12 * 3_600);
-
-/// What a batch says of its providers.
-#[derive(Default)]
-struct Told {
-    of: HashMap<PeerId, (Known, Fresh)>,
-}
-
-/// Whether what is known of a provider must be written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fresh {
-    New,
-    Changed,
-    AsStored,
-}
 
 impl Engine {
-    /// Stores a batch, all of it or nothing. Every record is taken but new ones of a key that has its most providers.
+    /// Stores a batch, all of it or nothing. Every record is taken but new ones of a key that has its most providers, and
+    /// those of a new provider when all provider numbers are in use.
     pub(crate) fn insert(&mut self, batch: &[ProviderRecord], now: UnixSeconds) -> Result<Inserted, Fault> {
         let mut next = self.counts;
-        let told = self.told_in(batch, now, &mut next.next_provider)?;
+        let updates = self.updates_of(batch, now, &mut next)?;
         let mut write = self.db.batch();
         let mut outcomes = vec![RecordOutcome::NoRoom; batch.len()];
         let mut grown = Vec::new();
@@ -44,7 +25,7 @@ impl Engine {
             let Some((_, first)) = group.first() else { continue };
             let mut key = KeyRow::read(&self.rows, first.key, now)?;
             for (place, record) in group {
-                let number = told.of.get(&record.provider).map(|(known, _)| known.number);
+                let number = updates.get(&record.provider).map(ProviderUpdate::number);
                 let entry = number.map(|number| Entry { number, expires: record.expires });
                 match entry {
                     Some(entry) if key.put(&self.rows, entry, now, self.providers_per_key_max)? => {
@@ -56,20 +37,13 @@ impl Engine {
             grown.push((first.key, key.row.records() as i64 - key.records_before as i64));
             key.write(&self.rows, &mut write);
         }
-        for (known, fresh) in told.of.values().filter(|(_, fresh)| *fresh != Fresh::AsStored) {
-            write.insert(&self.rows, &layout::provider_key(known.number)[..], known.encode());
-            if *fresh == Fresh::New {
-                write.insert(
-                    &self.rows,
-                    &layout::number_key(&known.peer)[..],
-                    &known.number.to_le_bytes()[..],
-                );
-            }
+        for (key, value) in updates.values().flat_map(ProviderUpdate::rows) {
+            write.insert(&self.rows, &key[..], value);
         }
         next.records = next.records.saturating_add_signed(grown.iter().map(|(_, grown)| grown).sum());
         self.commit(write, next)?;
-        for (known, _) in told.of.into_values().filter(|(_, fresh)| *fresh != Fresh::AsStored) {
-            self.by_peer.tell(Arc::new(known), &self.by_number);
+        for known in updates.into_values().filter_map(ProviderUpdate::into_written) {
+            self.by_peer.insert(Arc::new(known), &self.by_number);
         }
         for (key, grown) in grown {
             self.pass.grew(&layout::record_key(key.as_bytes()), grown);
@@ -77,55 +51,30 @@ impl Engine {
         Ok(Inserted::of(outcomes))
     }
 
-    /// What is known of the batch's providers after it, in its order: the last addresses told stay.
-    fn told_in(&mut self, batch: &[ProviderRecord], now: UnixSeconds, next: &mut u32) -> Result<Told, Fault> {
-        let mut told = Told::default();
+    /// The batch's providers as it leaves them; of several addresses of one the last stay.
+    fn updates_of(
+        &mut self,
+        batch: &[ProviderRecord],
+        now: UnixSeconds,
+        next: &mut Counts,
+    ) -> Result<HashMap<PeerId, ProviderUpdate>, Fault> {
+        let mut updates = HashMap::new();
         for record in batch {
-            let (known, fresh) = match told.of.entry(record.provider) {
-                std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
-                std::collections::hash_map::Entry::Vacant(place) => {
-                    let known = match self.by_peer.find(&record.provider, &self.rows)? {
-                        Some(known) => ((*known).clone(), Fresh::AsStored),
-                        None => (new_provider(record.provider, now, next)?, Fresh::New),
-                    };
-                    place.insert(known)
-                }
+            let provider = match updates.entry(record.provider) {
+                Place::Occupied(provider) => provider.into_mut(),
+                Place::Vacant(place) => match self.by_peer.find(&record.provider, &self.rows)? {
+                    Some(known) => place.insert(ProviderUpdate::of_stored(&known)),
+                    None => match next.take_number() {
+                        Some(number) => place.insert(ProviderUpdate::new(number, record.provider, now)),
+                        // There is no room for a provider more; those that are known are refreshed.
+                        None => continue,
+                    },
+                },
             };
-            if tell(known, record, now) && *fresh == Fresh::AsStored {
-                *fresh = Fresh::Changed;
-            }
+            provider.apply(record, now);
         }
-        Ok(told)
+        Ok(updates)
     }
-}
-
-fn new_provider(peer: PeerId, now: UnixSeconds, next: &mut u32) -> Result<Known, Fault> {
-    let number = *next;
-    *next = next.checked_add(1).ok_or(Fault::Numbers)?;
-    let addresses = Addresses::none();
-    Ok(Known { number, peer, addresses, addresses_at: now, until: UnixSeconds(0) })
-}
-
-/// Whether what is known has changed enough to be written.
-fn tell(known: &mut Known, record: &ProviderRecord, now: UnixSeconds) -> bool {
-    let mut changed = false;
-    if !record.addresses.is_empty() {
-        let differ = known.addresses != record.addresses;
-        if differ {
-            // A copy in a buffer of its own: the one that came in may be part of a whole message.
-            let copy = bytes::Bytes::copy_from_slice(record.addresses.encoded());
-            known.addresses = Addresses::from_encoded(copy).unwrap_or_default();
-        }
-        if differ || now.since(known.addresses_at) >= REWRITTEN_AFTER {
-            known.addresses_at = now;
-            changed = true;
-        }
-    }
-    if record.expires > known.until {
-        known.until = record.expires.saturating_add(UNTIL_AHEAD);
-        changed = true;
-    }
-    changed
 }
 
 /// The row of a key while a batch changes it, with what it changes of the surplus.
@@ -199,7 +148,7 @@ impl KeyRow {
             return Ok(*changed);
         }
         let stored = rows.get(layout::surplus_key(self.key.as_bytes(), number))?;
-        stored.map(|value| layout::decode_expiry(&value)).transpose()
+        Ok(stored.map(|value| layout::decode_u32(&value, "the surplus")).transpose()?.map(UnixSeconds))
     }
 
     fn write(self, rows: &Keyspace, write: &mut OwnedWriteBatch) {

@@ -1,14 +1,17 @@
 //! The embedded store of provider records: over fjall, in a directory, no server needed.
 
 mod config;
+mod engine;
 mod fault;
 mod filter;
 mod insert;
+mod keeper;
 mod layout;
 mod open;
 mod providers;
 mod purge;
 mod read;
+mod readers;
 mod store;
 mod watchdog;
 mod writer;

@@ -3,9 +3,10 @@
 //! A pass also counts what it leaves, and so puts the store's count right, which does not see what fjall's own
 //! compaction dropped.
 
+use crate::engine::Engine;
 use crate::fault::Fault;
-use crate::layout::{self, Known, PROVIDERS, RECORDS, Row, SURPLUS};
-use crate::writer::Engine;
+use crate::layout::{self, PROVIDERS, RECORDS, Row, SURPLUS, StoredProvider};
+
 use fjall::OwnedWriteBatch;
 use hydra_api::{PeerId, PurgeProgress, Purged, UnixSeconds};
 use std::ops::Bound;
@@ -64,7 +65,7 @@ impl Engine {
         }
         self.commit(write, next)?;
         for (number, peer) in step.forgotten {
-            self.by_peer.forget(number, &peer, &self.by_number);
+            self.by_peer.remove(number, &peer, &self.by_number);
         }
         self.pass = if step.at_end { Pass::default() } else { Pass { done: step.done, records } };
         let progress = if step.at_end { PurgeProgress::Done } else { PurgeProgress::More };
@@ -115,8 +116,7 @@ impl Engine {
         value: &[u8],
         now: UnixSeconds,
     ) -> Result<bool, Fault> {
-        let number = key.get(1..).and_then(|number| number.try_into().ok()).map(u32::from_be_bytes);
-        let known = Known::decode(number.ok_or(Fault::Row("providers"))?, value)?;
+        let known = StoredProvider::decode(layout::number_of(key, "providers")?, value)?;
         if known.until <= now {
             write.remove(&self.rows, key);
             write.remove(&self.rows, &layout::number_key(&known.peer)[..]);
@@ -167,7 +167,7 @@ impl Engine {
         now: UnixSeconds,
         limit: u64,
     ) -> Result<bool, Fault> {
-        if layout::decode_expiry(value)? > now {
+        if UnixSeconds(layout::decode_u32(value, "the surplus")?) > now {
             return Ok(true);
         }
         if step.removed == limit {

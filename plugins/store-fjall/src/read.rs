@@ -2,9 +2,9 @@
 
 use crate::fault::Fault;
 use crate::layout::{self, Entry, Row};
-use crate::providers::ByNumber;
 use fjall::{Database, Keyspace, Readable, Snapshot};
 use hydra_api::{ContentKey, Found, Provider, UnixSeconds};
+use hydra_embedded::{DamagedRow, ProviderCache};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub(crate) struct Reader {
     pub(crate) db: Database,
     pub(crate) rows: Keyspace,
-    pub(crate) by_number: Arc<ByNumber>,
+    pub(crate) by_number: Arc<ProviderCache>,
     pub(crate) turn: AtomicU32,
 }
 
@@ -52,13 +52,8 @@ impl Reader {
         }
         let mut providers = Vec::with_capacity(living.len());
         for Entry { number, expires } in living {
-            if let Some(known) = self.by_number.find(number, &self.rows)? {
-                providers.push(Provider {
-                    peer: known.peer,
-                    addresses: known.addresses.clone(),
-                    addresses_at: known.addresses_at,
-                    expires,
-                });
+            if let Some(provider) = self.by_number.find(number, |row| Ok::<_, Fault>(self.rows.get(row)?))? {
+                providers.push(provider.of_record(expires));
             }
         }
         Ok(providers)
@@ -80,7 +75,7 @@ impl Reader {
         for (from, to) in parts.into_iter().take(if start == 0 { 1 } else { 2 }) {
             for row in snapshot.range(&self.rows, layout::surplus_range(key, from, to)) {
                 let (row, value) = row.into_inner()?;
-                let expires = layout::decode_expiry(&value)?;
+                let expires = UnixSeconds(layout::decode_u32(&value, "the surplus")?);
                 if expires > now {
                     let (_, number) = layout::split_surplus_key(&row)?;
                     living.push(Entry { number, expires });
@@ -95,8 +90,7 @@ impl Reader {
 
     /// Where the numbers of providers end.
     fn numbers_end(&self, snapshot: &Snapshot) -> Result<u32, Fault> {
-        let counts = snapshot.get(&self.rows, layout::META)?.ok_or(Fault::Row("counts"))?;
-        let counts = layout::Counts::decode(&counts)?.map_err(|_| Fault::Row("counts"))?;
-        Ok(counts.next_provider)
+        let counts = snapshot.get(&self.rows, layout::META)?.ok_or(DamagedRow("counts"))?;
+        Ok(layout::Counts::decode(&counts, layout::VERSION)?.next_provider)
     }
 }

@@ -2,19 +2,21 @@
 
 use crate::config::Config;
 use crate::fault::Fault;
-use crate::open::{self, Damage, Opened};
-use crate::read::Reader;
+use crate::keeper::Keeper;
+use crate::open;
+use crate::readers::Readers;
 use crate::watchdog::Pulse;
 use crate::writer::{Job, Reply, Writer};
 use hydra_api::{
     ContentKey, Durability, Estimate, EstimateMethod, Found, Inserted, OpenError, Plugin, ProviderRecord,
     ProviderStore, Purged, Scope, Store, StoreError, StoreErrorKind, StoreProfile, UnixSeconds, async_trait,
 };
-use std::fs::File;
+use hydra_embedded::{Damage, Fault as EngineFault, Lock, Opened};
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::TrySendError;
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{Mutex, Semaphore, oneshot};
 
@@ -25,14 +27,14 @@ const BATCH_LEN_MAX: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 pub struct Fjall {
     profile: StoreProfile,
     writer: Writer,
-    reader: RwLock<Option<Arc<Reader>>>,
+    readers: Arc<Readers>,
     /// Held by each read until it has ended, whether anybody waits for it or not.
     reads: Arc<Semaphore>,
     records: Arc<AtomicU64>,
     damage: Damage,
     closed: AtomicBool,
     /// The lock on the directory, let go when all is closed.
-    lock: Arc<Mutex<Option<File>>>,
+    lock: Arc<Mutex<Option<Lock>>>,
 }
 
 impl Plugin for Fjall {
@@ -43,34 +45,27 @@ impl Plugin for Fjall {
         "keeps records in a directory of this machine; survives restarts, needs no server";
 
     async fn open(config: Config, scope: &Scope) -> Result<Arc<dyn ProviderStore>, OpenError> {
-        let dir = scope.resolve(&config.dir);
-        let opened = tokio::task::spawn_blocking(move || Self::open_blocking(&dir, &config)).await;
-        let store =
-            opened.map_err(|cause| OpenError::unavailable("opening the records was ended", cause))??;
-        Ok(Arc::new(store))
+        let (dir, profile) = (scope.resolve(&config.dir), profile(&config));
+        let open = move |dir: &Path| Self::open_blocking(dir, &config);
+        hydra_embedded::open_for(scope.purpose(), dir, open::owns, profile, open).await
     }
 }
 
 impl Fjall {
-    fn open_blocking(dir: &std::path::Path, config: &Config) -> Result<Self, OpenError> {
-        let Opened { engine, reader, lock } = open::open(dir, config)?;
-        let (records, damage) = (Arc::clone(&engine.records), engine.damage.clone());
-        let writer = Writer::start(engine, config)
+    fn open_blocking(dir: &Path, config: &Config) -> Result<Self, OpenError> {
+        let Opened { files: (engine, reader), damage, lock } =
+            hydra_embedded::open(dir, open::owns, || open::files(dir, config))?;
+        let readers = Arc::new(Readers::new(reader));
+        let keeper =
+            Keeper::new(dir.to_owned(), config.clone(), damage.clone(), Arc::clone(&readers), engine);
+        let records = keeper.records();
+        let writer = Writer::start(keeper, config)
             .map_err(|cause| OpenError::unavailable("cannot start the thread that writes records", cause))?;
-        let concurrency_max = config.concurrency_max();
         Ok(Self {
-            profile: StoreProfile::builder()
-                .concurrency_max(concurrency_max)
-                // One thread writes.
-                .write_concurrency_max(NonZeroUsize::MIN)
-                .read_batch_len_max(BATCH_LEN_MAX)
-                .write_batch_len_max(BATCH_LEN_MAX)
-                // An insert returns when the system has it: a crash of the process loses nothing.
-                .durability(Durability::SurvivesRestart { window: Duration::ZERO })
-                .build(),
+            profile: profile(config),
             writer,
-            reader: RwLock::new(Some(reader)),
-            reads: Arc::new(Semaphore::new(concurrency_max.get())),
+            readers,
+            reads: Arc::new(Semaphore::new(config.concurrency_max().get())),
             records,
             damage,
             closed: AtomicBool::new(false),
@@ -93,6 +88,18 @@ impl Fjall {
         send(&self.writer, operation, job(reply))?;
         wait(&self.writer.pulse, operation, replied).await
     }
+}
+
+fn profile(config: &Config) -> StoreProfile {
+    StoreProfile::builder()
+        .concurrency_max(config.concurrency_max())
+        // One thread writes.
+        .write_concurrency_max(NonZeroUsize::MIN)
+        .read_batch_len_max(BATCH_LEN_MAX)
+        .write_batch_len_max(BATCH_LEN_MAX)
+        // An insert returns when the system has it: a crash of the process loses nothing.
+        .durability(Durability::SurvivesRestart { window: Duration::ZERO })
+        .build()
 }
 
 fn send(writer: &Writer, operation: &'static str, job: Job) -> Result<(), StoreError> {
@@ -144,17 +151,16 @@ impl ProviderStore for Fjall {
         self.open_for(OPERATION)?;
         let permit = Arc::clone(&self.reads).acquire_owned().await;
         let permit = permit.map_err(|_| StoreError::closed(OPERATION))?;
-        let reader = self.reader.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let reader = reader.ok_or_else(|| StoreError::closed(OPERATION))?;
+        let reader = self.readers.reader(OPERATION)?;
         let read = tokio::task::spawn_blocking(move || {
             let read = reader.providers(&keys, now, limit.get() as usize);
-            // In this order: who has all permits knows that no reader is left.
+            // In this order: when all permits are free, no reader is left.
             drop(reader);
             drop(permit);
             read
         });
-        let read = read.await.unwrap_or_else(|cause| Err(Fault::Panic(cause.to_string())));
-        read.map_err(|fault| self.damage.noted(fault).into_error(OPERATION))
+        let read = read.await.unwrap_or_else(|cause| Err(Fault(EngineFault::Panic(cause.to_string()))));
+        read.map_err(|Fault(fault)| self.damage.noted(fault).into_error(OPERATION))
     }
 
     async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {
@@ -170,8 +176,9 @@ impl ProviderStore for Fjall {
     /// # Cancel safety
     /// Once polled it runs to its end, whether it is waited for or not.
     async fn close(&self) -> Result<(), StoreError> {
+        const OPERATION: &str = "close";
         self.closed.store(true, Ordering::Release);
-        let reader = self.reader.write().unwrap_or_else(PoisonError::into_inner).take();
+        self.readers.close();
         let mut lock = Arc::clone(&self.lock).lock_owned().await;
         if lock.is_none() {
             return Ok(());
@@ -179,20 +186,24 @@ impl ProviderStore for Fjall {
         let (reads, all) = (Arc::clone(&self.reads), self.profile.concurrency_max.get() as u32);
         let (jobs, pulse) = (self.writer.jobs.clone(), Arc::clone(&self.writer.pulse));
         let closing = tokio::spawn(async move {
-            drop(reader);
             // The last reads have ended when all permits are back; the writer then has the last handle.
             drop(reads.acquire_many_owned(all).await);
             let (reply, replied) = oneshot::channel();
             // A thread of its own: with a writer that is stuck and a full queue it never ends, and a runtime that is
             // shut down waits for its blocking tasks.
-            let queued = std::thread::Builder::new().spawn(move || jobs.send(Job::Close { reply }));
-            let closed = wait(&pulse, "close", replied).await;
-            drop((queued, lock.take()));
+            let queued = std::thread::Builder::new()
+                .name("records-close".to_owned())
+                .spawn(move || jobs.send(Job::Close { reply }));
+            let closed = match queued {
+                Ok(_) => wait(&pulse, OPERATION, replied).await,
+                Err(cause) => Err(StoreError::because(StoreErrorKind::Unavailable, OPERATION, cause)),
+            };
+            drop(lock.take());
             closed
         });
         closing
             .await
-            .unwrap_or_else(|cause| Err(StoreError::because(StoreErrorKind::Unavailable, "close", cause)))
+            .unwrap_or_else(|cause| Err(StoreError::because(StoreErrorKind::Unavailable, OPERATION, cause)))
     }
 }
 

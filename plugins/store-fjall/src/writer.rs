@@ -1,17 +1,11 @@
 //! The one thread that writes, behind a bounded queue.
 
 use crate::config::Config;
-use crate::fault::Fault;
-use crate::filter::Clock;
-use crate::layout::{self, Counts};
-use crate::providers::{ByNumber, ByPeer};
-use crate::purge::Pass;
+use crate::keeper::Keeper;
 use crate::watchdog::{self, Pulse};
-use fjall::{Database, Keyspace, OwnedWriteBatch, PersistMode};
-use hydra_api::{Inserted, ProviderRecord, Purged, StoreError, UnixSeconds};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use fjall::PersistMode;
+use hydra_api::{Causes, Inserted, ProviderRecord, Purged, StoreError, UnixSeconds};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -36,51 +30,9 @@ pub(crate) enum Job {
     },
     #[cfg(test)]
     Call {
-        call: Box<dyn FnOnce() + Send>,
+        call: Box<dyn FnOnce(&mut crate::engine::Engine) + Send>,
         reply: Reply<()>,
     },
-}
-
-/// What the writer works on. It alone changes the keyspace.
-pub(crate) struct Engine {
-    pub(crate) db: Database,
-    pub(crate) rows: Keyspace,
-    pub(crate) counts: Counts,
-    pub(crate) by_peer: ByPeer,
-    pub(crate) by_number: Arc<ByNumber>,
-    pub(crate) pass: Pass,
-    pub(crate) providers_per_key_max: u64,
-    pub(crate) clock: Clock,
-    /// The count for those who ask.
-    pub(crate) records: Arc<AtomicU64>,
-    /// Told of damage, so that the next start begins anew.
-    pub(crate) damage: crate::open::Damage,
-}
-
-impl Engine {
-    /// Writes a batch and the counts that go with it to the journal. The system has it then: a crash of the process
-    /// loses nothing of it.
-    pub(crate) fn commit(&mut self, mut write: OwnedWriteBatch, counts: Counts) -> Result<(), Fault> {
-        if write.is_empty() && counts == self.counts {
-            return Ok(());
-        }
-        write.insert(&self.rows, layout::META, counts.encode());
-        write.commit()?;
-        self.counts = counts;
-        self.records.store(counts.records, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Runs a call, turns a panic into a fault and takes note of damage.
-    fn guarded<T>(
-        &mut self,
-        operation: &'static str,
-        call: impl FnOnce(&mut Self) -> Result<T, Fault>,
-    ) -> Result<T, StoreError> {
-        let result = catch_unwind(AssertUnwindSafe(|| call(self)));
-        let result = result.unwrap_or_else(|panic| Err(Fault::of_panic(&*panic)));
-        result.map_err(|fault| self.damage.noted(fault).into_error(operation))
-    }
 }
 
 /// The way to the writer.
@@ -92,84 +44,94 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Starts the thread and its watchdog.
-    pub(crate) fn start(engine: Engine, config: &Config) -> std::io::Result<Self> {
+    pub(crate) fn start(keeper: Keeper, config: &Config) -> std::io::Result<Self> {
         // Twice the calls that the node makes at a time: those that nobody waits for any more are among them.
         let (jobs, queue) = sync_channel(2 * config.concurrency_max().get());
         let pulse = Pulse::new();
         let watchdog = watchdog::start(Arc::clone(&pulse), config.write_max())?;
-        let (seen, interval) = (Arc::clone(&pulse), config.sync_interval());
-        thread::Builder::new().name("records-writer".to_owned()).spawn(move || {
-            run(engine, &queue, &seen, interval);
+        let (seen, interval, watched) =
+            (Arc::clone(&pulse), config.sync_interval(), watchdog.thread().clone());
+        let writer = thread::Builder::new().name("records-writer".to_owned()).spawn(move || {
+            run(keeper, &queue, &seen, interval);
             seen.end(watchdog.thread());
-        })?;
+        });
+        writer.inspect_err(|_| pulse.end(&watched))?;
         Ok(Self { jobs, pulse })
     }
 }
 
-fn run(mut engine: Engine, queue: &Receiver<Job>, pulse: &Pulse, sync_interval: Duration) {
-    let mut unsynced_since = None;
+fn run(mut keeper: Keeper, queue: &Receiver<Job>, pulse: &Pulse, sync_interval: Duration) {
+    let mut unsynced_since: Option<Instant> = None;
     loop {
-        let job = match unsynced_since {
+        let sync_due_in = unsynced_since.map(|since| sync_interval.saturating_sub(since.elapsed()));
+        let due_in = sync_due_in.into_iter().chain(keeper.reopening_due_in()).min();
+        let job = match due_in {
             None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(since) => queue.recv_timeout(sync_interval.saturating_sub(Instant::elapsed(&since))),
+            Some(due_in) => queue.recv_timeout(due_in),
         };
         match job {
             Ok(Job::Close { reply }) => {
-                return drop(reply.send(pulse.during(|| close(engine))));
+                return drop(reply.send(pulse.during(|| keeper.close())));
             }
             Ok(job) => {
-                pulse.during(|| work(&mut engine, job));
-                unsynced_since.get_or_insert_with(Instant::now);
+                if pulse.during(|| work(&mut keeper, job)) == Wrote::Yes {
+                    unsynced_since.get_or_insert_with(Instant::now);
+                }
             }
             Err(RecvTimeoutError::Timeout) => {}
             // The store was dropped without being closed.
             Err(RecvTimeoutError::Disconnected) => {
-                if let Err(error) = pulse.during(|| close(engine)) {
-                    tracing::error!(%error, "the record store was not closed well");
+                if let Err(error) = pulse.during(|| keeper.close()) {
+                    tracing::error!(cause = %Causes(&error), "the record store was not closed well");
                 }
                 return;
             }
         }
         if unsynced_since.is_some_and(|since| since.elapsed() >= sync_interval) {
             unsynced_since = None;
-            if let Err(error) =
-                pulse.during(|| engine.guarded("sync", |engine| sync(engine, PersistMode::SyncData)))
-            {
-                tracing::error!(%error, "what was written may not be on the disk");
-            }
+            // A fault begins an outage, which is logged.
+            drop(pulse.during(|| keeper.write("sync", |engine| engine.sync(PersistMode::SyncData))));
         }
+        pulse.during(|| keeper.tend());
     }
 }
 
-fn work(engine: &mut Engine, job: Job) {
+/// Whether the journal has something to force onto the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wrote {
+    Yes,
+    No,
+}
+
+fn work(keeper: &mut Keeper, job: Job) -> Wrote {
     // Nobody may wait for the reply any more; what was asked for is done all the same.
     match job {
-        Job::Insert { batch, now, reply } => {
-            engine.clock.tell(now);
-            drop(reply.send(engine.guarded("insert", |engine| engine.insert(&batch, now))));
-        }
-        Job::Purge { now, limit, reply } => {
-            engine.clock.tell(now);
-            drop(reply.send(engine.guarded("purge_expired", |engine| engine.purge(now, limit))));
-        }
+        Job::Insert { batch, now, reply } => answer(reply, || {
+            keeper.write("insert", |engine| {
+                engine.clock.set(now);
+                engine.insert(&batch, now)
+            })
+        }),
+        Job::Purge { now, limit, reply } => answer(reply, || {
+            keeper.write("purge_expired", |engine| {
+                engine.clock.set(now);
+                engine.purge(now, limit)
+            })
+        }),
         #[cfg(test)]
-        Job::Call { call, reply } => {
-            drop(reply.send(engine.guarded("call", |_| {
-                call();
+        Job::Call { call, reply } => answer(reply, || {
+            keeper.write("call", |engine| {
+                call(engine);
                 Ok(())
-            })));
-        }
-        Job::Close { .. } => {}
+            })
+        }),
+        Job::Close { .. } => Wrote::No,
     }
 }
 
-fn sync(engine: &Engine, mode: PersistMode) -> Result<(), Fault> {
-    Ok(engine.db.persist(mode)?)
-}
-
-/// Forces all onto the disk, and ends fjall's threads with the last handle to it.
-fn close(mut engine: Engine) -> Result<(), StoreError> {
-    let synced = engine.guarded("close", |engine| sync(engine, PersistMode::SyncAll));
-    let ended = catch_unwind(AssertUnwindSafe(|| drop(engine)));
-    synced.and(ended.map_err(|panic| Fault::of_panic(&*panic).into_error("close")))
+fn answer<T>(reply: Reply<T>, write: impl FnOnce() -> Result<T, StoreError>) -> Wrote {
+    let written = write();
+    let wrote = if written.is_ok() { Wrote::Yes } else { Wrote::No };
+    drop(reply.send(written));
+    wrote
 }

@@ -3,14 +3,16 @@
 //! The README tells its bill in memory, disk and time; the store `fjall` is the better one for nearly everybody.
 
 mod config;
+mod engine;
 mod fault;
 mod insert;
+mod keeper;
 mod layout;
 mod open;
-mod providers;
 mod purge;
 mod read;
 mod store;
+mod unflushed;
 
 pub use config::Config;
 pub use store::Sled;

@@ -1,8 +1,8 @@
 //! Expired records, and providers that have none left, removed in steps of one pass after another over all rows.
 
+use crate::engine::Engine;
 use crate::fault::Fault;
-use crate::layout::{self, Known, PROVIDERS, RECORDS};
-use crate::open::Engine;
+use crate::layout::{self, PROVIDERS, RECORDS, StoredProvider};
 use hydra_api::{PurgeProgress, Purged, UnixSeconds};
 use std::ops::Bound;
 
@@ -32,8 +32,8 @@ impl Engine {
             }
             match key.first() {
                 Some(&PROVIDERS) => {
-                    let number = layout::number_of(&key)?;
-                    let known = Known::decode(number, &value)?;
+                    let number = layout::number_of(&key, "providers")?;
+                    let known = StoredProvider::decode(number, &value)?;
                     if known.until <= now {
                         // What is left of its records has expired, and is found later in this pass.
                         write.remove(&key);
@@ -54,7 +54,7 @@ impl Engine {
         if removed > 0 || !forgotten.is_empty() {
             self.commit(write, next)?;
         }
-        forgotten.into_iter().for_each(|number| self.providers.forget(number));
+        forgotten.into_iter().for_each(|number| self.providers.remove(number));
         *done = if progress == PurgeProgress::Done { Done::new() } else { last };
         Ok(Purged::new(removed, progress))
     }

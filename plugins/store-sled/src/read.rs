@@ -1,8 +1,8 @@
 //! The living providers of keys.
 
+use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::layout;
-use crate::open::Engine;
 use hydra_api::{ContentKey, Found, Provider, UnixSeconds};
 use std::sync::atomic::Ordering;
 
@@ -41,13 +41,8 @@ impl Engine {
         living.sort_by_key(|entry| std::cmp::Reverse(entry.expires));
         let mut providers = Vec::with_capacity(living.len());
         for Entry { number, expires } in living {
-            if let Some(known) = self.providers.find(number, &self.rows)? {
-                providers.push(Provider {
-                    peer: known.peer,
-                    addresses: known.addresses.clone(),
-                    addresses_at: known.addresses_at,
-                    expires,
-                });
+            if let Some(provider) = self.provider(number)? {
+                providers.push(provider.of_record(expires));
             }
         }
         Ok(providers)
@@ -67,7 +62,7 @@ impl Engine {
             let (row, expires) = row?;
             let expires = UnixSeconds(layout::decode_u32(&expires, "records")?);
             if expires > now {
-                living.push(Entry { number: layout::number_of(&row)?, expires });
+                living.push(Entry { number: layout::number_of(&row, "records")?, expires });
                 if living.len() == limit {
                     break;
                 }

@@ -1,18 +1,19 @@
 //! The store as the node calls it.
 
 use crate::config::Config;
+use crate::engine::Engine;
 use crate::fault::Fault;
-use crate::open::{self, Damage, Engine, Opened};
+use crate::keeper::{Call, Keeper};
+use crate::open;
 use crate::purge::Done;
 use hydra_api::{
     ContentKey, Durability, Estimate, EstimateMethod, Found, Inserted, OpenError, Plugin, ProviderRecord,
     ProviderStore, Purged, Scope, Store, StoreError, StoreErrorKind, StoreProfile, UnixSeconds, async_trait,
 };
-use std::fs::File;
+use hydra_embedded::{Fault as EngineFault, Lock, Opened, guarded};
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -22,17 +23,14 @@ const BATCH_LEN_MAX: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 #[derive(Debug)]
 pub struct Sled {
     profile: StoreProfile,
-    engine: RwLock<Option<Arc<Engine>>>,
+    keeper: Arc<Keeper>,
     /// Held by each read until it has ended, whether anybody waits for it or not.
     reads: Arc<Semaphore>,
-    /// The same for writes: one at a time.
-    writes: Arc<Semaphore>,
     write_max: Duration,
-    /// How far the purge has come; only who holds the permit for writes takes it.
+    /// How far the purge has come; taken under the permit for writes alone.
     done: Arc<Mutex<Done>>,
-    damage: Damage,
     /// The lock on the directory, let go when all is closed.
-    lock: Arc<tokio::sync::Mutex<Option<File>>>,
+    lock: Arc<tokio::sync::Mutex<Option<Lock>>>,
 }
 
 impl Plugin for Sled {
@@ -43,41 +41,24 @@ impl Plugin for Sled {
         "keeps records in a directory of this machine, over sled 0.34; see what it costs first";
 
     async fn open(config: Config, scope: &Scope) -> Result<Arc<dyn ProviderStore>, OpenError> {
-        let dir = scope.resolve(&config.dir);
-        let opened = tokio::task::spawn_blocking(move || Self::open_blocking(&dir, &config)).await;
-        let store =
-            opened.map_err(|cause| OpenError::unavailable("opening the records was ended", cause))??;
-        Ok(Arc::new(store))
+        let (dir, profile) = (scope.resolve(&config.dir), profile(&config));
+        let open = move |dir: &Path| Self::open_blocking(dir, &config);
+        hydra_embedded::open_for(scope.purpose(), dir, open::owns, profile, open).await
     }
 }
 
 impl Sled {
     fn open_blocking(dir: &Path, config: &Config) -> Result<Self, OpenError> {
-        let Opened { engine, damage, lock } = open::open(dir, config)?;
-        let reads_max = config.reads_max();
+        let Opened { files: engine, damage, lock } =
+            hydra_embedded::open(dir, open::owns, || open::files(dir, config))?;
         Ok(Self {
-            profile: StoreProfile::builder()
-                .concurrency_max(reads_max)
-                // Sled lets nobody read during a write, and writes one at a time.
-                .write_concurrency_max(NonZeroUsize::MIN)
-                .read_batch_len_max(BATCH_LEN_MAX)
-                .write_batch_len_max(BATCH_LEN_MAX)
-                // The timer may just have missed a write, and then takes as long again to come round.
-                .durability(Durability::SurvivesRestart { window: 2 * config.flush_interval() })
-                .build(),
-            engine: RwLock::new(Some(Arc::new(engine))),
-            reads: Arc::new(Semaphore::new(reads_max.get())),
-            writes: Arc::new(Semaphore::new(1)),
+            profile: profile(config),
+            keeper: Arc::new(Keeper::new(dir.to_owned(), config.clone(), damage, engine)),
+            reads: Arc::new(Semaphore::new(config.reads_max().get())),
             write_max: config.write_max(),
             done: Arc::new(Mutex::new(Done::new())),
-            damage,
             lock: Arc::new(tokio::sync::Mutex::new(Some(lock))),
         })
-    }
-
-    fn engine(&self, operation: &'static str) -> Result<Arc<Engine>, StoreError> {
-        let engine = self.engine.read().unwrap_or_else(PoisonError::into_inner).clone();
-        engine.ok_or_else(|| StoreError::closed(operation))
     }
 
     /// Runs a call on a thread that may block, under a permit that is given back when it has ended. A panic of sled is
@@ -85,34 +66,50 @@ impl Sled {
     async fn blocking<T: Send + 'static>(
         &self,
         operation: &'static str,
+        kind: Call,
         permit: OwnedSemaphorePermit,
         call: impl FnOnce(&Engine) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let engine = self.engine(operation)?;
+        let engine = self.keeper.engine(operation, kind)?;
+        let keeper = Arc::clone(&self.keeper);
         let ended = tokio::task::spawn_blocking(move || {
-            let result = catch_unwind(AssertUnwindSafe(|| call(&engine)));
-            // In this order: who has all permits knows that nobody uses the engine.
+            let result = guarded(|| call(&engine).map_err(|Fault(fault)| fault));
+            let result = result.map_err(|fault| keeper.failed(&engine, fault, operation));
+            // In this order: when all permits are free, nobody uses the engine.
             drop(engine);
             drop(permit);
-            result.unwrap_or_else(|panic| Err(Fault::of_panic(&*panic)))
+            result
         });
-        let result = ended.await.unwrap_or_else(|cause| Err(Fault::Panic(cause.to_string())));
-        result.map_err(|fault| self.damage.noted(fault).into_error(operation))
+        ended.await.unwrap_or_else(|cause| Err(EngineFault::Panic(cause.to_string()).into_error(operation)))
     }
 
-    /// Runs a write when those before it have ended. Nobody waits for longer than a write may take.
+    /// Runs a write when those before it have ended. No caller waits for longer than a write may take.
     async fn write<T: Send + 'static>(
         &self,
         operation: &'static str,
         call: impl FnOnce(&Engine) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.keeper.engine(operation, Call::Write)?;
         let written = async {
-            let permit = Arc::clone(&self.writes).acquire_owned().await;
-            self.blocking(operation, permit.map_err(|_| StoreError::closed(operation))?, call).await
+            let permit = Arc::clone(&self.keeper.writes).acquire_owned().await;
+            let permit = permit.map_err(|_| StoreError::closed(operation))?;
+            self.blocking(operation, Call::Write, permit, call).await
         };
         let ended = tokio::time::timeout(self.write_max, written).await;
         ended.unwrap_or_else(|_| Err(stuck(operation)))
     }
+}
+
+fn profile(config: &Config) -> StoreProfile {
+    StoreProfile::builder()
+        .concurrency_max(config.reads_max())
+        // Sled lets nobody read during a write, and writes one at a time.
+        .write_concurrency_max(NonZeroUsize::MIN)
+        .read_batch_len_max(BATCH_LEN_MAX)
+        .write_batch_len_max(BATCH_LEN_MAX)
+        // The timer may just have missed a write, and then takes as long again to come round.
+        .durability(Durability::SurvivesRestart { window: 2 * config.flush_interval() })
+        .build()
 }
 
 fn stuck(operation: &'static str) -> StoreError {
@@ -126,9 +123,8 @@ impl ProviderStore for Sled {
     }
 
     async fn insert(&self, batch: Arc<[ProviderRecord]>, now: UnixSeconds) -> Result<Inserted, StoreError> {
-        const OPERATION: &str = "insert";
-        self.engine(OPERATION)?;
-        self.write(OPERATION, move |engine| engine.insert(&batch, now)).await
+        let keeper = Arc::clone(&self.keeper);
+        self.write("insert", move |engine| keeper.insert(engine, &batch, now)).await
     }
 
     async fn providers(
@@ -138,18 +134,16 @@ impl ProviderStore for Sled {
         limit: NonZeroU32,
     ) -> Result<Vec<Found>, StoreError> {
         const OPERATION: &str = "providers";
-        self.engine(OPERATION)?;
+        self.keeper.engine(OPERATION, Call::Read)?;
         let permit = Arc::clone(&self.reads).acquire_owned().await;
         let permit = permit.map_err(|_| StoreError::closed(OPERATION))?;
         let limit = limit.get() as usize;
-        self.blocking(OPERATION, permit, move |engine| engine.providers(&keys, now, limit)).await
+        self.blocking(OPERATION, Call::Read, permit, move |engine| engine.providers(&keys, now, limit)).await
     }
 
     async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {
-        const OPERATION: &str = "purge_expired";
-        self.engine(OPERATION)?;
         let done = Arc::clone(&self.done);
-        self.write(OPERATION, move |engine| {
+        self.write("purge_expired", move |engine| {
             let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
             engine.purge(&mut done, now, limit.get().into())
         })
@@ -157,7 +151,7 @@ impl ProviderStore for Sled {
     }
 
     async fn estimate(&self) -> Result<Estimate, StoreError> {
-        let records = self.engine("estimate")?.counts().records;
+        let records = self.keeper.engine("estimate", Call::Read)?.counts().records;
         Ok(Estimate::new(records, Duration::ZERO, EstimateMethod::Counted))
     }
 
@@ -165,22 +159,23 @@ impl ProviderStore for Sled {
     /// Once polled it runs to its end, whether it is waited for or not.
     async fn close(&self) -> Result<(), StoreError> {
         const OPERATION: &str = "close";
-        let engine = self.engine.write().unwrap_or_else(PoisonError::into_inner).take();
+        self.keeper.refuse_calls();
         let mut lock = Arc::clone(&self.lock).lock_owned().await;
         if lock.is_none() {
             return Ok(());
         }
         let (reads, all) = (Arc::clone(&self.reads), self.profile.concurrency_max.get() as u32);
-        let (writes, write_max) = (Arc::clone(&self.writes), self.write_max);
+        let (keeper, write_max) = (Arc::clone(&self.keeper), self.write_max);
         let closing = tokio::spawn(async move {
             let closed = tokio::time::timeout(write_max, async {
                 // The last calls have ended when all permits are back.
-                drop((reads.acquire_many_owned(all).await, writes.acquire_owned().await));
+                let writes = Arc::clone(&keeper.writes).acquire_owned().await;
+                drop((reads.acquire_many_owned(all).await, writes));
                 let (reply, replied) = oneshot::channel();
                 // A thread of its own: sled waits without end for a thread of its own that has died, and a runtime
                 // that is shut down waits for its blocking tasks.
                 let thread = std::thread::Builder::new().name("records-close".to_owned());
-                let thread = thread.spawn(move || drop(reply.send(end(engine))));
+                let thread = thread.spawn(move || drop(reply.send(keeper.close())));
                 thread.map_err(|cause| StoreError::because(StoreErrorKind::Unavailable, OPERATION, cause))?;
                 replied.await.unwrap_or_else(|_| Err(StoreError::closed(OPERATION)))
             });
@@ -193,17 +188,6 @@ impl ProviderStore for Sled {
             .await
             .unwrap_or_else(|cause| Err(StoreError::because(StoreErrorKind::Unavailable, OPERATION, cause)))
     }
-}
-
-/// Writes what sled holds in memory, and ends its threads with the last handle; they force the file onto the disk.
-fn end(engine: Option<Arc<Engine>>) -> Result<(), StoreError> {
-    let ended = catch_unwind(AssertUnwindSafe(|| {
-        let flushed = engine.as_ref().map_or(Ok(0), |engine| engine.db.flush());
-        drop(engine);
-        flushed.map_err(Fault::from)
-    }));
-    let flushed = ended.unwrap_or_else(|panic| Err(Fault::of_panic(&*panic)));
-    flushed.map(drop).map_err(|fault| fault.into_error("close"))
 }
 
 #[cfg(test)]

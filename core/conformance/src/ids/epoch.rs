@@ -1,6 +1,6 @@
 //! Cases on epochs, renewals and the ends of leases: I10 to I12.
 
-use super::{acquire, held, slots};
+use super::{LIFE_MAX, acquire, crash, held, slots};
 use crate::check::{Broken, Kept, Outcome, ensure, ensure_eq};
 use crate::place::Lab;
 use hydra_api::{HeadCount, HeadLease, HeldSlot, IdAllocator, IdErrorKind, Ids, Renewal};
@@ -8,9 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
-
-/// The longest life of a lease that a suite waits for on a clock that is not paused.
-const LIFE_MAX: Duration = Duration::from_secs(30);
 
 pub(super) async fn i10_each_lease_of_a_slot_has_a_greater_epoch(lab: Arc<Lab<Ids>>) -> Outcome {
     lab.place.set_clock();
@@ -36,6 +33,26 @@ pub(super) async fn i10_each_lease_of_a_slot_has_a_greater_epoch(lab: Arc<Lab<Id
             ensure_eq!(renewal.lost, Vec::<u32>::new(), "what was lost by renewing once more");
             allocator.release(&held(&leases)).await?;
         }
+    }
+    Ok(Kept::Shown)
+}
+
+pub(super) async fn i10_epochs_grow_over_crashes(lab: Arc<Lab<Ids>>) -> Outcome {
+    lab.place.set_clock();
+    let mut last: BTreeMap<u32, u64> = BTreeMap::new();
+    for round in 0..3 {
+        let allocator = lab.open().await?;
+        let leases = acquire(&allocator, 3).await?;
+        for lease in &leases {
+            let before = last.insert(lease.slot, lease.epoch);
+            ensure!(
+                before.is_none_or(|before| before < lease.epoch),
+                "after {round} crashes slot {} is given out with epoch {} after {before:?}",
+                lease.slot,
+                lease.epoch
+            );
+        }
+        crash(&lab, allocator, &leases).await?;
     }
     Ok(Kept::Shown)
 }
@@ -120,12 +137,12 @@ pub(super) async fn i12_a_lease_ends_when_it_is_not_renewed(lab: Arc<Lab<Ids>>) 
     let free = not_given_while_held(&other, &leases, renewed + life).await?;
     other.release(&held(&free)).await?;
     sleep((renewed + life + life / 4).saturating_duration_since(Instant::now())).await;
-    let after = given(&other, many).await?;
-    let found: BTreeSet<_> = after.iter().map(|lease| lease.slot).collect();
-    ensure!(
-        slots_of(&leases).iter().all(|slot| found.contains(slot)),
-        "after its life, a slot is not given out again"
-    );
+    let after = other.acquire(many).await?;
+    for lease in &leases {
+        let again = after.iter().find(|after| after.slot == lease.slot).map(|after| after.epoch);
+        ensure!(again.is_some(), "after its life, slot {} is not given out again", lease.slot);
+        ensure!(again > Some(lease.epoch), "slot {} is given out again with epoch {again:?}", lease.slot);
+    }
     // The one whose lease has ended is told so, and does not disturb the other.
     let renewal = one.renew(&held(&leases)).await?;
     ensure_eq!(
@@ -162,11 +179,6 @@ async fn not_given_while_held(
         taken.map(|lease| lease.slot)
     );
     Ok(others)
-}
-
-/// As many leases as there are, at most `many`.
-async fn given(allocator: &Arc<dyn IdAllocator>, many: HeadCount) -> Result<Vec<HeadLease>, Broken> {
-    Ok(allocator.acquire(many).await?)
 }
 
 fn shortest_life(leases: &[HeadLease]) -> Option<Duration> {

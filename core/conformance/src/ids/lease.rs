@@ -3,7 +3,8 @@
 use super::{acquire, held, same, slots};
 use crate::check::{Broken, Kept, Outcome, ensure, ensure_eq};
 use crate::place::Lab;
-use hydra_api::{HeadLease, HeadPreview, IdErrorKind, Ids};
+use crate::tree::Tree;
+use hydra_api::{HeadLease, HeadPreview, IdErrorKind, Ids, Purpose};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -139,5 +140,35 @@ pub(super) async fn i9_a_preview_tells_what_acquire_gives(lab: Arc<Lab<Ids>>) ->
     // Another allocator on the same state, as another process would open it.
     let other = lab.open().await?;
     ensure_eq!(other.preview(wanted, progress).await?, given, "what is told while the slots are held");
+    Ok(Kept::Shown)
+}
+
+pub(super) async fn i9_a_check_creates_and_takes_nothing(lab: Arc<Lab<Ids>>) -> Outcome {
+    let wanted = std::num::NonZeroU32::MIN.saturating_add(2);
+    let progress: hydra_api::Progress = Arc::new(|_| ());
+    // Before the first start there may be nothing to tell, and the node has not created its data directory.
+    let missing = lab.data_dir().join("missing");
+    for place in [lab.data_dir(), &missing] {
+        let before = Tree::of(lab.data_dir())?;
+        let checked = lab.open_in(place, Purpose::Check).await?;
+        drop(checked.preview(wanted, Arc::clone(&progress)).await);
+        drop(checked);
+        before.unchanged(lab.data_dir())?;
+    }
+    let one = lab.open().await?;
+    let leases = acquire(&one, wanted.get()).await?;
+    let given: Vec<_> =
+        leases.iter().map(|lease| HeadPreview::new(lease.slot, lease.peer, lease.port)).collect();
+    let before = Tree::of(lab.data_dir())?;
+    let checked = lab.open_for(Purpose::Check).await?;
+    ensure_eq!(
+        checked.preview(wanted, progress).await?,
+        given,
+        "what a check tells while the slots are held"
+    );
+    drop(checked);
+    before.unchanged(lab.data_dir())?;
+    let renewal = one.renew(&held(&leases)).await?;
+    ensure_eq!(renewal.lost, Vec::<u32>::new(), "what was lost by a check");
     Ok(Kept::Shown)
 }

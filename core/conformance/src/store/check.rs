@@ -4,20 +4,20 @@ use super::shop::Shop;
 use crate::check::{Broken, Kept, Outcome, ensure, ensure_eq};
 use crate::given::{NOW, key, record};
 use crate::place::Lab;
+use crate::tree::Tree;
 use hydra_api::{Durability, Purpose, Sharing, Store};
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 pub(super) async fn s19_a_check_of_an_empty_place_changes_nothing(lab: Arc<Lab<Store>>) -> Outcome {
-    let before = tree(lab.data_dir())?;
+    let before = Tree::of(lab.data_dir())?;
     check(&lab).await?;
-    unchanged(&lab, &before)?;
+    before.unchanged(lab.data_dir())?;
     // The node has not created its data directory yet.
     let missing = lab.data_dir().join("missing");
     check_in(&lab, &missing).await?;
     ensure!(!missing.exists(), "the data directory was created");
-    unchanged(&lab, &before)?;
+    before.unchanged(lab.data_dir())?;
     Ok(Kept::Shown)
 }
 
@@ -37,9 +37,9 @@ pub(super) async fn s19_a_check_of_a_used_place_changes_nothing(lab: Arc<Lab<Sto
     }
     shop.0.close().await?;
     drop(shop);
-    let before = tree(lab.data_dir())?;
+    let before = Tree::of(lab.data_dir())?;
     check(&lab).await?;
-    unchanged(&lab, &before)?;
+    before.unchanged(lab.data_dir())?;
     if outlives {
         let shop = Shop::open(&lab).await?;
         for number in 0..=500 {
@@ -62,36 +62,5 @@ async fn check_in(lab: &Lab<Store>, data_dir: &Path) -> Result<(), Broken> {
     let store = lab.open_in(data_dir, Purpose::Check).await?;
     let _ = store.profile();
     store.close().await?;
-    Ok(())
-}
-
-/// Every path below a directory, with the bytes of files.
-type Tree = BTreeMap<PathBuf, Option<Vec<u8>>>;
-
-fn tree(root: &Path) -> Result<Tree, Broken> {
-    let failed = |cause: std::io::Error| Broken::new(format!("the data directory cannot be read: {cause}"));
-    let mut tree = Tree::new();
-    let mut left = vec![root.to_owned()];
-    while let Some(dir) = left.pop() {
-        for entry in std::fs::read_dir(&dir).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            if path.is_dir() {
-                left.push(path.clone());
-                tree.insert(path, None);
-            } else {
-                let bytes = std::fs::read(&path).map_err(failed)?;
-                tree.insert(path, Some(bytes));
-            }
-        }
-    }
-    Ok(tree)
-}
-
-fn unchanged(lab: &Lab<Store>, before: &Tree) -> Result<(), Broken> {
-    let after = tree(lab.data_dir())?;
-    let paths: std::collections::BTreeSet<_> = before.keys().chain(after.keys()).collect();
-    for path in paths {
-        ensure!(before.get(path) == after.get(path), "the check has changed {}", path.display());
-    }
     Ok(())
 }

@@ -22,14 +22,14 @@ const PATIENCE_MAX: u32 = 16;
 #[derive(Debug)]
 pub(crate) struct Ladder {
     config: Config,
-    reads: Side,
-    writes: Side,
+    reads: LaneLadder,
+    writes: LaneLadder,
     ticked: Mutex<Ticked>,
 }
 
 /// The rung of reads or of writes. The writes' peak counts reads too: what is above the peak is shed of writes first.
 #[derive(Debug)]
-struct Side {
+struct LaneLadder {
     peak: Peak,
     /// As of the last tick.
     rung: AtomicU8,
@@ -42,7 +42,7 @@ struct Side {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Change {
     /// `reads` or `writes`.
-    pub(crate) side: &'static str,
+    pub(crate) lane: &'static str,
     pub(crate) before: Rung,
     pub(crate) now: Rung,
     pub(crate) because: &'static str,
@@ -85,7 +85,7 @@ impl Default for Climb {
     }
 }
 
-impl Side {
+impl LaneLadder {
     fn new(peak: u32) -> Self {
         Self {
             peak: Peak::new(peak),
@@ -119,7 +119,7 @@ impl Side {
 impl Ladder {
     pub(crate) fn new(config: Config) -> Self {
         let peak = config.peak.requests_per_second;
-        Self { reads: Side::new(peak), writes: Side::new(peak), ticked: Mutex::default(), config }
+        Self { reads: LaneLadder::new(peak), writes: LaneLadder::new(peak), ticked: Mutex::default(), config }
     }
 
     /// Counts a read; the rung on which it is served.
@@ -151,7 +151,7 @@ impl Ladder {
 
     /// How often reads and writes entered this rung.
     pub(crate) fn entered(&self, rung: Rung) -> [u64; 2] {
-        [&self.reads, &self.writes].map(|side| side.entered[rung.index()].load(Ordering::Relaxed))
+        [&self.reads, &self.writes].map(|lane| lane.entered[rung.index()].load(Ordering::Relaxed))
     }
 
     /// For how long the store has stood still, if it counts as stalled.
@@ -172,19 +172,19 @@ impl Ladder {
         changes.into_iter().flatten().collect()
     }
 
-    /// Moves one side. Only this, a tick at a time, changes its rung; requests say that they went over the peak.
+    /// Moves one lane. Only this, a tick at a time, changes its rung; requests say that they went over the peak.
     fn step(
         &self,
         name: &'static str,
-        side: &Side,
+        lane: &LaneLadder,
         climb: &mut Climb,
         elapsed: Duration,
         strains: &Strains,
         reading: &Reading,
     ) -> Option<Change> {
         climb.age += elapsed;
-        side.peak.tick(&mut climb.rate, elapsed);
-        let over = side.over.load(Ordering::Relaxed);
+        lane.peak.tick(&mut climb.rate, elapsed);
+        let over = lane.over.load(Ordering::Relaxed);
         let (up, because) = if over {
             (Rung::RoutingOnly, Signal::Peak)
         } else {
@@ -194,7 +194,7 @@ impl Ladder {
         let (now, because) = if up > before {
             self.enter(climb, up);
             (up, because)
-        } else if self.holds(before, side, climb, strains, reading) {
+        } else if self.holds(before, lane, climb, strains, reading) {
             climb.calm_for = Duration::ZERO;
             (before, because)
         } else {
@@ -210,19 +210,19 @@ impl Ladder {
             climb.calm_for = Duration::ZERO;
         }
         if before == Rung::RoutingOnly && now < before {
-            side.peak.forgive();
+            lane.peak.forgive();
         }
         climb.rung = now;
-        side.rung.store(now as u8, Ordering::Relaxed);
+        lane.rung.store(now as u8, Ordering::Relaxed);
         if over {
             // The rung says it now. A request that goes over the peak from here on counts for the next tick.
-            side.over.store(false, Ordering::Relaxed);
+            lane.over.store(false, Ordering::Relaxed);
         }
         if before == now {
             return None;
         }
-        side.entered[now.index()].fetch_add(1, Ordering::Relaxed);
-        Some(Change { side: name, before, now, because: because.as_str() })
+        lane.entered[now.index()].fetch_add(1, Ordering::Relaxed);
+        Some(Change { lane: name, before, now, because: because.as_str() })
     }
 
     /// The rung that the load calls for.
@@ -242,10 +242,17 @@ impl Ladder {
     }
 
     /// Whether a rung's own signals are not calm.
-    fn holds(&self, rung: Rung, side: &Side, climb: &Climb, strains: &Strains, reading: &Reading) -> bool {
+    fn holds(
+        &self,
+        rung: Rung,
+        lane: &LaneLadder,
+        climb: &Climb,
+        strains: &Strains,
+        reading: &Reading,
+    ) -> bool {
         let calm_percent = self.config.peak.calm_percent.max(1);
         match rung {
-            Rung::RoutingOnly => side.peak.is_near(&climb.rate, calm_percent),
+            Rung::RoutingOnly => lane.peak.is_near(&climb.rate, calm_percent),
             Rung::CacheOnly => reading.still,
             Rung::Stale => strains.paused || reading.stalled || strains.stale.0 >= calm_percent,
             _ => strains.of(rung).0 >= calm_percent,

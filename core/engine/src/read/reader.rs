@@ -334,7 +334,9 @@ fn checked(found: Vec<Found>, keys: usize) -> Result<Vec<Found>, Failure> {
     };
     let kinds: Option<Vec<_>> = found.iter().map(unknown).collect();
     match kinds.as_deref() {
-        Some([kind, ..]) => Err(StoreError::new(*kind, StoreCall::Providers.as_str()).into()),
+        Some([kind, ..]) => {
+            Err(Failure::Unknown(StoreError::new(*kind, StoreCall::Providers.as_str()), found.len()))
+        }
         Some([]) | None => Ok(found),
     }
 }

@@ -180,18 +180,18 @@ impl Backend {
             return self.answered(lane);
         };
         add(self.stats.failures(call, failure.kind()), 1);
-        let (because, pause, now) = (shortened(failure.to_string()), failure.pause(), monotonic());
+        let (because, now) = (shortened(failure.to_string()), monotonic());
         match failure {
             Failure::Broke(how) => self.reports.broke(call, (*how).to_owned()),
-            Failure::Store(error) => self.reports.failed(call, error),
+            Failure::Store(error) | Failure::Unknown(error, _) => self.reports.failed(call, error),
         }
-        if self.breaker.failed(lane, failure.kind(), pause, &because, now, &self.gate) {
+        if self.breaker.failed(lane, failure, &because, now, &self.gate) {
             add(&self.stats.breaker_opened, 1);
             let lane = lane.as_str();
             tracing::warn!(lane, error = %because, "the store is unavailable and is asked by single probes");
         }
         match failure.kind() {
-            Some(StoreErrorKind::Overloaded) => self.relieve(pause, now),
+            Some(StoreErrorKind::Overloaded) => self.relieve(failure.pause(), now),
             // It has answered, and only what it was given is wrong.
             Some(StoreErrorKind::Refused) => self.answered(lane),
             _ => {}

@@ -1,6 +1,7 @@
 //! The breaker: a store that is unavailable is asked by single probes, not by every request.
 
 use super::gate::{Gate, Lane};
+use super::statement::Failure;
 use crate::sync::lock;
 use hydra_api::StoreErrorKind;
 use std::hash::{BuildHasher, RandomState};
@@ -11,6 +12,17 @@ use tokio::sync::Notify;
 
 /// The longest pause between two probes that a store may ask for.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// What a failed call weighs, and a successful one makes up for. A store of which a part is away says nothing of the keys
+/// of that part; each weighs one, so that only when nothing is known of all of many does the store count as away.
+const WEIGHT: u32 = 8;
+
+fn weight(failure: &Failure) -> u32 {
+    match failure {
+        Failure::Unknown(_, keys) => u32::try_from(*keys).unwrap_or(WEIGHT).min(WEIGHT),
+        Failure::Store(_) | Failure::Broke(_) => WEIGHT,
+    }
+}
 
 /// Counts failures of reads and of writes. Each lane is paused by itself: a full disk fails writes alone.
 #[derive(Debug)]
@@ -34,8 +46,8 @@ struct LaneState {
 
 #[derive(Debug, Default)]
 struct Trouble {
-    /// Failures less the successes between them.
-    failures: u32,
+    /// That of the failures less that of the successes between them.
+    weight: u32,
     open: Option<Open>,
 }
 
@@ -63,29 +75,28 @@ impl Breaker {
         self.lanes[lane as usize].open.load(Ordering::Relaxed)
     }
 
-    /// Counts a call that failed so, `None` being a panic or a broken promise; whether its lane is paused from now on.
+    /// Counts a call that failed so; whether its lane is paused from now on.
     pub(crate) fn failed(
         &self,
         lane: Lane,
-        kind: Option<StoreErrorKind>,
-        pause: Option<Duration>,
+        failure: &Failure,
         because: &str,
         now: Instant,
         gate: &Gate,
     ) -> bool {
-        if matches!(kind, Some(StoreErrorKind::Overloaded | StoreErrorKind::Refused)) {
+        if matches!(failure.kind(), Some(StoreErrorKind::Overloaded | StoreErrorKind::Refused)) {
             return false;
         }
         let state = &self.lanes[lane as usize];
         let mut trouble = lock(&state.trouble);
-        let pause = pause.unwrap_or_default().min(PAUSE_MAX).max(self.probe_interval);
-        trouble.failures = trouble.failures.saturating_add(1).min(self.failures_max);
+        let pause = failure.pause().unwrap_or_default().min(PAUSE_MAX).max(self.probe_interval);
+        trouble.weight = trouble.weight.saturating_add(weight(failure)).min(WEIGHT * self.failures_max);
         state.troubled.store(true, Ordering::Relaxed);
         if let Some(open) = &mut trouble.open {
             (open.because, open.pause) = (because.to_owned(), pause);
             return false;
         }
-        if trouble.failures < self.failures_max {
+        if trouble.weight < WEIGHT * self.failures_max {
             return false;
         }
         trouble.open = Some(Open { since: now, because: because.to_owned(), pause });
@@ -105,8 +116,8 @@ impl Breaker {
         }
         let mut trouble = lock(&state.trouble);
         let was_open = trouble.open.take().is_some();
-        trouble.failures = if was_open { 0 } else { trouble.failures.saturating_sub(1) };
-        state.troubled.store(trouble.failures > 0, Ordering::Relaxed);
+        trouble.weight = if was_open { 0 } else { trouble.weight.saturating_sub(WEIGHT) };
+        state.troubled.store(trouble.weight > 0, Ordering::Relaxed);
         state.open.store(false, Ordering::Relaxed);
         if was_open {
             gate.set_paused(lane, false);
@@ -155,10 +166,15 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hydra_api::StoreError;
+
+    fn unavailable() -> StoreError {
+        StoreError::new(StoreErrorKind::Unavailable, "providers")
+    }
 
     fn fail(breaker: &Breaker, lane: Lane) -> bool {
         let gate = Gate::new(1, 1);
-        breaker.failed(lane, Some(StoreErrorKind::Unavailable), None, "no route", Instant::now(), &gate)
+        breaker.failed(lane, &unavailable().into(), "no route", Instant::now(), &gate)
     }
 
     #[tokio::test]
@@ -179,8 +195,8 @@ mod tests {
     async fn a_store_asks_for_a_longer_pause_and_gets_a_bounded_one() {
         let breaker = Breaker::new(1, Duration::from_millis(300));
         let gate = Gate::new(1, 1);
-        let pause = Some(Duration::MAX);
-        breaker.failed(Lane::Writes, Some(StoreErrorKind::Corrupt), pause, "torn", Instant::now(), &gate);
+        let torn = StoreError::new(StoreErrorKind::Corrupt, "insert").retry_after(Duration::MAX);
+        breaker.failed(Lane::Writes, &torn.into(), "torn", Instant::now(), &gate);
         assert!(gate.try_acquire(Lane::Writes).is_none() && gate.try_acquire(Lane::Reads).is_some());
         assert!(breaker.until_probe().await <= Duration::from_secs(38));
     }
@@ -189,7 +205,23 @@ mod tests {
     fn what_is_refused_or_too_much_is_no_trouble_of_the_breaker() {
         let (breaker, gate) = (Breaker::new(1, Duration::from_millis(300)), Gate::new(1, 1));
         for kind in [StoreErrorKind::Refused, StoreErrorKind::Overloaded] {
-            assert!(!breaker.failed(Lane::Writes, Some(kind), None, "", Instant::now(), &gate));
+            let failure = StoreError::new(kind, "insert").into();
+            assert!(!breaker.failed(Lane::Writes, &failure, "", Instant::now(), &gate));
         }
+    }
+
+    #[test]
+    fn a_part_that_is_away_opens_no_lane_and_all_of_them_do() {
+        let (breaker, gate) = (Breaker::new(3, Duration::from_millis(300)), Gate::new(1, 1));
+        let silent = |keys| {
+            let failure = Failure::Unknown(unavailable(), keys);
+            breaker.failed(Lane::Reads, &failure, "", Instant::now(), &gate)
+        };
+        for _ in 0..100 {
+            // Single keys, more of which are of the part that is away than not.
+            assert!(!(0..5).any(|_| silent(1)));
+            breaker.succeeded(Lane::Reads, &gate);
+        }
+        assert_eq!((0..24).filter(|_| silent(1)).count(), 1);
     }
 }

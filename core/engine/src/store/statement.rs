@@ -9,6 +9,8 @@ use std::time::Duration;
 pub(crate) enum Failure {
     /// It failed.
     Store(StoreError),
+    /// It answered that it can say nothing of so many keys or records, which were all that it was given.
+    Unknown(StoreError, usize),
     /// It panicked, or answered against the contract of the store.
     Broke(&'static str),
 }
@@ -19,7 +21,7 @@ impl Failure {
     /// The kind of the error, if it was one.
     pub(crate) const fn kind(&self) -> Option<StoreErrorKind> {
         match self {
-            Self::Store(error) => Some(error.kind()),
+            Self::Store(error) | Self::Unknown(error, _) => Some(error.kind()),
             Self::Broke(_) => None,
         }
     }
@@ -27,7 +29,7 @@ impl Failure {
     /// The pause that the store asks for.
     pub(crate) fn pause(&self) -> Option<Duration> {
         match self {
-            Self::Store(error) => error.pause(),
+            Self::Store(error) | Self::Unknown(error, _) => error.pause(),
             Self::Broke(_) => None,
         }
     }
@@ -35,7 +37,7 @@ impl Failure {
     /// Its name in metrics and traces.
     pub(crate) const fn as_str(&self) -> &'static str {
         match self {
-            Self::Store(error) => error.kind().as_str(),
+            Self::Store(error) | Self::Unknown(error, _) => error.kind().as_str(),
             Self::Broke(_) => "panic",
         }
     }
@@ -50,7 +52,7 @@ impl From<StoreError> for Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Store(error) => Causes(error).fmt(f),
+            Self::Store(error) | Self::Unknown(error, _) => Causes(error).fmt(f),
             Self::Broke(how) => f.write_str(how),
         }
     }

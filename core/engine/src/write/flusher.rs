@@ -173,7 +173,9 @@ fn checked(inserted: Inserted, len: usize) -> Result<Inserted, Failure> {
     };
     let kinds: Option<Vec<_>> = outcomes.iter().map(open).collect();
     match kinds.as_deref() {
-        Some([kind, ..]) => Err(StoreError::new(*kind, StoreCall::Insert.as_str()).into()),
+        Some([kind, ..]) => {
+            Err(Failure::Unknown(StoreError::new(*kind, StoreCall::Insert.as_str()), outcomes.len()))
+        }
         Some([]) | None => Ok(inserted),
     }
 }

@@ -8,6 +8,7 @@ mod account;
 mod cache;
 mod close;
 mod config;
+mod contract;
 mod doubles;
 mod economy;
 mod frozen;

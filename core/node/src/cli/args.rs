@@ -1,4 +1,4 @@
-//! What the command line may say.
+//! The arguments of the command line.
 
 use crate::config::{LogFormat, PeerAddress, Setting, Sources};
 use clap::{Args, Parser, Subcommand};
@@ -10,10 +10,10 @@ const EXAMPLES: &str = "\
 Examples:
   hydra                                    run with the built-in defaults: 3 heads, data in ./hydra-data
   hydra run --config config/amino.toml     join the public IPFS DHT
-  hydra check --config my.toml             open everything that the config names, and stop again
-  hydra config show --set heads.count=10   what would count, and who said so
-  hydra ask providers <cid>                ask the heads of the node that runs here
-  HYDRA_HEADS__COUNT=10 hydra              the environment goes over the file, flags over both
+  hydra check --config my.toml             open everything that the config names, then exit
+  hydra config show --set heads.count=10   print the effective values and their sources
+  hydra ask providers <cid>                ask the heads of the node on this machine
+  HYDRA_HEADS__COUNT=10 hydra              the environment overrides the file, flags override both
 
 Exit codes: 0 done, 1 failed, 2 the config or the command line is wrong.";
 
@@ -27,62 +27,62 @@ pub(crate) struct Invocation {
     pub(crate) command: Option<Command>,
 }
 
-/// Where the config comes from, beside the environment.
+/// The sources of the config other than the environment.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Config")]
 pub(crate) struct ConfigArgs {
-    /// The TOML file; without one the defaults count.
+    /// The config file, in TOML. Without one the defaults apply.
     #[arg(long, global = true, value_name = "FILE", env = Sources::FILE_VARIABLE)]
     config: Option<PathBuf>,
-    /// Set one key, dotted; may be repeated.
+    /// Sets one key, given as a dotted path; may be repeated.
     #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = key_value)]
     set: Vec<(String, String)>,
-    /// Where the node keeps its files (`data_dir`).
+    /// The directory of the node's files (`data_dir`).
     #[arg(long, global = true, value_name = "DIR")]
     data_dir: Option<String>,
-    /// What is logged (`log.level`), such as `info` or `info,hydra_node=debug`.
+    /// The log level (`log.level`), such as `info` or `info,hydra_node=debug`.
     #[arg(long, global = true, value_name = "LEVEL")]
     log_level: Option<String>,
-    /// How the log looks (`log.format`).
+    /// The format of the log (`log.format`).
     #[arg(long, global = true, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
 }
 
-/// What is to be done.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Serve until told to stop; this is what happens when no command is given.
+    /// Runs the node until SIGTERM or Ctrl-C; the default command.
     ///
-    /// Once a head is reachable, there is one line per listen address on standard output: `head <index>
-    /// <multiaddr>/p2p/<peer id>`; when all are, `http <url>` for the operator pages, and the line `ready`. Logs go to
-    /// standard error. SIGTERM and Ctrl-C stop it in order.
+    /// Prints to standard output: for each head that listens one line per address, `head <index>
+    /// <multiaddr>/p2p/<peer id>`; once all heads listen, `http <url>` for the operator endpoints and the line `ready`.
+    /// Logs go to standard error. SIGTERM and Ctrl-C stop the node gracefully.
     Run,
-    /// Open everything that the config names, say what would run, and stop.
+    /// Opens everything that the config names, prints what would run, and exits.
     Check,
-    /// Show the config.
+    /// Prints the config, its schema or its reference.
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Print the peer ids of the heads and where their Kademlia ids begin, without starting them.
+    /// Prints the peer ids of the heads and the first bits of their Kademlia ids, without starting them.
     ///
-    /// The first time, this makes what they follow from, as the first start would.
+    /// Creates the seed of the identities if it does not exist, as the first start does.
     Ids {
-        /// How many heads (`heads.count`).
+        /// The number of heads (`heads.count`).
         #[arg(long, value_name = "N")]
         count: Option<u32>,
-        /// Print JSON, as when standard output is no terminal.
+        /// Prints JSON; the default if standard output is not a terminal.
         #[arg(long)]
         json: bool,
     },
-    /// Ask a head, as any client would: a small client for trying things out.
+    /// Sends a single request to a head, as a client of the network does.
     #[command(subcommand)]
     Ask(AskCommand),
-    /// List the plugins that the config can name.
+    /// Lists the plugins that the config can name.
     Plugins {
-        /// Print JSON.
+        /// Prints JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Print a script that completes hydra's command line in a shell.
+    /// Prints a completion script for a shell.
     #[command(
         after_help = "Example:\n  hydra completions bash > ~/.local/share/bash-completion/completions/hydra"
     )]
@@ -92,10 +92,10 @@ pub(crate) enum Command {
     },
 }
 
-/// What is asked.
+/// The requests.
 #[derive(Debug, Subcommand)]
 pub(crate) enum AskCommand {
-    /// Who provides this? Exit code 1 when nobody is known.
+    /// Finds the providers of a key. Exit code 1 if there are none.
     #[command(
         after_help = "Example:\n  hydra ask providers bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
     )]
@@ -106,7 +106,7 @@ pub(crate) enum AskCommand {
         #[command(flatten)]
         whom: Whom,
     },
-    /// Store a record that somebody provides this, under a fresh identity. Exit code 1 unless it is found afterwards.
+    /// Announces a provider of a key, under a fresh identity, and reads it back. Exit code 1 if it is not found.
     #[command(
         after_help = "Example:\n  hydra ask provide QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n \\\n    --peer /ip4/127.0.0.1/tcp/30000/p2p/12D3Koo…"
     )]
@@ -114,13 +114,13 @@ pub(crate) enum AskCommand {
         /// A CID (version 0 or 1), or a multihash in hexadecimal.
         #[arg(value_name = "CID")]
         key: String,
-        /// The address that the record says the provider has; may be repeated.
+        /// An address of the provider in the record; may be repeated.
         #[arg(long, value_name = "ADDR", default_value = "/ip4/127.0.0.1/tcp/4001")]
         address: Vec<Multiaddr>,
         #[command(flatten)]
         whom: Whom,
     },
-    /// Which peers are closest to this? Exit code 1 when none is known.
+    /// Finds the peers closest to a key. Exit code 1 if there are none.
     Closest {
         /// A CID, a multihash in hexadecimal, or a peer id.
         #[arg(value_name = "CID|PEER ID")]
@@ -130,38 +130,38 @@ pub(crate) enum AskCommand {
     },
 }
 
-/// Whom to ask, and how the answer looks.
+/// The peer to ask, and the format of the output.
 #[derive(Debug, Args)]
 pub(crate) struct Whom {
-    /// The peer to ask, as a multiaddr that ends in `/p2p/<peer id>`. Without it the heads of the node that runs on the
-    /// same `data_dir` are asked, until one answers.
+    /// The peer to ask, as a multiaddr that ends in `/p2p/<peer id>`. Without it, the heads of the node that runs on the
+    /// same `data_dir` are tried in turn until one answers.
     #[arg(long, value_name = "ADDR")]
     pub(crate) peer: Option<PeerAddress>,
-    /// How long to wait for an answer, in milliseconds.
+    /// The time limit for the answer, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=600_000))]
     pub(crate) timeout_ms: u64,
-    /// Print JSON, as when standard output is no terminal.
+    /// Prints JSON; the default if standard output is not a terminal.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// What of the config is shown.
+/// The part of the config to print.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// The values that count, and who said so: default, file with line, variable or flag.
+    /// Prints the effective values and the source of each: default, file and line, variable or flag.
     Show {
-        /// Print JSON.
+        /// Prints JSON.
         #[arg(long)]
         json: bool,
     },
-    /// The JSON schema of the config file, for editors.
+    /// Prints the JSON schema of the config file, for editors.
     Schema,
-    /// The reference of every key, in Markdown.
+    /// Prints the reference of every key, in Markdown.
     Docs,
 }
 
 impl ConfigArgs {
-    /// All that the config is made from; `count` is the number of heads, if the command says one.
+    /// All sources of the config; `count` is the number of heads, if the command sets one.
     pub(crate) fn sources(&self, count: Option<u32>) -> Sources {
         let mut settings = Vec::new();
         for (key, value) in &self.set {

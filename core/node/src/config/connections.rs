@@ -3,59 +3,63 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How many connections there may be. Above a high water mark the least useful ones are closed until the low one is
-/// reached; above a maximum new ones are refused.
+/// The connection limits of each head and of the whole node. Above a high-water mark the least useful connections are
+/// closed until the low-water mark is reached; at a maximum new connections are refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Connections {
-    /// Established connections of one head: new ones beyond are refused.
+    /// The maximum number of established connections of one head. At this number new connections are refused.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub per_head_max: u32,
-    /// Connections of one head from which the least useful are closed.
+    /// The high-water mark of one head: above this number of connections the least useful are closed until
+    /// `per_head_low` are left.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub per_head_high: u32,
-    /// Connections of one head that are left then.
+    /// The low-water mark of one head: the number of connections that are left after closing.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub per_head_low: u32,
-    /// Established connections of the whole node: new ones beyond are refused. One takes about 50 kB of memory and, over
-    /// TCP, one file descriptor.
+    /// The maximum number of established connections of the whole node. At this number new connections are refused. A
+    /// connection takes about 50 kB of memory and, over TCP, one file descriptor: raise it with the memory and the
+    /// file limit of the process.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub per_node_max: u32,
-    /// Connections of the whole node from which the least useful are closed.
+    /// The high-water mark of the whole node: above this number of connections the least useful are closed until
+    /// `per_node_low` are left.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub per_node_high: u32,
-    /// Connections of the whole node that are left then.
+    /// The low-water mark of the whole node: the number of connections that are left after closing.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub per_node_low: u32,
-    /// Connections of one peer to one head.
+    /// The maximum number of connections between one peer and one head. At this number new ones are refused.
     #[schemars(range(min = 1, max = 1_000))]
     pub per_peer_max: u32,
-    /// Connections of one head that are being set up, inbound and outbound each.
+    /// The maximum number of connections of one head that are being established, for inbound and outbound separately.
+    /// At this number new ones are refused.
     #[schemars(range(min = 1, max = 100_000))]
     pub pending_max: u32,
-    /// How long a connection without a stream is kept, in seconds.
+    /// The time after which a connection without a stream is closed, in seconds.
     #[schemars(range(min = 1, max = 86_400))]
     pub idle_timeout_s: u32,
 }
 
 impl Connections {
-    /// [`Self::per_head_max`] unless told otherwise.
+    /// [`Self::per_head_max`] by default.
     pub const PER_HEAD_MAX: u32 = 4_000;
-    /// [`Self::per_head_high`] unless told otherwise.
+    /// [`Self::per_head_high`] by default.
     pub const PER_HEAD_HIGH: u32 = 3_600;
-    /// [`Self::per_head_low`] unless told otherwise.
+    /// [`Self::per_head_low`] by default.
     pub const PER_HEAD_LOW: u32 = 3_000;
-    /// [`Self::per_node_max`] unless told otherwise.
+    /// [`Self::per_node_max`] by default.
     pub const PER_NODE_MAX: u32 = 20_000;
-    /// [`Self::per_node_high`] unless told otherwise.
+    /// [`Self::per_node_high`] by default.
     pub const PER_NODE_HIGH: u32 = 18_000;
-    /// [`Self::per_node_low`] unless told otherwise.
+    /// [`Self::per_node_low`] by default.
     pub const PER_NODE_LOW: u32 = 15_000;
-    /// [`Self::per_peer_max`] unless told otherwise.
+    /// [`Self::per_peer_max`] by default.
     pub const PER_PEER_MAX: u32 = 8;
-    /// [`Self::pending_max`] unless told otherwise.
+    /// [`Self::pending_max`] by default.
     pub const PENDING_MAX: u32 = 256;
-    /// [`Self::idle_timeout_s`] unless told otherwise.
+    /// [`Self::idle_timeout_s`] by default.
     pub const IDLE_TIMEOUT_S: u32 = 120;
 }
 

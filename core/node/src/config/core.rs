@@ -13,44 +13,45 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where the node keeps its files: the seed of its identities, its peer table, an embedded store. Made when it is
-    /// not there. A relative path is taken from the working directory.
+    /// The directory of the node's files: the seed of its identities, its saved peer table and an embedded store. It
+    /// is created if it does not exist. A relative path starts at the working directory.
     pub data_dir: PathBuf,
-    /// The identities that this process serves, and where they listen.
+    /// The heads of this process and their listen addresses.
     pub heads: Heads,
     /// The network that the heads are part of.
     pub network: Network,
-    /// How many connections there may be.
+    /// The connection limits of each head and of the whole node.
     pub connections: Connections,
     /// The limits of the Kademlia protocol on each connection.
     pub kad: Kad,
-    /// How requests are answered and how the store is spared.
+    /// How requests are answered, and how the load on the store is limited.
     pub engine: hydra_engine::Config,
-    /// How the node stops.
+    /// The stages of a shutdown and their time limits.
     pub shutdown: Shutdown,
-    /// What is logged, and how. Logs go to standard error.
+    /// The log: its level and its format. It goes to standard error.
     pub log: Log,
-    /// What the node tells operators of itself: metrics and probes over HTTP, traces over OTLP.
+    /// What operators can observe: metrics and probes over HTTP, traces over OTLP.
     pub telemetry: Telemetry,
-    /// Where provider records are kept: `kind`, and the keys of that kind.
+    /// The store of provider records: `kind`, and the keys of that kind.
     pub store: PluginTable,
-    /// Where the identities come from: `kind`, and the keys of that kind.
+    /// The source of the identities: `kind`, and the keys of that kind.
     pub ids: PluginTable,
-    /// Which requests are served in full, degraded or declined: policies in the order in which they are asked,
-    /// narrow before wide. Naming any replaces the whole list. With `mode = "shadow"` beside its own keys a policy judges
-    /// and is counted, but does not act: requests are served as if it were not there.
+    /// The policies that decide whether a request is served in full, degraded or declined, in the order in which they
+    /// are evaluated: list narrow ones (a peer's budget) before wide ones (the node's). A list in the config replaces
+    /// the default list as a whole. With `mode = "shadow"` beside its own keys a policy decides and its decisions are
+    /// counted, but they have no effect on requests: use it to try a policy out.
     #[schemars(length(max = 64))]
     pub admission: Vec<PolicyTable>,
 }
 
 impl Config {
-    /// [`Self::data_dir`] unless told otherwise.
+    /// [`Self::data_dir`] by default.
     pub const DATA_DIR: &'static str = "./hydra-data";
-    /// The kind of [`Self::store`] unless told otherwise.
+    /// The kind of [`Self::store`] by default.
     pub const STORE_KIND: &'static str = "fjall";
-    /// The kind of [`Self::ids`] unless told otherwise.
+    /// The kind of [`Self::ids`] by default.
     pub const IDS_KIND: &'static str = "balanced";
-    /// The kinds of [`Self::admission`] unless told otherwise.
+    /// The kinds of [`Self::admission`] by default.
     pub const ADMISSION_KINDS: [&'static str; 2] = ["token-bucket", "queue-depth"];
 }
 

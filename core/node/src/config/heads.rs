@@ -5,22 +5,23 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The identities that this process serves, and where they listen.
+/// The heads of this process and their listen addresses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Heads {
-    /// How many heads this process serves.
+    /// The number of heads that this process serves. More heads cover more of the key space; all share one store, and
+    /// each takes a port and connections of its own.
     #[schemars(range(min = 1, max = 10_000))]
     pub count: u32,
-    /// The IP addresses to listen on; `0.0.0.0` and `::` mean every interface. The ports come from the identities: each
-    /// head keeps its own over restarts.
+    /// The IP addresses to listen on; `0.0.0.0` and `::` stand for every interface. The port belongs to the identity,
+    /// so each head keeps its own port across restarts.
     #[schemars(with = "Vec<String>", length(min = 1, max = 64))]
     pub listen: Vec<IpAddr>,
-    /// What the heads listen with and dial over.
+    /// The transports on which the heads listen and dial.
     #[schemars(length(min = 1, max = 2))]
     pub transports: Vec<Transport>,
-    /// Addresses that are announced beside those that are found out, for hosts behind a load balancer or a port
-    /// forwarding, as multiaddrs without `/p2p/`. A port 0 in them stands for the head's own port.
+    /// External addresses that every head advertises in addition to those that it detects, as multiaddrs without
+    /// `/p2p/`. Set them for hosts behind a load balancer or port forwarding. Port 0 stands for the head's own port.
     #[schemars(with = "Vec<String>", length(max = 64))]
     pub announce: Vec<Multiaddr>,
 }
@@ -46,11 +47,11 @@ impl Transport {
 }
 
 impl Heads {
-    /// [`Self::count`] unless told otherwise.
+    /// [`Self::count`] by default.
     pub const COUNT: u32 = 3;
-    /// [`Self::listen`] unless told otherwise.
+    /// [`Self::listen`] by default.
     pub const LISTEN: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
-    /// [`Self::transports`] unless told otherwise.
+    /// [`Self::transports`] by default.
     pub const TRANSPORTS: [Transport; 2] = [Transport::Tcp, Transport::Quic];
 }
 

@@ -7,44 +7,46 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Kad {
-    /// The longest frame that is accepted, in bytes. A longer one is reset before any of it is read.
+    /// The maximum length of a frame, in bytes. A longer frame resets its stream before any of it is read.
     #[schemars(range(min = 16_384, max = 4_194_304))]
     pub frame_bytes_max: u32,
-    /// How many bytes of frames that are not complete yet the whole node holds; beyond that, streams are reset.
+    /// The memory for incomplete frames of the whole node, in bytes. When it is used up, streams are reset.
     #[schemars(range(min = 4_194_304, max = 17_179_869_184_u64))]
     pub frames_bytes_max: u64,
-    /// How many inbound streams of the protocol one connection may have open. One more is refused, the connection stays.
+    /// The maximum number of inbound streams of the protocol on one connection. At this number a new stream is
+    /// refused; the connection stays open.
     #[schemars(range(min = 32, max = 1_024))]
     pub streams_per_connection_max: u32,
-    /// How long a stream may go without a complete frame, in seconds. A byte now and then does not count.
+    /// The time after which a stream without a complete frame is reset, in seconds. Parts of a frame do not extend
+    /// it.
     #[schemars(range(min = 1, max = 3_600))]
     pub stream_idle_s: u32,
-    /// Whose answers have 16 KiB at most: clients of rust-libp2p read no more, and lose a longer answer altogether. What
-    /// fits is sent as it is; else the four best addresses of each peer are, then fewer providers, then fewer closer
-    /// peers, but ten.
+    /// The clients whose answers are limited to 16 KiB: clients of rust-libp2p read no more and discard a longer
+    /// answer as a whole. An answer that is too long is cut to the four best addresses of each peer, then to fewer
+    /// providers, then to fewer closer peers, but at least ten.
     pub small_answers: SmallAnswers,
 }
 
-/// Whose answers have 16 KiB at most.
+/// The clients whose answers are limited to 16 KiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SmallAnswers {
-    /// Those to peers whose agent begins with `rust-libp2p`, and to those that have not told their agent yet.
+    /// Peers whose agent begins with `rust-libp2p`, and peers whose agent is not known yet.
     Auto,
-    /// All: for a network whose applications are built on rust-libp2p and name themselves otherwise.
+    /// All peers: for a network whose applications are built on rust-libp2p under another agent name.
     Always,
-    /// None.
+    /// No peers.
     Never,
 }
 
 impl Kad {
-    /// [`Self::frame_bytes_max`] unless told otherwise (requirement F2).
+    /// [`Self::frame_bytes_max`] by default (requirement F2).
     pub const FRAME_BYTES_MAX: u32 = 4 * 1024 * 1024;
-    /// [`Self::frames_bytes_max`] unless told otherwise.
+    /// [`Self::frames_bytes_max`] by default.
     pub const FRAMES_BYTES_MAX: u64 = 64 * 1024 * 1024;
-    /// [`Self::streams_per_connection_max`] unless told otherwise (requirement F9).
+    /// [`Self::streams_per_connection_max`] by default (requirement F9).
     pub const STREAMS_PER_CONNECTION_MAX: u32 = 32;
-    /// [`Self::stream_idle_s`] unless told otherwise (requirement F4).
+    /// [`Self::stream_idle_s`] by default (requirement F4).
     pub const STREAM_IDLE_S: u32 = 60;
 }
 

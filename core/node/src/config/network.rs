@@ -8,68 +8,73 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Network {
-    /// The protocol name that makes the network: peers of another name are not part of it. `/ipfs/kad/1.0.0` is the
-    /// public IPFS DHT's.
+    /// The name of the Kademlia protocol. Peers that speak another name are not part of the network, so a private
+    /// network uses a name of its own. `/ipfs/kad/1.0.0` is the public IPFS DHT.
     #[schemars(length(min = 2, max = 140), regex(pattern = "^/"))]
     pub protocol: String,
-    /// Which addresses are kept and answered.
+    /// The kinds of addresses that the node stores and returns. Others are dropped.
     pub addresses: AddressPolicy,
-    /// Peers to join through, each as a multiaddr that ends in `/p2p/<peer id>`. With none the node joins nobody and
-    /// waits to be found.
+    /// Peers through which the node joins the network, each as a multiaddr that ends in `/p2p/<peer id>`. If the list
+    /// is empty, the node dials no bootstrap peer and waits for inbound connections.
     #[schemars(length(max = 256))]
     pub bootstrap: Vec<PeerAddress>,
-    /// How often each head dials its nearest neighbours and a few peers of every distance, so that they learn of it, in
-    /// seconds.
+    /// The interval at which each head dials its nearest neighbours and a few peers of every bucket, so that they add
+    /// it to their routing tables, in seconds. A shorter interval makes new heads known sooner and dials more.
     #[schemars(range(min = 10, max = 86_400))]
     pub advertise_interval_s: u32,
-    /// How often the peer table probes peers that were silent, drops the dead and looks for new ones, in seconds.
+    /// The interval at which the peer table probes silent peers, removes those that do not answer and looks for new
+    /// ones, in seconds.
     #[schemars(range(min = 10, max = 86_400))]
     pub refresh_interval_s: u32,
-    /// How long a peer has to answer a probe or a step of a lookup, in milliseconds.
+    /// The time limit for the answer to a probe or to one step of a lookup, in milliseconds. A peer that exceeds it
+    /// counts as failed.
     #[schemars(range(min = 100, max = 120_000))]
     pub probe_timeout_ms: u32,
-    /// How many peers the table holds at most.
+    /// The maximum number of peers in the peer table.
     #[schemars(range(min = 20, max = 1_000_000))]
     pub table_len_max: u32,
-    /// Whether peers of one network (IPv4 /16, IPv6 /32) are limited in the table and in answers. Public clients drop
-    /// answers that lean on one network; loopback addresses are never limited.
+    /// Limits the peers of one address group (IPv4 /16, IPv6 /32) in the table and in answers: public clients discard
+    /// all peers of a group that appears too often in an answer. Loopback addresses are never limited. Switch it off
+    /// in a private network whose peers share an address group.
     pub diversity: Diversity,
-    /// How many peers of one network the table holds at most.
+    /// The maximum number of peers of one address group in the table. No effect if `diversity` is "off".
     #[schemars(range(min = 1, max = 1_000_000))]
     pub group_peers_max: u32,
-    /// How many peers of one network and one distance (bucket) the table holds at most.
+    /// The maximum number of peers of one address group in one bucket of the table. No effect if `diversity` is
+    /// "off".
     #[schemars(range(min = 1, max = 1_000_000))]
     pub group_bucket_peers_max: u32,
-    /// How many heads of this node that are of one network an answer carries at most.
+    /// The maximum number of this node's own heads of one address group in an answer. No effect if `diversity` is
+    /// "off".
     #[schemars(range(min = 1, max = 20))]
     pub group_own_heads_max: u32,
-    /// How many peers a lookup asks at a time.
+    /// The number of peers that a lookup queries concurrently.
     #[schemars(range(min = 1, max = 100))]
     pub lookup_alpha: u32,
-    /// How many of the closest peers must have answered before a lookup ends.
+    /// The number of closest peers that must have answered before a lookup ends.
     #[schemars(range(min = 1, max = 20))]
     pub lookup_beta: u32,
 }
 
-/// Which addresses are kept and answered.
+/// The kinds of addresses that the node stores and returns. Others are dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AddressPolicy {
-    /// Those that are reached from the whole internet.
+    /// Addresses that are reachable from the whole internet.
     Public,
-    /// Those of private networks, loopback and link-local ones.
+    /// Private, loopback and link-local addresses.
     Lan,
-    /// Every one.
+    /// All addresses.
     Any,
 }
 
-/// Whether peers of one network are limited.
+/// Limits on the peers of one address group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Diversity {
-    /// They are.
+    /// Limits apply.
     On,
-    /// They are not.
+    /// No limits.
     Off,
 }
 
@@ -85,25 +90,25 @@ impl AddressPolicy {
 }
 
 impl Network {
-    /// [`Self::protocol`] unless told otherwise.
+    /// [`Self::protocol`] by default.
     pub const PROTOCOL: &'static str = "/ipfs/kad/1.0.0";
-    /// [`Self::advertise_interval_s`] unless told otherwise.
+    /// [`Self::advertise_interval_s`] by default.
     pub const ADVERTISE_INTERVAL_S: u32 = 300;
-    /// [`Self::refresh_interval_s`] unless told otherwise (requirement T4).
+    /// [`Self::refresh_interval_s`] by default (requirement T4).
     pub const REFRESH_INTERVAL_S: u32 = 600;
-    /// [`Self::probe_timeout_ms`] unless told otherwise (requirements T2 and T7).
+    /// [`Self::probe_timeout_ms`] by default (requirements T2 and T7).
     pub const PROBE_TIMEOUT_MS: u32 = 10_000;
-    /// [`Self::table_len_max`] unless told otherwise.
+    /// [`Self::table_len_max`] by default.
     pub const TABLE_LEN_MAX: u32 = 10_000;
-    /// [`Self::group_peers_max`] unless told otherwise (requirement T5).
+    /// [`Self::group_peers_max`] by default (requirement T5).
     pub const GROUP_PEERS_MAX: u32 = 3;
-    /// [`Self::group_bucket_peers_max`] unless told otherwise (requirement T5).
+    /// [`Self::group_bucket_peers_max`] by default (requirement T5).
     pub const GROUP_BUCKET_PEERS_MAX: u32 = 2;
-    /// [`Self::group_own_heads_max`] unless told otherwise (requirement Q11).
+    /// [`Self::group_own_heads_max`] by default (requirement Q11).
     pub const GROUP_OWN_HEADS_MAX: u32 = 2;
-    /// [`Self::lookup_alpha`] unless told otherwise (requirement T7).
+    /// [`Self::lookup_alpha`] by default (requirement T7).
     pub const LOOKUP_ALPHA: u32 = 10;
-    /// [`Self::lookup_beta`] unless told otherwise (requirement T7).
+    /// [`Self::lookup_beta`] by default (requirement T7).
     pub const LOOKUP_BETA: u32 = 3;
 }
 

@@ -3,22 +3,25 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How the node stops: it leaves server mode, drains, flushes what is to be written and closes the store.
+/// The stages of a shutdown: the node leaves server mode, waits for requests in progress, writes its write queue and
+/// closes the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Shutdown {
-    /// How long requests that are on their way may take to end, in milliseconds.
+    /// The time that requests in progress have to end, in milliseconds. After it their streams are closed.
     #[schemars(range(min = 0, max = 600_000))]
     pub drain_ms: u32,
-    /// How long the whole stop may take, flush and close included, in milliseconds. After that the process ends.
+    /// The time limit of the whole shutdown, including the last writes and the closing of the store, in milliseconds.
+    /// When it is exceeded, the process exits with an error, and announcements that are not written yet are lost.
+    /// Raise it for a store that is slow to write.
     #[schemars(range(min = 1_000, max = 600_000))]
     pub deadline_ms: u32,
 }
 
 impl Shutdown {
-    /// [`Self::drain_ms`] unless told otherwise.
+    /// [`Self::drain_ms`] by default.
     pub const DRAIN_MS: u32 = 2_000;
-    /// [`Self::deadline_ms`] unless told otherwise.
+    /// [`Self::deadline_ms`] by default.
     pub const DEADLINE_MS: u32 = 20_000;
 }
 
@@ -28,27 +31,28 @@ impl Default for Shutdown {
     }
 }
 
-/// What is logged, and how. Logs go to standard error.
+/// The log: its level and its format. It goes to standard error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
-    /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or a list such as `info,hydra_node::table=debug`.
-    /// Libraries warn only, unless the list names them, as in `info,libp2p=debug`.
+    /// The least severe level that is logged: `error`, `warn`, `info`, `debug`, `trace`, or a list such as
+    /// `info,hydra_node::table=debug`. Libraries log warnings and errors only, unless the list names them, as in
+    /// `info,libp2p=debug`.
     #[schemars(length(min = 1, max = 1_000))]
     pub level: String,
-    /// How it looks.
+    /// The format of the log.
     pub format: LogFormat,
 }
 
-/// How the log looks.
+/// The format of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogFormat {
-    /// Pretty on a terminal, JSON otherwise.
+    /// `pretty` on a terminal, `json` otherwise.
     Auto,
-    /// Lines for people.
+    /// Text for people to read.
     Pretty,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -64,7 +68,7 @@ impl LogFormat {
 }
 
 impl Log {
-    /// [`Self::level`] unless told otherwise.
+    /// [`Self::level`] by default.
     pub const LEVEL: &'static str = "info";
 }
 

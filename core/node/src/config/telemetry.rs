@@ -6,32 +6,32 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
-/// What the node tells operators of itself: metrics and probes over HTTP, traces over OTLP.
+/// What operators can observe: metrics and probes over HTTP, traces over OTLP.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Telemetry {
-    /// The pages for operators: `/metrics`, `/livez`, `/readyz`, `/version`.
+    /// The HTTP endpoints for operators: `/metrics`, `/livez`, `/readyz`, `/version`.
     pub http: Http,
-    /// Where traces are sent, by the OpenTelemetry protocol.
+    /// The export of traces over the OpenTelemetry protocol (OTLP).
     pub otlp: Otlp,
-    /// Which requests are traced.
+    /// The sampling of traces.
     pub traces: Traces,
 }
 
-/// The pages for operators: `/metrics`, `/livez`, `/readyz`, `/version`. They need no login: keep them on loopback, or
-/// behind something that asks for one.
+/// The HTTP endpoints for operators: `/metrics`, `/livez`, `/readyz`, `/version`. They have no authentication: keep
+/// them on loopback or behind a proxy that authenticates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
-    /// Whether there are any.
+    /// Enables the HTTP endpoints.
     pub enabled: bool,
-    /// Where they are served, as `address:port`. Port 0 is a free one; `hydra run` prints which.
+    /// The listen address, as `address:port`. Port 0 selects a free port; `hydra run` prints it.
     #[schemars(with = "String")]
     pub listen: SocketAddr,
 }
 
 impl Http {
-    /// [`Self::listen`] unless told otherwise.
+    /// [`Self::listen`] by default.
     pub const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
 }
 
@@ -41,33 +41,35 @@ impl Default for Http {
     }
 }
 
-/// Where traces are sent, by the OpenTelemetry protocol. Each key goes over the standard variable that its line names,
-/// and what neither says is the default. Without an endpoint, or with `OTEL_SDK_DISABLED=true`, nothing is sent.
+/// The export of traces over the OpenTelemetry protocol (OTLP). Each key takes precedence over the standard variable
+/// that its description names; if neither is set, the default applies. Without an endpoint, or with
+/// `OTEL_SDK_DISABLED=true`, nothing is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Otlp {
-    /// The collector, as `http://localhost:4317` for gRPC or `http://localhost:4318` for HTTP, to which `/v1/traces` is
-    /// added unless it ends so. Without it: `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, which is taken as it is, or
-    /// `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    /// The URL of the collector, such as `http://localhost:4317` for gRPC or `http://localhost:4318` for HTTP. For
+    /// HTTP `/v1/traces` is appended if it is missing. If unset: `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, which is used
+    /// unchanged, or `OTEL_EXPORTER_OTLP_ENDPOINT`.
     #[schemars(length(min = 1, max = 2_000))]
     pub endpoint: Option<String>,
-    /// How it is spoken to. Without it: `OTEL_EXPORTER_OTLP_TRACES_PROTOCOL`, `OTEL_EXPORTER_OTLP_PROTOCOL`, or else
-    /// `grpc` for an endpoint with the port 4317 and `http/protobuf` for all others.
+    /// The transport to the collector. If unset: `OTEL_EXPORTER_OTLP_TRACES_PROTOCOL`, `OTEL_EXPORTER_OTLP_PROTOCOL`,
+    /// or else `grpc` for an endpoint on port 4317 and `http/protobuf` for all others.
     pub protocol: Option<OtlpProtocol>,
-    /// Headers that go along, as for a login: each names the file or the variable that holds it. Those of
-    /// `OTEL_EXPORTER_OTLP_TRACES_HEADERS` or `OTEL_EXPORTER_OTLP_HEADERS` go along too, unless they have the same name.
+    /// Headers of every export request, such as credentials: each value names the file or the environment variable
+    /// that holds it. Headers of `OTEL_EXPORTER_OTLP_TRACES_HEADERS` or `OTEL_EXPORTER_OTLP_HEADERS` are added unless
+    /// a header here has the same name.
     pub headers: BTreeMap<String, SecretSource>,
-    /// How long one sending may take, in milliseconds. Without it: `OTEL_EXPORTER_OTLP_TRACES_TIMEOUT`,
+    /// The time limit of one export request, in milliseconds. If unset: `OTEL_EXPORTER_OTLP_TRACES_TIMEOUT`,
     /// `OTEL_EXPORTER_OTLP_TIMEOUT`, or else 10000.
     #[schemars(range(min = Self::TIMEOUT_MS_MIN, max = Self::TIMEOUT_MS_MAX))]
     pub timeout_ms: Option<u32>,
-    /// How many spans wait to be sent at most; more are dropped and counted. The room for them is taken at the start,
-    /// about 0.4 kB each.
+    /// The maximum number of spans that wait for export. When the queue is full, new spans are dropped and counted.
+    /// Its memory, about 0.4 kB for each span, is allocated at startup.
     #[schemars(range(min = 64, max = 1_048_576))]
     pub queue_len_max: u32,
 }
 
-/// How a collector is spoken to.
+/// The transport to a collector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum OtlpProtocol {
     /// gRPC.
@@ -98,7 +100,7 @@ impl Otlp {
     pub const TIMEOUT_MS_MIN: u32 = 100;
     /// The most [`Self::timeout_ms`].
     pub const TIMEOUT_MS_MAX: u32 = 60_000;
-    /// [`Self::queue_len_max`] unless told otherwise.
+    /// [`Self::queue_len_max`] by default.
     pub const QUEUE_LEN_MAX: u32 = 2_048;
 }
 
@@ -114,29 +116,30 @@ impl Default for Otlp {
     }
 }
 
-/// Which requests are traced, when there is somewhere to send the traces. One that is not costs next to nothing.
+/// The sampling of traces. It applies if an endpoint is configured; a request that is not traced costs next to
+/// nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Traces {
-    /// The part of all requests that is traced, from 0 for none to 1 for all.
+    /// The share of all requests that is traced, from 0 (none) to 1 (all).
     #[schemars(range(min = 0.0, max = 1.0))]
     pub ratio: f64,
-    /// A GET_PROVIDERS that takes this long is traced whatever chance says, in milliseconds, as far as
-    /// `kept_per_second_max` goes. 0 switches this off. Nothing else waits for anything.
+    /// The duration from which a GET_PROVIDERS is traced regardless of `ratio`, in milliseconds, up to
+    /// `kept_per_second_max`. 0 switches this off. Other requests never wait, so it does not apply to them.
     #[schemars(range(min = 0, max = 60_000))]
     pub slow_ms: u32,
-    /// How many requests a second are traced at most because they were slow or served degraded; more are counted
-    /// alone, so that an overloaded node is not made busier by its traces. 0 for none.
+    /// The maximum number of requests per second that are traced because they were slow or degraded. Further ones are
+    /// only counted, so that tracing adds no load to an overloaded node. 0 traces none of them.
     #[schemars(range(min = 0, max = 100_000))]
     pub kept_per_second_max: u32,
 }
 
 impl Traces {
-    /// [`Self::ratio`] unless told otherwise.
+    /// [`Self::ratio`] by default.
     pub const RATIO: f64 = 0.01;
-    /// [`Self::slow_ms`] unless told otherwise.
+    /// [`Self::slow_ms`] by default.
     pub const SLOW_MS: u32 = 200;
-    /// [`Self::kept_per_second_max`] unless told otherwise.
+    /// [`Self::kept_per_second_max`] by default.
     pub const KEPT_PER_SECOND_MAX: u32 = 1_000;
 }
 

@@ -26,7 +26,7 @@ fn heads(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
     let restarts: u64 = node_view.heads.iter().map(|head| head.restarts.load(Ordering::Relaxed)).sum();
     page.counter(
         "hydra_head_restarts_total",
-        "Heads that were started again, after a panic or because they could not listen.",
+        "Restarts of heads, after a panic or a failure to listen.",
         restarts,
     )
 }
@@ -36,35 +36,35 @@ fn connections(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
     page.gauge("hydra_connections", "Connections that are established.", connections.held())?;
     page.gauges(
         "hydra_connections_mark",
-        "From how many connections on new ones are refused (max), the least useful ones are closed (high), and how \
-         many are left then (low).",
+        "Connection limits: the number at which new ones are refused (max), above which the least useful are closed \
+         (high), and that is left then (low).",
         [("max", marks.max), ("high", marks.high), ("low", marks.low)]
             .map(|(mark, connections)| ([("mark", mark)], connections)),
     )?;
     page.counter(
         "hydra_connections_refused_total",
-        "Connections refused because the node or a head had its maximum.",
+        "Connections refused because the connection limit of the node or of a head was reached.",
         connections.refused(),
     )?;
     page.counter(
         "hydra_connections_trimmed_total",
-        "Connections closed because there were too many.",
+        "Connections closed because a high-water mark was exceeded.",
         connections.trimmed(),
     )?;
     page.gauges(
         "hydra_unique_peers",
-        "About how many different peers a head made a connection with in the last hour and day.",
+        "Approximate number of distinct peers that connected with a head in the last hour and day.",
         Span::ALL.map(|span| ([("window", span.as_str())], connections.unique_peers().count(span, now))),
     )
 }
 
 fn wire(wire: &hydra_kad::Stats, page: &mut Page<'_>) -> fmt::Result {
     let both = |taken, given| [([("direction", "in")], taken), ([("direction", "out")], given)];
-    page.gauge("hydra_wire_streams", "Inbound streams that are served now.", wire.streams_open())?;
+    page.gauge("hydra_wire_streams", "Open inbound streams.", wire.streams_open())?;
     page.counter("hydra_wire_streams_accepted_total", "Inbound streams accepted.", wire.streams_accepted())?;
     page.counter(
         "hydra_wire_streams_refused_total",
-        "Inbound streams refused because their connection had its number of them.",
+        "Inbound streams refused because the stream limit of their connection was reached.",
         wire.streams_refused(),
     )?;
     page.counters(
@@ -89,13 +89,13 @@ fn wire(wire: &hydra_kad::Stats, page: &mut Page<'_>) -> fmt::Result {
     )?;
     page.counter(
         "hydra_wire_answers_trimmed_total",
-        "Answers trimmed because their remote reads short frames alone, or may.",
+        "Answers trimmed to 16 KiB because their client reads, or may read, short frames only.",
         wire.answers_trimmed(),
     )?;
-    page.counter("hydra_outbound_requests_total", "Requests that heads made of others.", wire.asks())?;
+    page.counter("hydra_outbound_requests_total", "Requests that heads sent to other peers.", wire.asks())?;
     page.counter(
         "hydra_outbound_requests_failed_total",
-        "Requests that heads made of others and that failed.",
+        "Requests that heads sent to other peers and that failed.",
         wire.asks_failed(),
     )
 }
@@ -116,5 +116,5 @@ fn table(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
         "Servers in the table with a connection to a head.",
         connected,
     )?;
-    page.gauge("hydra_table_peers_max", "How many servers the table may hold.", node_view.table.len_max())
+    page.gauge("hydra_table_peers_max", "Limit of the servers in the peer table.", node_view.table.len_max())
 }

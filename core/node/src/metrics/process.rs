@@ -16,13 +16,13 @@ pub(super) fn write(page: &mut Page<'_>) -> fmt::Result {
     page.gauges("process_open_fds", "Open file descriptors.", one(process.open_fds))?;
     // 0 stands for no limit.
     let max = process.max_fds.map(|max| if max == 0 { u64::MAX } else { max });
-    page.gauges("process_max_fds", "How many file descriptors may be open.", one(max))?;
+    page.gauges("process_max_fds", "Limit of the open file descriptors.", one(max))?;
     page.gauges("process_resident_memory_bytes", "Memory in use.", one(process.resident_memory_bytes))?;
     page.gauges("process_virtual_memory_bytes", "Address space in use.", one(process.virtual_memory_bytes))?;
     page.gauges("process_threads", "Threads.", one(process.threads))?;
     page.gauges(
         "process_start_time_seconds",
-        "When the process started, in seconds since 1970.",
+        "Start time of the process, in seconds since 1970.",
         one(process.start_time_seconds),
     )
 }

@@ -34,12 +34,12 @@ pub(super) fn write(engine: &Snapshot, page: &mut Page<'_>) -> fmt::Result {
         "1 for the current rung of the node, 0 for the others: the higher one of those of reads and writes.",
         Rung::ALL.map(|rung| ([("rung", rung.as_str())], u32::from(rung == engine.gauge.rung))),
     )?;
-    let sides = [("reads", engine.gauge.read_rung), ("writes", engine.gauge.write_rung)];
+    let lanes = [("reads", engine.gauge.read_rung), ("writes", engine.gauge.write_rung)];
     page.gauges(
-        "hydra_side_rung",
+        "hydra_lane_rung",
         "1 for the current rung of reads and of writes, 0 for the others.",
-        sides.into_iter().flat_map(|(side, current)| {
-            Rung::ALL.map(|rung| ([("side", side), ("rung", rung.as_str())], u32::from(rung == current)))
+        lanes.into_iter().flat_map(|(lane, current)| {
+            Rung::ALL.map(|rung| ([("lane", lane), ("rung", rung.as_str())], u32::from(rung == current)))
         }),
     )?;
     page.counters(
@@ -47,7 +47,7 @@ pub(super) fn write(engine: &Snapshot, page: &mut Page<'_>) -> fmt::Result {
         "Times that reads and writes entered each rung, from above or below.",
         engine.rungs.iter().flat_map(|count| {
             [("reads", count.reads), ("writes", count.writes)]
-                .map(|(side, entered)| ([("side", side), ("rung", count.rung.as_str())], entered))
+                .map(|(lane, entered)| ([("lane", lane), ("rung", count.rung.as_str())], entered))
         }),
     )
 }

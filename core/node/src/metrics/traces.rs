@@ -1,4 +1,4 @@
-//! What is traced, and what becomes of it. A node that sends no traces tells zeros.
+//! Sampling decisions and exported spans. A node without an endpoint for traces shows zeros.
 
 use super::page::Page;
 use crate::node_view::NodeView;
@@ -9,8 +9,8 @@ pub(super) fn write(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
     let counts = traces.map(|traces| traces.counts());
     page.counters(
         "hydra_traces_total",
-        "Requests and chores of the store that were traced by chance, requests that were because they were slow or degraded, \
-         and such that were not because there were too many.",
+        "Decisions on traces: requests and background store calls traced by ratio (sampled), slow or degraded requests traced \
+         (kept), and slow or degraded requests not traced because the limit per second was reached (skipped).",
         [
             ("sampled", counts.map_or(0, |counts| counts.sampled())),
             ("kept", counts.map_or(0, |counts| counts.kept())),
@@ -21,7 +21,7 @@ pub(super) fn write(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
     let spans = node_view.exporter.stats();
     page.counters(
         "hydra_spans_total",
-        "What became of spans: the collector took them, it did not, or there was no room for them.",
+        "Spans by outcome: taken by the collector, not taken (failed), or dropped because the queue was full.",
         [
             ("exported", spans.map_or(0, |spans| spans.exported())),
             ("failed", spans.map_or(0, |spans| spans.failed())),
@@ -31,12 +31,12 @@ pub(super) fn write(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
     )?;
     page.gauge(
         "hydra_spans_waiting",
-        "Spans that wait to be sent.",
+        "Spans that wait for export.",
         spans.map_or(0, |spans| spans.waiting()),
     )?;
     page.gauge(
         "hydra_spans_waiting_max",
-        "How many spans may wait to be sent.",
+        "Limit of the spans that wait for export.",
         node_view.config.telemetry.otlp.queue_len_max,
     )
 }

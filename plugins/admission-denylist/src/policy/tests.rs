@@ -3,6 +3,7 @@ use crate::config::Config;
 use cid::Cid;
 use hydra_api::{OpenErrorKind, PeerId, Scope};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
 
 const A: &str = "QmVTF1yEejXd9iMgoRTFDxBv7HAz9kuZcQNBzHrceuK9HR";
@@ -155,6 +156,7 @@ fn a_list_that_cannot_be_used_is_an_error_of_its_key() {
         ("future", "version 2"),
         ("broken", "before"),
         ("long", "file_mib_max"),
+        (".", "regular file"),
     ] {
         let error = load(dir.path(), &[file], |config| config.file_mib_max = 1).unwrap_err();
         assert_eq!(*error.kind(), OpenErrorKind::Config { key: "files".to_owned() });
@@ -174,21 +176,21 @@ fn a_file_that_changes_is_read_again_and_one_that_breaks_changes_nothing() {
     let watched = policy.watched().clone();
     let denies = |cid| denied(&policy, Operation::GetProviders, &key(cid));
     let rules = Arc::downgrade(policy.rules());
-    assert!(watched.turn(&rules).is_none(), "nothing has changed");
+    assert!(!watched.turn(&rules), "nothing has changed");
     write(&dir, "a.deny", &[&format!("/ipfs/{A}"), &format!("/ipfs/{B}")]);
-    assert!(watched.turn(&rules).is_some());
+    assert!(watched.turn(&rules));
     assert!(denies(A) && denies(B));
     // Gone, or of another version: the rules stay.
     std::fs::remove_file(dir.path().join("a.deny")).unwrap();
-    assert!(watched.turn(&rules).is_none());
+    assert!(!watched.turn(&rules));
     write(&dir, "a.deny", &["version: 7", "---"]);
-    assert!(watched.turn(&rules).is_none());
+    assert!(!watched.turn(&rules));
     assert!(denies(A) && denies(B));
     write(&dir, "a.deny", &["/ipfs/nonsense", &format!("/ipfs/{B}")]);
-    assert!(watched.turn(&rules).is_some());
+    assert!(watched.turn(&rules));
     assert!(!denies(A) && denies(B));
     drop(policy);
-    assert!(watched.turn(&rules).is_none());
+    assert!(!watched.turn(&rules));
 }
 
 #[test]
@@ -211,8 +213,86 @@ fn a_changed_table_is_taken_up_whole_or_not_at_all() {
     assert!(!denies(A) && denies(B), "as before");
     // The files of the new table are those that are looked at.
     write(&dir, "b.deny", &[&format!("/ipfs/{A}"), &format!("/ipfs/{B}")]);
-    assert!(policy.watched().turn(&Arc::downgrade(policy.rules())).is_some());
+    assert!(policy.watched().turn(&Arc::downgrade(policy.rules())));
     assert!(denies(A) && denies(B));
+}
+
+#[test]
+fn values_out_of_bounds_are_refused_by_their_key() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&dir, "a.deny", &[&format!("/ipfs/{A}")]);
+    let open = load(dir.path(), &["a.deny"], |_| ()).unwrap();
+    for key in ["reload_interval_s", "rules_max", "file_mib_max"] {
+        for value in [0, u32::MAX] {
+            let table = serde_json::json!({ "files": ["a.deny"], key: value });
+            let config: Config = serde_json::from_value(table.clone()).unwrap();
+            let error = Denylist::load(&config, &Scope::new(dir.path())).unwrap_err();
+            assert_eq!(*error.kind(), OpenErrorKind::Config { key: key.to_owned() });
+            let ReconfigureError::Config(issue) = open.reconfigure(table).unwrap_err() else {
+                panic!("{key}")
+            };
+            assert_eq!(issue.key, key);
+        }
+    }
+}
+
+/// Both tables deny this key; requests meet no moment at which neither does.
+#[test]
+fn a_table_changes_while_requests_are_judged() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&dir, "a.deny", &[&format!("/ipfs/{A}"), &format!("!/ipfs/{B}")]);
+    write(&dir, "b.deny", &[A_HASHED, B_HASHED]);
+    let policy = load(dir.path(), &["a.deny"], |_| ()).unwrap();
+    let (over, keys) = (AtomicBool::new(false), [key(A), key(B)]);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    assert!(denied(&policy, Operation::GetProviders, &keys[0]));
+                }
+            });
+        }
+        for file in (0..100).flat_map(|_| ["b.deny", "a.deny"]) {
+            policy.reconfigure(serde_json::json!({ "files": [file] })).unwrap();
+            assert_eq!(denied(&policy, Operation::GetProviders, &keys[1]), file == "b.deny");
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_in_the_place_of_another_is_noticed_whatever_its_time_and_size() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&dir, "a.deny", &[&format!("/ipfs/{A}")]);
+    let modified = std::fs::metadata(dir.path().join("a.deny")).unwrap().modified().unwrap();
+    let policy = load(dir.path(), &["a.deny"], |_| ()).unwrap();
+    // A line of the same length that denies nothing.
+    write(&dir, "new", &[&format!("#ipfs/{A}")]);
+    let new = std::fs::File::options().append(true).open(dir.path().join("new")).unwrap();
+    new.set_modified(modified).unwrap();
+    std::fs::rename(dir.path().join("new"), dir.path().join("a.deny")).unwrap();
+    assert!(policy.watched().turn(&Arc::downgrade(policy.rules())));
+    assert!(!denied(&policy, Operation::GetProviders, &key(A)));
+}
+
+#[tokio::test]
+async fn the_files_are_looked_at_for_as_long_as_the_policy_is_there() {
+    use hydra_api::Plugin;
+    let dir = tempfile::tempdir().unwrap();
+    write(&dir, "a.deny", &[&format!("/ipfs/{A}")]);
+    let config = Config { files: vec!["a.deny".into()], reload_interval_s: 86_400, ..Config::default() };
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    let policy = Denylist::open(config, &Scope::new(dir.path())).await.unwrap();
+    assert_eq!(tasks(), before + 1);
+    drop(policy);
+    let ended = async {
+        while tasks() > before {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), ended).await.unwrap();
 }
 
 #[tokio::test]

@@ -120,7 +120,46 @@ async fn a_damaged_port_file_stops_and_says_what_to_do() {
     assert_eq!(ids.acquire(count(1)).await.unwrap_err().kind(), IdErrorKind::Corrupt);
     let refused = Balanced::new(Config::default(), &Scope::new(dir.path())).unwrap_err();
     assert_eq!(refused.kind(), &hydra_api::OpenErrorKind::Corrupt);
-    assert!(refused.to_string().contains("ids/ports.json"), "{refused}");
+    let said = hydra_api::Causes(&refused).to_string();
+    assert!(said.contains("ids/ports.json is damaged, put back a copy of it"), "{said}");
+}
+
+#[tokio::test]
+async fn i10_a_damaged_epoch_file_takes_no_slot_and_says_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let ids = open(dir.path(), Config::default());
+    let path = dir.path().join("ids/epoch.json");
+    std::fs::write(&path, "{").unwrap();
+    let error = ids.acquire(count(1)).await.unwrap_err();
+    assert_eq!(error.kind(), IdErrorKind::Corrupt);
+    let said = hydra_api::Causes(&error).to_string();
+    assert!(said.contains("ids/epoch.json is damaged, stop the node"), "{said}");
+    // Nothing is held, not even the lock.
+    std::fs::remove_file(path).unwrap();
+    open(dir.path(), Config::default()).acquire(count(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn errors_name_the_file_and_the_root_cause() {
+    let dir = tempfile::tempdir().unwrap();
+    let ids = open(dir.path(), Config::default());
+    let other = open(dir.path(), Config::default());
+    let leases = other.acquire(count(1)).await.unwrap();
+    let said = hydra_api::Causes(&ids.acquire(count(1)).await.unwrap_err()).to_string();
+    assert!(said.contains("another process uses this data directory") && said.contains("ids/lock"), "{said}");
+    other.release(&held(&leases)).await.unwrap();
+    // A file system that takes no more files: the name of the new file is taken by a directory.
+    std::fs::create_dir(dir.path().join("ids/ports.json.new")).unwrap();
+    let leases = ids.acquire(count(1)).await.unwrap();
+    let error = ids.renew(&[leases[0].held_on(45_678)]).await.unwrap_err();
+    assert_eq!(error.kind(), IdErrorKind::Unavailable);
+    let said = hydra_api::Causes(&error).to_string();
+    assert!(said.contains("cannot write") && said.contains("ids/ports.json: "), "{said}");
+    // The port is not taken for kept: the next report writes it.
+    std::fs::remove_dir(dir.path().join("ids/ports.json.new")).unwrap();
+    ids.renew(&[leases[0].held_on(45_678)]).await.unwrap();
+    drop(ids);
+    assert_eq!(open(dir.path(), Config::default()).acquire(count(1)).await.unwrap()[0].port, 45_678);
 }
 
 #[tokio::test]
@@ -142,5 +181,7 @@ async fn a_check_creates_nothing_and_works_beside_a_holder() {
     let leases = ids.acquire(count(2)).await.unwrap();
     let preview = check().unwrap().preview(count(2), std::sync::Arc::new(|_| ())).await.unwrap();
     assert_eq!(preview.iter().map(|head| head.peer).collect::<Vec<_>>(), [leases[0].peer, leases[1].peer]);
+    let refused = check().unwrap().acquire(count(1)).await.unwrap_err();
+    assert!(hydra_api::Causes(&refused).to_string().contains("opened for a check"), "{refused}");
     assert_eq!(ids.renew(&held(&leases)).await.unwrap().held.len(), 2);
 }

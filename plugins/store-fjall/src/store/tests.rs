@@ -69,9 +69,9 @@ async fn damaged_files_never_keep_the_store_from_opening() {
     let store = open(&pristine).await;
     store.insert(batch.as_slice().into(), NOW).await.unwrap();
     let (reply, replied) = oneshot::channel();
-    let rows = store.reader.read().unwrap().as_ref().unwrap().rows.clone();
+    let rows = store.readers.reader("test").unwrap().rows.clone();
     // A file of rows as well, not the journal alone.
-    let call = Box::new(move || rows.rotate_memtable_and_wait().unwrap());
+    let call = Box::new(move |_: &mut crate::engine::Engine| rows.rotate_memtable_and_wait().unwrap());
     store.writer.jobs.send(Job::Call { call, reply }).unwrap();
     replied.await.unwrap().unwrap();
     store.insert(batch.as_slice().into(), NOW).await.unwrap();
@@ -126,7 +126,7 @@ fn copy(from: &Path, to: &Path) {
 async fn records_of_another_layout_are_refused_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir).await;
-    let rows = store.reader.read().unwrap().as_ref().unwrap().rows.clone();
+    let rows = store.readers.reader("test").unwrap().rows.clone();
     rows.insert(layout::META, [layout::VERSION + 1]).unwrap();
     drop(rows);
     store.close().await.unwrap();
@@ -142,7 +142,7 @@ async fn a_write_that_does_not_return_makes_the_store_unavailable_until_it_does(
     store.insert([record(1, 1)].into(), NOW).await.unwrap();
     let (release, released) = std::sync::mpsc::sync_channel::<()>(0);
     let (reply, replied) = oneshot::channel();
-    let call = Box::new(move || released.recv().unwrap_or_default());
+    let call = Box::new(move |_: &mut crate::engine::Engine| released.recv().unwrap_or_default());
     store.writer.jobs.try_send(Job::Call { call, reply }).unwrap();
     // Waits behind the stuck call, and is told when the watchdog notices.
     let waiting = store.insert([record(2, 2)].into(), NOW).await.unwrap_err();
@@ -165,7 +165,7 @@ async fn a_panic_of_the_engine_is_an_error_of_one_call() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir).await;
     let (reply, replied) = oneshot::channel();
-    store.writer.jobs.try_send(Job::Call { call: Box::new(|| panic!("on purpose")), reply }).unwrap();
+    store.writer.jobs.try_send(Job::Call { call: Box::new(|_| panic!("on purpose")), reply }).unwrap();
     let error = replied.await.unwrap().unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
     store.insert([record(1, 1)].into(), NOW).await.unwrap();
@@ -203,7 +203,7 @@ async fn a_pass_of_the_purge_puts_the_count_right() {
     let expired = batch[0].expires;
     // Tells the store the time.
     store.insert(Arc::new([]), expired).await.unwrap();
-    let rows = store.reader.read().unwrap().as_ref().unwrap().rows.clone();
+    let rows = store.readers.reader("test").unwrap().rows.clone();
     tokio::task::spawn_blocking(move || {
         rows.rotate_memtable_and_wait().unwrap();
         rows.major_compact().unwrap();
@@ -234,7 +234,7 @@ async fn providers_are_forgotten_after_their_last_record() {
     for _ in 0..3 {
         while store.purge_expired(over, limit).await.unwrap().progress == hydra_api::PurgeProgress::More {}
     }
-    let rows = store.reader.read().unwrap().as_ref().unwrap().rows.clone();
+    let rows = store.readers.reader("test").unwrap().rows.clone();
     let left: Vec<_> = rows.iter().map(|row| row.key().unwrap().to_vec()).collect();
     assert_eq!(left, [layout::META.to_vec()]);
     // The same provider is new then, and served again.
@@ -258,7 +258,7 @@ async fn a_key_of_thirty_thousand_providers_is_refreshed_and_read_like_others() 
     for batch in crowd.chunks(1000).chain([&few[..]]) {
         store.insert(batch.into(), NOW).await.unwrap();
     }
-    let db = store.reader.read().unwrap().as_ref().unwrap().db.clone();
+    let db = store.readers.reader("test").unwrap().db.clone();
     let written = |of| ProviderRecord {
         expires: record(1, of).expires.saturating_add(Duration::from_secs(60)),
         ..record(1, of)

@@ -124,7 +124,13 @@ async fn damaged_files_never_keep_the_store_from_opening() {
 async fn records_of_another_layout_are_refused_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir).await;
-    store.engine("test").unwrap().rows.insert(layout::META, &[layout::VERSION + 1]).unwrap();
+    store
+        .keeper
+        .engine("test", Call::Read)
+        .unwrap()
+        .rows
+        .insert(layout::META, &[layout::VERSION + 1])
+        .unwrap();
     store.close().await.unwrap();
     let refused = open_at(dir.path(), Config::default()).await.unwrap_err();
     assert!(refused.to_string().contains("another version of hydra"), "{refused}");
@@ -178,7 +184,7 @@ async fn v19_a_full_store_refreshes_those_it_knows_and_refuses_new_ones() {
     }
     assert_eq!(store.estimate().await.unwrap().records, 40);
     // Nothing is kept of the peers that were refused.
-    let numbers = store.engine("test").unwrap().rows.scan_prefix(b"n").count();
+    let numbers = store.keeper.engine("test", Call::Read).unwrap().rows.scan_prefix(b"n").count();
     assert_eq!(numbers, 40);
 }
 
@@ -192,7 +198,7 @@ async fn providers_are_forgotten_after_their_last_record() {
     let over = batch[0].expires.saturating_add(Duration::from_secs(48 * 3600));
     let limit = NonZeroU32::new(100).unwrap();
     while store.purge_expired(over, limit).await.unwrap().progress == hydra_api::PurgeProgress::More {}
-    let rows = store.engine("test").unwrap().rows.clone();
+    let rows = store.keeper.engine("test", Call::Read).unwrap().rows.clone();
     let left: Vec<_> = rows.iter().keys().map(|key| key.unwrap().to_vec()).collect();
     assert_eq!(left, [layout::META.to_vec()]);
     // The same provider is new then, and served again.

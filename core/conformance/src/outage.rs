@@ -1,0 +1,257 @@
+//! What a store that keeps files must do when they cannot be written: the disk is full, a file may not grow, no file
+//! can be opened, the files are read-only.
+//!
+//! While the cause lasts every insert fails as [`Unavailable`](StoreErrorKind::Unavailable) and its causes name the
+//! error of the system. When it has gone, writes succeed without a restart and nothing is lost that was acknowledged.
+//!
+//! A plugin runs these from a test binary of its own, with `harness = false`: each case runs in a child process, as the
+//! limits are those of a process.
+
+mod cause;
+
+use crate::given::{NOW, record};
+use cause::Cause;
+use hydra_api::{
+    Causes, ContentKey, Inserted, Plugin, ProviderRecord, ProviderStore, Scope, Store, StoreError,
+};
+use hydra_api::{StoreErrorKind, UnixSeconds};
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const DIR: &str = "HYDRA_OUTAGE_DIR";
+const CASE: &str = "HYDRA_OUTAGE_CASE";
+
+/// The case in which files are damaged during an outage.
+const DAMAGE: &str = "damage_that_a_reopening_finds_is_corrupt_and_the_next_start_begins_empty";
+
+/// Records of a batch.
+const BATCH: u64 = 500;
+/// Batches that are tried until one fails.
+const BATCHES_MAX: u64 = 600;
+/// Inserts and reads during the outage.
+const TRIES: u32 = 50;
+/// No store needs longer to take writes again, on whatever machine.
+const RETURN_MAX: Duration = Duration::from_secs(120);
+
+/// Whether reads succeed while writes fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// They do.
+    GoOn,
+    /// They may fail as well, with the same cause.
+    MayFail,
+}
+
+/// Runs the cases on the store that this config opens, as the tests of this binary.
+pub fn run<P: Plugin<Role = Store>>(config: fn() -> P::Config, reads: Reads) -> ExitCode {
+    if let (Ok(dir), Ok(case)) = (std::env::var(DIR), std::env::var(CASE)) {
+        return child::<P>(Path::new(&dir), &case, config, reads);
+    }
+    let mut cases: Vec<_> = Cause::ALL.map(|cause| (cause.rule(), cause)).into();
+    cases.push((DAMAGE, Cause::FileSizeLimit));
+    let trials = cases.into_iter().map(|(case, cause)| {
+        let name = format!("{}::{case}", P::KIND);
+        Trial::test(name, move || in_child(case, cause).map_err(Failed::from))
+            .with_ignored_flag(cause.is_absent())
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
+}
+
+fn in_child(case: &str, cause: Cause) -> Result<(), String> {
+    let text = |error: std::io::Error| error.to_string();
+    let this = std::env::current_exe().map_err(text)?;
+    // On a disk: files in memory cannot be made read-only while they are open.
+    let place = tempfile::tempdir_in(this.parent().unwrap_or(Path::new("."))).map_err(text)?;
+    let dir = place.path().join("node");
+    std::fs::create_dir(&dir).map_err(text)?;
+    let _mount = cause.mount(&dir)?;
+    let output = Command::new(this).env(DIR, &dir).env(CASE, case).output().map_err(text)?;
+    // A child that was killed has left it.
+    cause.clear(&dir);
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{}\n{}", output.status, String::from_utf8_lossy(&output.stderr)))
+}
+
+fn child<P: Plugin<Role = Store>>(
+    dir: &Path,
+    case: &str,
+    config: fn() -> P::Config,
+    reads: Reads,
+) -> ExitCode {
+    let cause = Cause::ALL.into_iter().find(|cause| cause.rule() == case);
+    let open =
+        || async { P::open(config(), &Scope::new(dir)).await.map_err(|error| Causes(&error).to_string()) };
+    let run = async {
+        match cause {
+            Some(cause) => go_through(dir, cause, reads, open).await,
+            None if case == DAMAGE => be_damaged(dir, open).await,
+            None => Err("there is no such case".to_owned()),
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let ended = runtime.map_err(|cause| cause.to_string()).and_then(|runtime| runtime.block_on(run));
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(how) => {
+            // The parent reads it there.
+            eprintln!("{how}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn go_through<F>(dir: &Path, cause: Cause, reads: Reads, open: impl Fn() -> F) -> Result<(), String>
+where
+    F: Future<Output = Result<Arc<dyn ProviderStore>, String>>,
+{
+    let store = open().await?;
+    let mut acknowledged: u64 = 0;
+    while acknowledged < 4 {
+        insert(&*store, acknowledged).await.map_err(|error| Causes(&error).to_string())?;
+        acknowledged += 1;
+    }
+    let outage = cause.begin(dir).map_err(|error| format!("the outage cannot be made: {error}"))?;
+    let first = loop {
+        match insert(&*store, acknowledged).await {
+            Ok(()) => acknowledged += 1,
+            Err(error) => break Some(error),
+        }
+        if acknowledged == BATCHES_MAX && cause.stops_every_store() {
+            return Err(format!("{acknowledged} batches were taken all the same"));
+        }
+        if acknowledged == BATCHES_MAX {
+            break None;
+        }
+    };
+    if let Some(first) = &first {
+        is_named(first, cause)?;
+    }
+    let tries = if first.is_some() { TRIES } else { 0 };
+    for _ in 0..tries {
+        match insert(&*store, acknowledged).await {
+            Ok(()) => return Err("a write succeeds while the cause is still there".to_owned()),
+            Err(error) => is_named(&error, cause)?,
+        }
+        match read(&*store, 0).await {
+            Ok(found) if found != BATCH => return Err(format!("{found} of {BATCH} records are read")),
+            Ok(_) => {}
+            Err(error) if reads == Reads::GoOn && cause.leaves_reads() => {
+                return Err(format!("a read fails: {}", Causes(&error)));
+            }
+            Err(error) => is_named(&error, cause)?,
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    outage.end().map_err(|error| format!("the outage cannot be ended: {error}"))?;
+    let begun = Instant::now();
+    while let Err(error) = insert(&*store, acknowledged).await {
+        if begun.elapsed() > RETURN_MAX {
+            return Err(format!("writes do not come back: {}", Causes(&error)));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    acknowledged += 1;
+    are_there(&*store, acknowledged, "after the outage").await?;
+    store.close().await.map_err(|error| Causes(&error).to_string())?;
+    drop(store);
+    let store = open().await?;
+    are_there(&*store, acknowledged, "after a restart").await?;
+    store.close().await.map_err(|error| Causes(&error).to_string())
+}
+
+/// During an outage the first bytes of every file are overwritten.
+async fn be_damaged<F>(dir: &Path, open: impl Fn() -> F) -> Result<(), String>
+where
+    F: Future<Output = Result<Arc<dyn ProviderStore>, String>>,
+{
+    let text = |error: std::io::Error| error.to_string();
+    let store = open().await?;
+    insert(&*store, 0).await.map_err(|error| Causes(&error).to_string())?;
+    let outage = Cause::FileSizeLimit.begin(dir).map_err(text)?;
+    let mut number = 1;
+    while insert(&*store, number).await.is_ok() {
+        number += 1;
+    }
+    cause::overwrite(dir).map_err(text)?;
+    outage.end().map_err(text)?;
+    let begun = Instant::now();
+    loop {
+        match insert(&*store, number).await {
+            Err(error) if error.kind() == StoreErrorKind::Corrupt => break,
+            Err(_) if begun.elapsed() < RETURN_MAX => tokio::time::sleep(Duration::from_millis(20)).await,
+            Err(error) => return Err(format!("the damage is not found: {}", Causes(&error))),
+            Ok(()) => return Err("a damaged store takes writes".to_owned()),
+        }
+    }
+    match read(&*store, 0).await {
+        Err(error) if error.kind() == StoreErrorKind::Corrupt => {}
+        other => return Err(format!("a read of a damaged store: {other:?}")),
+    }
+    // It may say that it is damaged.
+    drop(store.close().await);
+    drop(store);
+    let store = open().await?;
+    insert(&*store, 0).await.map_err(|error| Causes(&error).to_string())?;
+    are_there(&*store, 1, "after the next start").await?;
+    store.close().await.map_err(|error| Causes(&error).to_string())
+}
+
+fn batch(number: u64) -> Vec<ProviderRecord> {
+    (0..BATCH).map(|of| record(number * BATCH + of, of)).collect()
+}
+
+async fn insert(store: &dyn ProviderStore, number: u64) -> Result<(), StoreError> {
+    let inserted = store.insert(batch(number).into(), NOW).await?;
+    if inserted == Inserted::All {
+        return Ok(());
+    }
+    Err(StoreError::because(StoreErrorKind::Refused, "insert", "records were not taken"))
+}
+
+/// How many records of a batch are there.
+async fn read(store: &dyn ProviderStore, number: u64) -> Result<u64, StoreError> {
+    let keys: Arc<[ContentKey]> = batch(number).iter().map(|record| record.key).collect();
+    let found = store.providers(keys, UnixSeconds(NOW.0 + 1), NonZeroU32::MIN).await?;
+    Ok(found.iter().filter(|found| !found.providers().is_empty()).count() as u64)
+}
+
+async fn are_there(store: &dyn ProviderStore, acknowledged: u64, when: &str) -> Result<(), String> {
+    for number in 0..acknowledged {
+        let found = read(store, number).await.map_err(|error| Causes(&error).to_string())?;
+        if found != BATCH {
+            return Err(format!(
+                "{when} batch {number} has {found} of {BATCH} records, and was acknowledged"
+            ));
+        }
+    }
+    let estimate = store.estimate().await.map_err(|error| Causes(&error).to_string())?.records;
+    // What failed may have been stored.
+    let (low, high) = (acknowledged * BATCH, (acknowledged + 1) * BATCH);
+    if (low..=high).contains(&estimate) {
+        return Ok(());
+    }
+    Err(format!("{when} {estimate} records are counted, not {low} to {high}"))
+}
+
+/// Demands an unavailable store and, among the causes, the error of the system.
+fn is_named(error: &StoreError, cause: Cause) -> Result<(), String> {
+    let shown = Causes(error).to_string();
+    let mut below: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut named = false;
+    while let Some(error) = below {
+        let code = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
+        named |= code.is_some_and(|code| cause.codes().contains(&code));
+        below = error.source();
+    }
+    let is_shown = cause.codes().iter().any(|code| shown.contains(&format!("(os error {code})")));
+    if error.kind() != StoreErrorKind::Unavailable {
+        return Err(format!("the kind is {:?}: {shown}", error.kind()));
+    }
+    if named && is_shown { Ok(()) } else { Err(format!("the cause is not named: {shown}")) }
+}

@@ -1,0 +1,279 @@
+//! Stores that fail in part, fail wholly, or break their contract: what is at fault stands alone, and nothing is lost.
+
+use crate::doubles::{START, addresses, caller, key, millis, open_store, peer, permits};
+use hydra_api::{
+    ContentKey, Estimate, EstimateMethod, Found, Inserted, ProviderRecord, ProviderStore, StoreErrorKind,
+    StoreProfile, UnixSeconds,
+};
+use hydra_conformance::doubles::{
+    Afterwards, Calls, ClaimingStore, CommitsThenFails, CountingStore, DropsSome, FailingStore, Miscount,
+    Miscounts, PanicsSometimes, Poison, RefusesRecord, StoresHalf, UnknownForSome,
+};
+use hydra_engine::{Config, Ending, Engine, Writes};
+use hydra_store_memory::Memory;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+
+fn memory() -> Arc<Memory> {
+    Arc::new(Memory::new(&hydra_store_memory::Config::default()))
+}
+
+fn open(store: Arc<dyn ProviderStore>) -> Arc<Engine> {
+    open_store(store, vec![], permits(4), None)
+}
+
+fn announce(engine: &Engine, numbers: std::ops::Range<u64>) {
+    for number in numbers {
+        engine.announce(caller(number), &key(number), || addresses(number)).unwrap();
+    }
+}
+
+/// How many of the numbers the store itself knows, each with its one provider.
+async fn stored(store: &Memory, numbers: std::ops::Range<u64>) -> usize {
+    let mut known = 0;
+    for number in numbers {
+        let keys = [ContentKey::new(&key(number)).unwrap()].into();
+        let found = store.providers(keys, START, NonZeroU32::MAX).await.unwrap().pop();
+        known += usize::from(found.and_then(Found::known).is_some_and(|providers| providers.len() == 1));
+    }
+    known
+}
+
+/// Waits until the write queue is empty, for a minute at most.
+async fn written(engine: &Engine) -> Writes {
+    for _ in 0..600 {
+        if engine.load().write_queue.used == 0 {
+            break;
+        }
+        sleep(millis(100)).await;
+    }
+    assert_eq!(engine.load().write_queue.used, 0, "all has left the queue: {:?}", engine.stats().writes);
+    engine.stats().writes
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_spoils_its_batch_stands_alone_in_the_end() {
+    for poison in [Poison::Fails(StoreErrorKind::Refused), Poison::Panics, Poison::Outcome] {
+        let inner = memory();
+        let bad = (ContentKey::new(&key(57)).unwrap(), peer(57));
+        let store = Arc::new(RefusesRecord::new(inner.clone(), poison, [bad]));
+        let engine = open(store.clone());
+        announce(&engine, 0..200);
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(stored(&inner, 0..200).await, 199, "{poison:?}: all but the one");
+        // Halves of halves: a path down to one record, not a statement for each.
+        let statements = store.counted().statements;
+        assert!(statements < 40, "{poison:?}: {statements} statements");
+        // What is announced later is not held up by it; and as the store takes that, the record is at fault.
+        for number in 200..300 {
+            announce(&engine, number..number + 1);
+            sleep(millis(500)).await;
+        }
+        let writes = written(&engine).await;
+        assert_eq!(stored(&inner, 0..300).await, 299, "{poison:?}");
+        assert_eq!(
+            (writes.written, writes.dropped_refused + writes.dropped_after_retries),
+            (299, 1),
+            "{poison:?}: {writes:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_without_room_cost_the_others_nothing() {
+    let inner = memory();
+    let store = Arc::new(DropsSome::new(inner.clone(), 300, 7));
+    let engine = open(store.clone());
+    announce(&engine, 0..500);
+    let writes = written(&engine).await;
+    let has_room = stored(&inner, 0..500).await as u64;
+    assert!((250..450).contains(&has_room), "{has_room}");
+    assert_eq!((writes.written, writes.dropped_no_room, writes.retried), (has_room, 500 - has_room, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_half_done_or_done_and_denied_is_done_in_the_end() {
+    let inner = memory();
+    let half = Arc::new(StoresHalf::new(inner.clone(), StoreErrorKind::Unavailable));
+    let engine = open(half.clone());
+    announce(&engine, 0..300);
+    sleep(millis(700)).await;
+    half.set(None);
+    written(&engine).await;
+    assert_eq!(stored(&inner, 0..300).await, 300, "after halves");
+
+    let inner = memory();
+    let denied =
+        Arc::new(CommitsThenFails::new(inner.clone(), Afterwards::Fails(StoreErrorKind::Unavailable)));
+    let engine = open(denied.clone());
+    announce(&engine, 0..300);
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(engine.load().write_queue.used, 300, "nothing is dropped while nothing is known");
+    denied.set(Afterwards::Answers);
+    written(&engine).await;
+    assert_eq!(stored(&inner, 0..300).await, 300, "after denials");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_count_of_a_store_is_believed() {
+    let inner = memory();
+    let store = Arc::new(Miscounts::new(inner.clone(), Miscount::Nothing));
+    let engine = open(store.clone());
+    announce(&engine, 0..10);
+    written(&engine).await;
+    for miscount in [Miscount::TooFewEntries, Miscount::TooManyEntries, Miscount::NoEntries] {
+        // An engine that has nothing in its cache.
+        let engine = open(store.clone());
+        store.set(miscount);
+        let reply = engine.providers(caller(0), &key(3)).await.unwrap();
+        assert_eq!(reply.ending, Ending::StoreFailed, "{miscount:?}");
+        store.set(Miscount::Nothing);
+        let reply = engine.providers(caller(0), &key(3)).await.unwrap();
+        assert_eq!(reply.ending, Ending::Served, "{miscount:?} is kept of nothing");
+    }
+    for miscount in [Miscount::TooManyProviders, Miscount::ProvidersTwice] {
+        let engine =
+            open_store(store.clone(), vec![], Config { providers_per_answer_max: 1, ..permits(4) }, None);
+        store.set(miscount);
+        let reply = engine.providers(caller(0), &key(3)).await.unwrap();
+        assert_eq!(reply.answer.map(|answer| answer.providers().len()), Some(1), "{miscount:?}");
+    }
+    for (at, miscount) in [Miscount::TooFewOutcomes, Miscount::TooManyOutcomes].into_iter().enumerate() {
+        store.set(miscount);
+        let numbers = (10 + 30 * at as u64)..(40 + 30 * at as u64);
+        announce(&engine, numbers.clone());
+        sleep(millis(600)).await;
+        assert!(engine.load().write_queue.used > 0, "{miscount:?}: who was taken is not known");
+        store.set(Miscount::Nothing);
+        written(&engine).await;
+        assert_eq!(stored(&inner, numbers).await, 30, "{miscount:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_panics_now_and_then_loses_nothing() {
+    let inner = memory();
+    let store = Arc::new(PanicsSometimes::new(inner.clone(), 300, 11));
+    let engine = open(store.clone());
+    announce(&engine, 0..300);
+    sleep(Duration::from_secs(2)).await;
+    store.set(0, Calls::All);
+    let writes = written(&engine).await;
+    assert_eq!(stored(&inner, 0..300).await as u64 + writes.dropped_after_retries, 300);
+    assert_eq!(engine.stats().background.panics, 0, "a call is not a background task");
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_of_which_nothing_is_known_are_not_answered_as_absent() {
+    let inner = memory();
+    let store = Arc::new(UnknownForSome::new(inner.clone(), StoreErrorKind::Unavailable, 500, 3));
+    let record = |number| ProviderRecord {
+        key: ContentKey::new(&key(number)).unwrap(),
+        provider: peer(number),
+        addresses: addresses(number),
+        expires: UnixSeconds(START.0 + 3_600),
+    };
+    let records: Arc<[_]> = (0..100).map(record).collect();
+    assert_eq!(inner.insert(records, START).await.unwrap(), Inserted::All);
+    let engine = open(store.clone());
+    for number in 0..100 {
+        let reply = engine.providers(caller(0), &key(number)).await.unwrap();
+        let found = reply.answer.as_ref().map_or(0, |answer| answer.providers().len());
+        let unknown = store.is_unknown(&ContentKey::new(&key(number)).unwrap());
+        assert_eq!((found, reply.ending == Ending::Served), (usize::from(!unknown), !unknown), "{number}");
+    }
+    assert!(engine.health().paused.is_none(), "a store of which a part is away is asked for the rest");
+    store.set(StoreErrorKind::Unavailable, 0);
+    for number in 0..100 {
+        let reply = engine.providers(caller(0), &key(number)).await.unwrap();
+        assert_eq!(
+            reply.answer.map(|answer| answer.providers().len()),
+            Some(1),
+            "{number} was not kept as absent"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_at_once_is_asked_by_probes_alone() {
+    let counting = Arc::new(CountingStore::new(memory()));
+    let failing = Arc::new(FailingStore::new(counting, StoreErrorKind::Unavailable, 1_000, 1));
+    let engine = open(failing.clone());
+    let before = failing.counted().statements;
+    const SECONDS: u64 = 30;
+    for tick in 0..SECONDS * 100 {
+        for number in 0..10 {
+            let (engine, number) = (engine.clone(), tick * 10 + number);
+            tokio::spawn(async move { engine.providers(caller(0), &key(number)).await.map(|_| ()) });
+        }
+        sleep(millis(10)).await;
+    }
+    // Probes come after 300 ms, less a quarter at the least, on each of the two lanes.
+    let probes = 2 * SECONDS * 1_000 / 225;
+    let statements = failing.counted().statements - before;
+    assert!(statements <= probes + 8, "{statements} statements in {SECONDS} s");
+    assert!(engine.health().paused.is_some());
+    failing.set(StoreErrorKind::Unavailable, 0);
+    sleep(Duration::from_secs(2)).await;
+    assert!(engine.health().paused.is_none(), "it comes back by itself");
+    assert_eq!(engine.providers(caller(0), &key(u64::MAX)).await.unwrap().ending, Ending::Served);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_overloaded_gets_fewer_permits_for_a_while() {
+    let failing = Arc::new(FailingStore::new(memory(), StoreErrorKind::Overloaded, 1_000, 1));
+    failing.set_calls(Calls::Reads);
+    let engine = open(failing.clone());
+    let permits = || engine.stats().gauge.in_flight.max;
+    let before = permits();
+    for number in 0..20 {
+        engine.providers(caller(0), &key(number)).await.unwrap();
+    }
+    assert!(permits() < before, "{} of {before}", permits());
+    assert!(engine.health().paused.is_none(), "that is no outage");
+    failing.set(StoreErrorKind::Overloaded, 0);
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(permits(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn damage_is_told_until_the_node_is_started_again() {
+    let failing = Arc::new(FailingStore::new(memory(), StoreErrorKind::Corrupt, 1_000, 1));
+    let engine = open(failing.clone());
+    assert_eq!(engine.health().corrupt, None);
+    engine.providers(caller(0), &key(1)).await.unwrap();
+    failing.set(StoreErrorKind::Corrupt, 0);
+    sleep(Duration::from_secs(5)).await;
+    assert!(engine.health().corrupt.is_some_and(|told| !told.is_empty()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_claim_of_a_profile_is_believed_and_a_change_is_followed() {
+    let most = NonZeroUsize::MAX;
+    let absurd = StoreProfile::builder()
+        .concurrency_max(most)
+        .read_batch_len_max(most)
+        .write_batch_len_max(most)
+        .build();
+    let inner = memory();
+    let store = Arc::new(ClaimingStore::new(inner.clone(), absurd));
+    let engine =
+        open_store(store.clone(), vec![], Config { permits_max: Some(64), ..Config::default() }, None);
+    store.set_estimate(Some(Estimate::new(u64::MAX, Duration::MAX, EstimateMethod::Counted)));
+    announce(&engine, 0..100);
+    written(&engine).await;
+    assert_eq!(stored(&inner, 0..100).await, 100);
+    assert_eq!(engine.stats().gauge.in_flight.max, 64);
+    // A cluster that has lost all masters but one.
+    let one = NonZeroUsize::MIN;
+    store.set_profile(Some(StoreProfile::builder().concurrency_max(one).write_batch_len_max(one).build()));
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(engine.stats().gauge.in_flight.max, 1);
+    announce(&engine, 100..103);
+    written(&engine).await;
+    store.set_profile(Some(absurd));
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(engine.stats().gauge.in_flight.max, 64);
+}

@@ -1,0 +1,90 @@
+//! Damage that a call found, remembered until the next start.
+
+use crate::fault::Fault;
+use hydra_api::Causes;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The file that says that a call found damage.
+pub(crate) const MARKER: &str = "damaged";
+
+/// Remembers damage that a call found, so that the next start moves the files aside.
+#[derive(Debug, Clone)]
+pub struct Damage {
+    marker: PathBuf,
+    /// Whether this process has noted it.
+    is_noted: Arc<AtomicBool>,
+}
+
+impl Damage {
+    pub(crate) fn of(dir: &Path) -> Self {
+        Self { marker: dir.join(MARKER), is_noted: Arc::default() }
+    }
+
+    pub(crate) fn is_marked(&self) -> bool {
+        self.marker.exists()
+    }
+
+    /// Looks at a fault on its way to the caller. The first damage is written to a file and logged, once in the life of
+    /// a process.
+    pub fn noted(&self, fault: Fault) -> Fault {
+        if fault.is_damage() && !self.is_noted.swap(true, Ordering::AcqRel) {
+            match fs::write(&self.marker, fault.to_string()) {
+                Ok(()) => tracing::error!(
+                    cause = %Causes(&fault),
+                    "THE RECORDS ARE DAMAGED: restart the node, which moves them aside and starts empty. Records come \
+                     back as they are announced again"
+                ),
+                Err(marker) => tracing::error!(
+                    cause = %Causes(&fault),
+                    marker = %self.marker.display(),
+                    %marker,
+                    "THE RECORDS ARE DAMAGED, and the marker that makes the next start move them aside cannot be \
+                     written: stop the node, move the directory away and start it again. Records come back as they are \
+                     announced again"
+                ),
+            }
+        }
+        fault
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::DamagedRow;
+
+    #[test]
+    fn the_log_says_once_what_to_do_also_when_the_marker_cannot_be_written() {
+        let dir = tempfile::tempdir().unwrap();
+        for (dir, advice) in [
+            (dir.path().to_owned(), "restart the node"),
+            (dir.path().join("none"), "move the directory away"),
+        ] {
+            let damage = Damage::of(&dir);
+            let logged = crate::outage::tests::logged(|| {
+                for _ in 0..3 {
+                    drop(damage.noted(Fault::Row(DamagedRow("records"))));
+                }
+            });
+            assert_eq!(logged.lines().count(), 1, "{logged}");
+            assert!(logged.contains(advice) && logged.contains("a row of records is damaged"), "{logged}");
+        }
+    }
+
+    #[test]
+    fn damage_is_marked_once_and_other_faults_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let damage = Damage::of(dir.path());
+        let full = std::io::Error::from_raw_os_error(28);
+        drop(damage.noted(Fault::Io(full)));
+        assert!(!damage.is_marked());
+        drop(damage.noted(Fault::Row(DamagedRow("records"))));
+        assert!(damage.is_marked());
+        fs::remove_file(dir.path().join(MARKER)).unwrap();
+        drop(damage.noted(Fault::Row(DamagedRow("records"))));
+        assert!(!damage.is_marked());
+    }
+}

@@ -1,0 +1,177 @@
+//! The directory of a store: one process at a time, and nobody else's files.
+
+use crate::damage::Damage;
+use crate::fault::Fault;
+use crate::probe::{PROBE, ROOM_BYTES, probe};
+use hydra_api::{Causes, OpenError, UnixSeconds};
+use std::fs::{self, File, TryLockError};
+use std::io::{self, ErrorKind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+/// How often, and how long apart, a lock that is taken is tried again: a check holds it for a moment.
+const LOCK_TRIES: u32 = 5;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
+/// Whether files of these names, which are not those of this crate, may be the engine's.
+pub type Owns = fn(&[String]) -> bool;
+
+/// The lock on a directory, until dropped.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "held, not used")] File);
+
+/// An engine that is open, and the lock on its directory.
+#[derive(Debug)]
+pub struct Opened<T> {
+    /// What was opened.
+    pub files: T,
+    /// Remembers damage that calls find.
+    pub damage: Damage,
+    /// Held until all is closed.
+    pub lock: Lock,
+}
+
+/// Opens the engine at `dir` with `files`. Damaged files are moved aside, and the store starts empty.
+///
+/// A panic while opening is damage as well: what is there cannot be read. Nothing is moved while the directory cannot be
+/// written or no thread be started: a full disk may look like damage.
+///
+/// # Errors
+/// [`OpenError`] when the directory holds other files, is in use, cannot be written or has another layout.
+pub fn open<T>(dir: &Path, owns: Owns, files: impl Fn() -> Result<T, Fault>) -> Result<Opened<T>, OpenError> {
+    refuse_foreign(dir, owns)?;
+    let lock = lock(dir)?;
+    let damage = Damage::of(dir);
+    if damage.is_marked() {
+        set_aside(dir, "a call found damage before the last stop")?;
+    }
+    let opened = match guarded(&files) {
+        Err(fault) if fault.is_damage() || matches!(fault, Fault::Panic(_)) => {
+            let why = Causes(&fault).to_string();
+            has_means(dir).map_err(|cause| {
+                let message = format!("cannot open the records in {} ({why})", dir.display());
+                OpenError::unavailable(message, cause)
+            })?;
+            set_aside(dir, &why)?;
+            guarded(&files)
+        }
+        opened => opened,
+    };
+    let files = opened.map_err(|fault| open_error(dir, fault))?;
+    Ok(Opened { files, damage, lock })
+}
+
+/// Whether the system gives what an engine needs to open.
+fn has_means(dir: &Path) -> io::Result<()> {
+    probe(dir, ROOM_BYTES)?;
+    let thread = thread::Builder::new().name("records-probe".to_owned()).spawn(|| ())?;
+    thread.join().map_err(|_| io::Error::other("a thread ended before it began"))
+}
+
+/// Runs a call of an engine. A panic is a fault.
+///
+/// # Errors
+/// Those of the call.
+pub fn guarded<T>(call: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| Err(Fault::of_panic(&*panic)))
+}
+
+/// Damaged files are moved aside, so a directory with the operator's own files is refused.
+pub(crate) fn refuse_foreign(dir: &Path, owns: Owns) -> Result<(), OpenError> {
+    let foreign =
+        |what| OpenError::config("dir", format!("{} {what}: name a directory of its own", dir.display()));
+    let names = match fs::read_dir(dir) {
+        Ok(entries) => entries
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect::<io::Result<Vec<_>>>(),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(cause) if cause.kind() == ErrorKind::NotADirectory => return Err(foreign("is no directory")),
+        Err(cause) => Err(cause),
+    };
+    let mut names = names.map_err(|cause| {
+        OpenError::unavailable(format!("cannot read the directory {}", dir.display()), cause)
+    })?;
+    names.retain(|name| name != crate::damage::MARKER && name != PROBE);
+    if names.is_empty() || owns(&names) { Ok(()) } else { Err(foreign("holds other files")) }
+}
+
+fn open_error(dir: &Path, fault: Fault) -> OpenError {
+    let shown = dir.display();
+    if let Fault::Layout { found, .. } = fault {
+        let message = format!("{shown} was written in layout {found} by another version of hydra");
+        return OpenError::corrupt(message, fault);
+    }
+    let message = if matches!(fault, Fault::Locked) {
+        in_use(dir)
+    } else {
+        format!("cannot open the records in {shown}")
+    };
+    if fault.is_damage() {
+        OpenError::corrupt(message, fault)
+    } else {
+        OpenError::unavailable(message, fault)
+    }
+}
+
+pub(crate) fn in_use(dir: &Path) -> String {
+    format!("another process uses the records in {}: stop it, or set another `dir`", dir.display())
+}
+
+/// The lock is beside the directory, so that nobody moves it away while another process uses it.
+pub(crate) fn lock_path(dir: &Path) -> PathBuf {
+    beside(dir, "lock")
+}
+
+fn lock(dir: &Path) -> Result<Lock, OpenError> {
+    let path = lock_path(dir);
+    let failed = |cause| OpenError::unavailable(format!("cannot lock {}", path.display()), cause);
+    if let Some(parent) = dir.parent() {
+        fs::create_dir_all(parent).map_err(failed)?;
+    }
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    let mut tries = 0;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Lock(file)),
+            Err(TryLockError::WouldBlock) if tries < LOCK_TRIES => {
+                tries += 1;
+                thread::sleep(LOCK_PAUSE);
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(OpenError::unavailable(in_use(dir), "its lock is taken"));
+            }
+            Err(TryLockError::Error(cause)) => return Err(failed(cause)),
+        }
+    }
+}
+
+fn beside(dir: &Path, ending: &str) -> PathBuf {
+    let mut name = dir.as_os_str().to_owned();
+    name.push(format!(".{ending}"));
+    PathBuf::from(name)
+}
+
+/// Moves damaged files out of the way and says so. Records come back as they are announced again.
+fn set_aside(dir: &Path, why: &str) -> Result<(), OpenError> {
+    let now = UnixSeconds::now();
+    let free =
+        (0..).map(|number| beside(dir, &format!("damaged-{now}-{number}"))).find(|path| !path.exists());
+    let aside = free.unwrap_or_else(|| beside(dir, "damaged"));
+    fs::rename(dir, &aside).map_err(|cause| {
+        let message = format!("the records in {} are damaged ({why}), and cannot be moved", dir.display());
+        OpenError::corrupt(message, cause)
+    })?;
+    tracing::error!(
+        dir = %dir.display(),
+        moved_to = %aside.display(),
+        why,
+        "THE RECORDS ARE DAMAGED: they were moved aside, and the store starts empty. Records come back as they are \
+         announced again. Delete what was moved once nobody needs it"
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+use super::*;
+use crate::check;
+use hydra_api::OpenErrorKind;
+use std::cell::Cell;
+
+const OWNS: Owns = |names| names.iter().all(|name| name == "db");
+
+fn engine(dir: &Path) -> Result<(), Fault> {
+    fs::create_dir_all(dir).and_then(|()| fs::write(dir.join("db"), "rows")).map_err(Fault::Io)
+}
+
+fn beside_of(dir: &Path) -> usize {
+    fs::read_dir(dir.parent().unwrap()).unwrap().count()
+}
+
+#[test]
+fn a_directory_is_used_by_one_at_a_time() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("records");
+    let opened = open(&dir, OWNS, || engine(&dir)).unwrap();
+    let refused = open(&dir, OWNS, || engine(&dir)).unwrap_err();
+    assert!(refused.to_string().contains("another process uses the records"), "{refused}");
+    let checked = check(&dir, OWNS).unwrap_err();
+    assert_eq!(*checked.kind(), OpenErrorKind::Unavailable);
+    drop(opened);
+    check(&dir, OWNS).unwrap();
+    open(&dir, OWNS, || engine(&dir)).unwrap();
+}
+
+#[test]
+fn a_check_creates_nothing_and_refuses_other_files() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("data/records");
+    check(&dir, OWNS).unwrap();
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
+    fs::write(place.path().join("data"), "a file").unwrap();
+    assert_eq!(*check(&dir, OWNS).unwrap_err().kind(), OpenErrorKind::Config { key: "dir".to_owned() });
+    fs::remove_file(place.path().join("data")).unwrap();
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("diary.txt"), "mine").unwrap();
+    assert_eq!(*check(&dir, OWNS).unwrap_err().kind(), OpenErrorKind::Config { key: "dir".to_owned() });
+}
+
+#[test]
+fn damage_is_set_aside_and_a_second_open_begins_empty() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("records");
+    engine(&dir).unwrap();
+    let tries = Cell::new(0);
+    let files = || {
+        tries.set(tries.get() + 1);
+        if tries.get() == 1 { Err(Fault::damage(std::fmt::Error)) } else { engine(&dir) }
+    };
+    open(&dir, OWNS, files).unwrap();
+    // The lock, what was moved and what is new.
+    assert_eq!(beside_of(&dir), 3);
+}
+
+#[test]
+fn what_looks_like_damage_is_left_where_it_is_while_nothing_can_be_written() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("records");
+    let files = || -> Result<(), Fault> { panic!("no room") };
+    // There is not even a directory to write to.
+    let refused = open(&dir, OWNS, files).unwrap_err();
+    assert_eq!(*refused.kind(), OpenErrorKind::Unavailable);
+    assert!(refused.to_string().contains("the storage engine panicked: no room"), "{refused}");
+    assert_eq!(beside_of(&dir), 1);
+}
+
+#[test]
+fn another_layout_is_refused_and_left_where_it_is() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("records");
+    let files = || -> Result<(), Fault> { Err(Fault::Layout { found: 2, known: 1 }) };
+    let refused = open(&dir, OWNS, files).unwrap_err();
+    assert_eq!(*refused.kind(), OpenErrorKind::Corrupt);
+    assert!(refused.to_string().contains("another version of hydra"), "{refused}");
+}

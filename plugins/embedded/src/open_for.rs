@@ -1,0 +1,35 @@
+//! Opening a store for what the node needs it for.
+
+use crate::check::{Checked, check};
+use crate::directory::Owns;
+use crate::file_size_limit::survive_file_size_limit;
+use hydra_api::{OpenError, ProviderStore, Purpose, StoreProfile};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Opens a store at `dir` with `open`, on a thread that may block. A store that is only checked is not opened: no file
+/// is created or changed, and every call of it fails.
+///
+/// # Errors
+/// [`OpenError`] of the check or of `open`.
+///
+/// # Panics
+/// Outside of a tokio runtime with its I/O driver.
+pub async fn open_for<S: ProviderStore>(
+    purpose: Purpose,
+    dir: PathBuf,
+    owns: Owns,
+    profile: StoreProfile,
+    open: impl FnOnce(&Path) -> Result<S, OpenError> + Send + 'static,
+) -> Result<Arc<dyn ProviderStore>, OpenError> {
+    if purpose == Purpose::Check {
+        let checked = tokio::task::spawn_blocking(move || check(&dir, owns)).await;
+        checked.map_err(|cause| OpenError::unavailable("the check of the records was ended", cause))??;
+        return Ok(Arc::new(Checked(profile)));
+    }
+    survive_file_size_limit()
+        .map_err(|cause| OpenError::unavailable("cannot handle the signal of the file size limit", cause))?;
+    let opened = tokio::task::spawn_blocking(move || open(&dir)).await;
+    let store = opened.map_err(|cause| OpenError::unavailable("opening the records was ended", cause))??;
+    Ok(Arc::new(store))
+}

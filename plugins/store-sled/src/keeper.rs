@@ -1,0 +1,283 @@
+//! Keeps an engine that serves: reopens it when it takes no writes any more.
+
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::fault::Fault;
+use crate::open;
+use crate::unflushed::Unflushed;
+use hydra_api::{Causes, Inserted, ProviderRecord, StoreError, UnixSeconds};
+use hydra_embedded::{Damage, Ended, Fault as EngineFault, Outage, ROOM_BYTES, Refused, guarded, probe};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+
+/// How often the thread that reopens the engine looks whether that is due, or the store was closed.
+const LOOK_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long an attempt waits for the calls of the engine that it closes.
+const DRAIN_MAX: Duration = Duration::from_secs(2);
+
+/// The engine and what it takes to open it again.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    dir: PathBuf,
+    config: Config,
+    damage: Damage,
+    /// One write at a time.
+    pub(crate) writes: Arc<Semaphore>,
+    state: Mutex<State>,
+    unflushed: Mutex<Unflushed>,
+    /// One call at a time looks for the cause of an outage.
+    beginning: Mutex<()>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// `None` while it is reopened, and when that failed.
+    engine: Option<Arc<Engine>>,
+    health: Health,
+    last: Option<Ended>,
+    is_closing: bool,
+}
+
+#[derive(Debug)]
+enum Health {
+    Serving,
+    Outage(Outage),
+    /// An attempt to reopen found damage.
+    Damaged(Refused),
+}
+
+/// What a call does with the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// It is tried as long as there is an engine.
+    Read,
+    /// It is refused during an outage.
+    Write,
+}
+
+impl Keeper {
+    pub(crate) fn new(dir: PathBuf, config: Config, damage: Damage, engine: Engine) -> Self {
+        let unflushed = Unflushed::new(config.flush_interval());
+        Self {
+            dir,
+            config,
+            damage,
+            writes: Arc::new(Semaphore::new(1)),
+            state: Mutex::new(State {
+                engine: Some(Arc::new(engine)),
+                health: Health::Serving,
+                last: None,
+                is_closing: false,
+            }),
+            unflushed: Mutex::new(unflushed),
+            beginning: Mutex::default(),
+        }
+    }
+
+    /// The engine for one call, which drops it before it gives its permit back.
+    pub(crate) fn engine(&self, operation: &'static str, call: Call) -> Result<Arc<Engine>, StoreError> {
+        let state = self.state();
+        if state.is_closing {
+            return Err(StoreError::closed(operation));
+        }
+        match (&state.health, &state.engine) {
+            (Health::Serving, None) => Err(StoreError::closed(operation)),
+            (Health::Serving, Some(engine)) => Ok(Arc::clone(engine)),
+            (Health::Outage(_), Some(engine)) if call == Call::Read => Ok(Arc::clone(engine)),
+            (Health::Outage(outage), _) => Err(outage.refused().error(operation)),
+            (Health::Damaged(refused), _) => Err(refused.error(operation)),
+        }
+    }
+
+    /// The error of a call that failed. When it stopped the engine, an outage begins.
+    pub(crate) fn failed(
+        self: &Arc<Self>,
+        engine: &Engine,
+        fault: EngineFault,
+        operation: &'static str,
+    ) -> StoreError {
+        let fault = self.damage.noted(fault);
+        match engine.stopped_by() {
+            Some(Fault(stopped)) if !fault.is_damage() && !stopped.is_damage() => {
+                self.begin_outage(stopped).error(operation)
+            }
+            _ => fault.into_error(operation),
+        }
+    }
+
+    /// Inserts a batch, keeps it until it is in the file, and flushes when that is due.
+    pub(crate) fn insert(
+        self: &Arc<Self>,
+        engine: &Engine,
+        batch: &Arc<[ProviderRecord]>,
+        now: UnixSeconds,
+    ) -> Result<Inserted, Fault> {
+        let inserted = engine.insert(batch, now)?;
+        let mut unflushed = self.unflushed.lock().unwrap_or_else(PoisonError::into_inner);
+        unflushed.push(batch, now);
+        if unflushed.is_due(Instant::now()) {
+            match engine.flush() {
+                Ok(()) => unflushed.flushed(Instant::now()),
+                // The batch is kept and comes back with the reopened engine. The caller has what it asked for.
+                Err(fault) => {
+                    drop(unflushed);
+                    drop(self.failed(engine, fault.0, "flush"));
+                }
+            }
+        }
+        Ok(inserted)
+    }
+
+    /// Why calls are refused, when they are.
+    fn refused(&self) -> Option<Refused> {
+        match &self.state().health {
+            Health::Serving => None,
+            Health::Outage(outage) => Some(outage.refused().clone()),
+            Health::Damaged(refused) => Some(refused.clone()),
+        }
+    }
+
+    fn begin_outage(self: &Arc<Self>, fault: EngineFault) -> Refused {
+        let _beginning = self.beginning.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(refused) = self.refused() {
+            return refused;
+        }
+        // Sled gives copies of its error, without the code of the system; what stops a probe will be the same.
+        let cause = probe(&self.dir, ROOM_BYTES).map_or_else(EngineFault::Io, |()| fault);
+        let outage = Outage::begin(cause, self.state().last, Instant::now());
+        let refused = outage.refused().clone();
+        self.state().health = Health::Outage(outage);
+        let this = Arc::downgrade(self);
+        let thread = thread::Builder::new().name("records-reopen".to_owned()).spawn(move || {
+            // It ends with the outage, or with the store.
+            while this.upgrade().is_some_and(|this| this.tend()) {
+                thread::sleep(LOOK_PAUSE);
+            }
+        });
+        if let Err(cause) = thread {
+            // The next call that fails begins it again.
+            self.state().health = Health::Serving;
+            return Refused::unavailable(cause);
+        }
+        refused
+    }
+
+    /// Reopens the engine when that is due; whether it must be looked again.
+    fn tend(&self) -> bool {
+        {
+            let state = self.state();
+            let Health::Outage(outage) = &state.health else { return false };
+            if state.is_closing {
+                return false;
+            }
+            if outage.due_in(Instant::now()) > Duration::ZERO {
+                return true;
+            }
+        }
+        let attempt = match Arc::clone(&self.writes).try_acquire_owned() {
+            Ok(_permit) => self.attempt(),
+            Err(_) => Err(EngineFault::refusal(CallsGoOn)),
+        };
+        if let Err(fault) = attempt {
+            self.attempt_failed(fault);
+        }
+        true
+    }
+
+    fn attempt_failed(&self, fault: EngineFault) {
+        let mut state = self.state();
+        if let Health::Outage(outage) = &mut state.health {
+            outage.failed(fault, Instant::now());
+        }
+    }
+
+    /// One attempt, under the permit for writes: closes the engine, opens it again and inserts what it had not flushed.
+    fn attempt(&self) -> Result<(), EngineFault> {
+        probe(&self.dir, ROOM_BYTES).map_err(EngineFault::Io)?;
+        self.drain()?;
+        let engine = open::files(&self.dir, &self.config).map_err(|fault| self.not_reopened(fault))?;
+        let mut unflushed = self.unflushed.lock().unwrap_or_else(PoisonError::into_inner);
+        let restored = guarded(|| {
+            let mut batches = unflushed.batches();
+            let restored = batches.try_for_each(|(batch, now)| engine.insert(batch, now).map(drop));
+            restored.and_then(|()| engine.flush()).map_err(|Fault(fault)| fault)
+        });
+        let mut state = self.state();
+        state.engine = Some(Arc::new(engine));
+        restored?;
+        unflushed.flushed(Instant::now());
+        if let Health::Outage(outage) = std::mem::replace(&mut state.health, Health::Serving) {
+            state.last = Some(outage.end(Instant::now()));
+        }
+        Ok(())
+    }
+
+    /// Gives up when files are damaged: until the next start all calls are refused.
+    fn not_reopened(&self, fault: EngineFault) -> EngineFault {
+        if !fault.is_damage() {
+            return fault;
+        }
+        let refused = Refused::damaged(self.damage.noted(fault));
+        self.state().health = Health::Damaged(refused.clone());
+        EngineFault::refusal(refused)
+    }
+
+    /// Takes the engine from all calls and closes it.
+    fn drain(&self) -> Result<(), EngineFault> {
+        let Some(engine) = self.state().engine.take() else { return Ok(()) };
+        let begun = Instant::now();
+        while Arc::strong_count(&engine) > 1 {
+            if begun.elapsed() > DRAIN_MAX {
+                self.state().engine = Some(engine);
+                return Err(EngineFault::refusal(CallsGoOn));
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        guarded(|| {
+            drop(engine);
+            Ok(())
+        })
+    }
+
+    /// Refuses all calls to come.
+    pub(crate) fn refuse_calls(&self) {
+        self.state().is_closing = true;
+    }
+
+    /// Writes what sled holds in memory. The last calls must have ended. Sled's threads end with the last handle; they
+    /// force the file onto the disk.
+    pub(crate) fn close(&self) -> Result<(), StoreError> {
+        const OPERATION: &str = "close";
+        let engine = self.state().engine.clone();
+        let flushed =
+            guarded(|| engine.map_or(Ok(()), |engine| engine.flush()).map_err(|Fault(fault)| fault));
+        let refused = self.refused().map(|refused| Err(refused.error(OPERATION)));
+        let flushed = refused.unwrap_or_else(|| flushed.map_err(|fault| fault.into_error(OPERATION)));
+        // What was acknowledged is worth one attempt more.
+        let closed = flushed.or_else(|error| {
+            self.attempt().map_err(|fault| {
+                tracing::error!(cause = %Causes(&fault), "records that were acknowledged may be lost");
+                error
+            })
+        });
+        let engine = self.state().engine.take();
+        let ended = guarded(|| {
+            drop(engine);
+            Ok(())
+        });
+        closed.and(ended.map_err(|fault| fault.into_error(OPERATION)))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The engine cannot be reopened yet.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("calls of the old engine have not ended")]
+struct CallsGoOn;
