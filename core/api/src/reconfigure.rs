@@ -92,4 +92,21 @@ mod tests {
         assert_eq!(issue("a").below("inner"), issue("inner.a"));
         assert_eq!(issue(".").below("inner"), issue("inner"));
     }
+
+    #[test]
+    fn a_list_is_no_table() {
+        #[derive(Debug, Default, serde::Deserialize)]
+        #[serde(default)]
+        struct Config {
+            _key: u32,
+        }
+        for value in [serde_json::json!([]), serde_json::json!([1]), serde_json::json!(1), Value::Null] {
+            let ReconfigureError::Config(issue) = ReconfigureError::parse::<Config>(value).unwrap_err()
+            else {
+                panic!()
+            };
+            assert_eq!(issue.key, ".");
+        }
+        assert!(ReconfigureError::parse::<Config>(serde_json::json!({})).is_ok());
+    }
 }

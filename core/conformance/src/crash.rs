@@ -26,6 +26,7 @@
 mod child;
 mod damage;
 mod kill;
+mod play;
 
 use crate::check::{Broken, Outcome};
 use hydra_api::{OpenError, Plugin, ProviderStore, Registry, Scope, Store, Value};
@@ -146,7 +147,7 @@ pub fn run(crashes: impl IntoIterator<Item = Crash>) -> ExitCode {
     let crashes: Vec<_> = crashes.into_iter().collect();
     if let Some(part) = child::Part::of_this_process() {
         return match crashes.get(part.number) {
-            Some(crash) => child::play(crash, &part),
+            Some(crash) => play::play(crash, &part),
             None => ExitCode::FAILURE,
         };
     }

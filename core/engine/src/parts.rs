@@ -39,11 +39,18 @@ impl Parts {
     ) -> Self {
         let (len_max, bytes_max) = (limits.write_queue_len, limits.write_queue_bytes);
         let queue = Arc::new(WriteQueue::new(len_max, bytes_max, limits.window_len));
+        let reader = Reader::new(backend.clone(), queue.clone(), limits.clone(), clock.clone());
         Self {
             chain,
             ladder,
-            reader: Reader::new(backend.clone(), queue.clone(), limits.clone(), clock.clone()),
-            writer: Writer::new(backend.clone(), queue.clone(), limits.clone(), clock.clone()),
+            writer: Writer::new(
+                backend.clone(),
+                queue.clone(),
+                reader.clone(),
+                limits.clone(),
+                clock.clone(),
+            ),
+            reader,
             queue,
             stats: backend.stats.clone(),
             backend,

@@ -6,5 +6,5 @@ mod take;
 mod write_queue;
 
 pub(crate) use flusher::flush;
-pub(crate) use take::Writer;
+pub(crate) use take::{Readers, Writer};
 pub(crate) use write_queue::WriteQueue;

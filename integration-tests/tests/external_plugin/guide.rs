@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The files that the guide gives in full, in its order.
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "Cargo.toml",
     "src/config.rs",
     "src/policy.rs",
+    "src/short_keys.rs",
     "src/lib.rs",
     "tests/conformance.rs",
     "src/main.rs",
@@ -37,8 +38,12 @@ enum Step {
     Command { line: String, shows: Vec<String> },
 }
 
+fn guide() -> String {
+    std::fs::read_to_string(cargo::root().join("docs/PLUGINS.md")).unwrap()
+}
+
 fn steps() -> Vec<Step> {
-    let guide = std::fs::read_to_string(cargo::root().join("docs/PLUGINS.md")).unwrap();
+    let guide = guide();
     let (mut steps, mut path) = (Vec::new(), None);
     let mut lines = guide.lines();
     while let Some(line) = lines.next() {
@@ -54,6 +59,27 @@ fn steps() -> Vec<Step> {
         }
     }
     steps
+}
+
+/// The code that is quoted from plugins of hydra, each with the file that the text before it links to last.
+fn quotes() -> Vec<(String, String)> {
+    let guide = guide();
+    let (mut quotes, mut is_file, mut linked) = (Vec::new(), false, None);
+    let mut lines = guide.lines();
+    while let Some(line) = lines.next() {
+        if let Some(language) = line.strip_prefix("```") {
+            let block: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
+            if language == "rust" && !is_file {
+                quotes.push((linked.take().expect("code follows the link to its file"), block.join("\n")));
+            }
+            is_file = false;
+        } else if line.starts_with('#') {
+            is_file = line.ends_with('`');
+        } else if let Some((_, link)) = line.rsplit_once("](../") {
+            linked = link.split_once(')').map(|(path, _)| path.to_owned());
+        }
+    }
+    quotes
 }
 
 /// The commands of a block, each with what it shows.
@@ -95,6 +121,29 @@ fn the_files_of_the_guide_are_those_of_the_crate() {
         let file = std::fs::read_to_string(folder().join(&path)).unwrap();
         assert_eq!(text, file, "docs/PLUGINS.md and external-plugin/{path} are the same");
     }
+}
+
+#[test]
+fn what_the_guide_quotes_is_as_it_says() {
+    let quotes = quotes();
+    assert_eq!(quotes.len(), 2, "the profile of a store and the purpose of a policy");
+    let plain = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
+    for (path, quote) in quotes {
+        let file = std::fs::read_to_string(cargo::root().join(&path)).unwrap();
+        assert!(plain(&file).contains(&plain(&quote)), "{path} has no such lines:\n{quote}");
+    }
+}
+
+#[test]
+fn a_misspelt_key_of_a_nested_table_is_refused_as_the_guide_shows() {
+    let home = Home::new().unwrap();
+    let table = std::fs::read_to_string(folder().join("node.toml")).unwrap() + "sync_interval_m = 500\n";
+    write(&home.path().join("node.toml"), &table);
+    let (status, _, told) = crate::run(&home, &["check", "--config", "node.toml"]);
+    assert_eq!(status, Some(2), "{told}");
+    let guide = guide();
+    let shown = guide.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    assert!(told.starts_with(shown), "{told}");
 }
 
 #[tokio::test]

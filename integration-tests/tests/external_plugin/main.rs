@@ -115,6 +115,7 @@ fn the_program_lists_the_plugin_beside_those_of_hydra() {
     let policies = all.as_array().unwrap().iter().filter(|plugin| plugin["role"] == "admission");
     let kinds: BTreeSet<_> = policies.map(|plugin| plugin["kind"].as_str().unwrap()).collect();
     assert!(kinds.contains("office-hours") && kinds.contains("token-bucket"), "{kinds:?}");
+    assert!(all.as_array().unwrap().iter().any(|plugin| plugin["kind"] == "short-keys"), "{all}");
 }
 
 #[test]
@@ -132,26 +133,84 @@ fn a_mistake_in_its_table_is_told_with_file_line_key_and_advice() {
         ),
         ("closes_at_hour = 9", "3:18: admission[0].closes_at_hour: it opens at that hour; the whole day is"),
     ] {
-        std::fs::write(
-            home.path().join("bogus.toml"),
-            format!("[[admission]]\nkind = 'office-hours'\n{line}\n"),
-        )
-        .unwrap();
-        let (status, _, error) = run(&home, &["check", "--config", "bogus.toml"]);
-        assert_eq!(status, Some(2), "{error}");
-        assert!(error.starts_with(&format!("error: bogus.toml:{told}")), "{line}: {error}");
+        mistake(&home, &format!("[[admission]]\nkind = 'office-hours'\n{line}\n"), told);
     }
+}
+
+#[test]
+fn a_mistake_in_a_nested_table_is_told_with_file_line_key_and_advice() {
+    let home = Home::new().unwrap();
+    for (lines, told) in [
+        (
+            "[store.inner]\nkind = 'memory'\nmib_maxx = 3",
+            "5:1: store.inner.mib_maxx: unknown key; did you mean `mib_max`?",
+        ),
+        (
+            "[store.inner]\nkind = 'memory'\nmib_max = 0",
+            "5:11: store.inner.mib_max: 0 is out of bounds; allowed is",
+        ),
+        (
+            "inner = { kind = 'memori' }",
+            "3:18: store.inner.kind: unknown kind `memori`; did you mean `memory`?",
+        ),
+        (
+            "[store.inner]\nkind = 'short-keys'\n[store.inner.inner]\nkind = 'memory'\nmib = 3",
+            "7:1: store.inner.inner.mib: unknown key",
+        ),
+    ] {
+        mistake(&home, &format!("[store]\nkind = 'short-keys'\n{lines}\n"), told);
+    }
+}
+
+/// Demands that the program refuses this config and tells so.
+fn mistake(home: &Home, config: &str, told: &str) {
+    std::fs::write(home.path().join("bogus.toml"), config).unwrap();
+    let (status, _, error) = run(home, &["check", "--config", "bogus.toml"]);
+    assert_eq!(status, Some(2), "{error}");
+    assert!(error.starts_with(&format!("error: bogus.toml:{told}")), "{config}: {error}");
 }
 
 #[test]
 fn the_crate_passes_the_conformance_suite_and_its_own_tests() {
     let (printed, _) = cargo_in_crate("test");
-    for test in
-        ["office-hours::a3_a_decision_allocates_nothing", "announcements_are_taken_from_opening_to_closing"]
-    {
+    for test in [
+        "office-hours::a3_a_decision_allocates_nothing",
+        "short-keys::s1_an_insert_is_idempotent",
+        "announcements_are_taken_from_opening_to_closing",
+    ] {
         let passed = |line: &str| line.contains(test) && line.ends_with("ok");
         assert!(printed.lines().any(passed), "{test}: {printed}");
     }
+}
+
+/// The store of the crate around one of hydra: what it refuses is not found, and what it takes survives a restart.
+#[tokio::test]
+async fn a_store_around_another_keeps_short_keys_and_refuses_long_ones() {
+    let home = Home::new().unwrap();
+    let around = |max: usize| {
+        let table = format!(
+            "[[admission]]\nkind = 'office-hours'\nopens_at_hour = 0\ncloses_at_hour = 24\n\
+             [engine.cache]\nmib_max = 0\n\
+             [store]\nkind = 'short-keys'\nkey_bytes_max = {max}\n[store.inner]\nkind = 'fjall'\n"
+        );
+        std::fs::write(home.path().join("node.toml"), table).unwrap();
+        let mut command = command(program(), &home, &[]);
+        command.args(["--config", "node.toml"]);
+        Node::launch(&home, command)
+    };
+    let all = around(34).await.unwrap();
+    let early = announced(&all, KEYS[0]).await;
+    assert!(all.stop().await.unwrap().success(), "{}", home.log());
+
+    let none = around(33).await.unwrap();
+    rust::provide(none.heads()[0].tcp(), PROTOCOL, KEYS[1]).await.unwrap();
+    assert_eq!(providers(&none, KEYS[0]).await, [early.as_str()], "it was kept by the inner store");
+    assert!(none.stop().await.unwrap().success(), "{}", home.log());
+
+    let all = around(34).await.unwrap();
+    assert_eq!(providers(&all, KEYS[0]).await, [early]);
+    assert_eq!(providers(&all, KEYS[1]).await, [] as [String; 0], "it was refused");
+    announced(&all, KEYS[1]).await;
 }
 
 /// Otherwise its dependencies would be built twice.

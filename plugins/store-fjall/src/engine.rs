@@ -3,8 +3,8 @@
 use crate::fault::Fault;
 use crate::filter::Clock;
 use crate::layout::{self, Counts};
+use crate::pass::Pass;
 use crate::providers::ByPeer;
-use crate::purge::Pass;
 use fjall::{AbstractTree, Database, Keyspace, OwnedWriteBatch, PersistMode};
 use hydra_embedded::ProviderCache;
 use std::sync::Arc;

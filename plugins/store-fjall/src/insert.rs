@@ -14,7 +14,7 @@ impl Engine {
     /// those of a new provider when all provider numbers are in use.
     pub(crate) fn insert(&mut self, batch: &[ProviderRecord], now: UnixSeconds) -> Result<Inserted, Fault> {
         let mut next = self.counts;
-        let updates = self.updates_of(batch, now, &mut next)?;
+        let mut updates = HashMap::new();
         let mut write = self.db.batch();
         let mut outcomes = vec![RecordOutcome::NoRoom; batch.len()];
         let mut grown = Vec::new();
@@ -25,17 +25,27 @@ impl Engine {
             let Some((_, first)) = group.first() else { continue };
             let mut key = KeyRow::read(&self.rows, first.key, now)?;
             for (place, record) in group {
-                let number = updates.get(&record.provider).map(ProviderUpdate::number);
+                let is_over = record.expires <= now;
+                let may_be_new = !is_over && key.row.records() < self.providers_per_key_max;
+                let number = may_be_new.then_some(&mut next);
+                let number = self.number_of(&record.provider, &mut updates, number, now)?;
                 let entry = number.map(|number| Entry { number, expires: record.expires });
-                match entry {
-                    Some(entry) if key.put(&self.rows, entry, now, self.providers_per_key_max)? => {
-                        outcomes[*place] = RecordOutcome::Taken;
-                    }
-                    _ => {}
+                let is_taken = match entry {
+                    Some(entry) => key.put(&self.rows, entry, now, self.providers_per_key_max)?,
+                    None => is_over,
+                };
+                if is_taken {
+                    outcomes[*place] = RecordOutcome::Taken;
                 }
             }
             grown.push((first.key, key.row.records() as i64 - key.records_before as i64));
             key.write(&self.rows, &mut write);
+        }
+        // In the order of the batch: the last addresses stay.
+        for (record, outcome) in batch.iter().zip(&outcomes) {
+            if let (RecordOutcome::Taken, Some(update)) = (outcome, updates.get_mut(&record.provider)) {
+                update.apply(record, now);
+            }
         }
         for (key, value) in updates.values().flat_map(ProviderUpdate::rows) {
             write.insert(&self.rows, &key[..], value);
@@ -51,29 +61,27 @@ impl Engine {
         Ok(Inserted::of(outcomes))
     }
 
-    /// The batch's providers as it leaves them; of several addresses of one the last stay.
-    fn updates_of(
+    /// The number of a provider; a new one is taken from `next`. `None` when the provider is new and may not be, or no
+    /// number is left.
+    fn number_of(
         &mut self,
-        batch: &[ProviderRecord],
+        provider: &PeerId,
+        updates: &mut HashMap<PeerId, ProviderUpdate>,
+        next: Option<&mut Counts>,
         now: UnixSeconds,
-        next: &mut Counts,
-    ) -> Result<HashMap<PeerId, ProviderUpdate>, Fault> {
-        let mut updates = HashMap::new();
-        for record in batch {
-            let provider = match updates.entry(record.provider) {
-                Place::Occupied(provider) => provider.into_mut(),
-                Place::Vacant(place) => match self.by_peer.find(&record.provider, &self.rows)? {
-                    Some(known) => place.insert(ProviderUpdate::of_stored(&known)),
-                    None => match next.take_number() {
-                        Some(number) => place.insert(ProviderUpdate::new(number, record.provider, now)),
-                        // There is no room for a provider more; those that are known are refreshed.
-                        None => continue,
-                    },
-                },
-            };
-            provider.apply(record, now);
-        }
-        Ok(updates)
+    ) -> Result<Option<u32>, Fault> {
+        let place = match updates.entry(*provider) {
+            Place::Occupied(update) => return Ok(Some(update.get().number())),
+            Place::Vacant(place) => place,
+        };
+        let update = match self.by_peer.find(provider, &self.rows)? {
+            Some(known) => ProviderUpdate::of_stored(&known),
+            None => {
+                let Some(number) = next.and_then(Counts::take_number) else { return Ok(None) };
+                ProviderUpdate::new(number, *provider, now)
+            }
+        };
+        Ok(Some(place.insert(update).number()))
     }
 }
 

@@ -8,6 +8,7 @@ mod insert;
 mod keeper;
 mod layout;
 mod open;
+mod pass;
 mod providers;
 mod purge;
 mod read;

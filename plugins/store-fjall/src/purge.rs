@@ -6,31 +6,13 @@
 use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::layout::{self, PROVIDERS, RECORDS, Row, SURPLUS, StoredProvider};
-
+use crate::pass::Pass;
 use fjall::OwnedWriteBatch;
 use hydra_api::{PeerId, PurgeProgress, Purged, UnixSeconds};
 use std::ops::Bound;
 
 /// Rows that a step looks at: a write waits no longer than that takes.
 const ROWS_MAX: usize = 4096;
-
-/// How far the pass has come.
-#[derive(Debug, Default)]
-pub(crate) struct Pass {
-    /// The last row that is done; empty before the first.
-    done: Vec<u8>,
-    /// Records in the rows that are done, as of now.
-    records: u64,
-}
-
-impl Pass {
-    /// Takes note of records that came or went with a key's row.
-    pub(crate) fn grew(&mut self, row: &[u8], by: i64) {
-        if *row <= self.done[..] {
-            self.records = self.records.saturating_add_signed(by);
-        }
-    }
-}
 
 /// What one step has found.
 #[derive(Default)]

@@ -111,6 +111,10 @@ impl<R: Role> Entry<R> {
 }
 
 pub(crate) fn parse<C: DeserializeOwned>(table: Value) -> Result<C, ConfigIssue> {
+    // Serde would read a struct from a list of its values too.
+    if !table.is_object() {
+        return Err(ConfigIssue { key: ".".to_owned(), message: "it is not a table".to_owned() });
+    }
     serde_path_to_error::deserialize(table)
         .map_err(|issue| ConfigIssue { key: issue.path().to_string(), message: issue.inner().to_string() })
 }

@@ -1,10 +1,8 @@
 //! The test binary as the process that is killed, or that opens a damaged store.
 
-use super::{Crash, damage, in_runtime, kill};
 use crate::check::Broken;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, Stdio};
 
 const ROLE: &str = "HYDRA_CRASH_ROLE";
 const NUMBER: &str = "HYDRA_CRASH_NUMBER";
@@ -51,23 +49,5 @@ impl Part {
         };
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         Ok(command)
-    }
-}
-
-/// Plays a part; fails when it ends otherwise than by a kill, or finds fault.
-pub(super) fn play(crash: &Crash, part: &Part) -> ExitCode {
-    let outcome = in_runtime(async {
-        match part.role {
-            Role::Insert { first } => kill::insert_for_ever(crash, &part.dir, first).await,
-            Role::Look => damage::look(crash, &part.dir).await,
-        }
-    });
-    match outcome.and_then(|outcome| outcome) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(how) => {
-            // The parent may be gone.
-            drop(writeln!(std::io::stdout(), "{how}"));
-            ExitCode::FAILURE
-        }
     }
 }

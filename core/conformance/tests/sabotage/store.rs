@@ -64,7 +64,7 @@ const TABLE: &[(Sabotage, &str)] = &[
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = vec![honest("store", || suites(Sabotage::Honest))];
     for (sabotage, case) in TABLE {
-        trials.push(caught("store", &format!("{sabotage:?}"), case, || suites(*sabotage)));
+        trials.push(caught("store", &format!("{sabotage:?}"), case, &[], || suites(*sabotage)));
     }
     trials
 }

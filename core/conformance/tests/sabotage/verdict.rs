@@ -14,11 +14,13 @@ pub(crate) fn honest(role: &str, suites: impl Fn() -> Vec<Suite> + Send + 'stati
     })
 }
 
-/// A test that this case finds fault with a plugin that breaks its rule, and that no case of another rule does.
+/// A test that this case finds fault with a plugin that breaks its rule, and that no case of another rule does, except
+/// `also`, which cannot be kept without that rule.
 pub(crate) fn caught(
     role: &str,
     sabotage: &str,
     case: &'static str,
+    also: &'static [&'static str],
     suites: impl Fn() -> Vec<Suite> + Send + 'static,
 ) -> Trial {
     Trial::test(format!("{role}::{sabotage}"), move || {
@@ -29,7 +31,9 @@ pub(crate) fn caught(
         }
         // A case that compares with a model names all the rules that it is about.
         let rule = case.split('_').next().unwrap_or_default();
-        let of_rule = |one: &&Finding| one.case == case || one.case.split('_').any(|word| word == rule);
+        let of_rule = |one: &&Finding| {
+            one.case == case || also.contains(&one.case) || one.case.split('_').any(|word| word == rule)
+        };
         match faults.iter().find(|one| !of_rule(one)) {
             Some(other) => Err(Failed::from(format!("a case of another rule finds fault: {other:#?}"))),
             None => Ok(()),

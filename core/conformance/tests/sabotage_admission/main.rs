@@ -62,7 +62,7 @@ fn main() -> ExitCode {
             [b'a', b'2' | b'3', ..] => vec![suite(*sabotage, *sort)],
             _ => vec![suite(*sabotage, *sort).without("a2_").without("a3_a_decision_costs")],
         };
-        trials.push(caught("admission", &format!("{sabotage:?} ({sort:?})"), case, suites));
+        trials.push(caught("admission", &format!("{sabotage:?} ({sort:?})"), case, &[], suites));
     }
     let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
     libtest_mimic::run(&arguments, trials).exit_code()

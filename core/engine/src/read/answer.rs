@@ -2,7 +2,7 @@
 
 use crate::config::Life;
 use crate::request::{Ending, ReadCall, Source};
-use hydra_api::{Addresses, Provider, ProviderRecord, Rung, UnixSeconds};
+use hydra_api::{Addresses, PeerId, Provider, ProviderRecord, Rung, UnixSeconds};
 use std::any::Any;
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
@@ -176,6 +176,13 @@ impl Answer {
             }
         }
         Self::new(providers, self.len_max, self.asked_at, partial)
+    }
+
+    /// It without this provider, if it has it; of which the store may know all the same.
+    pub(crate) fn without(&self, provider: &PeerId) -> Option<Self> {
+        let rest: Vec<_> = self.providers.iter().filter(|known| known.peer != *provider).cloned().collect();
+        let has_it = rest.len() < self.providers.len();
+        has_it.then(|| Self::new(rest, self.len_max, self.asked_at, true))
     }
 
     /// How many bytes it takes on the heap, addresses in full though they may be shared, once for itself and once for

@@ -140,6 +140,26 @@ impl Flights {
         }
     }
 
+    /// A record that was accepted was dropped: no answer from now on has it, unless the store does, or it was accepted
+    /// again.
+    pub(crate) fn retract(&self, record: &ProviderRecord, accepted_again: impl FnOnce() -> bool) {
+        let shard = self.shard(&record.key);
+        let _edit = lock(&shard.edits);
+        // Who accepts a record puts it into the queue first, and waits for the edit then.
+        if accepted_again() {
+            return;
+        }
+        let flight = lock(&shard.under_way).get(&record.key).cloned();
+        if let Some(flight) = flight {
+            lock(&flight.accepted).retain(|accepted| accepted.provider != record.provider);
+        }
+        if let Some(known) = self.cache.peek(&record.key) {
+            if let Some(rest) = known.without(&record.provider) {
+                self.cache.put(record.key, Arc::new(rest));
+            }
+        }
+    }
+
     /// Replaces an answer by the part of it that has not expired, unless it has changed meanwhile.
     pub(crate) fn replace(&self, key: ContentKey, known: &Arc<Answer>, by: Arc<Answer>) {
         let _edit = lock(&self.shard(&key).edits);

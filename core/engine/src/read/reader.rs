@@ -10,7 +10,7 @@ use crate::observe::{StoreCall, trace};
 use crate::request::{Ending, Form, ReadCall, Source, form};
 use crate::store::{Backend, Failure, Lane, Permit, ReadLine};
 use crate::sync::add;
-use crate::write::WriteQueue;
+use crate::write::{Readers, WriteQueue};
 use hydra_api::admission::Level;
 use hydra_api::{ContentKey, Found, ProviderRecord, Rung, StoreError};
 use std::num::NonZeroU32;
@@ -283,6 +283,16 @@ impl Reader {
             trimmed
         };
         Reply { answer: Some(given), rung, ending: Ending::Served, source, call: None }
+    }
+}
+
+impl Readers for Reader {
+    fn retract(&self, record: &ProviderRecord) {
+        let waits_again = || {
+            let waiting = self.queue.pending(&record.key, NonZeroU32::MAX);
+            waiting.iter().any(|other| other.provider == record.provider)
+        };
+        self.flights.retract(record, waits_again);
     }
 }
 

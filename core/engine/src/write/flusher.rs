@@ -78,7 +78,7 @@ async fn write_window(writer: &Arc<Writer>, failed_windows: u32) -> bool {
     let mut fates: Vec<Fate> = window.iter().map(|held| Fate::Again(held.tries)).collect();
     let capacity = writer.backend.capacity();
     let mut batches = Batches::new(window, capacity.write_batch_len, failed_windows);
-    let (mut running, mut suspects) = (JoinSet::new(), Vec::new());
+    let (mut running, mut suspects, mut dropped) = (JoinSet::new(), Vec::new(), Vec::new());
     let (mut any_written, mut failed_in_a_row, mut split_in_a_row) = (false, 0, 0);
     // A single record that makes its batch fail is found with so many halvings.
     let splits_max = capacity.write_batch_len.ilog2() + 2;
@@ -99,6 +99,7 @@ async fn write_window(writer: &Arc<Writer>, failed_windows: u32) -> bool {
                 (any_written, failed_in_a_row, split_in_a_row) = (true, 0, 0);
                 for (held, outcome) in batch.iter().zip(outcomes) {
                     fates[held.place] = settle(writer, held, outcome);
+                    dropped.extend(given_up(held, fates[held.place]));
                 }
             }
             Outcome::Split => {
@@ -114,10 +115,16 @@ async fn write_window(writer: &Arc<Writer>, failed_windows: u32) -> bool {
     for batch in &suspects {
         for held in batch {
             fates[held.place] = again(writer, held, batch.len() == 1, any_written);
+            dropped.extend(given_up(held, fates[held.place]));
         }
     }
     writer.queue.finish_window(&fates);
+    dropped.iter().for_each(|record| writer.readers.retract(record));
     any_written
+}
+
+fn given_up(held: &InHand, fate: Fate) -> Option<ProviderRecord> {
+    (fate == Fate::Dropped).then(|| held.record.clone())
 }
 
 /// How the insert of a batch ended.
@@ -184,11 +191,18 @@ fn checked(inserted: Inserted, len: usize) -> Result<Inserted, Failure> {
 fn settle(writer: &Writer, held: &InHand, outcome: RecordOutcome) -> Fate {
     let stats = &writer.backend.stats.writes;
     match outcome {
-        RecordOutcome::Taken => add(&stats.written, 1),
-        RecordOutcome::NoRoom => add(&stats.dropped_no_room, 1),
+        RecordOutcome::Taken => {
+            add(&stats.written, 1);
+            Fate::Done
+        }
+        RecordOutcome::NoRoom => {
+            add(&stats.dropped_no_room, 1);
+            Fate::Dropped
+        }
         RecordOutcome::Refused(cause) => {
             add(&stats.dropped_refused, 1);
             writer.backend.reports.refused(&cause);
+            Fate::Dropped
         }
         // A part of the store does not answer: the record waits for it, but not for ever in the way of others.
         _ => {
@@ -196,13 +210,12 @@ fn settle(writer: &Writer, held: &InHand, outcome: RecordOutcome) -> Fate {
             let in_the_way = writer.queue.level().percent() >= UNKNOWN_PERCENT_MAX;
             if in_the_way && u32::from(tries.unknown) > writer.limits.write_retries {
                 add(&stats.dropped_after_retries, 1);
-                return Fate::Done;
+                return Fate::Dropped;
             }
             add(&stats.retried, 1);
-            return Fate::Again(tries);
+            Fate::Again(tries)
         }
     }
-    Fate::Done
 }
 
 /// How full the queue may be with records of which the store could say nothing again and again.
@@ -216,7 +229,7 @@ fn again(writer: &Writer, held: &InHand, alone: bool, others_written: bool) -> F
     let failures = held.tries.failures.saturating_add(u16::from(others_written));
     if alone && others_written && u32::from(failures) > writer.limits.write_retries {
         add(&stats.dropped_after_retries, 1);
-        return Fate::Done;
+        return Fate::Dropped;
     }
     add(&stats.retried, 1);
     Fate::Again(Tries { failures, ..held.tries })

@@ -8,16 +8,24 @@ use crate::request::Ending;
 use crate::store::Backend;
 use crate::sync::add;
 use hydra_api::{ProviderRecord, Rung};
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
+
+/// Who has told of records before the store has taken them.
+pub(crate) trait Readers: fmt::Debug + Send + Sync {
+    /// The record was dropped: it is told of no more, unless it has been announced again.
+    fn retract(&self, record: &ProviderRecord);
+}
 
 /// Takes announcements and sees to it that they are written.
 #[derive(Debug)]
 pub(crate) struct Writer {
     pub(super) backend: Arc<Backend>,
     pub(super) queue: Arc<WriteQueue>,
+    pub(super) readers: Arc<dyn Readers>,
     pub(super) recent: Recent,
     pub(super) limits: Arc<Limits>,
     pub(super) clock: Clock,
@@ -29,6 +37,7 @@ impl Writer {
     pub(crate) fn new(
         backend: Arc<Backend>,
         queue: Arc<WriteQueue>,
+        readers: Arc<dyn Readers>,
         limits: Arc<Limits>,
         clock: Clock,
     ) -> Arc<Self> {
@@ -36,6 +45,7 @@ impl Writer {
             recent: Recent::new(limits.recent_writes),
             backend,
             queue,
+            readers,
             limits,
             clock,
             closing: AtomicBool::new(false),

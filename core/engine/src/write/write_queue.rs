@@ -82,8 +82,10 @@ pub(crate) struct InHand {
 /// What became of a record of the window in hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It leaves the queue: written, or given up.
+    /// It is written, and leaves the queue.
     Done,
+    /// It is given up, and leaves the queue.
+    Dropped,
     /// It is tried again with a later window.
     Again(Tries),
 }
@@ -192,7 +194,7 @@ impl WriteQueue {
                 let Some(waiting) = queue.pop_first(&self.hasher) else { break };
                 let (key, both) = self.hashes(&waiting.record);
                 match *fate {
-                    Fate::Done => self.present.remove(key),
+                    Fate::Done | Fate::Dropped => self.present.remove(key),
                     Fate::Again(tries) => match queue.find_waiting(both, &waiting.record) {
                         // Something newer about it waits already.
                         Some(place) => {

@@ -94,6 +94,32 @@ async fn records_without_room_cost_the_others_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_record_that_was_dropped_is_told_of_no_more() {
+    let inner = memory();
+    let store = Arc::new(RefusesRecord::new(inner.clone(), Poison::Outcome, []));
+    let engine = open(store.clone());
+    let providers = async |from: u64| {
+        let reply = engine.providers(caller(from), &key(1)).await.unwrap();
+        let mut found: Vec<_> = reply.providers().iter().map(|provider| provider.peer).collect();
+        found.sort();
+        found
+    };
+    let provide = |provider| engine.announce(caller(provider), &key(1), || addresses(provider)).unwrap();
+    (0..3).for_each(|provider| assert_eq!(provide(provider), Ending::Served));
+    written(&engine).await;
+    let taken: Vec<_> = (0..3).map(peer).collect();
+    assert_eq!(providers(9).await, taken);
+    // Refused are one who is new, and one whom the store knows.
+    for refused in [3, 1] {
+        store.refuse(ContentKey::new(&key(1)).unwrap(), peer(refused));
+        provide(refused);
+        assert!(providers(9).await.contains(&peer(refused)), "what was taken is seen at once");
+        written(&engine).await;
+        assert_eq!(providers(9).await, taken, "{refused}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_half_done_or_done_and_denied_is_done_in_the_end() {
     let inner = memory();
     let half = Arc::new(StoresHalf::new(inner.clone(), StoreErrorKind::Unavailable));

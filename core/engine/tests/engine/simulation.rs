@@ -150,9 +150,11 @@ async fn the_store_sees_no_more_statements_at_20_times_the_load_and_goodput_hold
         let offered = offer(400 * times).await;
         let ratio = offered.statements as f64 / at_capacity.statements as f64;
         assert!((0.95..=1.05).contains(&ratio), "{times}x: {offered:?} against {at_capacity:?}");
+        // Four calls of 10 ms at a time, each of 32 keys: that is the goodput, or all that is asked.
+        let batches_allow = (4 * 100 * 32).min(400 * times) * 10;
         assert!(
-            offered.served as f64 >= 0.97 * at_capacity.served as f64,
-            "{times}x: {offered:?} against {at_capacity:?}"
+            offered.served as f64 >= 0.95 * batches_allow as f64,
+            "{times}x: {offered:?} of {batches_allow}"
         );
         assert!(offered.slowest <= millis(250 + 20), "every answer comes in time: {offered:?}");
         // No more than may wait in line and what the statements can hold; no more bytes than the cache and the ring have.
