@@ -69,7 +69,7 @@ fn production(text: &str) -> String {
 }
 
 fn without_comment(line: &str) -> &str {
-    let is_comment = |at: usize| line[..at].matches('"').count() % 2 == 0;
+    let is_comment = |at: usize| line[..at].matches('"').count().is_multiple_of(2);
     let start = line.match_indices("//").map(|(at, _)| at).find(|at| is_comment(*at));
     &line[..start.unwrap_or(line.len())]
 }
@@ -151,7 +151,7 @@ fn levels(modules: &BTreeMap<Module, String>) -> BTreeMap<Module, BTreeMap<Strin
         for path in paths(code, module) {
             let shared = module.iter().zip(&path).take_while(|(one, other)| one == other).count();
             let (Some(from), Some(to)) = (module.get(shared), path.get(shared)) else { continue };
-            let beside: Module = [&module[..shared], &[to.clone()]].concat();
+            let beside: Module = [&module[..shared], std::slice::from_ref(to)].concat();
             if modules.contains_key(&beside) {
                 let level = levels.entry(module[..shared].to_vec()).or_default();
                 level.entry(from.clone()).or_default().insert(to.clone());

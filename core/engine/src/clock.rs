@@ -15,8 +15,8 @@ const TRUSTED_AFTER: Duration = Duration::from_secs(3_600);
 
 /// The clock that an [`Engine`](crate::Engine) reads, once per request; further in, time is an argument.
 ///
-/// Intervals are measured by tokio's clock, which tests can pause. The date is that of the wall clock as of the last
-/// [`sync`](Self::sync), ten times a second, moved on by the monotonic clock.
+/// Intervals are measured by tokio's clock, which tests can pause. The date is that of the wall clock as of when a
+/// background task last looked, which it does ten times a second, moved on by the monotonic clock.
 #[derive(Debug, Clone)]
 pub struct Clock(Arc<Inner>);
 

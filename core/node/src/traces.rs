@@ -32,7 +32,7 @@ pub(crate) struct Traces {
 /// What has become of requests that were worth a trace.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
-    /// Taken by chance, chores of the store too.
+    /// Taken by chance, background calls of the store too.
     sampled: AtomicU64,
     /// Kept because they were slow or degraded.
     kept: AtomicU64,
@@ -138,7 +138,7 @@ impl Watch for Traces {
 }
 
 impl Counts {
-    /// Requests traced by chance, and chores of the store.
+    /// Requests traced by chance, and background calls of the store.
     pub(crate) fn sampled(&self) -> u64 {
         self.sampled.load(Ordering::Relaxed)
     }

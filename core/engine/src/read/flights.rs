@@ -153,10 +153,9 @@ impl Flights {
         if let Some(flight) = flight {
             lock(&flight.accepted).retain(|accepted| accepted.provider != record.provider);
         }
-        if let Some(known) = self.cache.peek(&record.key) {
-            if let Some(rest) = known.without(&record.provider) {
-                self.cache.put(record.key, Arc::new(rest));
-            }
+        let known = self.cache.peek(&record.key);
+        if let Some(rest) = known.and_then(|known| known.without(&record.provider)) {
+            self.cache.put(record.key, Arc::new(rest));
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use tokio::sync::oneshot;
 
-/// Hands out permits. Reads wait in a line of their own, which is told when its turn has come; other calls, the *chores*,
+/// Hands out permits. Reads wait in a line of their own, which is told when its turn has come; other calls, those in the *background*,
 /// wait here, the oldest first, for as long as it takes. When both wait they take turns, so that neither starves.
 ///
 /// The breaker pauses calls of a [`Lane`]; then a single probe at a time passes.
@@ -58,8 +58,8 @@ struct State {
     /// A probe that may pass although its lane is paused.
     probe: [bool; 2],
     next: u64,
-    chores: BTreeMap<u64, (Lane, oneshot::Sender<Permit>)>,
-    last_was_chore: bool,
+    background: BTreeMap<u64, (Lane, oneshot::Sender<Permit>)>,
+    last_was_background: bool,
 }
 
 /// The right to run one store call. Dropping it gives it to the next in line.
@@ -71,7 +71,7 @@ pub(crate) struct Permit {
 /// Whose turn it is.
 enum Turn {
     Read,
-    Chore(oneshot::Sender<Permit>),
+    Background(oneshot::Sender<Permit>),
 }
 
 impl Gate {
@@ -85,8 +85,8 @@ impl Gate {
             paused: [false; 2],
             probe: [false; 2],
             next: 0,
-            chores: BTreeMap::new(),
-            last_was_chore: false,
+            background: BTreeMap::new(),
+            last_was_background: false,
         };
         Arc::new(Self {
             state: Mutex::new(state),
@@ -104,7 +104,7 @@ impl Gate {
         }
     }
 
-    /// A permit for a chore, however long it takes.
+    /// A permit for a background call, however long it takes.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the line; a permit that was on its way goes to the next.
@@ -112,7 +112,7 @@ impl Gate {
         loop {
             let (place, permit) = self.line_up(lane);
             self.advance();
-            // Nobody is evicted from this line; should it ever happen, the chore lines up again.
+            // Nobody is evicted from this line; should it ever happen, the call lines up again.
             let permit = permit.await;
             drop(place);
             if let Ok(permit) = permit {
@@ -121,7 +121,7 @@ impl Gate {
         }
     }
 
-    /// A permit for a chore, if one is free. None is free while anyone waits for it.
+    /// A permit for a background call, if one is free. None is free while anyone waits for it.
     pub(crate) fn try_acquire(self: &Arc<Self>, lane: Lane) -> Option<Permit> {
         let mut state = lock(&self.state);
         if !state.may_start(lane) {
@@ -145,8 +145,8 @@ impl Gate {
             let permit = Permit { gate: Some(self.clone()), is_read };
             match (turn, &reads) {
                 (Turn::Read, Some(reads)) => reads.depart(permit),
-                (Turn::Chore(chore), _) => {
-                    if let Err(permit) = chore.send(permit) {
+                (Turn::Background(call), _) => {
+                    if let Err(permit) = call.send(permit) {
                         // Its receiver has just gone: the permit goes back without another round of this.
                         permit.give_back();
                     }
@@ -194,7 +194,7 @@ impl Gate {
         let mut state = lock(&self.state);
         let id = state.next;
         state.next += 1;
-        state.chores.insert(id, (lane, sender));
+        state.background.insert(id, (lane, sender));
         (Place { gate: self.clone(), id }, permit)
     }
 
@@ -228,19 +228,19 @@ impl State {
     /// Takes the next permit, for whoever is next.
     fn next_turn(&mut self, reads_wait: bool) -> Option<Turn> {
         let read = reads_wait && self.reads_in_flight < self.reads_max && self.may_start(Lane::Reads);
-        let chore = self.chores.iter().find(|(_, (lane, _))| self.may_start(*lane));
-        let chore = chore.map(|(id, (lane, _))| (*id, *lane)).filter(|_| !read || !self.last_was_chore);
-        if let Some((id, lane)) = chore {
-            let (_, sender) = self.chores.remove(&id)?;
+        let call = self.background.iter().find(|(_, (lane, _))| self.may_start(*lane));
+        let call = call.map(|(id, (lane, _))| (*id, *lane)).filter(|_| !read || !self.last_was_background);
+        if let Some((id, lane)) = call {
+            let (_, sender) = self.background.remove(&id)?;
             self.start(lane, false);
-            self.last_was_chore = true;
-            return Some(Turn::Chore(sender));
+            self.last_was_background = true;
+            return Some(Turn::Background(sender));
         }
         if !read {
             return None;
         }
         self.start(Lane::Reads, true);
-        self.last_was_chore = false;
+        self.last_was_background = false;
         Some(Turn::Read)
     }
 }
@@ -254,7 +254,7 @@ struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         // A sender that is still there is dropped without the lock.
-        let left = lock(&self.gate.state).chores.remove(&self.id);
+        let left = lock(&self.gate.state).background.remove(&self.id);
         drop(left);
     }
 }

@@ -84,5 +84,5 @@ async fn closing_twice_and_dropping_without_a_close_do_no_harm() {
     assert!(tasks() > 0);
     drop(engine);
     sleep(millis(10)).await;
-    assert_eq!(tasks(), 0, "the chores end with the engine");
+    assert_eq!(tasks(), 0, "background tasks end with the engine");
 }

@@ -224,13 +224,15 @@ impl ProviderStore for Store {
     }
 }
 
+/// The ends of the requests for one key.
+type Settled = Vec<(Token, Outcome)>;
 type Judge = dyn Fn(&Request<'_>, &Load) -> Verdict + Send + Sync;
 
 /// A policy that judges as told and writes down, by key, what became of each request. Its tokens are numbers that grow.
 pub(crate) struct Ledger {
     judge: Box<Judge>,
     pub(crate) admitted: Mutex<HashMap<Vec<u8>, Vec<Token>>>,
-    pub(crate) settled: Mutex<HashMap<Vec<u8>, Vec<(Token, Outcome)>>>,
+    pub(crate) settled: Mutex<HashMap<Vec<u8>, Settled>>,
     next: AtomicUsize,
 }
 

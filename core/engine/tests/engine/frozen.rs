@@ -32,7 +32,7 @@ async fn a_frozen_store_leaves_every_request_answered_and_nothing_grows() {
         assert!(load.in_flight.used <= 3 && load.waiting.used <= 50 && load.write_queue.used <= 1_000);
         tasks_max = tasks_max.max(tasks());
     }
-    // The chores with their supervisors, the statements, and the clients of the last quarter of a second.
+    // The background tasks with their supervisors, the statements, and the clients of the last quarter of a second.
     assert!(tasks_max <= 8 + 3 + 26, "{tasks_max} tasks");
     assert_eq!((store.running_max(), engine.rung()), (3, Rung::CacheOnly));
     assert_eq!(

@@ -223,7 +223,7 @@ async fn each_rung_can_be_switched_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_chores_rest_while_the_node_is_degraded() {
+async fn background_tasks_rest_while_the_node_is_degraded() {
     let store = Store::new(2, 256);
     let mut config = Config { purge_interval_s: 1, estimate_interval_s: 1, ..permits(2) };
     config.peak.requests_per_second = 0;
@@ -231,11 +231,11 @@ async fn the_chores_rest_while_the_node_is_degraded() {
     store.set(Mood::Takes(millis(300)));
     offer(&engine, 0, 200, 5).await;
     assert_eq!(engine.rung(), Rung::Stale);
-    let chores = || {
+    let calls = || {
         let log = store.log();
         (log.purges.len(), log.estimates)
     };
-    let before = chores();
+    let before = calls();
     assert_eq!(offer(&engine, 1 << 32, 200, 10).await, [Rung::Stale]);
-    assert_eq!(chores(), before);
+    assert_eq!(calls(), before);
 }

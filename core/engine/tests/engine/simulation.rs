@@ -89,7 +89,7 @@ async fn no_permit_no_statement_whatever_clients_and_store_do() {
         (0, 0, 0)
     );
     assert_eq!(stats.gauge.flights, 0);
-    assert_eq!(stats.background.panics, 0, "a panicking store takes no chore with it");
+    assert_eq!(stats.background.panics, 0, "a panicking store takes no background task with it");
     let found = engine.providers(caller(0), &[&[0x12, 32][..], &[2; 32]].concat()).await.unwrap();
     assert_eq!(found.ending, Ending::Served);
     let offered: u64 = stats.requests.iter().map(|count| count.latency.count()).sum();
@@ -157,7 +157,7 @@ async fn the_store_sees_no_more_statements_at_20_times_the_load_and_goodput_hold
             "{times}x: {offered:?} of {batches_allow}"
         );
         assert!(offered.slowest <= millis(250 + 20), "every answer comes in time: {offered:?}");
-        // No more than may wait in line and what the statements can hold; no more bytes than the cache and the ring have.
+        // No more than may wait in line and what the statements can hold; no more bytes than the cache and the queue have.
         assert!(
             offered.readings <= 1_024 + 4 * 32 && offered.bytes <= (1 << 20) + 1_000 * 300,
             "{offered:?}"

@@ -1,4 +1,4 @@
-//! Writes: the ring, windows, batches, pace, retries.
+//! Writes: the queue, windows, batches, pace, retries.
 
 use crate::doubles::{FAILS, Mood, Store, addresses, caller, key, millis, open, peer, permits};
 use hydra_api::{Addresses, Operation};
@@ -53,7 +53,7 @@ async fn a_later_announcement_takes_the_place_of_an_earlier_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_ring_drops_and_counts_and_refreshes_what_it_holds() {
+async fn a_full_queue_drops_and_counts_and_refreshes_what_it_holds() {
     let store = Store::new(4, 16);
     let engine = open(&store, vec![], Config { write_queue_len_max: 10, ..Config::default() });
     let taken = (0..100).filter(|number| announce(&engine, *number) == Ending::Served).count();
@@ -68,7 +68,7 @@ async fn a_full_ring_drops_and_counts_and_refreshes_what_it_holds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_ring_is_bounded_in_bytes_too() {
+async fn the_queue_is_bounded_in_bytes_too() {
     let store = Store::new(4, 16);
     let engine = open(&store, vec![], Config { write_queue_mib_max: 1, ..Config::default() });
     let long = Addresses::fitting(vec![[1u8; 100]; 80]);
@@ -126,7 +126,7 @@ async fn overload_makes_batches_larger_and_statements_not_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_desk_writes_nothing() {
+async fn an_idle_engine_writes_nothing() {
     let store = Store::new(4, 16);
     let engine = open(&store, vec![], Config::default());
     sleep(Duration::from_secs(60)).await;
@@ -225,7 +225,7 @@ async fn background_runs_under_permits() {
     assert_eq!((purges, estimates), (2, 5));
     let estimate = engine.stats().estimate.unwrap();
     assert_eq!((estimate.estimate.records, estimate.age), (1, Duration::from_secs(5)));
-    // Frozen: the chores' own calls take no more than the permits there are.
+    // Frozen: background calls take no more than the permits there are.
     store.set(Mood::Frozen);
     (0..100).for_each(|number| _ = announce(&engine, number));
     sleep(Duration::from_secs(600)).await;

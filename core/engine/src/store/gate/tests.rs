@@ -36,27 +36,27 @@ fn gate(limit: u32, waiting: u32) -> (Arc<Gate>, Arc<Reads>, Order) {
     (gate, reads, order)
 }
 
-fn chore(gate: &Arc<Gate>, order: &Order, lane: Lane) -> tokio::task::JoinHandle<()> {
+fn background(gate: &Arc<Gate>, order: &Order, lane: Lane) -> tokio::task::JoinHandle<()> {
     let (gate, order) = (gate.clone(), order.clone());
     tokio::spawn(async move {
         let permit = gate.acquire(lane).await;
-        lock(&order).push("chore");
+        lock(&order).push("write");
         drop(permit);
     })
 }
 
 #[tokio::test(start_paused = true)]
-async fn reads_and_chores_that_wait_together_take_turns() {
+async fn reads_and_writes_that_wait_together_take_turns() {
     let (gate, reads, order) = gate(1, 0);
     let held = gate.try_acquire(Lane::Writes).unwrap();
     for _ in 0..3 {
-        drop(chore(&gate, &order, Lane::Writes));
+        drop(background(&gate, &order, Lane::Writes));
         yield_now().await;
     }
     reads.waiting.store(2, Ordering::SeqCst);
     drop(held);
     tokio::time::sleep(Duration::from_millis(1)).await;
-    assert_eq!(*lock(&order), ["chore", "read", "chore", "read", "chore"]);
+    assert_eq!(*lock(&order), ["write", "read", "write", "read", "write"]);
     assert_eq!(gate.in_flight().used, 0);
 }
 
@@ -64,9 +64,9 @@ async fn reads_and_chores_that_wait_together_take_turns() {
 async fn a_permit_on_its_way_to_one_who_left_goes_to_the_next() {
     let (gate, _reads, order) = gate(1, 0);
     let held = gate.try_acquire(Lane::Writes).unwrap();
-    let older = chore(&gate, &order, Lane::Writes);
+    let older = background(&gate, &order, Lane::Writes);
     yield_now().await;
-    let newer = chore(&gate, &order, Lane::Writes);
+    let newer = background(&gate, &order, Lane::Writes);
     yield_now().await;
     // The older one has its permit, has not seen it yet, and leaves.
     drop(held);
@@ -81,11 +81,11 @@ async fn a_paused_lane_lets_one_probe_pass_and_the_other_lane_goes_on() {
     gate.set_paused(Lane::Reads, true);
     reads.waiting.store(3, Ordering::SeqCst);
     gate.advance();
-    chore(&gate, &order, Lane::Writes).await.unwrap();
-    assert_eq!(*lock(&order), ["chore"]);
+    background(&gate, &order, Lane::Writes).await.unwrap();
+    assert_eq!(*lock(&order), ["write"]);
     assert!(gate.probe(Lane::Reads));
     tokio::time::sleep(Duration::from_millis(1)).await;
-    assert_eq!(*lock(&order), ["chore", "read"], "one probe, and its end lets no other pass");
+    assert_eq!(*lock(&order), ["write", "read"], "one probe, and its end lets no other pass");
     assert!(!gate.probe(Lane::Writes) || gate.in_flight().used == 0);
     gate.set_paused(Lane::Reads, false);
     gate.advance();
@@ -100,7 +100,8 @@ async fn a_limit_that_moves_is_kept_and_used() {
     gate.set_limit(2, 2);
     reads.waiting.store(9, Ordering::SeqCst);
     let mut held = held.into_iter();
-    (held.next(), held.next());
+    held.next();
+    held.next();
     yield_now().await;
     assert_eq!((lock(&order).len(), gate.in_flight().used), (0, 2), "those above the limit come back first");
     gate.set_limit(3, 3);
@@ -122,7 +123,7 @@ async fn no_wake_up_is_lost_among_many_threads() {
                         let permit = gate.acquire(Lane::Writes).await;
                         assert!(gate.in_flight().used <= 3);
                         drop(permit);
-                        lock(&order).push("chore");
+                        lock(&order).push("write");
                     }
                 }
             })

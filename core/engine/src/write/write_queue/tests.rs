@@ -108,7 +108,8 @@ fn random_use_agrees_with_a_model() {
             .filter(|((of, _), _)| *of == key)
             .map(|((_, provider), told)| (*provider, *told))
             .collect();
-        (found.sort_unstable(), expected.sort_unstable());
+        found.sort_unstable();
+        expected.sort_unstable();
         assert_eq!(found, expected);
     }
 }
