@@ -194,7 +194,7 @@ fn a_word_that_is_no_choice_tells_the_choices() {
 fn an_unknown_kind_tells_the_kinds() {
     let (found, at) = issue("[store]\nkind = 'fjal'\npath = 'x'\n");
     assert_eq!((found.key.as_str(), at), ("store.kind", (2, 8)));
-    assert_eq!(found.help.as_deref(), Some("did you mean `fjall`? known kinds: `fjall`"));
+    assert_eq!(found.help.as_deref(), Some("did you mean `fjall`? known kinds: `fjall`, `pair`"));
     let (found, at) = issue("[[admission]]\nkind = 'queue-depth'\n[[admission]]\npeer = {}\n");
     assert_eq!((found.key.as_str(), at.0), ("admission[1]", 3));
     assert!(found.message.contains("`kind` is missing"), "{found}");
@@ -299,4 +299,39 @@ async fn a_missing_secret_is_blamed_on_its_line() {
     let Origin::File(place) = &issues.0[0].origin else { panic!("{issues}") };
     assert_eq!((issues.0[0].key.as_str(), place.line()), ("store.secret", 4));
     assert!(issues.to_string().contains("/nowhere/secret"), "{issues}");
+}
+
+#[test]
+fn a_store_inside_a_store_is_checked_as_one_outside_is() {
+    let pair = "[store]\nkind = 'pair'\n";
+    let (found, at) = issue(&format!("{pair}[store.far]\nkind = 'fjall'\nrecord_max = 3\n"));
+    assert_eq!((found.key.as_str(), at), ("store.far.record_max", (5, 1)));
+    assert!(found.help.as_deref().is_some_and(|help| help.contains("`records_max`")), "{found}");
+    let (found, at) = issue(&format!("{pair}[store.far]\nkind = 'fjall'\nrecords_max = 1001\n"));
+    assert_eq!((found.key.as_str(), at), ("store.far.records_max", (5, 15)));
+    let (found, at) = issue(&format!("{pair}[store.near]\nkind = 'fjal'\n"));
+    assert_eq!((found.key.as_str(), at), ("store.near.kind", (4, 8)));
+    assert!(found.help.as_deref().is_some_and(|help| help.contains("`fjall`")), "{found}");
+    // As deep as anybody likes.
+    let deep = "[store.near]\nkind = 'pair'\n[store.near.far]\nkind = 'fjall'\nordre = 'by-key'\n";
+    let (found, at) = issue(&format!("{pair}{deep}"));
+    assert_eq!((found.key.as_str(), at), ("store.near.far.ordre", (7, 1)));
+    // What is not said is the plugin's default, there too.
+    let loaded = good(&file(&format!("{pair}[store.near]\nkind = 'fjall'\norder = 'by-age'\n")).sources);
+    assert_eq!(loaded.config.store.settings["near"]["records_max"], json!(100));
+    assert_eq!(
+        loaded.config.store.settings["far"],
+        json!({ "kind": "fjall", "records_max": 100, "order": "by-key", "secret": null })
+    );
+}
+
+#[tokio::test]
+async fn what_opening_shows_to_be_wrong_of_a_store_inside_a_store_is_blamed_on_its_line() {
+    let text = "data_dir = 'DIR'\n[store]\nkind = 'pair'\n[store.far]\nkind = 'fjall'\nsecret = { file = '/nowhere/secret' }\n";
+    let dir = tempfile::tempdir().unwrap();
+    let file = file(&text.replace("DIR", dir.path().to_str().unwrap()));
+    let opened = good(&file.sources).open(&registry()).await;
+    let Err(StartError::Config(issues)) = opened else { panic!("{opened:?}") };
+    let Origin::File(place) = &issues.0[0].origin else { panic!("{issues}") };
+    assert_eq!((issues.0[0].key.as_str(), place.line()), ("store.far.secret", 6));
 }

@@ -2,7 +2,7 @@
 
 use hydra_api::{
     Admission, AdmissionPolicy, ContentKey, Estimate, EstimateMethod, Found, HeadCount, HeadLease,
-    HeadPreview, HeldSlot, IdAllocator, IdError, Identity, Ids, Inserted, Judgement, Load, OpenError,
+    HeadPreview, HeldSlot, IdAllocator, IdError, Identity, Ids, Inserted, Judgement, Load, Nested, OpenError,
     Outcome, PeerId, Plugin, Progress, ProviderRecord, ProviderStore, PurgeProgress, Purged, RecordOutcome,
     Registry, Renewal, Request, Scope, SecretSource, Store, StoreError, StoreProfile, Token, UnixSeconds,
     Verdict, async_trait,
@@ -17,8 +17,39 @@ use std::time::{Duration, Instant};
 /// What every test's registry holds.
 pub(crate) fn registry() -> Registry {
     let mut registry = Registry::default();
-    registry.add::<Shelf>().add::<Bucket>().add::<Depth>().add::<Moody>().add::<Numbered>();
+    registry.add::<Shelf>().add::<Pair>().add::<Bucket>().add::<Depth>().add::<Moody>().add::<Numbered>();
     registry
+}
+
+/// A store over two others, each of which may be a pair in its turn.
+#[derive(Debug)]
+pub(crate) struct Pair;
+
+/// The pair's table.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct PairConfig {
+    /// Asked first.
+    pub near: Nested<Store>,
+    /// Asked then.
+    pub far: Nested<Store>,
+}
+
+impl Default for PairConfig {
+    fn default() -> Self {
+        Self { near: Nested::of(Shelf::KIND), far: Nested::of(Shelf::KIND) }
+    }
+}
+
+impl Plugin for Pair {
+    type Role = Store;
+    type Config = PairConfig;
+    const KIND: &'static str = "pair";
+    const SUMMARY: &'static str = "A store over two others.";
+    async fn open(config: PairConfig, scope: &Scope) -> Result<Arc<dyn ProviderStore>, OpenError> {
+        scope.open("near", &config.near).await?;
+        scope.open("far", &config.far).await
+    }
 }
 
 #[derive(Debug)]
