@@ -24,6 +24,21 @@ fn peers(len: u32) -> Vec<(PeerId, IpAddr)> {
 
 #[divan::bench(args = [1, 1_000, 1_000_000], sample_count = 200, sample_size = 10_000)]
 fn admit(bencher: Bencher<'_, '_>, len: u32) {
+    in_turn(bencher, len, |policy, request, now| {
+        black_box(policy.admit(request, &Load::IDLE, now));
+    });
+}
+
+#[divan::bench(args = [1, 1_000, 1_000_000], sample_count = 200, sample_size = 10_000)]
+fn admit_and_give_back(bencher: Bencher<'_, '_>, len: u32) {
+    in_turn(bencher, len, |policy, request, now| {
+        let judged = black_box(policy.admit(request, &Load::IDLE, now));
+        policy.settle(request, judged.token, &Outcome::NeverStarted, now);
+    });
+}
+
+/// Announcements of so many peers, one after another.
+fn in_turn(bencher: Bencher<'_, '_>, len: u32, ask: impl Fn(&TokenBucket, &Request<'_>, Instant)) {
     let peers = peers(len);
     let Ok(policy) = TokenBucket::new(Config::default()) else { return };
     let mut now = Instant::now();
@@ -31,8 +46,7 @@ fn admit(bencher: Bencher<'_, '_>, len: u32) {
     bencher.bench_local(|| {
         now += Duration::from_micros(20);
         if let Some(&(peer, address)) = peers.next() {
-            let request = Request::new(Operation::AddProvider, peer, Some(address), 0, b"key");
-            black_box(policy.admit(&request, &Load::IDLE, now));
+            ask(&policy, &Request::new(Operation::AddProvider, peer, Some(address), 0, b"key"), now);
         }
     });
 }
@@ -45,20 +59,4 @@ fn decline(bencher: Bencher<'_, '_>) {
     let request = Request::new(Operation::AddProvider, peers[0].0, Some(peers[0].1), 0, b"key");
     while policy.admit(&request, &Load::IDLE, now).verdict == hydra_api::Verdict::Admit {}
     bencher.bench_local(|| black_box(policy.admit(black_box(&request), &Load::IDLE, now)));
-}
-
-#[divan::bench(args = [1, 1_000, 1_000_000], sample_count = 200, sample_size = 10_000)]
-fn admit_and_give_back(bencher: Bencher<'_, '_>, len: u32) {
-    let peers = peers(len);
-    let Ok(policy) = TokenBucket::new(Config::default()) else { return };
-    let mut now = Instant::now();
-    let mut peers = peers.iter().cycle();
-    bencher.bench_local(|| {
-        now += Duration::from_micros(20);
-        if let Some(&(peer, address)) = peers.next() {
-            let request = Request::new(Operation::AddProvider, peer, Some(address), 0, b"key");
-            let judged = black_box(policy.admit(&request, &Load::IDLE, now));
-            policy.settle(&request, judged.token, &Outcome::NeverStarted, now);
-        }
-    });
 }
