@@ -27,7 +27,7 @@ pub struct Backends {
 /// A config that is good in itself, but whose plugins could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum StartError {
+pub enum OpenBackendsError {
     /// A key turned out to be wrong.
     #[error(transparent)]
     Config(Issues),
@@ -58,16 +58,20 @@ impl Loaded {
     /// Creates the data directory if needed and opens every plugin, the store last.
     ///
     /// # Errors
-    /// [`StartError`]: nothing is left open then.
-    pub async fn open(&self, registry: &Registry) -> Result<Backends, StartError> {
+    /// [`OpenBackendsError`]: nothing is left open then.
+    pub async fn open(&self, registry: &Registry) -> Result<Backends, OpenBackendsError> {
         self.open_for(registry, Purpose::Serve).await
     }
 
     /// Opens every plugin for this purpose, the store last. For a check nothing is created.
     ///
     /// # Errors
-    /// [`StartError`]: nothing is left open then.
-    pub async fn open_for(&self, registry: &Registry, purpose: Purpose) -> Result<Backends, StartError> {
+    /// [`OpenBackendsError`]: nothing is left open then.
+    pub async fn open_for(
+        &self,
+        registry: &Registry,
+        purpose: Purpose,
+    ) -> Result<Backends, OpenBackendsError> {
         let scope = self.scope(registry, purpose)?;
         let mut admission = Vec::new();
         for (index, policy) in self.config.admission.iter().enumerate() {
@@ -86,20 +90,20 @@ impl Loaded {
     /// Starts to send traces as the config and the standard variables say, if they name a collector.
     ///
     /// # Errors
-    /// [`StartError::Config`] blames the key or the variable, [`StartError::Traces`] the system.
-    pub fn exporter(&self) -> Result<Exporter, StartError> {
+    /// [`OpenBackendsError::Config`] blames the key or the variable, [`OpenBackendsError::Traces`] the system.
+    pub fn exporter(&self) -> Result<Exporter, OpenBackendsError> {
         Exporter::start(&self.config.telemetry.otlp).map_err(|error| self.exporter_error(error))
     }
 
     /// Where [`Self::exporter`] would send traces.
     ///
     /// # Errors
-    /// [`StartError::Config`]
-    pub fn exporter_target(&self) -> Result<Option<Target>, StartError> {
+    /// [`OpenBackendsError::Config`]
+    pub fn exporter_target(&self) -> Result<Option<Target>, OpenBackendsError> {
         Target::of(&self.config.telemetry.otlp).map_err(|error| self.exporter_error(error))
     }
 
-    fn exporter_error(&self, error: ExporterError) -> StartError {
+    fn exporter_error(&self, error: ExporterError) -> OpenBackendsError {
         match error {
             ExporterError::Setting { told: Told::Key(path), message, help } => {
                 config_error(self.issue(path, message, help))
@@ -108,15 +112,15 @@ impl Loaded {
                 let origin = Origin::Environment(name.to_owned());
                 config_error(Issue { key: String::new(), message, help, origin })
             }
-            error @ ExporterError::System { .. } => StartError::Traces(error),
+            error @ ExporterError::System { .. } => OpenBackendsError::Traces(error),
         }
     }
 
     /// Makes the data directory at need and opens the allocator of identities alone.
     ///
     /// # Errors
-    /// [`StartError`]
-    pub async fn open_ids(&self, registry: &Registry) -> Result<Arc<dyn IdAllocator>, StartError> {
+    /// [`OpenBackendsError`]
+    pub async fn open_ids(&self, registry: &Registry) -> Result<Arc<dyn IdAllocator>, OpenBackendsError> {
         self.open_ids_in(registry, &self.scope(registry, Purpose::Serve)?).await
     }
 
@@ -124,17 +128,17 @@ impl Loaded {
         &self,
         registry: &Registry,
         scope: &Scope,
-    ) -> Result<Arc<dyn IdAllocator>, StartError> {
+    ) -> Result<Arc<dyn IdAllocator>, OpenBackendsError> {
         let ids = &self.config.ids;
         let at = KeyPath::root().key(Ids::NAME);
         self.open_one::<Ids>(registry, &ids.kind, ids.table(), at, scope).await
     }
 
-    fn scope(&self, registry: &Registry, purpose: Purpose) -> Result<Scope, StartError> {
+    fn scope(&self, registry: &Registry, purpose: Purpose) -> Result<Scope, OpenBackendsError> {
         let path = &self.config.data_dir;
         if purpose != Purpose::Check {
             std::fs::create_dir_all(path)
-                .map_err(|source| StartError::DataDir { path: path.clone(), source })?;
+                .map_err(|source| OpenBackendsError::DataDir { path: path.clone(), source })?;
         }
         Ok(Scope::new(path).with_purpose(purpose).with_registry(Arc::new(registry.clone())))
     }
@@ -146,7 +150,7 @@ impl Loaded {
         table: Value,
         at: KeyPath,
         scope: &Scope,
-    ) -> Result<Arc<R::Object>, StartError> {
+    ) -> Result<Arc<R::Object>, OpenBackendsError> {
         let Some(entry) = registry.find::<R>(kind) else {
             return Err(config_error(self.issue(at.key("kind"), format!("unknown kind `{kind}`"), None)));
         };
@@ -154,11 +158,11 @@ impl Loaded {
             OpenErrorKind::Config { key } => {
                 config_error(self.issue(at.join(&KeyPath::of_dotted(key)), source.to_string(), None))
             }
-            _ => StartError::Open { role: R::NAME, kind: kind.to_owned(), source },
+            _ => OpenBackendsError::Open { role: R::NAME, kind: kind.to_owned(), source },
         })
     }
 }
 
-fn config_error(issue: Issue) -> StartError {
-    StartError::Config(Issues(vec![issue]))
+fn config_error(issue: Issue) -> OpenBackendsError {
+    OpenBackendsError::Config(Issues(vec![issue]))
 }

@@ -1,6 +1,6 @@
 //! How a command fails: what is told on standard error, and the exit code.
 
-use crate::backends::StartError;
+use crate::backends::OpenBackendsError;
 use crate::config::{Drawn, Issue, Issues};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use std::error::Error;
@@ -86,10 +86,10 @@ impl From<Issues> for Failure {
     }
 }
 
-impl From<StartError> for Failure {
-    fn from(error: StartError) -> Self {
+impl From<OpenBackendsError> for Failure {
+    fn from(error: OpenBackendsError) -> Self {
         match error {
-            StartError::Config(issues) => Self::Config(issues),
+            OpenBackendsError::Config(issues) => Self::Config(issues),
             other => Self::Failed(chain(&other)),
         }
     }

@@ -6,7 +6,7 @@ mod hostile;
 mod plugins;
 
 use hydra_engine::PolicyMode;
-use hydra_node::backends::StartError;
+use hydra_node::backends::OpenBackendsError;
 use hydra_node::config::{AddressPolicy, Config, Issue, Loaded, Origin, Setting, Sources, load};
 use plugins::registry;
 use serde_json::json;
@@ -276,7 +276,7 @@ fn a_collector_that_is_none_is_refused_at_its_line() {
 fn what_only_sending_shows_to_be_wrong_is_blamed_on_its_line() {
     let blamed = |text: &str| {
         let opened = good(&file(text).sources).exporter();
-        let Err(StartError::Config(issues)) = opened else { panic!("{opened:?}") };
+        let Err(OpenBackendsError::Config(issues)) = opened else { panic!("{opened:?}") };
         let Origin::File(place) = &issues.0[0].origin else { panic!("{issues}") };
         (issues.0[0].key.clone(), place.line(), issues.to_string())
     };
@@ -295,7 +295,7 @@ async fn a_missing_secret_is_blamed_on_its_line() {
     let dir = tempfile::tempdir().unwrap();
     let file = file(&text.replace("DIR", dir.path().to_str().unwrap()));
     let opened = good(&file.sources).open(&registry()).await;
-    let Err(StartError::Config(issues)) = opened else { panic!("{opened:?}") };
+    let Err(OpenBackendsError::Config(issues)) = opened else { panic!("{opened:?}") };
     let Origin::File(place) = &issues.0[0].origin else { panic!("{issues}") };
     assert_eq!((issues.0[0].key.as_str(), place.line()), ("store.secret", 4));
     assert!(issues.to_string().contains("/nowhere/secret"), "{issues}");
@@ -331,7 +331,7 @@ async fn what_opening_shows_to_be_wrong_of_a_store_inside_a_store_is_blamed_on_i
     let dir = tempfile::tempdir().unwrap();
     let file = file(&text.replace("DIR", dir.path().to_str().unwrap()));
     let opened = good(&file.sources).open(&registry()).await;
-    let Err(StartError::Config(issues)) = opened else { panic!("{opened:?}") };
+    let Err(OpenBackendsError::Config(issues)) = opened else { panic!("{opened:?}") };
     let Origin::File(place) = &issues.0[0].origin else { panic!("{issues}") };
     assert_eq!((issues.0[0].key.as_str(), place.line()), ("store.far.secret", 6));
 }
