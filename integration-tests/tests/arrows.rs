@@ -32,7 +32,10 @@ const RULES: [Rule; 12] = [
     },
     Rule { tests_may: &["hydra-store-memory"], ..rule("core/conformance", &["hydra-api"]) },
     rule("core/load", &["hydra-kad"]),
-    rule("core/node", &["hydra-engine", "hydra-kad", "hydra-api"]),
+    Rule {
+        tests_may: &["hydra-conformance"],
+        ..rule("core/node", &["hydra-engine", "hydra-kad", "hydra-api"])
+    },
     rule("core/cli", &["hydra-node", "hydra-load", "hydra-bundle", "hydra-api"]),
     rule("plugins/bundle", &["plugins/", "hydra-api"]),
     // Stores that keep files share what an engine is embedded with.

@@ -2,7 +2,7 @@
 
 use crate::address::ip_of;
 use crate::budget::DialBudget;
-use crate::head::Head;
+use crate::head::{Head, HeadList};
 use crate::kad_id::KadId;
 use crate::supervise::Phase;
 use crate::table::{Server, Table};
@@ -23,23 +23,30 @@ const PARALLEL: usize = 4;
 /// Lets every head ask its neighbours for itself once per interval, from its own swarm, so that they see a server of
 /// the network and keep it. The heads take turns, spread evenly over the interval.
 pub(crate) async fn run(
-    heads: Arc<[Head]>,
+    heads: Arc<HeadList>,
     table: Arc<Table>,
     interval: Duration,
     timeout: Duration,
     mut phase: watch::Receiver<Phase>,
 ) {
     let mut budget = DialBudget::default();
-    let mut turn = tokio::time::interval(interval / u32::try_from(heads.len()).unwrap_or(1).max(1));
-    turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    for head in heads.iter().cycle() {
+    let mut last = None;
+    let mut turn = tokio::time::Instant::now();
+    loop {
+        let now = heads.now();
+        // In the order of slots, whatever heads came and went since.
+        let head = now.iter().find(|head| last.is_none_or(|last| head.slot > last)).or(now.first());
+        last = head.map(|head| head.slot);
+        let work = async {
+            if let Some(head) = head {
+                announce(&table, head, neighbours(&table, head, &mut budget), timeout).await;
+            }
+            turn = tokio::time::Instant::now()
+                .max(turn + interval / u32::try_from(now.len()).unwrap_or(1).max(1));
+            tokio::time::sleep_until(turn).await;
+        };
         tokio::select! {
-            _ = turn.tick() => {}
-            _ = phase.wait_for(|phase| *phase != Phase::Serving) => return,
-        }
-        let neighbours = neighbours(&table, head, &mut budget);
-        tokio::select! {
-            () = announce(&table, head, neighbours, timeout) => {}
+            () = work => {}
             // A head that leaves does not make itself known any more.
             _ = phase.wait_for(|phase| *phase != Phase::Serving) => return,
         }

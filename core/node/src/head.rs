@@ -1,13 +1,17 @@
 //! One head: its swarm, in a task of its own, restarted when it panics.
 
+mod list;
 mod status;
 
+pub use list::HeadLine;
+pub(crate) use list::HeadList;
 pub(crate) use status::{State, Status};
 
 use crate::config::Config;
 use crate::connection_limits::{Activity, ConnectionLimits, Marks, NodeConnections};
 use crate::lookup::Contact;
 use crate::peer_addresses::{ADDRESSES_PER_PEER_MAX, worth_keeping};
+use crate::proof::Proof;
 use crate::request_handler::{RequestHandler, Shared};
 use crate::supervise::{End, Phase, supervise};
 use crate::swarm::{self, Names};
@@ -25,7 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 /// What the agents of others see.
 pub(crate) const AGENT: &str = concat!("hydra/", env!("CARGO_PKG_VERSION"));
@@ -68,6 +72,8 @@ pub(crate) struct Parts {
     pub(crate) slot: u32,
     /// Its key.
     pub(crate) key: Keypair,
+    /// Until when its lease is known to be held.
+    pub(crate) proof: Arc<Proof>,
     /// Where to listen.
     pub(crate) listen: Vec<Multiaddr>,
     /// What to announce besides.
@@ -80,10 +86,12 @@ pub(crate) struct Parts {
     pub(crate) shared: Arc<Shared>,
     /// The connections of all heads.
     pub(crate) connections: Arc<NodeConnections>,
-    /// How far the node is.
+    /// How far it is: the phase of the node, or further.
     pub(crate) phase: watch::Receiver<Phase>,
     /// Servers that were met go here; what finds no room is met again.
     pub(crate) candidates: mpsc::Sender<Contact>,
+    /// The heads of the node, where a change of the addresses is reported.
+    pub(crate) list: Arc<HeadList>,
 }
 
 #[derive(NetworkBehaviour)]
@@ -96,7 +104,7 @@ struct Behaviour {
 }
 
 /// Starts a head in its own task, one of `tasks`.
-pub(crate) fn spawn(parts: Parts, tasks: &mut JoinSet<()>) -> Head {
+pub(crate) fn spawn(parts: Parts, tasks: &mut JoinSet<()>) -> (Head, AbortHandle) {
     let (status, seen) = watch::channel(Status::default());
     let head = Head {
         slot: parts.slot,
@@ -106,7 +114,7 @@ pub(crate) fn spawn(parts: Parts, tasks: &mut JoinSet<()>) -> Head {
         restarts: Arc::default(),
     };
     let (client, restarts) = (Arc::clone(&head.client), Arc::clone(&head.restarts));
-    tasks.spawn(async move {
+    let task = tasks.spawn(async move {
         let work = || async {
             let ended = AssertUnwindSafe(run(&parts, &status, &client)).catch_unwind().await;
             client.store(None);
@@ -115,7 +123,7 @@ pub(crate) fn spawn(parts: Parts, tasks: &mut JoinSet<()>) -> Head {
         let failed = |cause| status.send_modify(|status| status.failure = Some(cause));
         supervise(&format!("head {}", parts.slot), parts.phase.clone(), &restarts, work, failed).await;
     });
-    head
+    (head, task)
 }
 
 async fn run(
@@ -179,6 +187,7 @@ fn behaviour(parts: &Parts, phase: Phase) -> Behaviour {
     let service = RequestHandler {
         slot: parts.slot,
         peer: parts.key.public().to_peer_id(),
+        proof: Arc::clone(&parts.proof),
         shared: Arc::clone(&parts.shared),
         activity: Arc::clone(&activity),
     };
@@ -284,6 +293,7 @@ fn on_addresses_changed(
     let peer = parts.key.public().to_peer_id();
     parts.shared.table.set_own(peer, &addresses, Instant::now());
     parts.shared.peer_addresses.record(peer, addresses);
+    parts.list.on_change();
 }
 
 /// Notes what a peer said of itself; a server of our protocol may enter the table, and one that serves no more leaves it

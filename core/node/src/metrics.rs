@@ -7,6 +7,7 @@
 //! node runs; a test counts them. Each kind of policy that does not come with hydra adds 32 at most.
 
 mod admission;
+mod leases;
 mod network;
 mod page;
 mod process;
@@ -92,6 +93,7 @@ fn write(node_view: &NodeView, engine: &Snapshot, page: &mut Page<'_>) -> fmt::R
     reads::write(engine, page)?;
     writes::write(engine, &node_view.config.engine, page)?;
     store::write(engine, &node_view.config.store.kind, page)?;
+    leases::write(node_view, page)?;
     network::write(node_view, page)?;
     traces::write(node_view, page)?;
     process::write(page)

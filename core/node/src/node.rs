@@ -1,29 +1,27 @@
 //! The whole node: what starts in which order, and how it ends.
 
+mod heads_file;
 mod start;
 mod stop;
 
+pub use crate::head::HeadLine;
 pub use start::StartError;
 
 use crate::backends::Backends;
 use crate::config::Config;
 use crate::connection_limits::NodeConnections;
-use crate::head::Head;
+use crate::head::HeadList;
 use crate::http;
 use crate::supervise::Phase;
 use crate::table::Table;
 use crate::telemetry::Exporter;
-use hydra_api::{HeadLease, IdAllocator};
+use hydra_api::{HeldSlot, IdAllocator};
 use hydra_engine::Engine;
-use serde::Serialize;
-use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinHandle};
 
 /// The file in the data directory that tells where the heads of a running node are.
 pub const HEADS_FILE: &str = "heads.json";
@@ -36,12 +34,8 @@ pub struct Node {
     config: Arc<Config>,
     engine: Arc<Engine>,
     ids: Arc<dyn IdAllocator>,
-    leases: Vec<HeadLease>,
-    heads: Arc<[Head]>,
-    head_tasks: JoinSet<()>,
-    scout: JoinHandle<()>,
-    table_maintenance: JoinHandle<()>,
-    advertiser: JoinHandle<()>,
+    heads: Arc<HeadList>,
+    tasks: Tasks,
     phase: watch::Sender<Phase>,
     table: Arc<Table>,
     connections: Arc<NodeConnections>,
@@ -50,15 +44,28 @@ pub struct Node {
     exporter: Exporter,
 }
 
-/// One head as [`HEADS_FILE`] tells it.
-#[derive(Debug, Clone, Serialize)]
-pub struct HeadLine {
-    /// Its number in the fleet.
-    pub slot: u32,
-    /// Its id.
-    pub peer: String,
-    /// Where it listens, each with `/p2p/` and the id.
-    pub addresses: Vec<String>,
+/// The tasks that run from the start to the stop.
+#[derive(Debug)]
+struct Tasks {
+    /// Returns the leases that are to be released.
+    leases: JoinHandle<Vec<HeldSlot>>,
+    scout: JoinHandle<()>,
+    table_maintenance: JoinHandle<()>,
+    advertiser: JoinHandle<()>,
+    heads_file: JoinHandle<()>,
+}
+
+impl Tasks {
+    /// Each with its name.
+    fn abort_handles(&self) -> [(&'static str, AbortHandle); 5] {
+        [
+            ("leases", self.leases.abort_handle()),
+            ("scout", self.scout.abort_handle()),
+            ("table_maintenance", self.table_maintenance.abort_handle()),
+            ("advertiser", self.advertiser.abort_handle()),
+            ("heads_file", self.heads_file.abort_handle()),
+        ]
+    }
 }
 
 impl Node {
@@ -72,15 +79,7 @@ impl Node {
 
     /// Where the heads listen now.
     pub fn heads(&self) -> Vec<HeadLine> {
-        let line = |head: &Head| {
-            let status = head.status.borrow();
-            let mut addresses: Vec<_> =
-                status.addresses.iter().map(|address| format!("{address}/p2p/{}", head.peer)).collect();
-            // Interfaces are found in any order; who reads the lines of two starts wants the same ones.
-            addresses.sort();
-            HeadLine { slot: head.slot, peer: head.peer.to_string(), addresses }
-        };
-        self.heads.iter().map(line).collect()
+        self.heads.lines()
     }
 
     /// Where the operator pages are, unless `telemetry.http` is switched off.
@@ -90,7 +89,7 @@ impl Node {
 
     /// How often heads were started again, after a panic or because they could not listen.
     pub fn restarts(&self) -> u64 {
-        self.heads.iter().map(|head| head.restarts.load(Ordering::Relaxed)).sum()
+        self.heads.restarts()
     }
 
     /// The requests and the store, counted.
@@ -146,9 +145,4 @@ pub enum StopError {
     /// It took too long.
     #[error("the node did not stop within {0:?}")]
     Deadline(Duration),
-}
-
-/// Writes where the heads are, for other processes of this machine.
-fn write_heads(data_dir: &Path, heads: &[HeadLine]) -> io::Result<()> {
-    crate::files::replace(&data_dir.join(HEADS_FILE), &serde_json::to_vec_pretty(heads)?)
 }

@@ -2,7 +2,8 @@
 
 use crate::config::Config;
 use crate::connection_limits::NodeConnections;
-use crate::head::{Head, State};
+use crate::head::HeadList;
+use crate::leases::LeaseView;
 use crate::supervise::Phase;
 use crate::table::Table;
 use crate::telemetry::Exporter;
@@ -26,7 +27,9 @@ pub(crate) struct NodeView {
     /// Connections.
     pub(crate) connections: Arc<NodeConnections>,
     /// The heads.
-    pub(crate) heads: Arc<[Head]>,
+    pub(crate) heads: Arc<HeadList>,
+    /// Their leases.
+    pub(crate) leases: Arc<LeaseView>,
     /// Which requests are traced, if any are.
     pub(crate) traces: Option<Arc<Traces>>,
     /// Where their spans go.
@@ -52,15 +55,6 @@ impl NodeView {
     /// How far the node is.
     pub(crate) fn phase(&self) -> Phase {
         *self.phase.borrow()
-    }
-
-    /// How many heads are in each state, in the order of [`State::ALL`].
-    pub(crate) fn heads_by_state(&self) -> [u64; State::ALL.len()] {
-        let mut counts = [0; State::ALL.len()];
-        for head in self.heads.iter() {
-            counts[head.state() as usize] += 1;
-        }
-        counts
     }
 }
 

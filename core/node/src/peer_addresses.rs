@@ -42,6 +42,11 @@ impl PeerAddresses {
         }
     }
 
+    /// Removes a peer.
+    pub(crate) fn forget(&self, peer: &PeerId) {
+        self.met.remove(peer);
+    }
+
     /// What is known of a peer.
     pub(crate) fn find(&self, peer: &PeerId) -> Option<Arc<Met>> {
         self.met.get(peer)

@@ -5,6 +5,7 @@ use crate::config::SmallAnswers;
 use crate::connection_limits::Activity;
 use crate::kad_id::KadId;
 use crate::peer_addresses::{PeerAddresses, without_id};
+use crate::proof::Proof;
 use crate::table::{Server, Table};
 use hydra_api::{Addresses, Operation, Provider};
 use hydra_engine::{Caller, Engine};
@@ -43,6 +44,8 @@ pub(crate) struct RequestHandler {
     pub(crate) slot: u32,
     /// The head.
     pub(crate) peer: PeerId,
+    /// Until when its lease is known to be held.
+    pub(crate) proof: Arc<Proof>,
     /// What it shares with the others.
     pub(crate) shared: Arc<Shared>,
     /// When its connections were last used.
@@ -51,7 +54,12 @@ pub(crate) struct RequestHandler {
 
 impl Service for RequestHandler {
     async fn handle(&self, from: &Remote, request: Request) -> Reply {
-        let agent = self.activity.record(from.connection, Instant::now());
+        let now = Instant::now();
+        let agent = self.activity.record(from.connection, now);
+        if !self.proof.holds(now) {
+            // Another process may serve this identity by now.
+            return Reply::Reset;
+        }
         let Some(caller) = self.caller(from) else { return Reply::Reset };
         let reply = match request {
             Request::FindNode { key, .. } => self.find_node(caller, from, &key),

@@ -4,6 +4,7 @@
 mod saved;
 
 use crate::address::is_relayed;
+use crate::head::HeadList;
 use crate::kad_id::KadId;
 use crate::lookup::{Contact, Pace, lookup};
 use crate::peer_addresses::PeerAddresses;
@@ -55,7 +56,7 @@ pub(crate) struct Parts {
     /// The scout.
     pub(crate) scout: Scout,
     /// The heads of this node.
-    pub(crate) heads: Vec<PeerId>,
+    pub(crate) heads: Arc<HeadList>,
     /// Who is asked first.
     pub(crate) bootstrap: Vec<Contact>,
     /// The addresses of peers that were met.
@@ -147,7 +148,7 @@ impl Parts {
     /// Asks a candidate for the peers near one of our heads; it enters the table when it answers (requirement T2).
     async fn probe(&self, contact: Contact) -> (PeerId, Vec<Contact>) {
         let peer = contact.peer;
-        let target = self.heads.first().map_or_else(Vec::new, |head| head.to_bytes());
+        let target = self.heads.now().first().map_or_else(Vec::new, |head| head.peer.to_bytes());
         (peer, self.ask(contact, target).await.unwrap_or_default())
     }
 
@@ -170,8 +171,9 @@ impl Parts {
     async fn refresh(&self) {
         let silent = self.table.silent_for(self.interval / SILENT_PART, Instant::now());
         stream::iter(silent).for_each_concurrent(PROBES_MAX, |server| self.reprobe(server)).await;
-        let targets = self.heads.iter().map(|head| head.to_bytes()).chain(self.thin_buckets());
-        stream::iter(targets).for_each_concurrent(LOOKUPS_MAX, |target| self.look_up(target)).await;
+        let heads = self.heads.peers();
+        let targets = heads.iter().map(|head| head.to_bytes()).chain(self.thin_buckets(&heads));
+        stream::iter(targets).for_each_concurrent(LOOKUPS_MAX, |target| self.look_up(target, &heads)).await;
         save(&self.saved, &self.table, []).await;
     }
 
@@ -186,21 +188,21 @@ impl Parts {
         self.table.remove(&server.peer);
     }
 
-    async fn look_up(&self, target: Vec<u8>) {
+    async fn look_up(&self, target: Vec<u8>, heads: &[PeerId]) {
         let id = KadId::of_key(&target);
         let start = self.table.snapshot().closest(&id, self.pace.wanted, Server::is_own);
         let start = start
             .into_iter()
             .map(|server| Contact { peer: server.peer, addresses: server.addresses.clone() })
             .collect();
-        lookup(&id, start, &self.heads, self.pace, |contact| self.ask(contact, target.clone())).await;
+        lookup(&id, start, heads, self.pace, |contact| self.ask(contact, target.clone())).await;
     }
 
     /// Keys that fall into buckets which hold few servers. The network has no peer of a chosen id, so keys are tried.
-    fn thin_buckets(&self) -> Vec<Vec<u8>> {
+    fn thin_buckets(&self, heads: &[PeerId]) -> Vec<Vec<u8>> {
         let snapshot = self.table.snapshot();
         let mut keys = Vec::new();
-        for head in self.heads.iter().take(BUCKET_LOOKUPS_MAX) {
+        for head in heads.iter().take(BUCKET_LOOKUPS_MAX) {
             let head = KadId::of_peer(head);
             for prefix in 0..BUCKETS {
                 let held = snapshot.bucket(&head, prefix).filter(|server| !server.is_own()).count();

@@ -55,9 +55,10 @@ impl Engine {
             [false, true] => Lane::Writes.as_str(),
             _ => "reads and writes",
         };
+        let reads = open[0];
         let paused = parts.backend.breaker.paused().map(|(since, because)| {
             let since = now.saturating_duration_since(since);
-            Pause { calls, since, because }
+            Pause { calls, reads, since, because }
         });
         Health {
             ticked: parts.since_tick(),

@@ -217,6 +217,8 @@ pub struct Health {
 pub struct Pause {
     /// Which calls: `reads` or `writes`, or both.
     pub calls: &'static str,
+    /// Whether reads are among them.
+    pub reads: bool,
     /// For how long.
     pub since: Duration,
     /// The error, with its causes.

@@ -1,8 +1,8 @@
 //! Whether the node lives, and whether it serves.
 
-use crate::head::State;
 use crate::node_view::NodeView;
 use crate::supervise::Phase;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// The load of a node is looked at ten times a second: after this long without, its runtime does not get to its tasks.
@@ -27,15 +27,15 @@ pub(super) fn live(node_view: &NodeView) -> Vec<Check> {
     let background =
         (!health.background_runs).then(|| "a background task of the engine has ended".to_owned());
     let store = health.corrupt.map(|error| format!("the store is corrupt: {error}"));
-    let ended = node_view.heads_by_state()[State::Ended as usize];
-    let heads = (ended > 0).then(|| format!("the tasks of {ended} heads have ended"));
+    let leases = node_view.leases.is_corrupt();
+    let leases = leases.then(|| "the state of the allocator of identities is damaged".to_owned());
     let mut tasks = node_view.tasks.get().into_iter().flatten();
     let task = tasks.find(|(_, task)| task.is_finished()).map(|(name, _)| format!("the {name} has ended"));
     vec![
         check("runtime", stuck),
         check("background", background),
         check("store", store),
-        check("heads", heads),
+        check("leases", leases),
         check("tasks", task),
     ]
 }
@@ -43,8 +43,8 @@ pub(super) fn live(node_view: &NodeView) -> Vec<Check> {
 /// Whether the node serves. It starts with all of its heads; later one that listens is enough: to take the node out of
 /// service for a head that is being started again would take the others along.
 pub(super) fn ready(node_view: &NodeView) -> Vec<Check> {
-    let [_, listening, ..] = node_view.heads_by_state();
-    let all = node_view.heads.len();
+    let [_, listening, ..] = node_view.heads.by_state();
+    let all = node_view.leases.wanted.load(Ordering::Relaxed);
     let node = match node_view.phase() {
         Phase::Serving if node_view.has_started() => None,
         Phase::Serving => Some(format!("starting: {listening} of {all} heads listen")),
@@ -52,13 +52,16 @@ pub(super) fn ready(node_view: &NodeView) -> Vec<Check> {
         Phase::Stopping => Some("stopping".to_owned()),
     };
     let heads = (listening == 0).then(|| format!("none of {all} listens"));
+    let leases = node_view.leases.proven.load(Ordering::Relaxed) == 0;
+    let leases = leases.then(|| format!("none of {all} is known to be held"));
     let health = node_view.engine.health();
     let stalled = health.stalled.map(|still| format!("no call has ended for {} s", still.as_secs()));
-    let paused = health.paused.map(|pause| {
+    // A node whose writes alone are paused answers lookups, and keeps what it takes in its queue.
+    let paused = health.paused.filter(|pause| pause.reads).map(|pause| {
         format!("{} unavailable for {} s: {}", pause.calls, pause.since.as_secs(), pause.because)
     });
     let store = stalled.or(paused);
-    vec![check("node", node), check("heads", heads), check("store", store)]
+    vec![check("node", node), check("leases", leases), check("heads", heads), check("store", store)]
 }
 
 fn check(name: &'static str, wrong: Option<String>) -> Check {

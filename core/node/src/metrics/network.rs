@@ -6,7 +6,6 @@ use crate::node_view::NodeView;
 use crate::unique_peers::Span;
 use hydra_kad::Reset;
 use std::fmt;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 pub(super) fn write(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
@@ -17,17 +16,16 @@ pub(super) fn write(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
 }
 
 fn heads(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
-    let states = State::ALL.into_iter().zip(node_view.heads_by_state());
+    let states = State::ALL.into_iter().zip(node_view.heads.by_state());
     page.gauges(
         "hydra_heads",
         "Heads by state.",
         states.map(|(state, heads)| ([("state", state.as_str())], heads)),
     )?;
-    let restarts: u64 = node_view.heads.iter().map(|head| head.restarts.load(Ordering::Relaxed)).sum();
     page.counter(
         "hydra_head_restarts_total",
         "Restarts of heads, after a panic or a failure to listen.",
-        restarts,
+        node_view.heads.restarts(),
     )
 }
 

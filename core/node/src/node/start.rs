@@ -1,35 +1,33 @@
 //! Starting: identities, ports, heads, scout, table.
 
-use super::{Node, write_heads};
+use super::{Node, Tasks, heads_file};
 use crate::advertiser;
 use crate::backends::Backends;
 use crate::config::{Config, Diversity, Network};
 use crate::connection_limits::{Marks, NodeConnections};
-use crate::head::{self, Head, Status};
+use crate::head::{HeadList, Status};
 use crate::http;
+use crate::leases::{self, HeadError, HeadParts, LeaseKeeper, LeaseView, NodeHeads};
 use crate::lookup::{Contact, Pace};
 use crate::node::PEERS_FILE;
 use crate::node_view::NodeView;
 use crate::peer_addresses::{PeerAddresses, without_id};
-use crate::ports;
 use crate::request_handler::Shared;
 use crate::scout::{self, Scout};
 use crate::supervise::Phase;
 use crate::table::{Limits, Table};
 use crate::table_maintenance::{self, CANDIDATES_MAX};
+use crate::telemetry::Exporter;
 use crate::traces::Traces;
-use hydra_api::{HeadLease, HeldSlot, IdAllocator, IdError, ProviderStore};
+use hydra_api::{HeadCount, HeldSlot, IdAllocator, IdError, ProviderStore};
 use hydra_engine::{Clock, Engine, NamedPolicy, NamedStore, Watch};
 use libp2p::StreamProtocol;
-use libp2p::identity::Keypair;
-use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
 /// Peers whose addresses are remembered, over all heads.
 const PEER_ADDRESSES_LEN_MAX: usize = 16_384;
@@ -40,8 +38,8 @@ const BUCKET_LEN_MAX: usize = 20;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The identities are not to be had.
-    #[error("no identities: {0}")]
+    /// The allocator gave no identities.
+    #[error("cannot acquire identities: {0}")]
     Ids(#[from] IdError),
     /// An identity is not what it should be.
     #[error("the identity of slot {slot} is not that of its peer id")]
@@ -78,105 +76,180 @@ pub enum StartError {
     },
 }
 
+impl From<HeadError> for StartError {
+    fn from(error: HeadError) -> Self {
+        match error {
+            HeadError::Identity { slot } => Self::Identity { slot },
+            HeadError::Listen { slot, cause } => Self::Listen { slot, cause: cause.to_string() },
+        }
+    }
+}
+
 pub(super) async fn start(config: Config, backends: Backends) -> Result<Node, StartError> {
-    let config = Arc::new(config);
     raise_descriptors();
     let kad = kad_config(&config)?;
     let listen = config.telemetry.http.listen;
     let http =
         http::bind(&config.telemetry.http).await.map_err(|cause| StartError::Http { listen, cause })?;
-    let leases = acquire(&config, &*backends.ids).await?;
-    let table = Arc::new(Table::new(config.network.addresses, table_limits(&config.network)));
-    let peer_addresses = Arc::new(PeerAddresses::new(PEER_ADDRESSES_LEN_MAX));
-    let connections = Arc::new(NodeConnections::new(Marks::of_node(&config.connections)));
+    let wanted = HeadCount::new(config.heads.count).unwrap_or(HeadCount::MIN);
+    let first_leases = leases::acquire(&*backends.ids, wanted).await?;
+    let ids = Arc::clone(&backends.ids);
     let (phase, phase_seen) = watch::channel(Phase::Serving);
-    let (asks, scout) = scout::spawn(kad.clone(), Arc::clone(&peer_addresses), phase_seen.clone());
-    let traces = backends.exporter.tracer();
-    let traces = traces.map(|tracer| Traces::start(&config.telemetry.traces, tracer.clone()));
-    let engine = open_engine(&config, backends.store, backends.admission, traces.clone());
-    let shared = Arc::new(Shared {
-        engine: Arc::clone(&engine),
-        table: Arc::clone(&table),
-        peer_addresses: Arc::clone(&peer_addresses),
-        policy: config.network.addresses,
-        small_answers: config.kad.small_answers,
-    });
-
+    let (core, scout) = Core::open(config, kad, backends, phase_seen);
     let (candidates, met) = mpsc::channel(CANDIDATES_MAX);
-    let (heads, head_tasks) =
-        spawn_heads(&leases, &config, &kad, &shared, &connections, &phase_seen, &candidates)?;
-    let node_view = Arc::new(NodeView {
-        config: Arc::clone(&config),
-        engine: Arc::clone(&engine),
-        wire: Arc::clone(&kad.stats),
-        table: Arc::clone(&table),
-        connections: Arc::clone(&connections),
-        heads: Arc::clone(&heads),
-        traces,
-        exporter: backends.exporter.clone(),
-        phase: phase_seen.clone(),
-        tasks: OnceLock::new(),
-    });
+
+    let mut keeper = core.lease_keeper(Arc::clone(&ids), wanted, candidates);
+    keeper.start_all(first_leases).await?;
+    keeper.report_ports().await?;
+    let leases = tokio::spawn(keeper.run(core.phase.clone()));
+    let node_view = core.node_view();
     // From here on probes are told how far the start is.
     let http = http.map(|bound| bound.serve(Arc::clone(&node_view)));
-    for head in heads.iter() {
+    for head in core.heads.now().iter() {
         reachable(head.slot, head.status.clone()).await?;
     }
-    let table_maintenance =
-        spawn_table_maintenance(&config, &table, peer_addresses, asks, met, &heads, &phase_seen);
-    let advertiser = spawn_advertiser(&config, &table, &heads, &phase_seen);
-    let tasks = [("scout", &scout), ("table_maintenance", &table_maintenance), ("advertiser", &advertiser)];
-    node_view.started(tasks.map(|(name, task)| (name, task.abort_handle())).into());
-    let ids = backends.ids;
-    let node = Node {
-        config,
-        engine,
+    let tasks = core.spawn_tasks(leases, scout, met)?;
+    node_view.started(tasks.abort_handles().into());
+    Ok(Node {
+        config: core.config,
+        engine: core.engine,
         ids,
-        leases,
-        heads,
-        head_tasks,
-        scout,
-        table_maintenance,
-        advertiser,
+        heads: core.heads,
+        tasks,
         phase,
-        table,
-        connections,
-        kad,
+        table: core.table,
+        connections: core.connections,
+        kad: core.kad,
         http,
-        exporter: backends.exporter,
-    };
-    write_heads(&node.config.data_dir, &node.heads())
-        .map_err(|cause| StartError::System { what: "cannot write where the heads are", cause })?;
-    Ok(node)
+        exporter: core.exporter,
+    })
 }
 
-fn spawn_heads(
-    leases: &[HeadLease],
-    config: &Arc<Config>,
-    kad: &hydra_kad::Config,
-    shared: &Arc<Shared>,
-    connections: &Arc<NodeConnections>,
-    phase: &watch::Receiver<Phase>,
-    candidates: &mpsc::Sender<Contact>,
-) -> Result<(Arc<[Head]>, JoinSet<()>), StartError> {
-    let mut tasks = JoinSet::new();
-    let mut heads = Vec::with_capacity(leases.len());
-    for lease in leases {
-        let parts = head::Parts {
-            slot: lease.slot,
-            key: key_of(lease)?,
-            listen: ports::addresses(&config.heads, lease.port),
-            announce: ports::announced(&config.heads, lease.port),
-            config: Arc::clone(config),
-            kad: kad.clone(),
-            shared: Arc::clone(shared),
-            connections: Arc::clone(connections),
-            phase: phase.clone(),
-            candidates: candidates.clone(),
+/// What the tasks of a node share.
+#[derive(Debug)]
+struct Core {
+    config: Arc<Config>,
+    kad: hydra_kad::Config,
+    table: Arc<Table>,
+    peer_addresses: Arc<PeerAddresses>,
+    connections: Arc<NodeConnections>,
+    engine: Arc<Engine>,
+    heads: Arc<HeadList>,
+    lease_view: Arc<LeaseView>,
+    scout: Scout,
+    traces: Option<Arc<Traces>>,
+    exporter: Exporter,
+    phase: watch::Receiver<Phase>,
+}
+
+impl Core {
+    /// Opens the parts that no head is needed for. The scout runs already.
+    fn open(
+        config: Config,
+        kad: hydra_kad::Config,
+        backends: Backends,
+        phase: watch::Receiver<Phase>,
+    ) -> (Self, JoinHandle<()>) {
+        let config = Arc::new(config);
+        let peer_addresses = Arc::new(PeerAddresses::new(PEER_ADDRESSES_LEN_MAX));
+        let (scout, scout_task) = scout::spawn(kad.clone(), Arc::clone(&peer_addresses), phase.clone());
+        let exporter = backends.exporter;
+        let traces = exporter.tracer().map(|tracer| Traces::start(&config.telemetry.traces, tracer.clone()));
+        let core = Self {
+            table: Arc::new(Table::new(config.network.addresses, table_limits(&config.network))),
+            connections: Arc::new(NodeConnections::new(Marks::of_node(&config.connections))),
+            engine: open_engine(&config, backends.store, backends.admission, traces.clone()),
+            heads: Arc::default(),
+            lease_view: Arc::default(),
+            config,
+            kad,
+            peer_addresses,
+            scout,
+            traces,
+            exporter,
+            phase,
         };
-        heads.push(head::spawn(parts, &mut tasks));
+        (core, scout_task)
     }
-    Ok((heads.into(), tasks))
+
+    fn lease_keeper(
+        &self,
+        ids: Arc<dyn IdAllocator>,
+        wanted: HeadCount,
+        candidates: mpsc::Sender<Contact>,
+    ) -> LeaseKeeper<NodeHeads> {
+        let shared = Arc::new(Shared {
+            engine: Arc::clone(&self.engine),
+            table: Arc::clone(&self.table),
+            peer_addresses: Arc::clone(&self.peer_addresses),
+            policy: self.config.network.addresses,
+            small_answers: self.config.kad.small_answers,
+        });
+        let heads = NodeHeads::new(HeadParts {
+            config: Arc::clone(&self.config),
+            kad: self.kad.clone(),
+            shared,
+            connections: Arc::clone(&self.connections),
+            candidates,
+            list: Arc::clone(&self.heads),
+        });
+        LeaseKeeper::new(ids, wanted, heads, Arc::clone(&self.lease_view))
+    }
+
+    fn node_view(&self) -> Arc<NodeView> {
+        Arc::new(NodeView {
+            config: Arc::clone(&self.config),
+            engine: Arc::clone(&self.engine),
+            wire: Arc::clone(&self.kad.stats),
+            table: Arc::clone(&self.table),
+            connections: Arc::clone(&self.connections),
+            heads: Arc::clone(&self.heads),
+            leases: Arc::clone(&self.lease_view),
+            traces: self.traces.clone(),
+            exporter: self.exporter.clone(),
+            phase: self.phase.clone(),
+            tasks: OnceLock::new(),
+        })
+    }
+
+    /// Spawns the tasks that need heads with addresses.
+    fn spawn_tasks(
+        &self,
+        leases: JoinHandle<Vec<HeldSlot>>,
+        scout: JoinHandle<()>,
+        met: mpsc::Receiver<Contact>,
+    ) -> Result<Tasks, StartError> {
+        let (data_dir, lines) = (self.config.data_dir.clone(), self.heads.lines());
+        heads_file::write(&data_dir, &lines)
+            .map_err(|cause| StartError::System { what: "cannot write where the heads are", cause })?;
+        let heads_file = tokio::spawn(heads_file::keep(data_dir, Arc::clone(&self.heads), lines));
+        let parts = self.table_maintenance();
+        let table_maintenance = tokio::spawn(async move { table_maintenance::run(&parts, met).await });
+        let advertiser = tokio::spawn(advertiser::run(
+            Arc::clone(&self.heads),
+            Arc::clone(&self.table),
+            Duration::from_secs(self.config.network.advertise_interval_s.into()),
+            probe_timeout(&self.config),
+            self.phase.clone(),
+        ));
+        Ok(Tasks { leases, scout, table_maintenance, advertiser, heads_file })
+    }
+
+    fn table_maintenance(&self) -> table_maintenance::Parts {
+        let config = &self.config;
+        table_maintenance::Parts {
+            table: Arc::clone(&self.table),
+            peer_addresses: Arc::clone(&self.peer_addresses),
+            scout: self.scout.clone(),
+            heads: Arc::clone(&self.heads),
+            bootstrap: bootstrap(&config.network),
+            interval: Duration::from_secs(config.network.refresh_interval_s.into()),
+            timeout: probe_timeout(config),
+            pace: pace(&config.network),
+            saved: config.data_dir.join(PEERS_FILE),
+            phase: self.phase.clone(),
+        }
+    }
 }
 
 fn open_engine(
@@ -190,85 +263,8 @@ fn open_engine(
     Engine::open(store, policies, config.engine.clone(), Clock::system(), watch)
 }
 
-fn table_maintenance(
-    config: &Config,
-    table: &Arc<Table>,
-    peer_addresses: Arc<PeerAddresses>,
-    scout: Scout,
-    heads: &[Head],
-    phase: &watch::Receiver<Phase>,
-) -> table_maintenance::Parts {
-    table_maintenance::Parts {
-        table: Arc::clone(table),
-        peer_addresses,
-        scout,
-        heads: heads.iter().map(|head| head.peer).collect(),
-        bootstrap: bootstrap(&config.network),
-        interval: Duration::from_secs(config.network.refresh_interval_s.into()),
-        timeout: probe_timeout(config),
-        pace: pace(&config.network),
-        saved: config.data_dir.join(PEERS_FILE),
-        phase: phase.clone(),
-    }
-}
-
-fn spawn_table_maintenance(
-    config: &Config,
-    table: &Arc<Table>,
-    peer_addresses: Arc<PeerAddresses>,
-    scout: Scout,
-    met: mpsc::Receiver<Contact>,
-    heads: &[Head],
-    phase: &watch::Receiver<Phase>,
-) -> JoinHandle<()> {
-    let table_maintenance = table_maintenance(config, table, peer_addresses, scout, heads, phase);
-    tokio::spawn(async move { table_maintenance::run(&table_maintenance, met).await })
-}
-
-fn spawn_advertiser(
-    config: &Config,
-    table: &Arc<Table>,
-    heads: &Arc<[Head]>,
-    phase: &watch::Receiver<Phase>,
-) -> JoinHandle<()> {
-    let interval = Duration::from_secs(config.network.advertise_interval_s.into());
-    let (heads, table, timeout) = (Arc::clone(heads), Arc::clone(table), probe_timeout(config));
-    tokio::spawn(advertiser::run(heads, table, interval, timeout, phase.clone()))
-}
-
 fn probe_timeout(config: &Config) -> Duration {
     Duration::from_millis(config.network.probe_timeout_ms.into())
-}
-
-/// Takes the leases, and finds a free port for each whose own is taken.
-async fn acquire(config: &Config, ids: &dyn IdAllocator) -> Result<Vec<HeadLease>, StartError> {
-    let wanted = NonZeroU32::new(config.heads.count).unwrap_or(NonZeroU32::MIN);
-    let mut leases = ids.acquire(wanted).await?;
-    let (mut moved, mut given) = (false, HashSet::new());
-    for lease in &mut leases {
-        let port = ports::port(&config.heads, lease.port, &given)
-            .map_err(|cause| StartError::Listen { slot: lease.slot, cause: cause.to_string() })?;
-        if port != lease.port {
-            if lease.port != 0 {
-                let (head, taken) = (lease.slot, lease.port);
-                tracing::warn!(head, taken, port, "the port is taken, listening on a free one");
-            }
-            lease.port = port;
-            moved = true;
-        }
-        given.insert(port);
-    }
-    if moved {
-        let held: Vec<HeldSlot> = leases.iter().map(|lease| lease.held_on(lease.port)).collect();
-        ids.renew(&held).await?;
-    }
-    Ok(leases)
-}
-
-fn key_of(lease: &HeadLease) -> Result<Keypair, StartError> {
-    let wrong = StartError::Identity { slot: lease.slot };
-    let Ok(key) = Keypair::ed25519_from_bytes(*lease.identity.ed25519_seed()) else { return Err(wrong) };
-    if key.public().to_peer_id().to_bytes() == lease.peer.as_bytes() { Ok(key) } else { Err(wrong) }
 }
 
 async fn reachable(slot: u32, mut status: watch::Receiver<Status>) -> Result<(), StartError> {

@@ -1,8 +1,8 @@
 //! Stopping in stages, under one deadline.
 
-use super::{HEADS_FILE, Node, StopError};
+use super::{Node, StopError, heads_file};
 use crate::supervise::Phase;
-use hydra_api::{Causes, HeldSlot};
+use hydra_api::Causes;
 use hydra_engine::{CloseReport, StoreClosed};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -29,10 +29,17 @@ async fn stages(node: &mut Node, deadline: Instant) -> Result<(), StopError> {
     let drain = Duration::from_millis(node.config.shutdown.drain_ms.into());
     drained(node, deadline.min(Instant::now() + drain)).await;
     // From here on nobody can be reached: the file says where heads are, so it goes first, whatever the store does.
-    forget_heads(node);
+    let tasks = &mut node.tasks;
+    tasks.heads_file.abort();
+    // It was ended: that is what the error says.
+    let _ended = (&mut tasks.heads_file).await.is_err();
+    heads_file::remove(&node.config.data_dir);
     node.phase.send_replace(Phase::Stopping);
-    while node.head_tasks.join_next().await.is_some() {}
-    for task in [&mut node.advertiser, &mut node.table_maintenance, &mut node.scout] {
+    let held = (&mut tasks.leases).await.unwrap_or_else(|cause| {
+        tracing::error!(%cause, "the task of the leases ended early");
+        Vec::new()
+    });
+    for task in [&mut tasks.advertiser, &mut tasks.table_maintenance, &mut tasks.scout] {
         if let Err(cause) = task.await {
             tracing::error!(%cause, "a task ended early");
         }
@@ -40,7 +47,6 @@ async fn stages(node: &mut Node, deadline: Instant) -> Result<(), StopError> {
     tracing::info!("writing what was taken");
     let left = deadline.saturating_duration_since(Instant::now());
     let report = node.engine.close(left.saturating_sub(RELEASE_WAIT)).await;
-    let held: Vec<HeldSlot> = node.leases.iter().map(|lease| lease.held_on(lease.port)).collect();
     if let Err(cause) = node.ids.release(&held).await {
         tracing::warn!(error = %Causes(&cause), "the identities could not be released");
     }
@@ -49,13 +55,6 @@ async fn stages(node: &mut Node, deadline: Instant) -> Result<(), StopError> {
         http.stop().await;
     }
     verdict(&report)
-}
-
-fn forget_heads(node: &Node) {
-    let heads_file = node.config.data_dir.join(HEADS_FILE);
-    if let Err(cause) = std::fs::remove_file(heads_file) {
-        tracing::debug!(%cause, "the list of heads is gone already");
-    }
 }
 
 /// Waits until no request is being served, or until the time is up.

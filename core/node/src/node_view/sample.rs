@@ -3,7 +3,8 @@
 use super::NodeView;
 use crate::config::Config;
 use crate::connection_limits::{Marks, NodeConnections};
-use crate::head::{Head, Status};
+use crate::head::{Head, HeadList, Status};
+use crate::leases::LeaseView;
 use crate::supervise::Phase;
 use crate::table::{Limits, Table};
 use crate::telemetry::Exporter;
@@ -28,7 +29,8 @@ pub(crate) struct Sample {
 /// A node with so many heads, each of which is starting. To be called in a tokio runtime.
 pub(crate) fn node(heads: u32) -> Sample {
     let (phase, phase_seen) = watch::channel(Phase::Serving);
-    let (heads, hands): (Vec<_>, Vec<_>) = (0..heads).map(head).unzip();
+    let (list, leases) = (HeadList::default(), LeaseView::holding(heads));
+    let hands = (0..heads).map(|slot| add_head(slot, &list)).collect();
     let store = NamedStore { name: "nothing".to_owned(), store: Arc::new(Nothing) };
     let config = Config::default();
     let limits = Limits {
@@ -44,7 +46,8 @@ pub(crate) fn node(heads: u32) -> Sample {
         config: Arc::new(config),
         wire: Arc::default(),
         connections: Arc::new(NodeConnections::new(Marks { max: 3, high: 2, low: 1 })),
-        heads: heads.into(),
+        heads: Arc::new(list),
+        leases: Arc::new(leases),
         traces: None,
         exporter: Exporter::default(),
         phase: phase_seen,
@@ -65,11 +68,11 @@ impl Sample {
     }
 }
 
-fn head(slot: u32) -> (Head, watch::Sender<Status>) {
+fn add_head(slot: u32, list: &HeadList) -> watch::Sender<Status> {
     let (hand, status) = watch::channel(Status::default());
-    let head =
-        Head { slot, peer: PeerId::random(), status, client: Arc::default(), restarts: Arc::default() };
-    (head, hand)
+    let peer = PeerId::random();
+    list.add(Head { slot, peer, status, client: Arc::default(), restarts: Arc::default() });
+    hand
 }
 
 /// A store that holds nothing.

@@ -1,0 +1,107 @@
+//! The heads that run now: the list changes when a lease is lost or obtained.
+
+use super::{Head, State};
+use arc_swap::ArcSwap;
+use libp2p::PeerId;
+use serde::Serialize;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Notify;
+
+/// One head as [`HEADS_FILE`](crate::node::HEADS_FILE) lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HeadLine {
+    /// Its number in the fleet.
+    pub slot: u32,
+    /// Its id.
+    pub peer: String,
+    /// Where it listens, each with `/p2p/` and the id.
+    pub addresses: Vec<String>,
+}
+
+/// The heads that run now, in the order of their slots. Reading takes no lock.
+#[derive(Debug, Default)]
+pub(crate) struct HeadList {
+    heads: ArcSwap<Vec<Arc<Head>>>,
+    /// Held by whoever changes the list.
+    changing: Mutex<()>,
+    /// Restarts of heads that have left the list, so that the sum never falls.
+    restarts_before: AtomicU64,
+    changed: Notify,
+}
+
+impl HeadList {
+    /// The heads at this moment.
+    pub(crate) fn now(&self) -> Arc<Vec<Arc<Head>>> {
+        self.heads.load_full()
+    }
+
+    /// Adds a head. One of the same slot, whose task has ended, is replaced.
+    pub(crate) fn add(&self, head: Head) {
+        self.change(head.slot, Some(head));
+    }
+
+    /// Removes the head of a slot, if there is one.
+    pub(crate) fn remove(&self, slot: u32) {
+        self.change(slot, None);
+    }
+
+    fn change(&self, slot: u32, head: Option<Head>) {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut heads = Vec::clone(&self.heads.load());
+        let at = heads.partition_point(|head| head.slot < slot);
+        if heads.get(at).is_some_and(|head| head.slot == slot) {
+            let before = heads.remove(at).restarts.load(Ordering::Relaxed);
+            self.restarts_before.fetch_add(before, Ordering::Relaxed);
+        }
+        if let Some(head) = head {
+            heads.insert(at, Arc::new(head));
+        }
+        self.heads.store(Arc::new(heads));
+        self.on_change();
+    }
+
+    /// The ids of the heads.
+    pub(crate) fn peers(&self) -> Vec<PeerId> {
+        self.heads.load().iter().map(|head| head.peer).collect()
+    }
+
+    /// How many heads are in each state, in the order of [`State::ALL`].
+    pub(crate) fn by_state(&self) -> [u64; State::ALL.len()] {
+        let mut counts = [0; State::ALL.len()];
+        for head in self.heads.load().iter() {
+            counts[head.state() as usize] += 1;
+        }
+        counts
+    }
+
+    /// How often heads were started again after a failure, including heads that have left the list.
+    pub(crate) fn restarts(&self) -> u64 {
+        let now: u64 = self.heads.load().iter().map(|head| head.restarts.load(Ordering::Relaxed)).sum();
+        self.restarts_before.load(Ordering::Relaxed) + now
+    }
+
+    /// The heads as [`HEADS_FILE`](crate::node::HEADS_FILE) lists them.
+    pub(crate) fn lines(&self) -> Vec<HeadLine> {
+        self.heads.load().iter().map(|head| line(head)).collect()
+    }
+
+    /// Reports that the list, or an address of a head, has changed.
+    pub(crate) fn on_change(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Waits for a change since the last wait. For one task alone.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+}
+
+fn line(head: &Head) -> HeadLine {
+    let status = head.status.borrow();
+    let mut addresses: Vec<_> =
+        status.addresses.iter().map(|address| format!("{address}/p2p/{}", head.peer)).collect();
+    // Interfaces are found in any order; a reader of the lines of two starts expects the same order.
+    addresses.sort();
+    HeadLine { slot: head.slot, peer: head.peer.to_string(), addresses }
+}

@@ -1,0 +1,290 @@
+//! The task that keeps the leases and has the heads follow them.
+
+use super::call::{Call, ended};
+use super::state::Leases;
+use super::view::{LeaseCall, LeaseView};
+use crate::proof::Proof;
+use crate::supervise::Phase;
+use hydra_api::{Causes, HeadCount, HeadLease, HeldSlot, IdAllocator, IdError, Renewal};
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+/// How long a head has to end after it was told to stop; after this it is aborted.
+const STOP_WAIT: Duration = Duration::from_secs(2);
+
+/// The heads, as the keeper starts and stops them.
+pub(crate) trait Heads: Send + 'static {
+    /// Why a head could not start.
+    type Error: std::error::Error + Send;
+
+    /// Starts the head of a lease, and returns the port that it listens on.
+    fn start(&mut self, lease: &HeadLease, proof: Arc<Proof>) -> Result<u16, Self::Error>;
+    /// Passes the phase of the node on to every head.
+    fn set_phase(&mut self, phase: Phase);
+    /// Has a head end its connections and stop.
+    fn stop(&mut self, slot: u32);
+    /// Ends a head that did not stop.
+    fn abort(&mut self, slot: u32);
+    /// Waits until a head has ended, and returns its slot; for ever while there is none. Cancel safe.
+    fn ended(&mut self) -> impl Future<Output = u32> + Send;
+}
+
+/// Renews the leases, stops the heads of those that are lost or about to end, and starts them again once they are held.
+#[derive(Debug)]
+pub(crate) struct LeaseKeeper<H> {
+    ids: Arc<dyn IdAllocator>,
+    leases: Leases,
+    heads: H,
+    /// The heads that run, by slot; with a time, those that are stopping and are aborted then.
+    running: BTreeMap<u32, Option<Instant>>,
+    phase: Phase,
+    view: Arc<LeaseView>,
+    /// The last failure that was logged, of renewals and of acquisitions: each is logged once per change.
+    failures: [Option<String>; 2],
+}
+
+/// Takes the first leases, and says when the call began: lives count from there.
+///
+/// # Errors
+/// [`IdError`]; nothing is held then.
+pub(crate) async fn acquire(ids: &dyn IdAllocator, wanted: HeadCount) -> Result<FirstLeases, IdError> {
+    let begun = Instant::now();
+    Ok(FirstLeases { leases: ids.acquire(wanted).await?, begun })
+}
+
+/// The leases that a node starts with.
+#[derive(Debug)]
+pub(crate) struct FirstLeases {
+    leases: Vec<HeadLease>,
+    begun: Instant,
+}
+
+impl<H: Heads> LeaseKeeper<H> {
+    /// Is to keep `wanted` leases.
+    pub(crate) fn new(ids: Arc<dyn IdAllocator>, wanted: HeadCount, heads: H, view: Arc<LeaseView>) -> Self {
+        let leases = Leases::new(wanted.get() as usize, Instant::now());
+        let (running, phase, failures) = (BTreeMap::new(), Phase::Serving, [None, None]);
+        Self { ids, leases, heads, running, phase, view, failures }
+    }
+
+    /// Starts the heads of the first leases.
+    ///
+    /// # Errors
+    /// The first head that cannot start; the others end when the keeper is dropped.
+    pub(crate) async fn start_all(&mut self, first: FirstLeases) -> Result<(), H::Error> {
+        self.on_acquired(first.begun, Ok(first.leases)).await;
+        for slot in self.idle(Instant::now()) {
+            self.start(slot)?;
+        }
+        self.view.publish(&self.leases, Instant::now());
+        Ok(())
+    }
+
+    /// Reports the ports that the heads listen on, if one of them is not the port of its lease.
+    ///
+    /// # Errors
+    /// [`IdError`]: a later start would not find the ports.
+    pub(crate) async fn report_ports(&mut self) -> Result<(), IdError> {
+        if self.leases.renewal_is_due(Instant::now()) {
+            let asked = self.leases.slots();
+            let mut call = Some(self.renew(asked.clone()));
+            let (begun, result) = ended(&mut call).await;
+            self.on_renewed(&asked, begun, Ok(result?));
+        }
+        Ok(())
+    }
+
+    /// Keeps the leases until the node stops and all heads have ended. Returns what is held then, to be released.
+    pub(crate) async fn run(mut self, mut phase: watch::Receiver<Phase>) -> Vec<HeldSlot> {
+        let (mut renewing, mut acquiring) = (None, None);
+        let mut asked = Vec::new();
+        while self.phase != Phase::Stopping || !self.running.is_empty() {
+            let now = Instant::now();
+            self.follow_leases(now);
+            if renewing.is_none() && self.leases.renewal_is_due(now) {
+                asked = self.leases.slots();
+                renewing = Some(self.renew(asked.clone()));
+            }
+            if acquiring.is_none() && self.phase == Phase::Serving {
+                acquiring = self.acquire(now);
+            }
+            let next = self.next(renewing.is_some(), acquiring.is_some(), now);
+            tokio::select! {
+                changed = phase.changed(), if self.phase != Phase::Stopping => {
+                    // A node that is gone has stopped, too.
+                    self.phase = if changed.is_ok() { *phase.borrow_and_update() } else { Phase::Stopping };
+                    self.set_phase();
+                }
+                (begun, result) = ended(&mut renewing) => self.on_renewed(&asked, begun, result),
+                (begun, result) = ended(&mut acquiring) => self.on_acquired(begun, result).await,
+                slot = self.heads.ended() => self.on_head_ended(slot),
+                () = sleep_until(next) => {}
+            }
+        }
+        self.leases.slots()
+    }
+
+    fn set_phase(&mut self) {
+        self.heads.set_phase(self.phase);
+        if self.phase == Phase::Stopping {
+            let abort_at = Instant::now() + STOP_WAIT;
+            for stopping in self.running.values_mut() {
+                stopping.get_or_insert(abort_at);
+            }
+        }
+    }
+
+    fn renew(&self, held: Vec<HeldSlot>) -> Call<Renewal> {
+        let ids = Arc::clone(&self.ids);
+        Call::new("renew", self.leases.call_max(), async move { ids.renew(&held).await })
+    }
+
+    fn acquire(&self, now: Instant) -> Option<Call<Vec<HeadLease>>> {
+        let missing = u32::try_from(self.leases.to_acquire(now)).ok().and_then(NonZeroU32::new)?;
+        let ids = Arc::clone(&self.ids);
+        Some(Call::new("acquire", self.leases.call_max(), async move { ids.acquire(missing).await }))
+    }
+
+    fn next(&self, is_renewing: bool, is_acquiring: bool, now: Instant) -> Instant {
+        // A node that stops acquires nothing.
+        let is_acquiring = is_acquiring || self.phase != Phase::Serving;
+        let abort = self.running.values().flatten().min().copied();
+        let next = self.leases.next(is_renewing, is_acquiring, now);
+        abort.map_or(next, |abort| abort.min(next))
+    }
+
+    /// Stops heads whose leases are not held or not proven, and starts those whose leases are.
+    fn follow_leases(&mut self, now: Instant) {
+        for slot in self.leases.expire(now) {
+            tracing::error!(head = slot, "the lease ends without proof of a renewal, stopping the head");
+        }
+        let leases = &self.leases;
+        for (slot, stopping) in &mut self.running {
+            let is_proven = leases.held().get(slot).is_some_and(|held| held.is_proven(now));
+            match stopping {
+                None if !is_proven => {
+                    *stopping = Some(now + STOP_WAIT);
+                    self.heads.stop(*slot);
+                }
+                Some(abort_at) if *abort_at <= now => {
+                    *stopping = Some(now + STOP_WAIT);
+                    tracing::error!(head = slot, "the head did not stop in time, aborting it");
+                    self.heads.abort(*slot);
+                }
+                None | Some(_) => {}
+            }
+        }
+        if self.phase == Phase::Serving {
+            self.start_proven(now);
+        }
+        self.view.publish(&self.leases, now);
+    }
+
+    fn start_proven(&mut self, now: Instant) {
+        for slot in self.idle(now) {
+            match self.start(slot) {
+                Ok(()) => tracing::info!(head = slot, "the lease is held, starting the head"),
+                Err(cause) => {
+                    tracing::error!(head = slot, error = %Causes(&cause), "the head cannot start");
+                    self.leases.on_start_failed(slot, now);
+                }
+            }
+        }
+    }
+
+    /// The slots whose heads do not run and may.
+    fn idle(&self, now: Instant) -> Vec<u32> {
+        let idle = self.leases.held().iter().filter(|(slot, held)| {
+            !self.running.contains_key(slot) && held.is_proven(now) && held.start_at <= now
+        });
+        idle.map(|(slot, _)| *slot).collect()
+    }
+
+    fn start(&mut self, slot: u32) -> Result<(), H::Error> {
+        if let Some(held) = self.leases.held().get(&slot) {
+            let port = self.heads.start(&held.lease, Arc::clone(&held.proof))?;
+            self.running.insert(slot, None);
+            self.leases.listens_on(slot, port, Instant::now());
+        }
+        Ok(())
+    }
+
+    fn on_renewed(&mut self, asked: &[HeldSlot], begun: Instant, result: Result<Renewal, IdError>) {
+        let now = Instant::now();
+        match result {
+            Ok(renewal) => {
+                for slot in self.leases.on_renewed(asked, begun, &renewal, now) {
+                    tracing::error!(head = slot, "the lease is lost, stopping the head");
+                }
+                self.on_answer(LeaseCall::Renew);
+            }
+            Err(error) => {
+                self.leases.on_renewal_failed(now);
+                self.on_failure(LeaseCall::Renew, &error);
+            }
+        }
+    }
+
+    async fn on_acquired(&mut self, begun: Instant, result: Result<Vec<HeadLease>, IdError>) {
+        let now = Instant::now();
+        match result {
+            Ok(leases) => {
+                let surplus = self.leases.on_acquired(begun, leases, now);
+                self.on_answer(LeaseCall::Acquire);
+                if !surplus.is_empty() {
+                    self.release(surplus).await;
+                }
+            }
+            Err(error) => {
+                self.leases.on_acquire_failed(now);
+                self.on_failure(LeaseCall::Acquire, &error);
+            }
+        }
+    }
+
+    async fn release(&self, surplus: Vec<HeldSlot>) {
+        let ids = Arc::clone(&self.ids);
+        let leases = surplus.len();
+        tracing::warn!(leases, "the allocator gave more leases than wanted, releasing them");
+        let mut call =
+            Some(Call::new("release", self.leases.call_max(), async move { ids.release(&surplus).await }));
+        if let (_, Err(error)) = ended(&mut call).await {
+            tracing::warn!(error = %Causes(&error), "cannot release leases");
+        }
+    }
+
+    fn on_head_ended(&mut self, slot: u32) {
+        let was_stopping = self.running.remove(&slot).flatten().is_some();
+        if !was_stopping && self.phase == Phase::Serving {
+            // Its task restarts it after every failure, so this is a fault of the node itself.
+            tracing::error!(head = slot, "the task of the head has ended, starting it again");
+            self.leases.on_start_failed(slot, Instant::now());
+        }
+    }
+
+    fn on_answer(&mut self, call: LeaseCall) {
+        self.view.record(call, Ok(()));
+        if self.failures[call as usize].take().is_some() {
+            tracing::info!(call = call.as_str(), "the allocator of identities answers again");
+        }
+    }
+
+    fn on_failure(&mut self, call: LeaseCall, error: &IdError) {
+        self.view.record(call, Err(error));
+        let causes = Causes(error).to_string();
+        let logged = &mut self.failures[call as usize];
+        if logged.as_ref() != Some(&causes) {
+            tracing::error!(
+                call = call.as_str(),
+                error = causes,
+                "the allocator of identities failed, trying again"
+            );
+            *logged = Some(causes);
+        }
+    }
+}

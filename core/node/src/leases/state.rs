@@ -1,0 +1,271 @@
+//! Which leases are held, and what is due when. No I/O; time is an argument.
+
+use crate::proof::Proof;
+use hydra_api::{HeadLease, HeldSlot, Renewal};
+use rand::RngExt;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A lease is renewed after this part of its life, and a call may take this part.
+const RENEW_PART: u32 = 3;
+/// A renewal that failed is tried again after this part of the life, within [`RETRY_MIN`] and [`RETRY_MAX`].
+const RETRY_PART: u32 = 12;
+const RETRY_MIN: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+/// A head is stopped this part of the life before the lease ends, and at most [`MARGIN_MAX`] before.
+const MARGIN_PART: u32 = 10;
+const MARGIN_MAX: Duration = Duration::from_secs(2);
+/// The pause after slots could not be acquired, doubled with every failure in a row.
+const ACQUIRE_PAUSE: Duration = Duration::from_secs(1);
+const ACQUIRE_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// The life that counts for the pace of calls while no lease has a life.
+const LIFE_NOMINAL: Duration = Duration::from_secs(60);
+/// The bounds of a call.
+const CALL_MIN: Duration = Duration::from_secs(1);
+const CALL_MAX: Duration = Duration::from_secs(30);
+/// A longer life, which a plugin may report by mistake, counts as this: the clock cannot add more.
+const LIFE_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// What the node holds.
+#[derive(Debug)]
+pub(super) struct Leases {
+    /// How many heads the config asks for.
+    pub(super) wanted: usize,
+    held: BTreeMap<u32, Held>,
+    renew_at: Instant,
+    acquire_at: Instant,
+    acquire_pause: Duration,
+    pub(super) lost: u64,
+    pub(super) expired: u64,
+}
+
+/// A lease that was not reported lost.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) lease: HeadLease,
+    pub(super) proof: Arc<Proof>,
+    /// `None` for a lease that lasts as long as the process.
+    until: Option<Instant>,
+    /// The end was reached without proof of a renewal.
+    expired: bool,
+    /// The head could not start: not again before then.
+    pub(super) start_at: Instant,
+}
+
+impl Held {
+    fn new(lease: HeadLease, begun: Instant, now: Instant) -> Self {
+        let until = end(begun, lease.life);
+        let proof = Arc::new(Proof::new(until.map(Instant::into_std)));
+        Self { lease, proof, until, expired: false, start_at: now }
+    }
+
+    fn prove(&mut self, begun: Instant, life: Option<Duration>) {
+        self.lease.life = life;
+        self.until = end(begun, life);
+        self.proof.extend(self.until.map(Instant::into_std));
+    }
+
+    /// When its head stops unless the lease is renewed; `None` for never.
+    fn stop_at(&self) -> Option<Instant> {
+        let margin = self.lease.life.map_or(Duration::ZERO, |life| (life / MARGIN_PART).min(MARGIN_MAX));
+        self.until.map(|until| until.checked_sub(margin).unwrap_or(until))
+    }
+
+    /// True while a head may serve under the lease.
+    pub(super) fn is_proven(&self, now: Instant) -> bool {
+        self.stop_at().is_none_or(|stop| now < stop)
+    }
+
+    /// How long the lease is known to be held still.
+    pub(super) fn remaining(&self, now: Instant) -> Option<Duration> {
+        self.until.map(|until| until.saturating_duration_since(now))
+    }
+}
+
+fn end(begun: Instant, life: Option<Duration>) -> Option<Instant> {
+    life.and_then(|life| begun.checked_add(life.min(LIFE_MAX)))
+}
+
+impl Leases {
+    /// Nothing is held yet, and `wanted` leases are to be.
+    pub(super) fn new(wanted: usize, now: Instant) -> Self {
+        Self {
+            wanted,
+            held: BTreeMap::new(),
+            renew_at: now + LIFE_MAX,
+            acquire_at: now,
+            acquire_pause: ACQUIRE_PAUSE,
+            lost: 0,
+            expired: 0,
+        }
+    }
+
+    /// The leases, by slot.
+    pub(super) fn held(&self) -> &BTreeMap<u32, Held> {
+        &self.held
+    }
+
+    /// What a renewal or a release is told.
+    pub(super) fn slots(&self) -> Vec<HeldSlot> {
+        self.held.values().map(|held| held.lease.held_on(held.lease.port)).collect()
+    }
+
+    /// The head of a slot listens on this port. A changed port is reported at once.
+    pub(super) fn listens_on(&mut self, slot: u32, port: u16, now: Instant) {
+        if let Some(held) = self.held.get_mut(&slot)
+            && held.lease.port != port
+        {
+            held.lease.port = port;
+            self.renew_at = now;
+        }
+    }
+
+    /// True when the leases are to be renewed.
+    pub(super) fn renewal_is_due(&self, now: Instant) -> bool {
+        !self.held.is_empty() && self.renew_at <= now
+    }
+
+    /// How many slots are to be acquired now.
+    pub(super) fn to_acquire(&self, now: Instant) -> usize {
+        if self.acquire_at <= now { self.wanted.saturating_sub(self.held.len()) } else { 0 }
+    }
+
+    /// The bound of a call.
+    pub(super) fn call_max(&self) -> Duration {
+        (self.life() / RENEW_PART).clamp(CALL_MIN, CALL_MAX)
+    }
+
+    /// The shortest life.
+    fn life(&self) -> Duration {
+        let shortest = self.held.values().filter_map(|held| held.lease.life).min();
+        shortest.map_or(LIFE_NOMINAL, |life| life.min(LIFE_MAX))
+    }
+
+    /// When leases of a call that began then are renewed next.
+    fn due(&self, begun: Instant) -> Instant {
+        let is_needed = self.held.values().any(|held| held.lease.life.is_some());
+        let pause = if is_needed { jittered(self.life() / RENEW_PART).max(RETRY_MIN) } else { LIFE_MAX };
+        begun + pause
+    }
+
+    /// Notes what a renewal returned, and returns the slots that are lost. Slots that it names without having been asked,
+    /// or leaves out, stay as they are.
+    pub(super) fn on_renewed(
+        &mut self,
+        asked: &[HeldSlot],
+        begun: Instant,
+        renewal: &Renewal,
+        now: Instant,
+    ) -> Vec<u32> {
+        let same = |held: &Held, slot: u32| {
+            asked.iter().any(|asked| asked.slot == slot && asked.epoch == held.lease.epoch)
+        };
+        for renewed in &renewal.held {
+            if let Some(held) = self.held.get_mut(&renewed.slot)
+                && same(held, renewed.slot)
+            {
+                held.prove(begun, renewed.life);
+                held.expired &= !held.is_proven(now);
+            }
+        }
+        let is_lost = |slot: &u32| self.held.get(slot).is_some_and(|held| same(held, *slot));
+        let lost: Vec<u32> = renewal.lost.iter().copied().filter(is_lost).collect();
+        for slot in &lost {
+            self.held.remove(slot);
+            self.lost += 1;
+        }
+        if !lost.is_empty() {
+            // Another process holds them, so to ask at once would be in vain.
+            self.acquire_at = self.acquire_at.max(now + jittered(self.acquire_pause));
+        }
+        // A port that changed while the call was under way is still to be reported.
+        let is_reported =
+            |slot: HeldSlot| asked.contains(&slot) || !asked.iter().any(|it| it.slot == slot.slot);
+        self.renew_at = if self.slots().into_iter().all(is_reported) { self.due(begun) } else { now };
+        lost
+    }
+
+    /// A renewal failed: it is tried again soon.
+    pub(super) fn on_renewal_failed(&mut self, now: Instant) {
+        self.renew_at = now + jittered((self.life() / RETRY_PART).clamp(RETRY_MIN, RETRY_MAX));
+    }
+
+    /// Notes what a call to acquire returned, and returns what is more than wanted.
+    pub(super) fn on_acquired(
+        &mut self,
+        begun: Instant,
+        leases: Vec<HeadLease>,
+        now: Instant,
+    ) -> Vec<HeldSlot> {
+        self.acquire_pause = ACQUIRE_PAUSE;
+        self.acquire_at = now + ACQUIRE_PAUSE;
+        let surplus = self.take(leases, begun, now);
+        self.renew_at = self.renew_at.min(self.due(begun));
+        surplus
+    }
+
+    fn take(&mut self, leases: Vec<HeadLease>, begun: Instant, now: Instant) -> Vec<HeldSlot> {
+        let mut surplus = Vec::new();
+        for mut lease in leases {
+            let is_wanted = self.held.len() < self.wanted;
+            match self.held.get_mut(&lease.slot) {
+                // The slot in a newer epoch, while its head may still run: on the port that it listens on.
+                Some(held) if held.lease.epoch < lease.epoch => {
+                    lease.port = held.lease.port;
+                    let life = lease.life;
+                    held.lease = lease;
+                    held.prove(begun, life);
+                }
+                // A slot that was given twice.
+                Some(_) => {}
+                None if is_wanted => {
+                    self.held.insert(lease.slot, Held::new(lease, begun, now));
+                }
+                None => surplus.push(lease.held_on(lease.port)),
+            }
+        }
+        surplus
+    }
+
+    /// Slots could not be acquired: the next try is after a pause that doubles.
+    pub(super) fn on_acquire_failed(&mut self, now: Instant) {
+        self.acquire_at = now + jittered(self.acquire_pause);
+        self.acquire_pause = (2 * self.acquire_pause).min(ACQUIRE_PAUSE_MAX);
+    }
+
+    /// The head of a slot could not start: it is tried again after a pause.
+    pub(super) fn on_start_failed(&mut self, slot: u32, now: Instant) {
+        if let Some(held) = self.held.get_mut(&slot) {
+            held.start_at = now + jittered(RETRY_MAX);
+        }
+    }
+
+    /// The slots whose leases have come to their end since the last call without proof of a renewal.
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<u32> {
+        let unproven = self.held.iter_mut().filter(|(_, held)| !held.expired && !held.is_proven(now));
+        let slots: Vec<u32> = unproven
+            .map(|(slot, held)| {
+                held.expired = true;
+                *slot
+            })
+            .collect();
+        self.expired += slots.len() as u64;
+        slots
+    }
+
+    /// When something is due next, unless a call returns before.
+    pub(super) fn next(&self, is_renewing: bool, is_acquiring: bool, now: Instant) -> Instant {
+        let renew = (!is_renewing && !self.held.is_empty()).then_some(self.renew_at);
+        let acquire = (!is_acquiring && self.held.len() < self.wanted).then_some(self.acquire_at);
+        let stop = self.held.values().filter(|held| !held.expired).filter_map(Held::stop_at).min();
+        let start = self.held.values().map(|held| held.start_at).filter(|at| *at > now).min();
+        [renew, acquire, stop, start].into_iter().flatten().min().unwrap_or(now + LIFE_NOMINAL)
+    }
+}
+
+/// Between nine tenths and eleven tenths, so that processes that start together do not call together for ever.
+fn jittered(length: Duration) -> Duration {
+    length.mul_f64(rand::rng().random_range(0.9..1.1))
+}

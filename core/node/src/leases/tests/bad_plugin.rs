@@ -1,0 +1,124 @@
+//! An allocator that breaks the rules: the node keeps its head.
+
+use super::fake::{Keeper, LIFE, SECOND, run_for};
+use hydra_api::{
+    HeadCount, HeadLease, HeadPreview, HeldSlot, IdAllocator, IdError, Identity, PeerId, Progress, Renewal,
+    Renewed, async_trait,
+};
+use std::sync::Mutex;
+use std::time::Duration;
+
+/// Gives what a test says, whatever is wanted.
+#[derive(Debug, Default)]
+pub(super) struct Scripted {
+    /// What every call of `acquire` gives: slots with lives.
+    gives: Vec<(u32, Option<Duration>)>,
+    renews: Mutex<Option<Renews>>,
+    released: Mutex<Vec<HeldSlot>>,
+}
+
+type Renews = fn(&[HeldSlot]) -> Renewal;
+
+impl Scripted {
+    pub(super) fn giving(gives: &[(u32, Option<Duration>)]) -> Self {
+        Self { gives: gives.to_vec(), ..Self::default() }
+    }
+
+    fn renewing(self, renews: Renews) -> Self {
+        *self.renews.lock().unwrap() = Some(renews);
+        self
+    }
+}
+
+#[async_trait]
+impl IdAllocator for Scripted {
+    async fn preview(&self, _: HeadCount, _: Progress) -> Result<Vec<HeadPreview>, IdError> {
+        Ok(Vec::new())
+    }
+    async fn acquire(&self, _: HeadCount) -> Result<Vec<HeadLease>, IdError> {
+        let lease = |(slot, life): &(u32, Option<Duration>)| {
+            let seed = [u8::try_from(*slot).unwrap(); 32];
+            let peer = PeerId::new(&[0, 1, seed[0]]).unwrap();
+            let lease = HeadLease::new(*slot, peer, Identity::from_ed25519_seed(seed), 7_000).with_epoch(1);
+            match life {
+                Some(life) => lease.with_life(*life),
+                None => lease,
+            }
+        };
+        Ok(self.gives.iter().map(lease).collect())
+    }
+    async fn renew(&self, held: &[HeldSlot]) -> Result<Renewal, IdError> {
+        let renews = *self.renews.lock().unwrap();
+        Ok(renews.map_or_else(Renewal::default, |renews| renews(held)))
+    }
+    async fn release(&self, held: &[HeldSlot]) -> Result<(), IdError> {
+        self.released.lock().unwrap().extend(held);
+        Ok(())
+    }
+}
+
+fn all_for(held: &[HeldSlot], life: Duration) -> Renewal {
+    Renewal::new(held.iter().map(|held| Renewed::new(held.slot, Some(life))).collect(), Vec::new())
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_leases_than_wanted_are_released_and_a_slot_given_twice_counts_once() {
+    let ids = Scripted::giving(&[(0, None), (0, None), (1, None), (2, None), (3, None)]);
+    let keeper = Keeper::of(ids, 2).await;
+    run_for(LIFE).await;
+    assert_eq!(keeper.starts(), [(0, 1), (1, 1)]);
+    let released = keeper.ids().released.lock().unwrap().clone();
+    assert_eq!(released.iter().map(|held| held.slot).collect::<Vec<_>>(), [2, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_a_renewal_is_a_renewal_that_failed() {
+    let ids = Scripted::giving(&[(0, Some(LIFE))]).renewing(|_| panic!("the plugin is at fault"));
+    let keeper = Keeper::of(ids, 1).await;
+    run_for(LIFE / 2).await;
+    assert!(keeper.runs(0) && keeper.renewals()[1] > 0);
+    *keeper.ids().renews.lock().unwrap() = Some(|held| all_for(held, LIFE));
+    run_for(10 * LIFE).await;
+    assert_eq!(keeper.starts(), [(0, 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lives_of_nothing_and_of_ages_do_no_harm() {
+    let ids = Scripted::giving(&[(0, Some(Duration::MAX))]).renewing(|held| all_for(held, Duration::ZERO));
+    let keeper = Keeper::of(ids, 1).await;
+    run_for(1000 * LIFE).await;
+    assert_eq!(keeper.renewals(), [0, 0], "a life of ages needs no renewal for long");
+    assert!(keeper.runs(0));
+    keeper.stop().await;
+
+    let ids = Scripted::giving(&[(0, Some(Duration::ZERO))]).renewing(|held| all_for(held, Duration::ZERO));
+    let keeper = Keeper::of(ids, 1).await;
+    run_for(100 * SECOND).await;
+    assert!(!keeper.runs(0), "a lease without a life is over before its head could serve");
+    let [renewed, _] = keeper.renewals();
+    assert!(renewed <= 1_200, "{renewed} renewals in 100 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn slots_that_were_not_asked_for_change_nothing() {
+    let ids = Scripted::giving(&[(0, Some(LIFE)), (1, Some(LIFE))]).renewing(|held| {
+        let mut renewal = all_for(held, LIFE);
+        renewal.held.push(Renewed::new(77, Some(LIFE)));
+        renewal.lost = vec![78, 79];
+        renewal
+    });
+    let keeper = Keeper::of(ids, 2).await;
+    run_for(10 * LIFE).await;
+    assert_eq!(keeper.starts(), [(0, 1), (1, 1)]);
+    assert_eq!(keeper.shown(), [2, 0, 0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_that_a_renewal_leaves_out_is_not_proven() {
+    let ids =
+        Scripted::giving(&[(0, Some(LIFE)), (1, Some(LIFE))]).renewing(|held| all_for(&held[..1], LIFE));
+    let keeper = Keeper::of(ids, 2).await;
+    run_for(2 * LIFE).await;
+    assert!(keeper.runs(0) && !keeper.runs(1));
+    assert_eq!(keeper.shown(), [1, 1, 0, 1]);
+}

@@ -1,0 +1,39 @@
+//! The file that tells other processes of this machine where the heads are.
+
+use super::{HEADS_FILE, HeadLine};
+use crate::head::HeadList;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The pause between a change and its writing: heads that start or stop together are written once.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Writes where the heads are.
+pub(super) fn write(data_dir: &Path, heads: &[HeadLine]) -> io::Result<()> {
+    crate::files::replace(&data_dir.join(HEADS_FILE), &serde_json::to_vec_pretty(heads)?)
+}
+
+/// Writes where the heads are after every change from `written` on, for ever.
+pub(super) async fn keep(data_dir: PathBuf, heads: Arc<HeadList>, mut written: Vec<HeadLine>) {
+    loop {
+        heads.changed().await;
+        tokio::time::sleep(PAUSE).await;
+        let lines = heads.lines();
+        if lines == written {
+            continue;
+        }
+        match write(&data_dir, &lines) {
+            Ok(()) => written = lines,
+            Err(cause) => tracing::warn!(%cause, file = HEADS_FILE, "cannot write where the heads are"),
+        }
+    }
+}
+
+/// Removes the file.
+pub(super) fn remove(data_dir: &Path) {
+    if let Err(cause) = std::fs::remove_file(data_dir.join(HEADS_FILE)) {
+        tracing::debug!(%cause, "the list of heads is gone already");
+    }
+}
