@@ -77,7 +77,10 @@ async fn a_stalled_store_is_not_ready_and_lives_and_is_ready_again_once_it_moves
     let told = page_until(&node, "/readyz", |page| page.status == 503).await;
     assert!(told.body.starts_with("store: no call has ended for "), "{}", told.body);
     let told = node.page("/readyz?verbose").await.unwrap().body;
-    assert!(told.starts_with("[+]node ok\n[+]leases ok\n[+]heads ok\n[-]store failed: no call has ended for "), "{told}");
+    assert!(
+        told.starts_with("[+]node ok\n[+]leases ok\n[+]heads ok\n[-]store failed: no call has ended for "),
+        "{told}"
+    );
     assert!(told.ends_with(" s\nreadyz check failed\n"), "{told}");
     assert_eq!(node.page("/livez").await.unwrap().status, 200, "a new start would not make the store answer");
     std::fs::remove_file(&frozen).unwrap();

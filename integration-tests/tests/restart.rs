@@ -181,7 +181,7 @@ async fn a_second_signal_ends_a_stop_that_takes_long() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     node.terminate().await.unwrap();
-    until(|| home.log().contains("writing what was taken")).await;
+    until(|| home.log().contains("writing the queued records")).await;
     node.terminate().await.unwrap();
     assert_eq!(node.ended().await.unwrap().code(), Some(1));
     assert!(home.log().contains("second signal"), "{}", home.log());

@@ -151,9 +151,9 @@ pub struct ConnectionLimits {
     member: Member,
 }
 
-/// The node, or the head, has as many connections as it may.
+/// The connection limit of the node or of the head is reached.
 #[derive(Debug, thiserror::Error)]
-#[error("as many connections as there may be")]
+#[error("connection limit reached")]
 pub struct TooMany;
 
 impl ConnectionLimits {

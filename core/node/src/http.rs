@@ -56,7 +56,7 @@ pub(crate) async fn bind(config: &Http) -> io::Result<Option<Bound>> {
     if can_be_reached(address.ip()) {
         tracing::warn!(
             %address,
-            "the operator pages can be reached from other machines, and ask for no login (telemetry.http.listen)"
+            "other machines can reach the operator pages, which have no authentication (telemetry.http.listen)"
         );
     }
     Ok(Some(Bound { listener, address }))
@@ -97,14 +97,19 @@ impl Drop for Server {
 
 async fn accept_all(listener: TcpListener, pages: Router) {
     let mut connections = JoinSet::new();
+    let mut failure = None;
     loop {
         tokio::select! {
             accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
                 Ok((stream, _)) => {
+                    failure = None;
                     connections.spawn(serve(stream, pages.clone()));
                 }
                 Err(cause) => {
-                    tracing::warn!(%cause, "a connection to the operator pages could not be accepted");
+                    // Tried again every second, and logged once per change.
+                    if failure.replace(cause.kind()) != Some(cause.kind()) {
+                        tracing::warn!(%cause, "cannot accept a connection to the operator pages");
+                    }
                     sleep(ACCEPT_PAUSE).await;
                 }
             },
@@ -122,7 +127,7 @@ async fn serve(stream: TcpStream, pages: Router) {
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(pages));
     // A client that broke off, or was too slow, is no news.
     if let Ok(Err(cause)) = timeout(CONNECTION_WAIT, connection).await {
-        tracing::debug!(%cause, "a connection to the operator pages broke off");
+        tracing::debug!(%cause, "a connection to the operator pages failed");
     }
 }
 

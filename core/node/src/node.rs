@@ -132,7 +132,7 @@ impl Node {
 #[non_exhaustive]
 pub enum StopError {
     /// Records that were taken could not be written.
-    #[error("{records} records could not be written: {why}")]
+    #[error("cannot write {records} queued records: {why}")]
     Unwritten {
         /// How many.
         records: u64,
@@ -140,7 +140,7 @@ pub enum StopError {
         why: String,
     },
     /// The store could not be closed.
-    #[error("the store could not be closed: {0}")]
+    #[error("cannot close the store: {0}")]
     Store(String),
     /// It took too long.
     #[error("the node did not stop within {0:?}")]

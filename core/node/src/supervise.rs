@@ -1,6 +1,7 @@
 //! Swarms that are started again when they fail.
 
 use futures::FutureExt;
+use hydra_api::Causes;
 use std::future::Future;
 use std::io;
 use std::panic::AssertUnwindSafe;
@@ -51,7 +52,7 @@ pub(crate) async fn supervise<F>(
         let cause = match AssertUnwindSafe(work()).catch_unwind().await {
             Ok(Ok(End::Stopped)) => return,
             Ok(Ok(End::Panicked)) | Err(_) => "a panic".to_owned(),
-            Ok(Err(failure)) => failure.to_string(),
+            Ok(Err(failure)) => Causes(&failure).to_string(),
         };
         // A node that is gone has stopped, too.
         if *phase.borrow() == Phase::Stopping || phase.has_changed().is_err() {
@@ -61,7 +62,13 @@ pub(crate) async fn supervise<F>(
             pause = PAUSE;
         }
         let restarts = restarts.fetch_add(1, Ordering::Relaxed) + 1;
-        tracing::error!(swarm = name, cause, restarts, pause_s = pause.as_secs(), "ended, starting it again");
+        tracing::error!(
+            swarm = name,
+            cause,
+            restarts,
+            pause_s = pause.as_secs(),
+            "the swarm ended, restarting it"
+        );
         failed(cause);
         tokio::select! {
             () = tokio::time::sleep(pause) => {}

@@ -127,7 +127,7 @@ async fn a_second_signal_does_not_wait_for_a_collector_that_hangs() {
     let node = node(&home, &collector.endpoint(), "grpc", &[ALL, "telemetry.otlp.timeout_ms=60000"]).await;
     Peer::client(PROTOCOL).providers(node.heads()[0].tcp(), KEY).await.unwrap();
     node.terminate().await.unwrap();
-    while !home.log().contains("writing what was taken") {
+    while !home.log().contains("writing the queued records") {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     tokio::time::sleep(Duration::from_millis(200)).await;

@@ -35,9 +35,7 @@ pub(super) fn router(node_view: Arc<NodeView>) -> Router {
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/version", get(version))
-        .fallback(|| async {
-            (StatusCode::NOT_FOUND, format!("there is no such page; there are\n\n{PAGES}"))
-        })
+        .fallback(|| async { (StatusCode::NOT_FOUND, format!("unknown page; the pages are\n\n{PAGES}")) })
         .with_state(Arc::new(Site { node_view, metrics }))
 }
 
@@ -47,9 +45,7 @@ async fn metrics_page(State(site): State<Arc<Site>>, headers: HeaderMap) -> Resp
     let page = tokio::task::spawn_blocking(move || site.metrics.page(format)).await;
     match page {
         Ok(Ok(page)) => ([(header::CONTENT_TYPE, format.content_type())], page).into_response(),
-        Ok(Err(_)) | Err(_) => {
-            (StatusCode::INTERNAL_SERVER_ERROR, "the page could not be written\n").into_response()
-        }
+        Ok(Err(_)) | Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "cannot write the page\n").into_response(),
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) fn live(node_view: &NodeView) -> Vec<Check> {
     }
     let health = node_view.engine.health();
     let stuck = (health.ticked >= TICK_WAIT)
-        .then(|| format!("the load was not looked at for {} s", health.ticked.as_secs()));
+        .then(|| format!("the runtime has not run a timer for {} s", health.ticked.as_secs()));
     let background =
         (!health.background_runs).then(|| "a background task of the engine has ended".to_owned());
     let store = health.corrupt.map(|error| format!("the store is corrupt: {error}"));
@@ -51,9 +51,9 @@ pub(super) fn ready(node_view: &NodeView) -> Vec<Check> {
         Phase::Draining => Some("stopping: it has left server mode".to_owned()),
         Phase::Stopping => Some("stopping".to_owned()),
     };
-    let heads = (listening == 0).then(|| format!("none of {all} listens"));
+    let heads = (listening == 0).then(|| format!("none of {all} heads listens"));
     let leases = node_view.leases.proven.load(Ordering::Relaxed) == 0;
-    let leases = leases.then(|| format!("none of {all} is known to be held"));
+    let leases = leases.then(|| format!("none of {all} is proven"));
     let health = node_view.engine.health();
     let stalled = health.stalled.map(|still| format!("no call has ended for {} s", still.as_secs()));
     // A node whose writes alone are paused answers lookups, and keeps what it takes in its queue.

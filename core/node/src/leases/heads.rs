@@ -34,7 +34,7 @@ pub(crate) struct HeadParts {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HeadError {
     /// An identity is not what it should be.
-    #[error("the identity of slot {slot} is not that of its peer id")]
+    #[error("the private key of slot {slot} does not belong to its peer id")]
     Identity { slot: u32 },
     /// No port can be listened on.
     #[error("head {slot} cannot listen: {cause}")]

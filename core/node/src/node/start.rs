@@ -42,7 +42,7 @@ pub enum StartError {
     #[error("cannot acquire identities: {0}")]
     Ids(#[from] IdError),
     /// An identity is not what it should be.
-    #[error("the identity of slot {slot} is not that of its peer id")]
+    #[error("the private key of slot {slot} does not belong to its peer id")]
     Identity {
         /// The slot.
         slot: u32,
@@ -64,7 +64,7 @@ pub enum StartError {
         cause: io::Error,
     },
     /// The protocol's name begins with no slash.
-    #[error("`{0}` is no protocol name")]
+    #[error("`{0}` is not a protocol name: it does not begin with a slash")]
     Protocol(String),
     /// The system refused something.
     #[error("{what}: {cause}")]
@@ -330,10 +330,10 @@ fn bootstrap(network: &Network) -> Vec<Contact> {
     contacts
 }
 
-/// A head takes a few descriptors and a TCP connection one: as many as the system gives are asked for.
+/// A head takes a few descriptors and a TCP connection takes one, so the limit is raised as far as the system permits.
 fn raise_descriptors() {
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(limit) => tracing::debug!(limit, "file descriptors"),
-        Err(cause) => tracing::warn!(%cause, "the limit of file descriptors could not be raised"),
+        Err(cause) => tracing::warn!(%cause, "cannot raise the limit of open files"),
     }
 }

@@ -36,7 +36,7 @@ async fn stages(node: &mut Node, deadline: Instant) -> Result<(), StopError> {
     heads_file::remove(&node.config.data_dir);
     node.phase.send_replace(Phase::Stopping);
     let held = (&mut tasks.leases).await.unwrap_or_else(|cause| {
-        tracing::error!(%cause, "the task of the leases ended early");
+        tracing::error!(%cause, "the lease keeper ended early");
         Vec::new()
     });
     for task in [&mut tasks.advertiser, &mut tasks.table_maintenance, &mut tasks.scout] {
@@ -44,11 +44,11 @@ async fn stages(node: &mut Node, deadline: Instant) -> Result<(), StopError> {
             tracing::error!(%cause, "a task ended early");
         }
     }
-    tracing::info!("writing what was taken");
+    tracing::info!("writing the queued records");
     let left = deadline.saturating_duration_since(Instant::now());
     let report = node.engine.close(left.saturating_sub(RELEASE_WAIT)).await;
     if let Err(cause) = node.ids.release(&held).await {
-        tracing::warn!(error = %Causes(&cause), "the identities could not be released");
+        tracing::warn!(error = %Causes(&cause), "cannot release the identities");
     }
     // The operator pages go last: they tell how the stop goes on.
     if let Some(http) = node.http.take() {
@@ -79,8 +79,9 @@ fn verdict(report: &CloseReport) -> Result<(), StopError> {
     match (report.unwritten, store) {
         (0, None) => Ok(()),
         (0, Some(why)) => Err(StopError::Store(why)),
-        (records, why) => {
-            Err(StopError::Unwritten { records, why: why.unwrap_or_else(|| "the time was up".to_owned()) })
-        }
+        (records, why) => Err(StopError::Unwritten {
+            records,
+            why: why.unwrap_or_else(|| "the deadline passed".to_owned()),
+        }),
     }
 }

@@ -12,7 +12,7 @@ fn failed(checks: Vec<Check>) -> Vec<String> {
 async fn a_node_is_ready_once_all_heads_listen_and_stays_so_while_one_does() {
     let node = sample::node(3);
     let ready = || failed(ready(&node.node_view));
-    assert_eq!(ready(), ["node: starting: 0 of 3 heads listen", "heads: none of 3 listens"]);
+    assert_eq!(ready(), ["node: starting: 0 of 3 heads listen", "heads: none of 3 heads listens"]);
     node.listen(2);
     assert_eq!(ready(), ["node: starting: 2 of 3 heads listen"]);
     node.listen(3);
@@ -26,7 +26,7 @@ async fn a_node_is_ready_once_all_heads_listen_and_stays_so_while_one_does() {
     fail(1);
     assert_eq!(ready(), [""; 0], "two are down, and the third serves");
     fail(2);
-    assert_eq!(ready(), ["heads: none of 3 listens"]);
+    assert_eq!(ready(), ["heads: none of 3 heads listens"]);
     assert_eq!(failed(live(&node.node_view)), [""; 0], "they are started again by themselves");
 }
 
@@ -39,7 +39,7 @@ async fn a_node_that_stops_is_not_ready_and_lives() {
     assert_eq!(failed(ready(&node.node_view)), ["node: stopping: it has left server mode"]);
     node.phase.send_replace(Phase::Stopping);
     node.heads.clear();
-    assert_eq!(failed(ready(&node.node_view)), ["node: stopping", "heads: none of 1 listens"]);
+    assert_eq!(failed(ready(&node.node_view)), ["node: stopping", "heads: none of 1 heads listens"]);
     assert_eq!(failed(live(&node.node_view)), [""; 0]);
 }
 
@@ -63,7 +63,7 @@ async fn a_runtime_that_does_not_get_to_its_tasks_is_stuck() {
     assert_eq!(failed(live(&node.node_view)), [""; 0], "tasks run");
     // The clock goes on, and no task runs meanwhile.
     assert_eq!(tokio::time::advance(Duration::from_secs(11)).now_or_never(), None);
-    assert_eq!(failed(live(&node.node_view)), ["runtime: the load was not looked at for 11 s"]);
+    assert_eq!(failed(live(&node.node_view)), ["runtime: the runtime has not run a timer for 11 s"]);
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(failed(live(&node.node_view)), [""; 0]);
 }
