@@ -150,3 +150,21 @@ fn another_kind_brings_its_own_keys_and_none_of_the_default_kind() {
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     assert!(stderr(&output).starts_with("error: --set store.cache_mib: store.cache_mib: unknown key"));
 }
+
+#[test]
+fn a_key_that_was_renamed_is_refused_with_its_new_name() {
+    let hydra = Hydra::new();
+    for (before, now) in [
+        ("network.announce_interval_s=60", "advertise_interval_s"),
+        ("engine.ring_len_max=8192", "write_queue_len_max"),
+        ("engine.ring_mib_max=16", "write_queue_mib_max"),
+        ("engine.short.ring_percent=50", "write_queue_percent"),
+        ("engine.stale.ring_percent=50", "write_queue_percent"),
+        ("admission=[{kind=\"queue-depth\", ring={}}]", "write_queue"),
+    ] {
+        let output = hydra.run(&["check", "--set", before]);
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        let expected = format!("unknown key; the key is called `{now}` now");
+        assert!(stderr(&output).contains(&expected), "{before}: {}", stderr(&output));
+    }
+}

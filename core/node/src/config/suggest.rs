@@ -18,8 +18,21 @@ fn prefixed(given: &str, word: &str) -> bool {
     given.chars().count() >= 3 && (word.starts_with(given) || given.starts_with(word))
 }
 
-/// `did you mean …?`, or else which words there are.
+/// Keys that had another name before, each with its name now. Words too different for [`nearest`].
+const RENAMED: [(&str, &str); 5] = [
+    ("announce_interval_s", "advertise_interval_s"),
+    ("ring_len_max", "write_queue_len_max"),
+    ("ring_mib_max", "write_queue_mib_max"),
+    ("ring_percent", "write_queue_percent"),
+    ("ring", "write_queue"),
+];
+
+/// The name now, `did you mean …?`, or else the known words.
 pub(crate) fn advice(given: &str, known: &[&str]) -> Option<String> {
+    let renamed = RENAMED.iter().find(|(before, now)| *before == given && known.contains(now));
+    if let Some((_, now)) = renamed {
+        return Some(format!("the key is called `{now}` now"));
+    }
     if let Some(word) = nearest(given, known.iter().copied()) {
         return Some(format!("did you mean `{word}`?"));
     }
