@@ -1,4 +1,4 @@
-//! An admission policy for hydra: declines requests for keys that compact denylists (IPIP-383) name.
+//! An admission policy for hydra: declines requests for the keys of compact denylists (IPIP-383).
 //!
 //! ```toml
 //! [[admission]]
@@ -24,7 +24,7 @@ impl Plugin for Denylist {
     type Role = Admission;
     type Config = Config;
     const KIND: &'static str = "denylist";
-    const SUMMARY: &'static str = "declines requests for keys that compact denylists (IPIP-383) name";
+    const SUMMARY: &'static str = "declines requests for the keys of compact denylists (IPIP-383)";
 
     async fn open(config: Config, scope: &Scope) -> Result<Arc<dyn AdmissionPolicy>, OpenError> {
         let (serves, scope) = (scope.purpose() == Purpose::Serve, scope.clone());

@@ -14,7 +14,7 @@ pub const WAITING_DEFAULT: Waiting =
 pub const IN_FLIGHT_DEFAULT: InFlight =
     InFlight { judges: Judges::Reads, degrade_percent: 100, degrade_to: Rung::Short, decline_percent: 0 };
 
-/// `[[admission]] kind = "queue-depth"`: degrades and declines requests by how full the queues before the store are.
+/// `[[admission]] kind = "queue-depth"`: degrades and declines requests by the fill level of the queues before the store.
 ///
 /// Only requests that may reach the store are judged. All keys can change while the node runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

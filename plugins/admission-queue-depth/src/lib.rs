@@ -1,4 +1,4 @@
-//! An admission policy for hydra: degrades and declines by how full the queues before the store are.
+//! An admission policy for hydra: degrades and declines requests by the fill level of the queues before the store.
 //!
 //! ```toml
 //! [[admission]]
@@ -21,7 +21,8 @@ impl Plugin for QueueDepth {
     type Role = Admission;
     type Config = Config;
     const KIND: &'static str = "queue-depth";
-    const SUMMARY: &'static str = "degrades and declines by how full the queues before the store are";
+    const SUMMARY: &'static str =
+        "degrades and declines requests by the fill level of the queues before the store";
 
     async fn open(config: Config, _scope: &Scope) -> Result<Arc<dyn AdmissionPolicy>, OpenError> {
         Ok(Arc::new(Self::new(config)?))

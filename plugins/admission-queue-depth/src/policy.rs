@@ -18,7 +18,7 @@ pub const IN_FLIGHT: ReasonId = ReasonId(2);
 
 const REASONS: [&str; 3] = ["write_queue_depth", "waiting_depth", "in_flight_depth"];
 
-/// Degrades and declines by how full the queues before the store are.
+/// Degrades and declines by the fill level of the queues before the store.
 ///
 /// It keeps nothing between two requests: a verdict follows from the levels of the moment, and is lifted as soon as
 /// they fall. The ladder of the whole node, which recovers slowly, is not touched by it.

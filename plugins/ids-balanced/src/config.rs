@@ -19,21 +19,22 @@ const SLOTS_MAX_MAX: u32 = 100_000;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// The file of the seed from which every private key follows: made at the first start, readable by its owner
-    /// alone. Keep a copy of it: without it the identities are gone. A relative path starts at the data directory.
+    /// The file of the seed from which every private key is derived. The first start creates it, readable by its owner
+    /// alone. Back it up: without it the identities are lost. A relative path starts at the data directory.
     pub seed_file: PathBuf,
-    /// Takes the seed from a secret of yours instead, `{ file = "…" }` or `{ env = "…" }`: 64 hexadecimal digits, as
-    /// `openssl rand -hex 32` prints them. It must exist; `seed_file` is not looked at then.
+    /// A secret that holds the seed, `{ file = "…" }` or `{ env = "…" }`: 64 hexadecimal digits, as
+    /// `openssl rand -hex 32` prints them. It must exist, and `seed_file` is ignored. Set it to share a seed between
+    /// processes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<SecretSource>,
-    /// The first slot of this process. Processes that share a seed take slots that do not overlap: 0, 100, 200 ….
+    /// The first slot of this process. Processes that share a seed need slots that do not overlap: 0, 100, 200 ….
     #[schemars(range(max = 1_000_000))]
     pub first_slot: u32,
-    /// How many slots this process may take, from `first_slot` on.
+    /// The number of slots of this process, from `first_slot` on. A node with more heads does not start.
     #[schemars(range(min = 1, max = 100_000))]
     pub slots_max: u32,
-    /// The head of slot s listens on port `port_base` + s, unless that was taken: then on one that it keeps from then
-    /// on. 0 lets the system choose at the first start. A changed base forgets the ports that were kept.
+    /// The port of slot 0; slot s listens on `port_base` + s. A head whose port is taken listens on a free one and keeps
+    /// it. 0 lets the system choose at the first start. A changed base discards the ports that were kept.
     pub port_base: u16,
 }
 

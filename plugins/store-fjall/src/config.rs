@@ -12,41 +12,43 @@ pub(crate) const DIR: &str = "records";
 pub(crate) const CACHE_MIB: u32 = 64;
 /// Disk for the journal.
 pub(crate) const JOURNAL_MIB_MAX: u32 = 128;
-/// How long what was written may wait for the disk.
+/// The default interval of syncs.
 pub(crate) const SYNC_INTERVAL_MS: u32 = 500;
 /// Reads at a time.
 pub(crate) const READS_MAX: u32 = 8;
 /// Providers of one key.
 pub(crate) const PROVIDERS_PER_KEY_MAX: u32 = 100_000;
-/// How long a write may take until the store is given up as stuck.
+/// The default time limit of a write.
 pub(crate) const WRITE_MAX_S: u32 = 10;
 
 /// Where an embedded store keeps its files, and how it is bounded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// The directory of the files, made at need; a relative one is taken from the node's data directory. One process
-    /// at a time may use it.
+    /// The directory of the files, created if it does not exist. A relative path starts at the node's data directory.
+    /// One process at a time may use it.
     pub dir: PathBuf,
-    /// MiB of memory for what is read often: three quarters for blocks of the files, the rest for providers and their
-    /// addresses. Writes take up to 64 MiB beside it.
+    /// The memory of the read cache, in MiB: three quarters for blocks of the files, the rest for providers and their
+    /// addresses. Writes take up to 64 MiB in addition. Raise it if reads wait for the disk.
     #[schemars(range(min = 8, max = 1_048_576))]
     pub cache_mib: u32,
-    /// MiB that the journal may take on disk before it is folded into the other files.
+    /// The disk space of the journal, in MiB. At this size it is compacted into the other files. A larger journal means
+    /// fewer compactions and a longer start after a crash.
     #[schemars(range(min = 64, max = 4096))]
     pub journal_mib_max: u32,
-    /// Milliseconds after which what was written is forced onto the disk. A crash of the process loses nothing that was
-    /// acknowledged; a crash of the machine may lose this much.
+    /// The time from one sync of the files to the next, in milliseconds. A crash of the process loses no acknowledged
+    /// record; a crash of the machine may lose the records of this interval.
     #[schemars(range(min = 10, max = 60_000))]
     pub sync_interval_ms: u32,
-    /// Calls that are served at a time.
+    /// The maximum number of reads at a time; each has a thread. Raise it for disks that serve many reads in parallel.
     #[schemars(range(min = 1, max = 256))]
     pub reads_max: u32,
-    /// Providers that one key may have. When there are as many, new ones are dropped and counted; those that are known
-    /// are still refreshed.
+    /// The maximum number of providers of one key. At this number new ones are dropped and counted; known ones are
+    /// still refreshed. Lower it against keys that grow without end.
     #[schemars(range(min = 16, max = 1_000_000))]
     pub providers_per_key_max: u32,
-    /// Seconds after which a write that has not returned makes the store unavailable, until it does.
+    /// The time after which a write that has not returned makes the store unavailable, until it returns, in seconds.
+    /// Raise it for disks that stall for longer.
     #[schemars(range(min = 1, max = 600))]
     pub write_max_s: u32,
 }

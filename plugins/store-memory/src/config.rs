@@ -13,12 +13,12 @@ pub(crate) const PROVIDERS_PER_KEY_MAX: u32 = 100_000;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// MiB that all records, keys, providers and their addresses may take together. When they are used up, new records
-    /// are dropped and counted; those that are known are still refreshed.
+    /// The memory of all records, keys, providers and their addresses, in MiB. When it is used up, new records are
+    /// dropped and counted; known ones are still refreshed. A million records take about 128 MiB.
     #[schemars(range(min = 1, max = 1_048_576))]
     pub mib_max: u32,
-    /// Providers that one key may have. When there are as many, new ones are dropped and counted; those that are known
-    /// are still refreshed.
+    /// The maximum number of providers of one key. At this number new ones are dropped and counted; known ones are
+    /// still refreshed. Lower it against keys that grow without end.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub providers_per_key_max: u32,
 }

@@ -12,40 +12,41 @@ pub(crate) const DIR: &str = "records-sled";
 pub(crate) const CACHE_MIB: u32 = 128;
 /// Memory for providers and their addresses.
 pub(crate) const PROVIDERS_MIB: u32 = 16;
-/// How long what was written may wait in the process.
+/// The default interval of flushes.
 pub(crate) const FLUSH_INTERVAL_MS: u32 = 500;
 /// Reads at a time.
 pub(crate) const READS_MAX: u32 = 8;
 /// Records in all: about 1.2 GB of memory.
 pub(crate) const RECORDS_MAX: u64 = 4_000_000;
-/// How long a write may take until callers are told that the store is unavailable.
+/// The default time limit of a write.
 pub(crate) const WRITE_MAX_S: u32 = 30;
 
 /// Where an embedded store over sled keeps its files, and how it is bounded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// The directory of the files, made at need; a relative one is taken from the node's data directory. One process
-    /// at a time may use it.
+    /// The directory of the files, created if it does not exist. A relative path starts at the node's data directory.
+    /// One process at a time may use it.
     pub dir: PathBuf,
-    /// MiB that sled's cache of pages aims at. Sled's memory is more than that, and grows with the records.
+    /// The size that sled's page cache aims at, in MiB. The memory of the process exceeds it, and grows with the records.
     #[schemars(range(min = 8, max = 1_048_576))]
     pub cache_mib: u32,
-    /// MiB of memory for providers and their addresses.
+    /// The memory of the cache of providers and their addresses, in MiB. Raise it for more than 50,000 providers.
     #[schemars(range(min = 1, max = 65_536))]
     pub providers_mib: u32,
-    /// Milliseconds after which sled writes what it holds in memory to the disk. Any crash, be it of the process alone,
-    /// may lose what was acknowledged within twice that time.
+    /// The time from one flush of sled's memory to the disk to the next, in milliseconds. Any crash, of the process
+    /// alone too, may lose the acknowledged records of twice this time.
     #[schemars(range(min = 10, max = 60_000))]
     pub flush_interval_ms: u32,
-    /// Reads that are served at a time.
+    /// The maximum number of reads at a time; each has a thread. Raise it for disks that serve many reads in parallel.
     #[schemars(range(min = 1, max = 256))]
     pub reads_max: u32,
-    /// Records in all. When there are as many, new ones are dropped and counted; those that are known are still
-    /// refreshed. Each takes about 0.3 kB of memory for as long as the process runs.
+    /// The maximum number of records. At this number new ones are dropped and counted; known ones are still refreshed.
+    /// Each takes about 0.3 kB of memory for as long as the process runs.
     #[schemars(range(min = 1000, max = 1_000_000_000))]
     pub records_max: u64,
-    /// Seconds after which a write that has not returned makes the store unavailable, until it does.
+    /// The time after which a write that has not returned makes the store unavailable, until it returns, in seconds.
+    /// Raise it for disks that stall for longer.
     #[schemars(range(min = 1, max = 600))]
     pub write_max_s: u32,
 }

@@ -27,14 +27,14 @@ pub(crate) async fn ask(config: &Config, question: &AskCommand, out: &mut Output
             let asked = Asked::first(config, whom, &Request::GetProviders { key }).await?;
             let found = &asked.answer.providers;
             asked.print("providers", found, json_wanted(whom, out), out)?;
-            found_any(found, "nobody is known to provide it")
+            found_any(found, "no provider found")
         }
         AskCommand::Closest { key, whom } => {
             let key = target::any_key(key)?;
             let asked = Asked::first(config, whom, &Request::FindNode { key }).await?;
             let found = &asked.answer.closer;
             asked.print("closest", found, json_wanted(whom, out), out)?;
-            found_any(found, "no peer is known")
+            found_any(found, "no peer found")
         }
         AskCommand::Provide { key, address, whom } => {
             provide(config, target::content_key(key)?, address, whom, out).await
@@ -108,7 +108,7 @@ async fn first(
     request: &Request,
     patience: Duration,
 ) -> Result<(PeerAddress, Answer), Failure> {
-    let mut failure = Failure::Failed("there is nobody to ask".to_owned());
+    let mut failure = Failure::Failed("no head to ask".to_owned());
     for peer in peers {
         match asker.ask(peer, request.clone(), patience).await {
             Ok(answer) => return Ok((peer.clone(), answer)),

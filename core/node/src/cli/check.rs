@@ -50,7 +50,7 @@ fn say(
     out.line(format_args!("admission  {policies}"))?;
     match traces {
         Some(target) => out.line(format_args!("traces     {target}")),
-        None => out.line("traces     nowhere"),
+        None => out.line("traces     none"),
     }
 }
 
@@ -58,15 +58,15 @@ fn profile(profile: &StoreProfile) -> String {
     let durability = match profile.durability {
         Durability::InMemory => "in memory".to_owned(),
         Durability::SurvivesRestart { window } => {
-            format!("survives a restart but for the last {} ms", window.as_millis())
+            format!("survives a restart; a crash may lose the last {} ms", window.as_millis())
         }
     };
     let sharing = match profile.sharing {
-        Sharing::OneProcess => "of this process alone",
+        Sharing::OneProcess => "not shared",
         Sharing::BetweenProcesses => "shared between processes",
     };
     format!(
-        "{durability}, {sharing}, {} calls at a time, {} records a call",
+        "{durability}, {sharing}, {} calls at a time, {} records per call",
         profile.concurrency_max, profile.writes.batch_len_max
     )
 }

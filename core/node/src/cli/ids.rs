@@ -25,7 +25,7 @@ pub(crate) async fn ids(
     };
     let previews = allocator.preview(wanted, progress).await;
     bar.finish_and_clear();
-    let previews = previews.map_err(|cause| Failure::failed("cannot tell the ids", cause))?;
+    let previews = previews.map_err(|cause| Failure::failed("cannot preview the identities", cause))?;
     Ok(print(&previews, json || !out.is_terminal(), out)?)
 }
 
