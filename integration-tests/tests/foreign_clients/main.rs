@@ -1,6 +1,8 @@
 //! Foreign clients at the heads of a node: what one announces at one head, each finds at another, with its addresses.
 //! A case needs only what it uses. What this machine lacks shows as ignored, and fails where [`required`] says so.
 
+mod kubo;
+
 use hydra_integration_tests::foreign::{Client, Event, Missing, Peer, required, rust};
 use hydra_integration_tests::node::{Head, Node};
 use libp2p::multiaddr::Protocol;
@@ -59,6 +61,7 @@ fn main() {
                 }));
             }
         }
+        trials.extend(kubo::trials(transport));
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
