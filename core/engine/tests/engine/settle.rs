@@ -4,7 +4,7 @@ use crate::doubles::{FAILS, Ledger, Mood, Store, addresses, caller, key, millis,
 use hydra_api::{
     AdmissionPolicy, Judgement, Load, Operation, Outcome, ReasonId, Request, Rung, Token, Verdict,
 };
-use hydra_engine::{Chain, Config, Decision, Ending, NamedPolicy, PolicyMode, Source, Verdicts};
+use hydra_engine::{Chain, Config, Ending, NamedPolicy, PolicyMode, Source, Verdicts};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
@@ -171,18 +171,21 @@ impl AdmissionPolicy for Panicking {
 #[test]
 fn a_policy_that_panics_counts_as_an_admit_and_leaves_no_other_unsettled() {
     for asked in [true, false] {
-        let ledger = Ledger::admits_all();
+        let (first, last) = (Ledger::admits_all(), Ledger::admits_all());
         let name = "panicking".to_owned();
         let policy = Arc::new(Panicking { asked });
         let panicking = NamedPolicy { name, mode: PolicyMode::Enforce, policy };
-        let chain = Chain::new(vec![ledger.named("ledger"), panicking]);
+        let chain = Chain::new(vec![first.named("first"), panicking, last.named("last")]);
         let outcome = Outcome::Served { rung: Rung::Full, took: millis(1) };
         let request = Request::new(Operation::GetProviders, caller(0).peer, None, 0, b"key");
-        let Decision::Admitted(ticket) = chain.admit(request, &Load::IDLE, Instant::now()) else {
-            panic!("a panic is no decline");
-        };
+        let mut ticket = chain.ticket(&request, Instant::now());
+        assert_eq!(ticket.admit(&Load::IDLE), Ok(()), "a panic is no decline");
         ticket.settle(&outcome, Instant::now());
-        assert_eq!(ledger.outcome(b"key"), outcome);
+        ticket.settle(&outcome, Instant::now());
+        drop(ticket);
+        for ledger in [&first, &last] {
+            assert_eq!(ledger.outcome(b"key"), outcome);
+        }
         let panics: Vec<_> = chain
             .verdicts()
             .into_iter()
@@ -200,7 +203,7 @@ fn reasons_are_counted_by_their_words_and_those_not_declared_as_other() {
     for reason in 0..5u8 {
         let key = [reason];
         let request = Request::new(Operation::GetProviders, caller(0).peer, None, 0, &key);
-        let Decision::Declined(judged) = chain.admit(request, &Load::IDLE, Instant::now()) else { panic!() };
+        let judged = chain.ticket(&request, Instant::now()).admit(&Load::IDLE).unwrap_err();
         assert_eq!(
             judged.reason,
             Some(["too_much", "other_word", "other", "other", "other"][usize::from(reason)])
