@@ -1,9 +1,9 @@
 //! Stores that fail in part, fail wholly, or break their contract: what is at fault stands alone, and nothing is lost.
 
-use crate::doubles::{START, addresses, caller, key, millis, open_store, peer, permits};
+use crate::doubles::{START, addresses, caller, key, memory, millis, open_store, peer, permits};
 use hydra_api::{
-    ContentKey, Estimate, EstimateMethod, Found, Inserted, ProviderRecord, ProviderStore, StoreErrorKind,
-    StoreProfile, UnixSeconds,
+    ContentKey, Estimate, EstimateMethod, Found, Inserted, ProviderRecord, ProviderStore, Rung,
+    StoreErrorKind, StoreProfile, UnixSeconds,
 };
 use hydra_conformance::doubles::{
     Afterwards, Calls, ClaimingStore, CommitsThenFails, CountingStore, DropsSome, FailingStore, Miscount,
@@ -15,10 +15,6 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
-
-fn memory() -> Arc<Memory> {
-    Arc::new(Memory::new(&hydra_store_memory::Config::default()))
-}
 
 fn open(store: Arc<dyn ProviderStore>) -> Arc<Engine> {
     open_store(store, vec![], permits(4), None)

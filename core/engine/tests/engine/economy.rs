@@ -26,7 +26,7 @@ async fn begin(engine: &Arc<Engine>, caller: Caller, number: u64) -> JoinHandle<
 
 /// How many store calls that read there were.
 fn statements(store: &Store) -> usize {
-    store.log().limits.len()
+    store.limits().len()
 }
 
 #[tokio::test(start_paused = true)]
@@ -61,7 +61,7 @@ async fn the_same_announcement_at_ten_heads_is_one_row() {
         sleep(millis(20)).await;
     }
     sleep(millis(600)).await;
-    let rows: usize = store.log().batches.iter().map(Vec::len).sum();
+    let rows: usize = store.batches().iter().map(|batch| batch.len()).sum();
     assert_eq!((rows, engine.stats().writes.merged), (1, 9));
 }
 
@@ -82,7 +82,7 @@ async fn sixty_four_different_keys_that_wait_are_one_statement() {
     assert_eq!(statements(&store), 2, "the one that ran, and one for all that waited");
     assert_eq!(begun.elapsed(), millis(20));
     assert_eq!(engine.stats().reads.batched, 64);
-    assert_eq!(store.log().reads.len(), 65);
+    assert_eq!(store.reads().len(), 65);
 }
 
 #[tokio::test(start_paused = true)]
@@ -95,7 +95,7 @@ async fn a_statement_reads_no_more_keys_than_the_store_takes() {
         begin(&engine, caller(0), number).await;
     }
     sleep(millis(50)).await;
-    assert_eq!((statements(&store), store.log().reads.len()), (1 + 4, 65));
+    assert_eq!((statements(&store), store.reads().len()), (1 + 4, 65));
 }
 
 #[tokio::test(start_paused = true)]
@@ -193,7 +193,7 @@ async fn announcements_are_known_again_only_while_the_node_is_busy() {
         assert_eq!(engine.announce(caller(1), &key(1), || addresses(1)), Ok(Ending::Served));
         sleep(millis(600)).await;
     }
-    assert_eq!((store.log().batches.len(), engine.stats().writes.refreshes_skipped), (3, 0));
+    assert_eq!((store.batches().len(), engine.stats().writes.refreshes_skipped), (3, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

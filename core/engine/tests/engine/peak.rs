@@ -30,12 +30,12 @@ async fn above_the_peak_everything_is_declined_at_once_and_find_node_is_not() {
     let store = Store::new(4, 256);
     let engine = open(&store, vec![ledger.named("ledger")], at(1_000));
     assert_eq!(offer(&engine, 20_000, 1).await, [Rung::Full, Rung::RoutingOnly]);
-    let (reads, asked) = (store.log().reads.len(), ledger.admitted.lock().unwrap().len());
+    let (reads, asked) = (store.reads().len(), ledger.admitted.lock().unwrap().len());
     assert!(reads <= 450, "the burst and little more reached the store: {reads}");
     let found = engine.providers(caller(0), &key(1)).await.unwrap();
     assert_eq!((found.ending, found.rung), (Ending::Shed, Rung::RoutingOnly));
     assert_eq!(engine.announce(caller(0), &key(1), || addresses(0)), Ok(Ending::Shed));
-    assert_eq!(store.log().reads.len(), reads);
+    assert_eq!(store.reads().len(), reads);
     assert_eq!(ledger.admitted.lock().unwrap().len(), asked, "a decline takes nothing from anybody");
     assert!(engine.stats().requests(Operation::GetProviders, Ending::Shed) > 19_000);
 }

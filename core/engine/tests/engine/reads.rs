@@ -96,7 +96,7 @@ async fn the_newest_read_in_line_is_served_first() {
     for read in reads {
         assert_eq!(read.await.unwrap(), Ending::Served);
     }
-    let order: Vec<_> = store.log().reads.iter().map(|key| key.as_bytes().to_vec()).collect();
+    let order: Vec<_> = store.reads().iter().map(|key| key.as_bytes().to_vec()).collect();
     assert_eq!(order, [key(1), key(4), key(3), key(2)]);
 }
 
@@ -159,7 +159,7 @@ async fn an_answer_holds_no_more_providers_than_the_config_says() {
     sleep(millis(600)).await;
     let found = engine.providers(caller(0), &key(1)).await.unwrap();
     assert_eq!(found.providers().len(), 5);
-    assert_eq!(store.log().limits.last(), Some(&5), "the store was asked for no more");
+    assert_eq!(store.limits().last(), Some(&5), "the store was asked for no more");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -100,7 +100,7 @@ async fn the_most_severe_verdict_counts_whatever_the_order() {
         let engine = open(&store, policies, Config::default());
         let found = engine.providers(caller(0), &key(1)).await.unwrap();
         assert_eq!((found.rung, found.ending), (Rung::CacheOnly, Ending::Shed));
-        assert!(store.log().reads.is_empty(), "the store was left alone");
+        assert!(store.reads().is_empty(), "the store was left alone");
         let announced = engine.announce(caller(0), &key(1), || addresses(0)).unwrap();
         assert_eq!(announced, Ending::Served, "writes wait for better times");
     }
@@ -112,7 +112,7 @@ async fn degraded_reads_ask_the_store_for_less_and_wait_less() {
     let engine = open(&store, vec![degrades(Rung::Short).named("short")], permits(1));
     sleep(millis(10)).await;
     assert_eq!(engine.providers(caller(0), &key(1)).await.unwrap().ending, Ending::Served);
-    assert_eq!(store.log().limits, [Config::PROVIDERS_PER_SHORT_ANSWER_MAX]);
+    assert_eq!(store.limits(), [Config::PROVIDERS_PER_SHORT_ANSWER_MAX]);
 
     let store = Store::new(1, 256);
     let engine = open(&store, vec![degrades(Rung::Stale).named("stale")], permits(1));
@@ -123,7 +123,7 @@ async fn degraded_reads_ask_the_store_for_less_and_wait_less() {
     assert_eq!((first.unwrap().ending, second.unwrap().ending), (Ending::NoPermit, Ending::NoPermit));
     // They did not wait, and their keys were read all the same.
     sleep(millis(30)).await;
-    assert_eq!(store.log().reads.len(), 2);
+    assert_eq!(store.reads().len(), 2);
     for key in [&one, &two] {
         assert_eq!(engine.providers(caller(0), key).await.unwrap().source, Source::Cache);
     }
