@@ -112,13 +112,17 @@ impl Backend {
         self.runtime.spawn(task.instrument(span))
     }
 
-    /// Lets one call pass to a store that is paused, if there is none other an estimate.
-    pub(crate) fn probe(self: &Arc<Self>, lane: Lane) {
-        if !self.breaker.is_open(lane) || self.gate.probe(lane) || lane != Lane::Reads {
-            return;
-        }
-        if let Some(permit) = self.gate.try_acquire(lane) {
-            drop(self.estimate(permit));
+    /// Lets one call pass to a store that is paused; whether one did, or the store is not paused any more. Otherwise the
+    /// next to come passes.
+    pub(crate) fn probe(self: &Arc<Self>, lane: Lane) -> bool {
+        !self.breaker.is_open(lane) || self.gate.probe(lane)
+    }
+
+    /// Lets writes start again without knowing that they succeed.
+    pub(crate) fn resume_writes(self: &Arc<Self>) {
+        if self.breaker.succeeded(Lane::Writes, &self.gate) {
+            self.gate.advance();
+            tracing::info!(lane = Lane::Writes.as_str(), "the store is to be written to again");
         }
     }
 
