@@ -10,7 +10,7 @@ use crate::sync::{add, lock};
 use hydra_api::{Estimate, Expiry, ProviderStore, StoreErrorKind, StoreProfile};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -158,11 +158,14 @@ impl Backend {
             permits.relief_until = None;
         }
         permits.capacity = capacity;
-        self.apply(permits.allowed, capacity);
+        self.apply(permits);
     }
 
-    fn apply(&self, allowed: u32, capacity: Capacity) {
-        self.gate.set_limit(allowed, capacity.reads.min(allowed));
+    /// Gives the gate as many permits as there are now. Calls start when the lock is let go of: they ask for the capacity.
+    fn apply(&self, permits: MutexGuard<'_, Permits>) {
+        self.gate.set_limit(permits.allowed, permits.capacity.reads.min(permits.allowed));
+        drop(permits);
+        self.gate.advance();
     }
 
     /// The store says that it is at its limit: half of the permits for a while.
@@ -174,7 +177,7 @@ impl Backend {
         }
         let pause = pause.unwrap_or_default().clamp(RELIEF[0], RELIEF[1]);
         permits.relief_until = permits.relief_until.max(Some(now + pause));
-        self.apply(permits.allowed, permits.capacity);
+        self.apply(permits);
     }
 
     fn ended(&self, call: StoreCall, failure: Option<&Failure>) {

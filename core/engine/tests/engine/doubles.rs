@@ -39,6 +39,15 @@ pub(crate) fn memory() -> Arc<Memory> {
     Arc::new(Memory::new(&hydra_store_memory::Config::default()))
 }
 
+fn profile(concurrency_max: usize, batch_len_max: usize) -> StoreProfile {
+    let len = |len| NonZeroUsize::new(len).unwrap();
+    StoreProfile::builder()
+        .concurrency_max(len(concurrency_max))
+        .read_batch_len_max(len(batch_len_max))
+        .write_batch_len_max(len(batch_len_max))
+        .build()
+}
+
 /// A store in memory behind doubles, each of them around the one before.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -49,17 +58,12 @@ pub(crate) struct Store {
     panicking: Arc<PanicsSometimes>,
     failing: Arc<FailingStore>,
     frozen: Arc<FrozenStore>,
+    claiming: Arc<ClaimingStore>,
     asked: Arc<RecordingStore>,
 }
 
 impl Store {
     pub(crate) fn new(concurrency_max: usize, batch_len_max: usize) -> Arc<Self> {
-        let len = |len| NonZeroUsize::new(len).unwrap();
-        let profile = StoreProfile::builder()
-            .concurrency_max(len(concurrency_max))
-            .read_batch_len_max(len(batch_len_max))
-            .write_batch_len_max(len(batch_len_max))
-            .build();
         let memory = memory();
         let reached = Arc::new(RecordingStore::new(memory.clone(), usize::MAX));
         let unknown = Arc::new(UnknownForSome::new(reached.clone(), StoreErrorKind::Unavailable, 0, 1));
@@ -67,9 +71,9 @@ impl Store {
         let panicking = Arc::new(PanicsSometimes::new(slow.clone(), 0, 1));
         let failing = Arc::new(FailingStore::new(panicking.clone(), StoreErrorKind::Unavailable, 0, 1));
         let frozen = Arc::new(FrozenStore::thawed(failing.clone()));
-        let claiming = Arc::new(ClaimingStore::new(frozen.clone(), profile));
-        let asked = Arc::new(RecordingStore::new(claiming, usize::MAX));
-        Arc::new(Self { memory, reached, unknown, slow, panicking, failing, frozen, asked })
+        let claiming = Arc::new(ClaimingStore::new(frozen.clone(), profile(concurrency_max, batch_len_max)));
+        let asked = Arc::new(RecordingStore::new(claiming.clone(), usize::MAX));
+        Arc::new(Self { memory, reached, unknown, slow, panicking, failing, frozen, claiming, asked })
     }
 
     /// Every call is like this from now on.
@@ -102,6 +106,16 @@ impl Store {
             Mood::Frozen => self.frozen.freeze_calls(calls),
             Mood::Takes(_) | Mood::Fails(_) | Mood::Panics => self.frozen.thaw(),
         }
+    }
+
+    /// It can do this much from now on.
+    pub(crate) fn claim(&self, concurrency_max: usize, batch_len_max: usize) {
+        self.claiming.set_profile(Some(profile(concurrency_max, batch_len_max)));
+    }
+
+    /// Its close takes this long from now on.
+    pub(crate) fn close_takes(&self, time: Duration) {
+        self.slow.set_close_delay(time);
     }
 
     /// A slow store answers as of the beginning of a call from now on.
