@@ -54,6 +54,28 @@ async fn a_frozen_store_does_not_hold_the_close_beyond_its_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_stores_own_close_gets_its_share_of_the_time_whatever_waits_to_be_written() {
+    let within = Duration::from_secs(8);
+    for mood in [Mood::Takes(millis(900)), FAILS, Mood::Panics] {
+        let store = Store::new(2, 16);
+        let config = Config { write_queue_len_max: 65_536, window_len_max: 64, ..permits(2) };
+        let engine = open(&store, vec![], config);
+        store.set_writes(mood);
+        for number in 0..10_000 {
+            engine.announce(caller(number), &key(number), || addresses(0)).unwrap();
+        }
+        // An eighth of the time is kept for it; half of that, it takes.
+        store.close_takes(within / 16);
+        let begun = Instant::now();
+        let report = engine.close(within).await;
+        assert!(matches!(report.store, StoreClosed::Closed), "{mood:?}: {report:?}");
+        assert!(store.is_closed() && begun.elapsed() <= within, "{mood:?}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() >= within * 3 / 4, "{mood:?}: the rest of the time was for the queue");
+        assert!((1..=10_000).contains(&report.unwritten), "{mood:?}: {report:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failing_store_is_tried_again_until_the_time_is_up() {
     let store = Store::new(2, 16);
     let engine = open(&store, vec![], Config { write_retries_max: 100, ..Config::default() });

@@ -1,6 +1,7 @@
 //! How little the store is asked.
 
-use crate::doubles::{FAILS, Mood, Store, addresses, caller, key, millis, open, permits};
+use crate::doubles::{FAILS, Ledger, Mood, Store, addresses, caller, key, millis, open, peer, permits};
+use hydra_api::{Rung, Verdict};
 use hydra_engine::{Caller, Config, Ending, Engine, Source};
 use std::sync::Arc;
 use std::time::Duration;
@@ -162,6 +163,38 @@ async fn a_follower_is_answered_at_its_own_deadline() {
     assert_eq!(engine.providers(caller(1), &key(2)).await.unwrap().ending, Ending::Late);
     assert_eq!(begun.elapsed(), millis(250));
     assert_eq!(statements(&store), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_follows_a_flight_that_departed_for_a_shorter_answer_is_told_that_it_is_short() {
+    let short = Ledger::new(|request, _| match request.peer == peer(0) {
+        true => Verdict::Degrade(Rung::Short),
+        false => Verdict::Admit,
+    });
+    let config = Config { providers_per_answer_max: 20, providers_per_short_answer_max: 5, ..permits(1) };
+    for (providers, given, rung) in [(20, 5, Rung::Short), (3, 3, Rung::Full)] {
+        let store = Store::new(1, 256);
+        let engine = open(&store, vec![short.named("short")], config.clone());
+        for provider in 1..=providers {
+            engine.announce(caller(provider), &key(1), || addresses(provider)).unwrap();
+        }
+        sleep(millis(600)).await;
+        store.set_reads(Mood::Takes(millis(50)));
+        let leader = begin(&engine, caller(0), 1).await;
+        let followed = engine.providers(caller(99), &key(1)).await.unwrap();
+        assert_eq!((followed.ending, followed.source), (Ending::Served, Source::Shared));
+        assert_eq!((followed.providers().len(), followed.rung), (given, rung), "of {providers}");
+        assert_eq!(leader.await.unwrap().0, Ending::Served);
+        assert_eq!(store.limits(), [5], "it had departed");
+        // What is short is not kept as the whole; one that waits still can be made longer.
+        let whole = engine.providers(caller(99), &key(1)).await.unwrap();
+        assert_eq!((whole.providers().len() as u64, whole.rung), (providers, Rung::Full));
+        begin(&engine, caller(0), 2).await;
+        begin(&engine, caller(0), 3).await;
+        begin(&engine, caller(99), 3).await;
+        sleep(millis(200)).await;
+        assert_eq!(store.limits().last(), Some(&20));
+    }
 }
 
 #[tokio::test(start_paused = true)]
