@@ -186,3 +186,6 @@ impl Engine {
         trace.admit(ticket, &parts.load(rung)).map_err(declined)
     }
 }
+
+#[cfg(test)]
+mod tests;

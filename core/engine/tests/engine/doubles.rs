@@ -76,6 +76,11 @@ impl Store {
         Arc::new(Self { memory, reached, unknown, slow, panicking, failing, frozen, claiming, asked })
     }
 
+    /// What an engine is opened with.
+    pub(crate) fn named(&self) -> NamedStore {
+        NamedStore { name: "test".to_owned(), store: self.asked.clone() }
+    }
+
     /// Every call is like this from now on.
     pub(crate) fn set(&self, mood: Mood) {
         self.set_calls(mood, Calls::AllWithClose);
@@ -161,6 +166,15 @@ impl Store {
             _ => None,
         };
         self.asked.asked().into_iter().filter_map(batch).collect()
+    }
+
+    /// The dates of the purges that it was asked for.
+    pub(crate) fn purges(&self) -> Vec<UnixSeconds> {
+        let date = |asked| match asked {
+            Asked::PurgeExpired { now, .. } => Some(now),
+            _ => None,
+        };
+        self.asked.asked().into_iter().filter_map(date).collect()
     }
 
     /// The keys that it has read.
@@ -286,7 +300,7 @@ pub(crate) fn open_watched(
     config: Config,
     watch: Option<Arc<dyn Watch>>,
 ) -> Arc<Engine> {
-    open_store(store.asked.clone(), policies, config, watch)
+    open_store(store.named().store, policies, config, watch)
 }
 
 /// An engine over any store.
