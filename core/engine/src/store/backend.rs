@@ -94,6 +94,9 @@ impl Backend {
         then: impl FnOnce(Result<T, Failure>) -> U + Send + 'static,
     ) -> JoinHandle<U> {
         add(&self.stats.statements_started, 1);
+        if call == StoreCall::Providers {
+            self.stats.read_pace.begin();
+        }
         let in_flight = InFlight {
             backend: self.clone(),
             call,
