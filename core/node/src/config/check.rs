@@ -107,7 +107,7 @@ fn unknown_key(table: &KeyPath, key: &str, known: &[&str]) -> Problem {
         path: table.key(key),
         part: Part::Key,
         message: "unknown key".to_owned(),
-        help: suggest::advice(key, known),
+        help: suggest::advice(table, key, known),
     }
 }
 

@@ -123,7 +123,7 @@ fn an_unknown_key_of_a_plugin_is_refused_alike_however_deep() {
     assert_eq!(found.help.as_deref(), Some("did you mean `per_second`?"));
     let (found, at) = issue("[store]\nkind = 'fjall'\nbanana = 1\n");
     assert_eq!((found.key.as_str(), at), ("store.banana", (3, 1)));
-    assert_eq!(found.help.as_deref(), Some("known here: `kind`, `order`, `records_max`, `secret`"));
+    assert_eq!(found.help.as_deref(), Some("known keys: `kind`, `order`, `records_max`, `secret`"));
 }
 
 #[test]
