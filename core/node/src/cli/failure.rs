@@ -2,6 +2,7 @@
 
 use crate::backends::OpenBackendsError;
 use crate::config::{Drawn, Issue, Issues};
+use hydra_api::Causes;
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};
@@ -23,8 +24,8 @@ const WRONG: u8 = 2;
 
 impl Failure {
     /// `what` did not succeed because of `cause`.
-    pub(crate) fn failed(what: &str, cause: impl Error) -> Self {
-        Self::Failed(format!("{what}: {}", chain(&cause)))
+    pub(crate) fn failed(what: &str, cause: impl Error + 'static) -> Self {
+        Self::Failed(format!("{what}: {}", Causes(&cause)))
     }
 
     /// Tells it on standard error and gives the exit code.
@@ -63,18 +64,6 @@ fn told(issue: &Issue) -> String {
     }
 }
 
-/// The error and its causes, in one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
 fn to_stderr(text: &str) {
     // There is nobody left to tell that standard error is closed.
     drop(writeln!(io::stderr().lock(), "{text}"));
@@ -90,7 +79,7 @@ impl From<OpenBackendsError> for Failure {
     fn from(error: OpenBackendsError) -> Self {
         match error {
             OpenBackendsError::Config(issues) => Self::Config(issues),
-            other => Self::Failed(chain(&other)),
+            other => Self::Failed(Causes(&other).to_string()),
         }
     }
 }

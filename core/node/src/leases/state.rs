@@ -52,13 +52,15 @@ pub(super) struct Held {
     expired: bool,
     /// The head could not start: not again before then.
     pub(super) start_at: Instant,
+    /// Why it could not: logged once per change.
+    pub(super) start_failure: Option<String>,
 }
 
 impl Held {
     fn new(lease: HeadLease, begun: Instant, now: Instant) -> Self {
         let until = end(begun, lease.life);
         let proof = Arc::new(Proof::new(until.map(Instant::into_std)));
-        Self { lease, proof, until, expired: false, start_at: now }
+        Self { lease, proof, until, expired: false, start_at: now, start_failure: None }
     }
 
     fn prove(&mut self, begun: Instant, life: Option<Duration>) {
@@ -235,10 +237,17 @@ impl Leases {
         self.acquire_pause = (2 * self.acquire_pause).min(ACQUIRE_PAUSE_MAX);
     }
 
-    /// The head of a slot could not start: it is tried again after a pause.
-    pub(super) fn on_start_failed(&mut self, slot: u32, now: Instant) {
+    /// The head of a slot could not start: it is tried again after a pause. True if the cause is another than before.
+    pub(super) fn on_start_failed(&mut self, slot: u32, cause: String, now: Instant) -> bool {
+        let Some(held) = self.held.get_mut(&slot) else { return false };
+        held.start_at = now + jittered(RETRY_MAX);
+        held.start_failure.replace(cause) != held.start_failure
+    }
+
+    /// The head of a slot has started.
+    pub(super) fn on_started(&mut self, slot: u32) {
         if let Some(held) = self.held.get_mut(&slot) {
-            held.start_at = now + jittered(RETRY_MAX);
+            held.start_failure = None;
         }
     }
 

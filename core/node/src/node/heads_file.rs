@@ -26,7 +26,9 @@ pub(super) async fn keep(data_dir: PathBuf, heads: Arc<HeadList>, mut written: V
         }
         match write(&data_dir, &lines) {
             Ok(()) => written = lines,
-            Err(cause) => tracing::warn!(%cause, file = HEADS_FILE, "cannot write where the heads are"),
+            Err(cause) => {
+                tracing::warn!(error = %cause, file = HEADS_FILE, "cannot write where the heads are")
+            }
         }
     }
 }
@@ -34,6 +36,6 @@ pub(super) async fn keep(data_dir: PathBuf, heads: Arc<HeadList>, mut written: V
 /// Removes the file.
 pub(super) fn remove(data_dir: &Path) {
     if let Err(cause) = std::fs::remove_file(data_dir.join(HEADS_FILE)) {
-        tracing::debug!(%cause, "the list of heads is gone already");
+        tracing::debug!(error = %cause, "the list of heads is gone already");
     }
 }

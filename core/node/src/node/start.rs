@@ -334,6 +334,6 @@ fn bootstrap(network: &Network) -> Vec<Contact> {
 fn raise_descriptors() {
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(limit) => tracing::debug!(limit, "file descriptors"),
-        Err(cause) => tracing::warn!(%cause, "cannot raise the limit of open files"),
+        Err(cause) => tracing::warn!(error = %cause, "cannot raise the limit of open files"),
     }
 }

@@ -91,7 +91,7 @@ impl Exporter {
         // It waits on a thread for that: the one that sends may itself be waiting for the collector.
         let stopped = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(within));
         if let Ok(Ok(Err(cause))) = timeout(within, stopped).await {
-            tracing::debug!(%cause, "the exporter of traces did not end in time");
+            tracing::debug!(error = %cause, "the exporter of traces did not end in time");
         }
         let lost = running.stats.lose_waiting();
         if lost > 0 {
