@@ -178,7 +178,7 @@ async fn purge_step(parts: &Parts) -> PurgeProgress {
 /// One step under this permit. One that fails has done what there was to do.
 fn purge_call(parts: &Parts, permit: Permit) -> JoinHandle<PurgeProgress> {
     let (backend, stats, limit) = (&parts.backend, parts.stats.clone(), parts.limits.purge_len);
-    let (store, now) = (backend.store.clone(), parts.clock.purge_date());
+    let (store, now) = (backend.store.clone(), parts.clock.sure_date());
     let span = trace::background(&backend.tracer, StoreCall::PurgeExpired, 0);
     let call = async move { Ok(store.purge_expired(now, limit).await?) };
     backend.start(permit, StoreCall::PurgeExpired, span, call, move |step: Result<Purged, Failure>| {

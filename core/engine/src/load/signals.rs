@@ -178,13 +178,6 @@ impl Signals {
         self.reads_still_for = if still { self.reads_still_for + elapsed } else { Duration::ZERO };
     }
 
-    /// For how long no store call, or no store read, has ended, if that is so long that the store counts as stalled.
-    pub(super) fn stuck(&self, peak: &Peak) -> Option<Duration> {
-        let after = Duration::from_millis(u64::from(peak.stall_ms));
-        let longest = self.still_for.max(self.reads_still_for);
-        (peak.stall_ms > 0 && longest >= after).then_some(longest)
-    }
-
     /// For how long the store has stood still, if it counts as stalled.
     pub(super) fn stalled(&self, peak: &Peak) -> Option<Duration> {
         let after = Duration::from_millis(u64::from(peak.stall_ms));

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// The pause between a change and its writing: heads that start or stop together are written once.
 const PAUSE: Duration = Duration::from_millis(100);
+/// The pause after the file could not be written.
+const RETRY_PAUSE: Duration = Duration::from_secs(10);
 
 /// Writes where the heads are.
 pub(super) fn write(data_dir: &Path, heads: &[HeadLine]) -> io::Result<()> {
@@ -17,17 +19,26 @@ pub(super) fn write(data_dir: &Path, heads: &[HeadLine]) -> io::Result<()> {
 
 /// Writes where the heads are after every change from `written` on, for ever.
 pub(super) async fn keep(data_dir: PathBuf, heads: Arc<HeadList>, mut written: Vec<HeadLine>) {
+    let mut failure = None;
     loop {
-        heads.changed().await;
-        tokio::time::sleep(PAUSE).await;
+        if failure.is_none() {
+            heads.changed().await;
+            tokio::time::sleep(PAUSE).await;
+        } else {
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
         let lines = heads.lines();
         if lines == written {
+            failure = None;
             continue;
         }
         match write(&data_dir, &lines) {
-            Ok(()) => written = lines,
-            Err(cause) => {
-                tracing::warn!(error = %cause, file = HEADS_FILE, "cannot write where the heads are")
+            Ok(()) => (written, failure) = (lines, None),
+            Err(error) => {
+                // Logged once per change.
+                if failure.replace(error.kind()) != Some(error.kind()) {
+                    tracing::warn!(%error, file = HEADS_FILE, "cannot write where the heads are, trying again");
+                }
             }
         }
     }
