@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The limits of the Kademlia protocol on each connection. A stream that exceeds one is reset; nothing beyond a limit is buffered.
+/// The limits of the Kademlia protocol on each connection. A stream that exceeds one is reset; nothing beyond a limit is
+/// buffered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Kad {
