@@ -16,6 +16,7 @@ mod jumps;
 mod peak;
 mod reads;
 mod recovery;
+mod review;
 mod rows;
 mod rungs;
 mod settle;

@@ -50,3 +50,28 @@ pub(super) fn remove(data_dir: &Path) {
         tracing::debug!(error = %cause, "the list of heads is gone already");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_write_that_failed_is_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let data_dir = dir.path().join("data");
+        let heads = Arc::new(HeadList::default());
+        let gone = HeadLine { slot: 0, peer: "gone".to_owned(), addresses: Vec::new() };
+        let keeping = tokio::spawn(keep(data_dir.clone(), Arc::clone(&heads), vec![gone]));
+        heads.on_change();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        std::fs::create_dir(&data_dir).unwrap();
+        for _ in 0..100 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            if data_dir.join(HEADS_FILE).exists() {
+                return;
+            }
+        }
+        keeping.abort();
+        panic!("the file still names a head that is gone");
+    }
+}

@@ -144,3 +144,25 @@ async fn an_allocator_that_gives_fewer_than_wanted_is_asked_less_and_less() {
     let acquired = keeper.view.acquisitions[0].load(std::sync::atomic::Ordering::Relaxed);
     assert!((10..40).contains(&acquired), "{acquired} calls in 1,000 s");
 }
+
+/// A lease that ended long ago, and of which the allocator knows nothing any more, is not held: another is acquired.
+#[tokio::test(start_paused = true)]
+async fn a_slot_that_renewals_leave_out_is_acquired_again_after_its_life() {
+    let ids =
+        Scripted::giving(&[(0, Some(LIFE)), (1, Some(LIFE))]).renewing(|held| all_for(&held[..1], LIFE));
+    let keeper = Keeper::of(ids, 2).await;
+    run_for(2 * LIFE).await;
+    let before = keeper.view.acquisitions[0].load(std::sync::atomic::Ordering::Relaxed);
+    run_for(100 * LIFE).await;
+    let after = keeper.view.acquisitions[0].load(std::sync::atomic::Ordering::Relaxed);
+    assert!(after > before, "no slot is acquired though one of two heads is missing for {:?}", 100 * LIFE);
+}
+
+/// An allocator that has nothing to give is not asked every second for ever.
+#[tokio::test(start_paused = true)]
+async fn an_allocator_that_gives_nothing_is_asked_less_and_less() {
+    let keeper = Keeper::of(Scripted::giving(&[]), 1).await;
+    run_for(600 * SECOND).await;
+    let asked = keeper.view.acquisitions[0].load(std::sync::atomic::Ordering::Relaxed);
+    assert!(asked <= 30, "asked {asked} times in ten minutes");
+}
