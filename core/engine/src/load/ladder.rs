@@ -227,7 +227,7 @@ impl Ladder {
 
     /// The rung that the load calls for.
     fn called_for(&self, strains: &Strains, reading: &Reading, reads: bool) -> (Rung, Signal) {
-        if reading.stalled {
+        if reading.stalled && (reads || self.is_enabled(Rung::Stale)) {
             // Writes wait in their queue anyway; what is known need not wait there.
             return (if reads { Rung::CacheOnly } else { Rung::Stale }, Signal::Stalled);
         }

@@ -46,7 +46,15 @@ pub(crate) async fn flush(writer: Arc<Writer>) {
 async fn wait(writer: &Writer, started: Instant, failed_windows: u32) {
     let limits = &writer.limits;
     if failed_windows > 0 {
-        let pause = limits.flush_interval.saturating_mul(1 << failed_windows.min(10)).min(PAUSE_MAX);
+        // A paused store takes a probe at a time as often as the breaker lets one pass: records have to wait there for it.
+        // Until the breaker has seen enough failures, the pauses are short as well.
+        let pause = match writer.backend.breaker.is_open(Lane::Writes) {
+            true => limits.probe_interval,
+            false => {
+                let doublings = failed_windows.saturating_sub(limits.breaker_failures).min(10);
+                limits.flush_interval.saturating_mul(1 << doublings).min(PAUSE_MAX)
+            }
+        };
         tokio::select! {
             () = sleep_until(started + pause) => return,
             () = writer.backend.breaker.resumed() => return,

@@ -114,23 +114,16 @@ fn random_use_agrees_with_a_model() {
     }
 }
 
-/// Everyone who announces or misses waits for this lock: one dropped record of a hot key must not hold it long.
 #[test]
-fn a_look_at_one_provider_of_a_hot_key_holds_the_lock_for_few_entries() {
-    let took = |len: u32| {
-        let queue = WriteQueue::new(65_536, 64 << 20, 4_096);
-        for provider in 0..len {
-            let mut id = [7; 38];
-            id[..4].copy_from_slice(&provider.to_be_bytes());
-            let provider = PeerId::new(&id).unwrap();
-            queue.push(ProviderRecord { provider, ..record(1, 1, 0) });
-        }
-        let begun = std::time::Instant::now();
-        // As `Reader::retract` does for each record that is dropped.
-        let found = queue.pending(&ContentKey::new(&[1; 34]).unwrap(), NonZeroU32::MAX);
-        assert_eq!(found.len(), len as usize);
-        begun.elapsed()
-    };
-    let (few, many) = (took(2_000), took(16_000));
-    assert!(many < 20 * few, "{few:?} for 2,000 entries, {many:?} for 16,000: quadratic under the lock");
+fn whether_a_provider_of_a_key_waits_is_known_until_it_is_written() {
+    let queue = WriteQueue::new(100, 64 << 20, 100);
+    let (waiting, other) = (record(1, 1, 0), record(1, 2, 0));
+    queue.push(waiting.clone());
+    assert!(queue.has_pending(&waiting.key, &waiting.provider));
+    assert!(!queue.has_pending(&waiting.key, &other.provider));
+    assert!(!queue.has_pending(&record(2, 1, 0).key, &waiting.provider));
+    assert_eq!(queue.take_window().len(), 1);
+    assert!(queue.has_pending(&waiting.key, &waiting.provider), "it is being written");
+    queue.finish_window(&[Fate::Done]);
+    assert!(!queue.has_pending(&waiting.key, &waiting.provider));
 }

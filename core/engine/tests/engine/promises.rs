@@ -1,6 +1,8 @@
-//! Promises that do not hold.
+//! Promises that faults in between must not break: what hangs, fails by halves, comes late or in another order.
 
-use crate::doubles::{FAILS, Ledger, Mood, START, Store, addresses, caller, key, millis, open, peer, permits};
+use crate::doubles::{
+    FAILS, Ledger, Mood, START, Store, addresses, caller, key, millis, open, peer, permits,
+};
 use hydra_api::{PeerId, Rung, StoreErrorKind, Verdict};
 use hydra_engine::{Clock, Config, Ending, Engine};
 use std::sync::Arc;
