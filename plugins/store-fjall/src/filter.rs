@@ -11,7 +11,7 @@ use hydra_api::UnixSeconds;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The `now` of the last call; before the first nothing has expired.
+/// The date of the last purge; before the first nothing has expired.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Clock(Arc<AtomicU32>);
 
@@ -20,7 +20,7 @@ impl Clock {
         self.0.store(now.0, Ordering::Relaxed);
     }
 
-    fn now(&self) -> UnixSeconds {
+    pub(crate) fn now(&self) -> UnixSeconds {
         UnixSeconds(self.0.load(Ordering::Relaxed))
     }
 }

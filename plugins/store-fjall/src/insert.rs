@@ -23,7 +23,7 @@ impl Engine {
         by_key.sort_by_key(|(_, record)| record.key);
         for group in by_key.chunk_by(|(_, one), (_, other)| one.key == other.key) {
             let Some((_, first)) = group.first() else { continue };
-            let mut key = KeyRow::read(&self.rows, first.key, now)?;
+            let mut key = KeyRow::read(&self.rows, first.key, self.clock.now())?;
             for (place, record) in group {
                 let is_over = record.expires <= now;
                 let may_be_new = !is_over && key.row.records() < self.providers_per_key_max;
@@ -96,7 +96,8 @@ struct KeyRow {
 }
 
 impl KeyRow {
-    /// Reads the row and leaves out what has expired.
+    /// Reads the row and leaves out what had expired at the last purge: its date is sure, while that of an insert may be of a
+    /// clock that jumped.
     fn read(rows: &Keyspace, key: ContentKey, now: UnixSeconds) -> Result<Self, Fault> {
         let stored = rows.get(layout::record_key(key.as_bytes()))?;
         let stored = stored.map(|value| Row::decode(&value)).transpose()?;

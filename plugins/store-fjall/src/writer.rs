@@ -106,12 +106,9 @@ enum Wrote {
 fn work(keeper: &mut Keeper, job: Job) -> Wrote {
     // Nobody may wait for the reply any more; what was asked for is done all the same.
     match job {
-        Job::Insert { batch, now, reply } => answer(reply, || {
-            keeper.write("insert", |engine| {
-                engine.clock.set(now);
-                engine.insert(&batch, now)
-            })
-        }),
+        Job::Insert { batch, now, reply } => {
+            answer(reply, || keeper.write("insert", |engine| engine.insert(&batch, now)))
+        }
         Job::Purge { now, limit, reply } => answer(reply, || {
             keeper.write("purge_expired", |engine| {
                 engine.clock.set(now);

@@ -78,7 +78,7 @@ pub struct Peak {
     pub calm_percent: u32,
 
     /// The time for which a rung must be calm until the node recovers to the next lower one, in milliseconds. A rung
-    /// that is entered again soon after the node left it needs twice as long each time, up to sixteen times.
+    /// that is entered again soon after the node left it needs up to four times as long.
     #[schemars(range(min = 100, max = 60_000))]
     pub calm_ms: u32,
 

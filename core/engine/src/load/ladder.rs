@@ -15,8 +15,9 @@ pub(crate) const TICK: Duration = Duration::from_millis(100);
 /// A rung that is entered again within this many times the calm after it was left was left too soon.
 const SOON: u32 = 5;
 
-/// How many times the calm a rung needs at most that is left too soon again and again.
-const PATIENCE_MAX: u32 = 16;
+/// How many times the calm a rung needs at most that is left too soon again and again. Those of a slow or failing store
+/// need no more than eight together, so that a node is on the full rung ten seconds after the last cause.
+const PATIENCE_MAX: u32 = 4;
 
 /// The rungs of the node, one for reads and one for writes, from the rate of requests and from how the store fares.
 #[derive(Debug)]

@@ -156,8 +156,7 @@ async fn write_batch(writer: Arc<Writer>, batch: Batch) -> (Batch, Outcome) {
     let records: Arc<[ProviderRecord]> = batch.iter().map(|held| held.record.clone()).collect();
     let backend = &writer.backend;
     let permit = backend.gate.acquire(Lane::Writes).await;
-    // A store may drop what has expired by this date, so it is one that a jump of the clock does not move.
-    let now = writer.clock.sure_date();
+    let now = writer.clock.read().unix;
     add(&backend.stats.writes.statements, 1);
     let span = trace::background(&backend.tracer, StoreCall::Insert, records.len());
     let (store, inserted, len) = (backend.store.clone(), records.clone(), records.len());

@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn addresses_that_change_and_change_back_are_news_each_time() {
-        let recent = Recent::new(1_000);
+        let recent = Recent::new(1 << 20);
         let moved = ProviderRecord { addresses: Addresses::fitting([b"two"]), ..record(1) };
         recent.note(&record(1), NOW);
         assert_eq!(recent.expires(&moved, NOW), None);
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn addresses_that_were_told_a_while_ago_are_news() {
-        let recent = Recent::new(1_000);
+        let recent = Recent::new(1 << 20);
         recent.note(&record(1), NOW);
         let later = NOW.saturating_add(Addresses::SLACK);
         assert_eq!(recent.expires(&record(1), later), None);

@@ -253,3 +253,32 @@ async fn writes_do_not_enter_a_rung_that_is_switched_off() {
     sleep(seconds(3)).await;
     assert_ne!(engine.write_rung(), Rung::Stale);
 }
+
+/// After failures at irregular times, too, reads are back on the full rung ten seconds after the last.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_failed_at_irregular_times_is_used_in_full_ten_seconds_after() {
+    let store = Store::new(4, 256);
+    let engine = open(&store, vec![], permits(4));
+    let load = tokio::spawn({
+        let engine = engine.clone();
+        async move {
+            for number in 0.. {
+                ask(&engine, number);
+                sleep(millis(10)).await;
+            }
+        }
+    });
+    for up in [20, 6, 6, 6, 10] {
+        store.set(Mood::Takes(millis(1)));
+        sleep(seconds(up)).await;
+        store.set(FAILS);
+        sleep(seconds(1)).await;
+    }
+    store.set(Mood::Takes(millis(1)));
+    let since = Instant::now();
+    while engine.read_rung() != Rung::Full {
+        sleep(millis(100)).await;
+    }
+    load.abort();
+    assert!(since.elapsed() <= seconds(10), "{:?}", since.elapsed());
+}

@@ -197,7 +197,8 @@ async fn a_lasting_overload_does_not_make_the_rung_flap() {
         degraded += u32::from(rung >= Rung::Stale);
     }
     assert!(degraded > 200_000, "it is an overload: {degraded}");
-    assert!(changes <= 60, "{changes} changes in 300 s");
+    // No more patience than lets a node be on the full rung within ten seconds after the overload.
+    assert!(changes <= 120, "{changes} changes in 300 s");
     sleep(Duration::from_secs(60)).await;
     assert_eq!(engine.rung(), Rung::Full);
 }

@@ -82,10 +82,6 @@ impl NodeHeads {
         let slot = self.running.iter().find(|(_, head)| head.task.id() == task).map(|(slot, _)| *slot)?;
         let head = self.running.remove(&slot)?;
         self.ports.remove(&head.port);
-        if *head.phase.borrow() != Phase::Stopping {
-            // It stays in the list, as a head that has ended.
-            return Some(slot);
-        }
         self.parts.list.remove(slot);
         if self.phase != Phase::Stopping {
             self.parts.shared.table.remove(&head.peer);

@@ -180,7 +180,10 @@ impl Leases {
         let told = renewal.lost.iter().copied().chain(left_out);
         let lost: BTreeSet<u32> = told.filter(is_lost).collect();
         for slot in &lost {
-            self.held.remove(slot);
+            if let Some(held) = self.held.remove(slot) {
+                // Another process may serve the identity from now on: the head answers nothing while it stops.
+                held.proof.extend(Some(now.into_std()));
+            }
             self.lost += 1;
         }
         if !lost.is_empty() {

@@ -2,11 +2,15 @@
 
 use super::{Node, StopError, heads_file};
 use crate::supervise::Phase;
+use futures::FutureExt;
 use hydra_api::Causes;
 use hydra_engine::{CloseReport, StoreClosed};
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
+/// How long heads and tasks have to end.
+const TASKS_WAIT: Duration = Duration::from_secs(5);
 /// What is left of the deadline for giving the identities back.
 const RELEASE_WAIT: Duration = Duration::from_millis(500);
 /// How long the last spans may take to be sent, if so much is left of the deadline.
@@ -27,7 +31,9 @@ async fn stages(node: &mut Node, deadline: Instant) -> Result<(), StopError> {
     node.phase.send_replace(Phase::Draining);
     // Others learn of it by identify; what they have under way is answered meanwhile.
     let drain = Duration::from_millis(node.config.shutdown.drain_ms.into());
-    drained(node, deadline.min(Instant::now() + drain)).await;
+    // At least half of the time is left for what follows.
+    let half = deadline.saturating_duration_since(Instant::now()) / 2;
+    drained(node, Instant::now() + drain.min(half)).await;
     // From here on nobody can be reached: the file says where heads are, so it goes first, whatever the store does.
     let tasks = &mut node.tasks;
     tasks.heads_file.abort();
@@ -35,20 +41,39 @@ async fn stages(node: &mut Node, deadline: Instant) -> Result<(), StopError> {
     let _ended = (&mut tasks.heads_file).await.is_err();
     heads_file::remove(&node.config.data_dir);
     node.phase.send_replace(Phase::Stopping);
-    let held = (&mut tasks.leases).await.unwrap_or_else(|cause| {
-        tracing::error!(error = %cause, "the lease keeper ended early");
-        Vec::new()
-    });
+    // A task that hangs takes none of the time for the records that are not written yet.
+    let left = deadline.saturating_duration_since(Instant::now());
+    let tasks_until = Instant::now() + TASKS_WAIT.min(left / 4);
+    let held = match timeout_at(tasks_until, &mut tasks.leases).await {
+        Ok(Ok(held)) => held,
+        Ok(Err(cause)) => {
+            tracing::error!(error = %cause, "the lease keeper ended early");
+            Vec::new()
+        }
+        Err(_) => {
+            tracing::error!("the heads do not end in time");
+            tasks.leases.abort();
+            Vec::new()
+        }
+    };
     for task in [&mut tasks.advertiser, &mut tasks.table_maintenance, &mut tasks.scout] {
-        if let Err(cause) = task.await {
-            tracing::error!(error = %cause, "a task ended early");
+        match timeout_at(tasks_until, &mut *task).await {
+            Ok(Ok(())) => {}
+            Ok(Err(cause)) => tracing::error!(error = %cause, "a task ended early"),
+            Err(_) => {
+                tracing::error!("a task does not end in time");
+                task.abort();
+            }
         }
     }
     tracing::info!("writing the queued records");
     let left = deadline.saturating_duration_since(Instant::now());
     let report = node.engine.close(left.saturating_sub(RELEASE_WAIT)).await;
-    if let Err(cause) = node.ids.release(&held).await {
-        tracing::warn!(error = %Causes(&cause), "cannot release the identities");
+    match timeout(RELEASE_WAIT, AssertUnwindSafe(node.ids.release(&held)).catch_unwind()).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(cause))) => tracing::warn!(error = %Causes(&cause), "cannot release the identities"),
+        Ok(Err(_)) => tracing::warn!("the allocator of identities panicked at the release"),
+        Err(_) => tracing::warn!("cannot release the identities in time, their leases end by themselves"),
     }
     // The operator pages go last: they tell how the stop goes on.
     if let Some(http) = node.http.take() {

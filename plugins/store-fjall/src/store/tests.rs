@@ -201,8 +201,8 @@ async fn a_pass_of_the_purge_puts_the_count_right() {
         store.insert(batch.into(), NOW).await.unwrap();
     }
     let expired = batch[0].expires;
-    // Tells the store the time.
-    store.insert(Arc::new([]), expired).await.unwrap();
+    // Tells the store the date from which these have expired.
+    store.purge_expired(expired, NonZeroU32::MIN).await.unwrap();
     let rows = store.readers.reader("test").unwrap().rows.clone();
     tokio::task::spawn_blocking(move || {
         rows.rotate_memtable_and_wait().unwrap();
@@ -286,4 +286,33 @@ async fn a_key_of_thirty_thousand_providers_is_refreshed_and_read_like_others() 
 fn forty_of_fifty() -> Vec<RecordOutcome> {
     let outcome = |place| if place < 40 { RecordOutcome::Taken } else { RecordOutcome::NoRoom };
     (0..50).map(outcome).collect()
+}
+
+/// The date of an insert is that of the wall clock, which may have jumped: it removes no record of others.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_insert_with_a_date_far_ahead_removes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    for key in 1..100 {
+        store.insert([record(key, 1), record(key, 2)].into(), NOW).await.unwrap();
+    }
+    let jumped = NOW.saturating_add(Duration::from_secs(10 * 24 * 3600));
+    let life = Duration::from_secs(48 * 3600);
+    // One announcement while the clock is ten days ahead, of a key that has others.
+    let late = ProviderRecord { expires: jumped.saturating_add(life), ..record(1, 3) };
+    store.insert([late].into(), jumped).await.unwrap();
+    let same_key = count(&store, 1).await;
+    let rows = store.readers.reader("test").unwrap().rows.clone();
+    tokio::task::spawn_blocking(move || {
+        rows.rotate_memtable_and_wait().unwrap();
+        rows.major_compact().unwrap();
+    })
+    .await
+    .unwrap();
+    // The clock is right again.
+    let mut others = 0;
+    for key in 2..100 {
+        others += count(&store, key).await;
+    }
+    assert_eq!((same_key, others), (3, 196));
 }
