@@ -33,7 +33,7 @@ const HEADS: [&str; 6] = [
     "heads.announce=[\"/ip4/127.0.0.1/tcp/4001/ws\"]",
     "network.group_own_heads_max=20",
     "connections.idle_timeout_s=3600",
-    "engine.ring_len_max=262144",
+    "engine.write_queue_len_max=262144",
     // The announcements before the measuring come as fast as they can: a part of them would be declined.
     "engine.peak.requests_per_second=0",
 ];

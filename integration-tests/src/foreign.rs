@@ -1,8 +1,10 @@
-//! Foreign DHT clients: go-libp2p and js-libp2p as programs, and stock libp2p-kad in this process.
+//! Foreign DHT clients: go-libp2p, js-libp2p and kubo as programs, and stock libp2p-kad in this process.
 //!
-//! A program prints one JSON object per line and keeps a deadline of its own; a longer one here ends it in
-//! any case. What a program needs may be missing from a machine: [`Client::go`] and [`Client::js`] say so.
+//! A program of ours prints one JSON object per line and keeps a deadline of its own; a longer one here ends it in
+//! any case. What a program needs may be missing from a machine: [`Client::go`], [`Client::js`] and
+//! [`kubo::Program::find`] say so.
 
+pub mod kubo;
 pub mod rust;
 
 use std::{

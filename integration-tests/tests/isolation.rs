@@ -97,7 +97,11 @@ async fn a_slow_store_slows_nothing_but_its_own_answers() {
         "FIND_NODE p99 {p99:?}, with a quick store {baseline:?}; worst {worst:?} and {baseline_worst:?}"
     );
     assert!(p99 <= 3 * baseline, "{p99:?} beside {baseline:?}");
-    assert!(worst < DELAY.max(2 * baseline_worst), "{worst:?} beside {baseline_worst:?}");
+    // A request that waited for the store would take as long as one of its calls. Other load on the machine delays a few at
+    // both nodes.
+    let late = |took: &[Duration]| took.iter().filter(|took| **took >= DELAY).count();
+    let (late, baseline_late) = (late(&at_slow), late(&at_quick));
+    assert!(late <= 3 * baseline_late + 3, "{late} took as long as a store call, beside {baseline_late}");
 
     let mut reads = Vec::new();
     for loaded in slow_load {

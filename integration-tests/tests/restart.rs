@@ -8,6 +8,8 @@
 
 use hydra_integration_tests::node::{Home, Node};
 use hydra_integration_tests::peer::Peer;
+use hydra_integration_tests::raw::RawPeer;
+use hydra_kad::Request;
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 use std::collections::BTreeMap;
@@ -162,6 +164,19 @@ async fn a_stop_writes_what_came_a_moment_before_and_leaves_no_list_of_heads() {
     assert!(!list.exists());
     let node = Node::start_in(&home, &[]).await.unwrap();
     all_found(&node, &announced).await;
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_streams_without_a_request() {
+    let drain = Duration::from_secs(60);
+    let settings = ["shutdown.drain_ms=60000", "shutdown.deadline_ms=65000"];
+    let node = Node::start(&settings).await.unwrap();
+    let client = RawPeer::new(PROTOCOL);
+    let mut stream = client.stream(node.heads()[0].tcp()).await.unwrap();
+    stream.ask(&Request::FindNode { key: key(1).into() }).await.unwrap();
+    let stopping = Instant::now();
+    assert_eq!(node.stop().await.unwrap().code(), Some(0));
+    assert!(stopping.elapsed() < drain / 2, "it took {:?}", stopping.elapsed());
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@
 //!
 //! Every double counts what it is asked itself, too ([`Double::counted`]). What a double does follows from its seed and
 //! from the bytes of records and keys alone, and it measures time by tokio's clock alone, so that it works on a paused
-//! one. `close` is left alone unless [`Calls::Close`] is chosen, except that a frozen store does not close; after it each call
+//! one. `close` is left alone unless [`Calls::Close`] or [`Calls::AllWithClose`] is chosen, except that a frozen store does not close; after it each call
 //! fails as rule S12 says, whatever else the double would do. Write further doubles as a [`Behaviour`].
 
 mod claiming;
@@ -61,7 +61,7 @@ pub use panicking::{Panicking, PanicsSometimes};
 pub use partial::{Afterwards, CommitsThenFails, Committing, Dropping, DropsSome, Halving, StoresHalf};
 pub use recording::{Asked, Recording, RecordingStore};
 pub use refusing::{Poison, RefusesRecord, Refusing};
-pub use slow::{Slow, SlowStore};
+pub use slow::{Slow, SlowStore, Waits};
 pub use unknown::{Unknowing, UnknownForSome};
 
 use crate::given::Chance;
@@ -125,6 +125,8 @@ pub enum Calls {
     Upkeep,
     /// `close`.
     Close,
+    /// All, and `close`.
+    AllWithClose,
 }
 
 impl Calls {
@@ -132,6 +134,7 @@ impl Calls {
     pub const fn contain(self, call: Call) -> bool {
         match self {
             Self::All => !matches!(call, Call::Close),
+            Self::AllWithClose => true,
             Self::Reads => matches!(call, Call::Providers(_)),
             Self::Writes => matches!(call, Call::Insert(_)),
             Self::Upkeep => matches!(call, Call::PurgeExpired | Call::Estimate),
@@ -182,6 +185,19 @@ pub trait Behaviour: Debug + Send + Sync + 'static {
         limit: NonZeroU32,
     ) -> Result<Vec<Found>, StoreError> {
         inner.providers(keys, now, limit).await
+    }
+
+    /// The purge of the double.
+    ///
+    /// # Errors
+    /// Those of [`ProviderStore::purge_expired`].
+    async fn purge_expired(
+        &self,
+        inner: &dyn ProviderStore,
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<Purged, StoreError> {
+        inner.purge_expired(now, limit).await
     }
 
     /// The estimate of the double.
@@ -256,7 +272,7 @@ impl<B: Behaviour> ProviderStore for Double<B> {
 
     async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {
         let in_flight = self.enter(Call::PurgeExpired).await?;
-        in_flight.ended(self.inner.purge_expired(now, limit).await)
+        in_flight.ended(self.behaviour.purge_expired(&*self.inner, now, limit).await)
     }
 
     async fn estimate(&self) -> Result<Estimate, StoreError> {

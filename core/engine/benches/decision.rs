@@ -4,7 +4,7 @@ use divan::{Bencher, black_box};
 use hydra_api::{
     AdmissionPolicy, Judgement, Load, Operation, Outcome, PeerId, ReasonId, Request, Rung, Token, Verdict,
 };
-use hydra_engine::{Chain, Decision, NamedPolicy, PolicyMode};
+use hydra_engine::{Chain, NamedPolicy, PolicyMode};
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -61,7 +61,9 @@ fn three_policies_admit_and_settle(bencher: Bencher) {
     let (request, now) = (request(&[1; 34]), Instant::now());
     let outcome = Outcome::Served { rung: Rung::Full, took: Duration::ZERO };
     bencher.bench_local(|| {
-        if let Decision::Admitted(ticket) = chain.admit(black_box(request), &Load::IDLE, now) {
+        let request = black_box(request);
+        let mut ticket = chain.ticket(&request, now);
+        if ticket.admit(&Load::IDLE).is_ok() {
             ticket.settle(&outcome, now);
         }
     });
@@ -72,8 +74,10 @@ fn three_policies_admit_and_settle(bencher: Bencher) {
 fn first_policy_declines(bencher: Bencher) {
     let chain = chain([true, false, false]);
     let (request, now) = (request(&[1; 34]), Instant::now());
-    bencher
-        .bench_local(|| matches!(chain.admit(black_box(request), &Load::IDLE, now), Decision::Declined(_)));
+    bencher.bench_local(|| {
+        let request = black_box(request);
+        chain.ticket(&request, now).admit(&Load::IDLE).is_err()
+    });
 }
 
 /// The last policy declines: two get back what they took.
@@ -81,6 +85,8 @@ fn first_policy_declines(bencher: Bencher) {
 fn last_policy_declines(bencher: Bencher) {
     let chain = chain([false, false, true]);
     let (request, now) = (request(&[1; 34]), Instant::now());
-    bencher
-        .bench_local(|| matches!(chain.admit(black_box(request), &Load::IDLE, now), Decision::Declined(_)));
+    bencher.bench_local(|| {
+        let request = black_box(request);
+        chain.ticket(&request, now).admit(&Load::IDLE).is_err()
+    });
 }

@@ -4,6 +4,6 @@ mod chain;
 mod mode;
 mod tally;
 
-pub use chain::{Chain, Decision, Judged, NamedPolicy, Ticket};
+pub use chain::{Chain, Judged, NamedPolicy, Ticket};
 pub use mode::PolicyMode;
 pub use tally::Verdicts;

@@ -3,7 +3,7 @@
 use crate::load::TICK;
 use crate::observe::{StoreCall, trace};
 use crate::parts::Parts;
-use crate::store::Lane;
+use crate::store::{Failure, Lane, Permit};
 use crate::sync::{add, lock};
 use crate::write::flush;
 use hydra_api::{Expiry, PurgeProgress, Purged, Rung};
@@ -123,9 +123,29 @@ async fn probe(parts: Arc<Parts>) {
     loop {
         sleep(backend.breaker.until_probe().await).await;
         let open = turn.by_ref().take(Lane::ALL.len()).find(|lane| backend.breaker.is_open(*lane));
-        if let Some(lane) = open {
-            backend.probe(lane);
+        if let Some(lane) = open.filter(|lane| !backend.probe(*lane)) {
+            probe_idle(&parts, lane);
         }
+    }
+}
+
+/// Asks a paused store something of its own accord: no call waits that would show whether it answers again, and none may
+/// come for long.
+fn probe_idle(parts: &Parts, lane: Lane) {
+    let backend = &parts.backend;
+    if lane == Lane::Writes && parts.queue.level().used > 0 {
+        // The next try of these is the probe: a store that purges may still take no record.
+        return;
+    }
+    if lane == Lane::Writes && backend.expiry() == Expiry::ByItself {
+        // Nothing but an insert would tell, and there is none to be made.
+        return backend.resume_writes();
+    }
+    let Some(permit) = backend.gate.try_acquire(lane) else { return };
+    // What they bring is noted where they end.
+    match lane {
+        Lane::Reads => drop(backend.estimate(permit)),
+        Lane::Writes => drop(purge_call(parts, permit)),
     }
 }
 
@@ -140,7 +160,7 @@ async fn purge(parts: Arc<Parts>) {
 
 /// One step, as far as the node's rung allows; after a failure the next comes with the next round.
 async fn purge_step(parts: &Parts) -> PurgeProgress {
-    let (backend, limit) = (&parts.backend, parts.limits.purge_len);
+    let backend = &parts.backend;
     if parts.writer.is_closing() || backend.expiry() == Expiry::ByItself {
         return PurgeProgress::Done;
     }
@@ -152,13 +172,20 @@ async fn purge_step(parts: &Parts) -> PurgeProgress {
         },
         _ => return PurgeProgress::Done,
     };
+    purge_call(parts, permit).await.unwrap_or(PurgeProgress::Done)
+}
+
+/// One step under this permit. One that fails has done what there was to do.
+fn purge_call(parts: &Parts, permit: Permit) -> JoinHandle<PurgeProgress> {
+    let (backend, stats, limit) = (&parts.backend, parts.stats.clone(), parts.limits.purge_len);
     let (store, now) = (backend.store.clone(), parts.clock.purge_date());
     let span = trace::background(&backend.tracer, StoreCall::PurgeExpired, 0);
     let call = async move { Ok(store.purge_expired(now, limit).await?) };
-    let step = backend.start(permit, StoreCall::PurgeExpired, span, call, |step| step);
-    let Ok(Ok(Purged { removed, progress, .. })) = step.await else { return PurgeProgress::Done };
-    add(&parts.stats.purged, removed.min(limit.get().into()));
-    progress
+    backend.start(permit, StoreCall::PurgeExpired, span, call, move |step: Result<Purged, Failure>| {
+        let Ok(Purged { removed, progress, .. }) = step else { return PurgeProgress::Done };
+        add(&stats.purged, removed.min(limit.get().into()));
+        progress
+    })
 }
 
 async fn estimate(parts: Arc<Parts>) {

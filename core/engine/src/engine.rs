@@ -5,9 +5,9 @@ mod snapshot;
 
 pub use close::{CloseReport, StoreClosed};
 
-use crate::admission::{Chain, Decision, NamedPolicy, Ticket};
+use crate::admission::{Chain, NamedPolicy, Ticket};
 use crate::background::Background;
-use crate::clock::{Clock, Now};
+use crate::clock::Clock;
 use crate::config::{Config, Limits};
 use crate::load::Ladder;
 use crate::observe::trace::Watch;
@@ -74,13 +74,12 @@ impl Engine {
             }
         };
         let (node_rung, now) = (parts.ladder.note_read(), parts.clock.read());
-        let ticket = match self.admit(&mut trace, caller, key, node_rung, now) {
-            Ok(ticket) => ticket,
-            Err(turned_away) => {
-                trace.end(&turned_away);
-                return Ok(Reply::nothing(turned_away.ending, turned_away.rung));
-            }
-        };
+        let request = caller.request(Operation::GetProviders, key);
+        let mut ticket = parts.chain.ticket(&request, now.instant);
+        if let Err(turned_away) = self.admit(&mut trace, &mut ticket, node_rung) {
+            trace.end(&turned_away);
+            return Ok(Reply::nothing(turned_away.ending, turned_away.rung));
+        }
         let rung = ticket.rung().max(node_rung);
         let reply = parts.reader.read(content, rung, now, &trace.span).await;
         // What the cache answers takes no time that is worth another look at the clock.
@@ -123,13 +122,12 @@ impl Engine {
             }
         };
         let (node_rung, now) = (parts.ladder.note_write(), parts.clock.read());
-        let ticket = match self.admit(&mut trace, caller, key, node_rung, now) {
-            Ok(ticket) => ticket,
-            Err(turned_away) => {
-                trace.end(&turned_away);
-                return Ok(turned_away.ending);
-            }
-        };
+        let request = caller.request(Operation::AddProvider, key);
+        let mut ticket = parts.chain.ticket(&request, now.instant);
+        if let Err(turned_away) = self.admit(&mut trace, &mut ticket, node_rung) {
+            trace.end(&turned_away);
+            return Ok(turned_away.ending);
+        }
         let rung = ticket.rung().max(node_rung);
         let expires = now.unix.saturating_add(parts.limits.record_ttl);
         let record = ProviderRecord { key: content, provider: caller.peer, addresses: addresses(), expires };
@@ -173,21 +171,21 @@ impl Engine {
     }
 
     /// Lets a request for the store in, unless the node is on the rung of full decline, is closing, or a policy declines.
+    #[inline]
     fn admit<'a>(
         &'a self,
         trace: &mut RequestTrace<'a>,
-        caller: Caller,
-        key: &'a [u8],
+        ticket: &mut Ticket<'a, '_>,
         rung: Rung,
-        now: Now,
-    ) -> Result<Ticket<'a>, Departure> {
+    ) -> Result<(), Departure> {
         let parts = &*self.parts;
         if rung == Rung::RoutingOnly || parts.writer.is_closing() {
             return Err(Departure::at_once(Ending::Shed, rung));
         }
-        match trace.admit(&parts.chain, caller, key, &parts.load(rung), now.instant) {
-            Decision::Admitted(ticket) => Ok(ticket),
-            Decision::Declined(_) => Err(Departure::at_once(Ending::Declined, Rung::RoutingOnly)),
-        }
+        let declined = |_| Departure::at_once(Ending::Declined, Rung::RoutingOnly);
+        trace.admit(ticket, &parts.load(rung)).map_err(declined)
     }
 }
+
+#[cfg(test)]
+mod tests;

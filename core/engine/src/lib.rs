@@ -33,7 +33,7 @@ mod store;
 mod sync;
 mod write;
 
-pub use admission::{Chain, Decision, Judged, NamedPolicy, PolicyMode, Ticket, Verdicts};
+pub use admission::{Chain, Judged, NamedPolicy, PolicyMode, Ticket, Verdicts};
 pub use clock::Clock;
 pub use config::{AnnouncedKeys, Breaker, Config, Peak, ReadCache, Short, Stale};
 pub use engine::{CloseReport, Engine, NamedStore, StoreClosed};

@@ -8,7 +8,15 @@ use std::thread::available_parallelism;
 /// Locks for a few instructions; a panic elsewhere under the lock leaves counts at worst one off, so it is no reason
 /// to stop serving.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    #[cfg(test)]
+    LOCKS.with(|locks| locks.set(locks.get() + 1));
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How many locks this thread has taken: every lock of the engine is taken by [`lock`].
+    pub(crate) static LOCKS: Cell<u64> = const { Cell::new(0) };
 }
 
 /// The most copies of a striped value.

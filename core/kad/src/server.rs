@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// After so many requests without a pause, the other streams of the connection get their turn.
@@ -23,7 +24,7 @@ where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
     add(&config.stats.streams_accepted, 1);
-    let open = Open::new(&config);
+    let open = Open::of(&config.stats.streams_open);
     if let Err(cause) = serve_until_end(&mut io, &config, &*service, &remote).await {
         config.stats.count_reset(cause);
     }
@@ -51,6 +52,7 @@ where
             return close(io, timer, limits.write_wait).await;
         };
         deadline = Instant::now() + limits.frame_wait;
+        let _open = Open::of(&config.stats.requests_open);
         let (echo, request) = decode(frame, config)?;
         let reply = before(timer.as_mut(), deadline, service.handle(remote, request)).await;
         match reply.map_err(|_| Reset::Idle)? {
@@ -121,19 +123,19 @@ async fn close<IO: AsyncWrite + Unpin>(
     closed.map_err(|_| Reset::SlowReader)?.map_err(|_| Reset::Broken)
 }
 
-/// Counts the stream as open for as long as it is served, also when the future is dropped.
-struct Open<'a>(&'a Config);
+/// Counts a stream, or a request, as open for as long as it is served, also when the future is dropped.
+struct Open<'a>(&'a AtomicU64);
 
 impl<'a> Open<'a> {
-    fn new(config: &'a Config) -> Self {
-        add(&config.stats.streams_open, 1);
-        Self(config)
+    fn of(counter: &'a AtomicU64) -> Self {
+        add(counter, 1);
+        Self(counter)
     }
 }
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        sub(&self.0.stats.streams_open, 1);
+        sub(self.0, 1);
     }
 }
 

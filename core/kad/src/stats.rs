@@ -54,10 +54,11 @@ impl Reset {
     }
 }
 
-/// Counters that only grow, and two gauges. Reading them is cheap and may be a moment behind.
+/// Counters that only grow, and gauges. Reading them is cheap and may be a moment behind.
 #[derive(Debug, Default)]
 pub struct Stats {
     pub(crate) streams_open: AtomicU64,
+    pub(crate) requests_open: AtomicU64,
     pub(crate) streams_accepted: AtomicU64,
     pub(crate) streams_refused: AtomicU64,
     pub(crate) frames_in: AtomicU64,
@@ -76,6 +77,12 @@ impl Stats {
     pub fn streams_open(&self) -> u64 {
         read(&self.streams_open)
     }
+
+    /// Requests that are served now: read, and not answered yet.
+    pub fn requests_open(&self) -> u64 {
+        read(&self.requests_open)
+    }
+
     /// Inbound streams accepted so far.
     pub fn streams_accepted(&self) -> u64 {
         read(&self.streams_accepted)

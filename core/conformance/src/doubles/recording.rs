@@ -2,12 +2,12 @@
 
 use super::{Behaviour, Double, locked};
 use hydra_api::{
-    ContentKey, Found, Inserted, ProviderRecord, ProviderStore, StoreError, UnixSeconds, async_trait,
+    ContentKey, Found, Inserted, ProviderRecord, ProviderStore, Purged, StoreError, UnixSeconds, async_trait,
 };
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 
-/// A store that writes down the inserts and reads it is asked for, in their order.
+/// A store that writes down the inserts, reads and purges it is asked for, in their order.
 pub type RecordingStore = Double<Recording>;
 
 /// The behaviour of a [`RecordingStore`].
@@ -29,12 +29,24 @@ pub enum Asked {
         /// The most providers of one key.
         limit: NonZeroU32,
     },
+    /// A step of the purge.
+    PurgeExpired {
+        /// What expired by then is removed.
+        now: UnixSeconds,
+        /// The most records of the step.
+        limit: NonZeroU32,
+    },
 }
 
 impl RecordingStore {
     /// Writes down the first `len_max` calls of `inner`.
     pub fn new(inner: Arc<dyn ProviderStore>, len_max: usize) -> Self {
         Self::of(inner, Recording { len_max, asked: Mutex::default() })
+    }
+
+    /// What was written down so far.
+    pub fn asked(&self) -> Vec<Asked> {
+        locked(&self.behaviour.asked).clone()
     }
 
     /// Takes out what was written down so far, which makes room for as many calls as at first.
@@ -73,5 +85,14 @@ impl Behaviour for Recording {
     ) -> Result<Vec<Found>, StoreError> {
         self.note(Asked::Providers { keys: Arc::clone(&keys), limit });
         inner.providers(keys, now, limit).await
+    }
+    async fn purge_expired(
+        &self,
+        inner: &dyn ProviderStore,
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<Purged, StoreError> {
+        self.note(Asked::PurgeExpired { now, limit });
+        inner.purge_expired(now, limit).await
     }
 }

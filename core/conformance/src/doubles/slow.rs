@@ -1,7 +1,11 @@
 //! A store that takes its time.
 
 use super::{Behaviour, Call, Calls, Double, locked};
-use hydra_api::{ProviderStore, StoreError, async_trait};
+use hydra_api::{
+    ContentKey, Estimate, Found, Inserted, ProviderRecord, ProviderStore, Purged, StoreError, UnixSeconds,
+    async_trait,
+};
+use std::future::Future;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,8 +18,20 @@ pub type SlowStore = Double<Slow>;
 #[derive(Debug)]
 pub struct Slow(Mutex<State>);
 
+/// When a slow store waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Waits {
+    /// Before a call reaches the store behind it. A call that is dropped meanwhile has not.
+    #[default]
+    BeforeCall,
+    /// After the store behind it has answered: a read brings what was there when it began, and what is written is there
+    /// before it is known to be.
+    AfterCall,
+}
+
 #[derive(Debug)]
 struct State {
+    waits: Waits,
     delay: Duration,
     per_row: Duration,
     calls: Calls,
@@ -64,6 +80,11 @@ impl SlowStore {
         locked(&self.behaviour.0).calls = calls;
     }
 
+    /// From now on waits then. `close` always takes its time before.
+    pub fn set_waits(&self, waits: Waits) {
+        locked(&self.behaviour.0).waits = waits;
+    }
+
     /// From now on `close` takes this long more.
     pub fn set_close_delay(&self, delay: Duration) {
         locked(&self.behaviour.0).close_delay = delay;
@@ -73,7 +94,7 @@ impl SlowStore {
 impl State {
     fn new(delay: Duration, per_row: Duration, rows_per_s: Option<NonZeroU32>) -> Self {
         let (calls, close_delay, free_at) = (Calls::All, Duration::ZERO, Instant::now());
-        Self { delay, per_row, calls, close_delay, rows_per_s, free_at }
+        Self { waits: Waits::default(), delay, per_row, calls, close_delay, rows_per_s, free_at }
     }
 
     /// Until when a call that begins now takes more; `None` when it takes no more time.
@@ -94,13 +115,65 @@ impl State {
     }
 }
 
+impl Slow {
+    /// When a call that begins now ends its wait at this side of the store behind it.
+    fn until(&self, side: Waits, call: Call) -> Option<Instant> {
+        let mut state = locked(&self.0);
+        let waits = if call == Call::Close { Waits::BeforeCall } else { state.waits };
+        if waits == side { state.until(call) } else { None }
+    }
+
+    /// Makes the call, and waits after it if that is due.
+    async fn then_wait<T>(&self, call: Call, inner: impl Future<Output = T> + Send) -> T {
+        let until = self.until(Waits::AfterCall, call);
+        let answer = inner.await;
+        wait(until).await;
+        answer
+    }
+}
+
+async fn wait(until: Option<Instant>) {
+    if let Some(until) = until {
+        sleep_until(until).await;
+    }
+}
+
 #[async_trait]
 impl Behaviour for Slow {
     async fn enter(&self, call: Call) -> Result<(), StoreError> {
-        let until = locked(&self.0).until(call);
-        if let Some(until) = until {
-            sleep_until(until).await;
-        }
+        wait(self.until(Waits::BeforeCall, call)).await;
         Ok(())
+    }
+
+    async fn insert(
+        &self,
+        inner: &dyn ProviderStore,
+        batch: Arc<[ProviderRecord]>,
+        now: UnixSeconds,
+    ) -> Result<Inserted, StoreError> {
+        self.then_wait(Call::Insert(batch.len()), inner.insert(batch, now)).await
+    }
+
+    async fn providers(
+        &self,
+        inner: &dyn ProviderStore,
+        keys: Arc<[ContentKey]>,
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<Vec<Found>, StoreError> {
+        self.then_wait(Call::Providers(keys.len()), inner.providers(keys, now, limit)).await
+    }
+
+    async fn purge_expired(
+        &self,
+        inner: &dyn ProviderStore,
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<Purged, StoreError> {
+        self.then_wait(Call::PurgeExpired, inner.purge_expired(now, limit)).await
+    }
+
+    async fn estimate(&self, inner: &dyn ProviderStore) -> Result<Estimate, StoreError> {
+        self.then_wait(Call::Estimate, inner.estimate()).await
     }
 }

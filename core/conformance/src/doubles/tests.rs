@@ -64,6 +64,22 @@ async fn a_store_at_a_speed_serves_one_after_another() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_store_that_waits_after_the_call_reads_what_was_there_when_it_began() {
+    let inner = memory();
+    let store = SlowStore::delayed(inner.clone(), SECOND);
+    store.set_waits(Waits::AfterCall);
+    let begun = Instant::now();
+    let mut insert = store.insert(records(1), NOW);
+    assert!((&mut insert).now_or_never().is_none());
+    assert_eq!(there(&*inner, 9).await, [0], "it is there");
+    insert.await.unwrap();
+    assert_eq!(begun.elapsed(), SECOND, "and known to be");
+    let (found, written) = tokio::join!(there(&store, 9), inner.insert(records(5), NOW));
+    assert_eq!((found, written.unwrap()), (vec![0], Inserted::All));
+    store.close().now_or_never().unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_frozen_store_answers_after_the_thaw() {
     let store = FrozenStore::frozen(memory());
     let mut read = store.providers(Arc::from([key(1)]), NOW, NonZeroU32::MIN);
@@ -96,6 +112,9 @@ async fn a_failing_store_fails_its_share_with_its_kind() {
     assert_eq!((error.kind(), error.pause()), (StoreErrorKind::Corrupt, Some(SECOND)));
     store.set_calls(Calls::Reads);
     store.estimate().await.unwrap();
+    store.set_calls(Calls::AllWithClose);
+    assert_eq!(store.close().await.unwrap_err().kind(), StoreErrorKind::Corrupt);
+    assert!(store.is_closed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -243,14 +262,18 @@ async fn a_claiming_store_claims_what_it_is_told_to() {
 
 #[tokio::test]
 async fn a_recording_store_keeps_the_first_calls() {
-    let store = RecordingStore::new(memory(), 2);
+    let store = RecordingStore::new(memory(), 3);
     let (records, keys) = (records(2), Arc::from([key(7)]));
     store.insert(records.clone(), NOW).await.unwrap();
+    store.purge_expired(NOW, NonZeroU32::MIN).await.unwrap();
     for _ in 0..3 {
         store.providers(Arc::clone(&keys), NOW, NonZeroU32::MIN).await.unwrap();
     }
-    let read = Asked::Providers { keys, limit: NonZeroU32::MIN };
-    assert_eq!(store.take(), [Asked::Insert(records), read]);
+    let limit = NonZeroU32::MIN;
+    let first =
+        [Asked::Insert(records), Asked::PurgeExpired { now: NOW, limit }, Asked::Providers { keys, limit }];
+    assert_eq!(store.asked(), first);
+    assert_eq!(store.take(), first);
     assert_eq!(store.take(), []);
 }
 

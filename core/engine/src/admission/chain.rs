@@ -4,7 +4,9 @@ use super::mode::PolicyMode;
 use super::tally::{Tally, Verdicts};
 use crate::clock::monotonic;
 use crate::sync::{Striped, add};
-use hydra_api::{AdmissionPolicy, Judgement, Load, Operation, Outcome, Request, Rung, Token, Verdict};
+use hydra_api::{
+    AdmissionPolicy, Judgement, Load, Operation, Outcome, ReasonId, Request, Rung, Token, Verdict,
+};
 use std::borrow::Cow;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,9 +34,8 @@ pub struct Chain {
 /// What is counted of all policies together.
 #[derive(Debug, Default)]
 struct Counts {
-    /// Requests about which the policies were asked, counted after their verdicts: what is left when these are taken
-    /// off is never more than was admitted.
-    asked: AtomicU64,
+    /// Requests that no policy declined, counted after their verdicts.
+    admitted: AtomicU64,
     abandoned: [[AtomicU64; Rung::ALL.len()]; Operation::ALL.len()],
 }
 
@@ -43,19 +44,6 @@ struct Link {
     mode: PolicyMode,
     policy: Arc<dyn AdmissionPolicy>,
     tally: Tally,
-}
-
-/// What the chain says of a request.
-#[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a ticket lives on the stack of its request: admission allocates nothing"
-)]
-pub enum Decision<'a> {
-    /// Serve it; the ticket says on which rung, and tells the policies the end.
-    Admitted(Ticket<'a>),
-    /// Answer with closer peers alone. Nothing is left to be settled.
-    Declined(Judged<'a>),
 }
 
 /// The most severe verdict of the policies that are acted on, and which policy gave it.
@@ -100,87 +88,42 @@ impl Chain {
         Self { links: policies.into_iter().map(link).collect(), counts: Striped::default() }
     }
 
-    /// Asks the policies. The first that declines and is acted on ends the asking; those before it give back what they
-    /// took.
-    pub fn admit<'a>(&'a self, request: Request<'a>, load: &Load, now: Instant) -> Decision<'a> {
-        let mut ticket = Ticket {
+    /// A ticket for this request, about which the policies have not been asked yet.
+    ///
+    /// It is large and stays where the caller keeps it: moving it would cost more than the policies do.
+    #[inline]
+    pub const fn ticket<'a, 'r>(&'a self, request: &'r Request<'r>, now: Instant) -> Ticket<'a, 'r> {
+        Ticket {
             chain: self,
             request,
             started: now,
-            rung: Rung::Full,
-            degraded_by: 0,
-            unsettled: 0,
             tokens: [Token(0); Self::LEN_MAX],
+            next: 0,
+            unsettled: 0,
+            degraded_by: 0,
+            rung: Rung::Full,
             admitted: false,
-        };
-        for (index, link) in self.links.iter().enumerate() {
-            let Some(Judgement { verdict, token, .. }) = link.admit(&ticket.request, load, now) else {
-                continue;
-            };
-            link.tally.count(verdict);
-            match (verdict, link.mode) {
-                (Verdict::Decline(reason), PolicyMode::Enforce) => {
-                    ticket.tell(&Outcome::NeverStarted, now);
-                    add(&self.counts.mine().asked, 1);
-                    let (policy, reason) = (link.name.as_str(), link.tally.reason(reason));
-                    return Decision::Declined(Judged {
-                        verdict,
-                        policy: Some(policy),
-                        reason: Some(reason),
-                    });
-                }
-                // It took nothing and is told of no end (A5), though the request goes on.
-                (Verdict::Decline(_), PolicyMode::Shadow) => continue,
-                (Verdict::Degrade(rung), PolicyMode::Enforce) if rung > ticket.rung => {
-                    (ticket.rung, ticket.degraded_by) = (rung, index);
-                }
-                (Verdict::Degrade(_) | Verdict::Admit, PolicyMode::Enforce | PolicyMode::Shadow) => {}
-            }
-            ticket.tokens[index] = token;
-            ticket.unsettled |= 1 << index;
         }
-        ticket.admitted = true;
-        add(&self.counts.mine().asked, 1);
-        Decision::Admitted(ticket)
     }
 
     /// How often each policy gave which verdict. Those that it has not given are left out, but for admit.
     pub fn verdicts(&self) -> Vec<Verdicts> {
-        let mut asked = self.counts.sum(|counts| &counts.asked);
+        // A policy was asked about what was admitted in the end, and about what it or one after it declined. Read in this
+        // order, before its own verdicts, that is never more than it was asked about.
+        let mut asked = self.counts.sum(|counts| &counts.admitted);
         let mut lines = Vec::new();
-        for link in &self.links {
-            lines.extend(link.tally.lines(&link.name, link.mode, asked));
+        for link in self.links.iter().rev() {
             if link.mode == PolicyMode::Enforce {
-                asked = asked.saturating_sub(link.tally.declined());
+                asked += link.tally.declined();
             }
+            lines.push(link.tally.lines(&link.name, link.mode, asked));
         }
-        lines
+        lines.into_iter().rev().flatten().collect()
     }
 
     /// How many requests of this kind, admitted on this rung, went away before they were answered.
     pub fn abandoned(&self, operation: Operation, rung: Rung) -> u64 {
         self.counts.sum(|counts| &counts.abandoned[operation as usize][rung.index()])
-    }
-}
-
-impl Link {
-    /// What the policy says; nothing when it panicked, which counts as an admit. The panic hook shows the panic.
-    #[inline]
-    fn admit(&self, request: &Request<'_>, load: &Load, now: Instant) -> Option<Judgement> {
-        match catch_unwind(AssertUnwindSafe(|| self.policy.admit(request, load, now))) {
-            Ok(judgement) => Some(judgement),
-            Err(_) => {
-                self.tally.count_panic();
-                None
-            }
-        }
-    }
-
-    #[inline]
-    fn settle(&self, request: &Request<'_>, token: Token, outcome: &Outcome, now: Instant) {
-        if catch_unwind(AssertUnwindSafe(|| self.policy.settle(request, token, outcome, now))).is_err() {
-            self.tally.count_panic();
-        }
     }
 }
 
@@ -190,28 +133,79 @@ impl fmt::Debug for Chain {
     }
 }
 
-/// An admitted request. Dropped without [`Ticket::settle`] it counts as abandoned.
-#[must_use = "dropping it tells the policies that the client went away"]
-pub struct Ticket<'a> {
+/// A request from the question to the policies to its end. Dropped after it was admitted and before [`Ticket::settle`], it
+/// counts as abandoned.
+pub struct Ticket<'a, 'r> {
     chain: &'a Chain,
-    request: Request<'a>,
+    request: &'r Request<'r>,
     started: Instant,
-    rung: Rung,
-    /// Which policy said so, unless the rung is that of full service.
-    degraded_by: usize,
+    tokens: [Token; Chain::LEN_MAX],
+    /// How many policies have been asked.
+    next: usize,
     /// The policies that have still to hear of the end, a bit each.
     unsettled: u32,
-    tokens: [Token; Chain::LEN_MAX],
+    /// Which policy said so, unless the rung is that of full service.
+    degraded_by: usize,
+    rung: Rung,
     admitted: bool,
 }
 
-impl<'a> Ticket<'a> {
+impl<'a> Ticket<'a, '_> {
+    /// Asks the policies, once. The first that declines and is acted on ends the asking; those before it give back what
+    /// they took. A policy that panics counts as one that admits; the panic hook shows the panic.
+    ///
+    /// # Errors
+    /// What the policy that declines says. Nothing is left to be settled.
+    pub fn admit(&mut self, load: &Load) -> Result<(), Judged<'a>> {
+        // One catch for all policies: each alone would cost as much as a policy does.
+        let declined = loop {
+            match catch_unwind(AssertUnwindSafe(|| self.ask(load))) {
+                Ok(declined) => break declined,
+                Err(_) => self.chain.links[self.next - 1].tally.count_panic(),
+            }
+        };
+        let Some(reason) = declined else {
+            self.admitted = true;
+            add(&self.chain.counts.mine().admitted, 1);
+            return Ok(());
+        };
+        if self.unsettled != 0 {
+            self.tell(&Outcome::NeverStarted, self.started);
+        }
+        let link = &self.chain.links[self.next - 1];
+        let (policy, word) = (Some(link.name.as_str()), Some(link.tally.reason(reason)));
+        Err(Judged { verdict: Verdict::Decline(reason), policy, reason: word })
+    }
+
+    /// Asks the policies that have not been asked, up to one that declines: why it does.
+    #[inline]
+    fn ask(&mut self, load: &Load) -> Option<ReasonId> {
+        let chain = self.chain;
+        for (index, link) in chain.links.iter().enumerate().skip(self.next) {
+            self.next = index + 1;
+            let Judgement { verdict, token, .. } = link.policy.admit(self.request, load, self.started);
+            link.tally.count(verdict);
+            match (verdict, link.mode) {
+                (Verdict::Decline(reason), PolicyMode::Enforce) => return Some(reason),
+                // It took nothing and is told of no end (A5), though the request goes on.
+                (Verdict::Decline(_), PolicyMode::Shadow) => continue,
+                (Verdict::Degrade(rung), PolicyMode::Enforce) if rung > self.rung => {
+                    (self.rung, self.degraded_by) = (rung, index);
+                }
+                (Verdict::Degrade(_) | Verdict::Admit, PolicyMode::Enforce | PolicyMode::Shadow) => {}
+            }
+            self.tokens[index] = token;
+            self.unsettled |= 1 << index;
+        }
+        None
+    }
+
     /// The rung on which the policies want it served.
     pub const fn rung(&self) -> Rung {
         self.rung
     }
 
-    /// What the policies have said of it.
+    /// What the policies have said of it when they admitted it.
     pub fn judged(&self) -> Judged<'a> {
         match self.rung {
             Rung::Full => Judged::ADMITTED,
@@ -228,33 +222,44 @@ impl<'a> Ticket<'a> {
         self.started
     }
 
-    /// Tells every policy how the request has ended.
-    pub fn settle(mut self, outcome: &Outcome, now: Instant) {
+    /// Tells every policy how the request has ended. Each is told once, however often this is called.
+    pub fn settle(&mut self, outcome: &Outcome, now: Instant) {
+        self.admitted = false;
         self.tell(outcome, now);
     }
 
-    /// Tells those that have not heard yet, the last one first. Each is taken off the list before: it is told once.
+    /// Tells those that have not heard yet, and goes on after one that panics.
     fn tell(&mut self, outcome: &Outcome, now: Instant) {
+        let mut last = 0;
         while self.unsettled != 0 {
-            let last = self.unsettled.ilog2() as usize;
-            self.unsettled &= !(1 << last);
-            self.chain.links[last].settle(&self.request, self.tokens[last], outcome, now);
+            if catch_unwind(AssertUnwindSafe(|| self.tell_on(&mut last, outcome, now))).is_err() {
+                self.chain.links[last].tally.count_panic();
+            }
         }
-        self.admitted = false;
+    }
+
+    /// Tells them, the last one first. Each is taken off the list before: it is told once.
+    #[inline]
+    fn tell_on(&mut self, last: &mut usize, outcome: &Outcome, now: Instant) {
+        while self.unsettled != 0 {
+            *last = self.unsettled.ilog2() as usize;
+            self.unsettled &= !(1 << *last);
+            self.chain.links[*last].policy.settle(self.request, self.tokens[*last], outcome, now);
+        }
     }
 }
 
-impl Drop for Ticket<'_> {
+impl Drop for Ticket<'_, '_> {
     fn drop(&mut self) {
         if self.admitted {
             let counts = self.chain.counts.mine();
             add(&counts.abandoned[self.request.operation as usize][self.rung.index()], 1);
-            self.tell(&Outcome::Abandoned, monotonic());
+            self.settle(&Outcome::Abandoned, monotonic());
         }
     }
 }
 
-impl fmt::Debug for Ticket<'_> {
+impl fmt::Debug for Ticket<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ticket")
             .field("request", &self.request)

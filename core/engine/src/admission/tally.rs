@@ -62,11 +62,11 @@ impl Tally {
 
     #[inline]
     pub(super) fn count(&self, verdict: Verdict) {
-        let counts = self.counts.mine();
         match verdict {
             Verdict::Admit => {}
-            Verdict::Degrade(rung) => add(&counts.degraded[rung.index()], 1),
+            Verdict::Degrade(rung) => add(&self.counts.mine().degraded[rung.index()], 1),
             Verdict::Decline(reason) => {
+                let counts = self.counts.mine();
                 let index = usize::from(reason.0);
                 let declared = if index < self.reasons.len() { counts.declined.get(index) } else { None };
                 add(declared.unwrap_or(&counts.declined_otherwise), 1);

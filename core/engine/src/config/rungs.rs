@@ -82,8 +82,9 @@ pub struct Peak {
     #[schemars(range(min = 100, max = 60_000))]
     pub calm_ms: u32,
 
-    /// The time without the end of any store call, all permits in use, after which the store counts as stalled, in
-    /// milliseconds. It is not read until it moves again (rung "cache_only"). 0 switches this off.
+    /// The time without the end of any store call after which the store counts as stalled, in milliseconds. If all
+    /// permits are in use, it is not read until it moves again (rung "cache_only"). If some are free and a read is under way,
+    /// no request waits for it (rung "stale"). 0 switches this off.
     #[schemars(range(min = 0, max = 60_000))]
     pub stall_ms: u32,
 }

@@ -85,11 +85,16 @@ impl Latency {
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     pub(crate) ceilings: [Duration; 2],
+    pub(crate) begun: AtomicU64,
     pub(crate) ended: AtomicU64,
     pub(crate) above: [AtomicU64; 2],
 }
 
 impl Pace {
+    pub(crate) fn begin(&self) {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn note(&self, took: Duration) {
         self.ended.fetch_add(1, Ordering::Relaxed);
         for (ceiling, above) in self.ceilings.iter().zip(&self.above) {

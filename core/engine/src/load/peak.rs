@@ -7,11 +7,14 @@ use std::time::Duration;
 /// For how long the load may stand above the peak by as much again before it counts. Short bursts pass.
 const BURST: Duration = Duration::from_millis(250);
 
+/// So many requests at once are no load above any peak: chance alone brings as many together under a load of half of it.
+const BURST_REQUESTS_MIN: u64 = 10;
+
 /// Requests that a window must have room for, for its rate to say something.
 const WINDOW_REQUESTS: u64 = 10;
 
-/// The longest window over which the rate is taken, in ticks.
-const WINDOW_TICKS_MAX: usize = 20;
+/// The longest window over which the rate is taken, in ticks: ten seconds, in which a peak of one a second has that room.
+const WINDOW_TICKS_MAX: usize = 100;
 
 /// A token bucket for all threads: each takes a few tokens at a time out of a common pool, and counts its own requests.
 #[derive(Debug)]
@@ -44,7 +47,7 @@ impl Peak {
     /// A peak of this many requests a second; none at all for 0.
     pub(super) fn new(per_second: u32) -> Self {
         let per_second = u64::from(per_second);
-        let burst = (per_second * BURST.as_millis() as u64 / 1_000).max(1);
+        let burst = (per_second * BURST.as_millis() as u64 / 1_000).max(BURST_REQUESTS_MIN);
         Self {
             per_second,
             burst,
@@ -114,8 +117,8 @@ impl Peak {
 
     /// So many ticks that the peak has room for a few requests in them.
     fn window_ticks(&self, tick: Duration) -> usize {
-        let per_tick = self.per_second * tick.as_millis().clamp(1, 60_000) as u64 / 1_000;
-        (WINDOW_REQUESTS.div_ceil(per_tick.max(1)) as usize).clamp(1, WINDOW_TICKS_MAX)
+        let per_1000_ticks = self.per_second * tick.as_millis().clamp(1, 60_000) as u64;
+        ((WINDOW_REQUESTS * 1_000).div_ceil(per_1000_ticks.max(1)) as usize).clamp(1, WINDOW_TICKS_MAX)
     }
 }
 
@@ -151,11 +154,11 @@ mod tests {
                 peak.tick(&mut rate, TICK);
             }
             assert!(
-                (per_second * 100..=per_second * 100 + 5).contains(&passed),
+                (per_second * 100..=per_second * 100 + BURST_REQUESTS_MIN).contains(&passed),
                 "{passed} at {per_second}/s"
             );
             assert!(peak.is_near(&rate, 100));
-            (0..30).for_each(|_| peak.tick(&mut rate, TICK));
+            (0..WINDOW_TICKS_MAX).for_each(|_| peak.tick(&mut rate, TICK));
             assert!(!peak.is_near(&rate, 80));
         }
     }
@@ -168,7 +171,7 @@ mod tests {
                 assert!(peak.take(), "3.3 a second pass");
             }
             peak.tick(&mut rate, TICK);
-            assert!(tick < 20 || !peak.is_near(&rate, 80), "tick {tick}");
+            assert!(tick < WINDOW_TICKS_MAX || !peak.is_near(&rate, 80), "tick {tick}");
         }
     }
 

@@ -42,6 +42,8 @@ pub(crate) struct Demand {
     /// Store reads that have ended, and those of them that took as long as the two rungs' ceilings.
     pub(crate) ended: u64,
     pub(crate) above: [u64; 2],
+    /// Store reads that have begun.
+    pub(crate) begun: u64,
 }
 
 /// Why a rung was entered.
@@ -81,6 +83,9 @@ pub(super) type Strain = (u32, Signal);
 pub(super) struct Signals {
     released: u64,
     still_for: Duration,
+    /// How many store reads had ended at the last tick, and for how long none has ended while some were under way.
+    reads_ended: u64,
+    reads_still_for: Duration,
     /// The demand when the last window began, and when this one did.
     marks: [Demand; 2],
     window_for: Duration,
@@ -137,10 +142,16 @@ impl Signals {
         };
         let writes = |threshold: u32| nearest([(pulse.write_queue.percent(), threshold, Signal::WriteQueue)]);
         let still = self.stand_still(elapsed, pulse);
+        self.reads_stand_still(elapsed, pulse.demand);
+        let stuck = u32::try_from(self.reads_still_for.as_millis()).unwrap_or(u32::MAX);
         Reading {
             reads: Strains {
                 short: reads([short.denied_percent, short.waiting_percent, short.read_p90_ms], slow[0]),
-                stale: reads([stale.denied_percent, stale.waiting_percent, stale.read_p90_ms], slow[1]),
+                // With permits left the store is still asked, so that a single call that hangs does not hold the rung.
+                stale: nearer(
+                    reads([stale.denied_percent, stale.waiting_percent, stale.read_p90_ms], slow[1]),
+                    nearest([(stuck, peak.stall_ms, Signal::Stalled)]),
+                ),
                 paused: pulse.paused[0],
             },
             writes: Strains {
@@ -159,6 +170,19 @@ impl Signals {
         self.released = pulse.released;
         self.still_for = if still { self.still_for + elapsed } else { Duration::ZERO };
         still
+    }
+
+    fn reads_stand_still(&mut self, elapsed: Duration, demand: Demand) {
+        let still = demand.begun > demand.ended && demand.ended == self.reads_ended;
+        self.reads_ended = demand.ended;
+        self.reads_still_for = if still { self.reads_still_for + elapsed } else { Duration::ZERO };
+    }
+
+    /// For how long no store call, or no store read, has ended, if that is so long that the store counts as stalled.
+    pub(super) fn stuck(&self, peak: &Peak) -> Option<Duration> {
+        let after = Duration::from_millis(u64::from(peak.stall_ms));
+        let longest = self.still_for.max(self.reads_still_for);
+        (peak.stall_ms > 0 && longest >= after).then_some(longest)
     }
 
     /// For how long the store has stood still, if it counts as stalled.
@@ -180,6 +204,7 @@ impl Signals {
             wanted: since(now.wanted, before.wanted),
             denied: since(now.denied, before.denied),
             ended: since(now.ended, before.ended),
+            begun: since(now.begun, before.begun),
             above: [since(now.above[0], before.above[0]), since(now.above[1], before.above[1])],
         }
     }
@@ -188,8 +213,12 @@ impl Signals {
 /// The threshold to which a value comes nearest. Thresholds of 0 are switched off.
 fn nearest<const N: usize>(signals: [(u32, u32, Signal); N]) -> Strain {
     let watched = signals.into_iter().filter(|(_, threshold, _)| *threshold > 0);
-    let strains = watched.map(|(value, threshold, signal)| (value * 100 / threshold, signal));
+    let strains = watched.map(|(value, threshold, signal)| (value.saturating_mul(100) / threshold, signal));
     strains.max_by_key(|(strain, _)| *strain).unwrap_or((0, Signal::Calm))
+}
+
+fn nearer(one: Strain, other: Strain) -> Strain {
+    if other.0 > one.0 { other } else { one }
 }
 
 fn percent(part: u64, whole: u64) -> u32 {

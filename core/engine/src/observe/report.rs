@@ -15,6 +15,7 @@ pub(crate) struct Reports {
     calls: [Report; StoreCall::ALL.len()],
     corrupt: Mutex<Option<String>>,
     refused: Mutex<String>,
+    gave_up: Mutex<String>,
 }
 
 #[derive(Debug, Default)]
@@ -80,11 +81,16 @@ impl Reports {
     /// Notes a record that the store refuses, and logs the reason unless it is that of the one before. The counters say how
     /// many there are.
     pub(crate) fn refused(&self, because: &str) {
-        let because = shortened(because.to_owned());
-        let mut said = lock(&self.refused);
-        if *said != because {
-            tracing::warn!(reason = %because, "the store refuses records; they are dropped");
-            *said = because;
+        if let Some(reason) = changed(&self.refused, because) {
+            tracing::warn!(%reason, "the store refuses records; they are dropped");
+        }
+    }
+
+    /// Notes a record that is dropped because the store failed on it alone each time, and logs the error unless it is that
+    /// of the one before.
+    pub(crate) fn gave_up(&self, because: &str) {
+        if let Some(error) = changed(&self.gave_up, because) {
+            tracing::warn!(%error, "the store fails again and again on single records; they are dropped");
         }
     }
 
@@ -92,6 +98,13 @@ impl Reports {
     pub(crate) fn corrupt(&self) -> Option<String> {
         lock(&self.corrupt).clone()
     }
+}
+
+/// The text, if it is another one than was said last.
+fn changed(said: &Mutex<String>, text: &str) -> Option<String> {
+    let text = shortened(text.to_owned());
+    let mut said = lock(said);
+    (*said != text).then(|| said.clone_from(&text)).map(|()| text)
 }
 
 /// An error's text, cut to what a log line holds.

@@ -2,8 +2,8 @@
 
 use super::stats::Stats;
 use super::trace::{self, Account, Tracer, Watch};
-use crate::admission::{Chain, Decision, Judged};
-use crate::request::{Caller, Ending, ReadCall, Source};
+use crate::admission::{Judged, Ticket};
+use crate::request::{Ending, ReadCall, Source};
 use hydra_api::{Load, Operation, Rung};
 use std::time::{Duration, Instant};
 use tracing::Span;
@@ -45,28 +45,20 @@ impl<'a> RequestTrace<'a> {
     }
 
     /// Asks the policies.
+    ///
+    /// # Errors
+    /// What the policy that declines says.
     #[inline]
-    pub(crate) fn admit(
-        &mut self,
-        chain: &'a Chain,
-        caller: Caller,
-        key: &'a [u8],
-        load: &Load,
-        now: Instant,
-    ) -> Decision<'a> {
-        let request = caller.request(self.operation, key);
+    pub(crate) fn admit(&mut self, ticket: &mut Ticket<'a, '_>, load: &Load) -> Result<(), Judged<'a>> {
         if self.tracer.watch().is_none() {
-            return chain.admit(request, load, now);
+            return ticket.admit(load);
         }
         let span = trace::admission(&self.span);
-        let decision = span.in_scope(|| chain.admit(request, load, now));
-        let judged = match &decision {
-            Decision::Admitted(ticket) => ticket.judged(),
-            Decision::Declined(judged) => *judged,
-        };
+        let admitted = span.in_scope(|| ticket.admit(load));
+        let judged = admitted.err().unwrap_or_else(|| ticket.judged());
         trace::judge(&span, &judged);
         self.judged = Some(judged);
-        decision
+        admitted
     }
 
     #[inline]

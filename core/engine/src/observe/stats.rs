@@ -116,6 +116,7 @@ impl Stats {
             denied: read(&self.reads.denied),
             ended: read(&self.read_pace.ended),
             above: [read(&self.read_pace.above[0]), read(&self.read_pace.above[1])],
+            begun: read(&self.read_pace.begun),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::sync::{add, lock};
 use hydra_api::{Estimate, Expiry, ProviderStore, StoreErrorKind, StoreProfile};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -94,6 +94,9 @@ impl Backend {
         then: impl FnOnce(Result<T, Failure>) -> U + Send + 'static,
     ) -> JoinHandle<U> {
         add(&self.stats.statements_started, 1);
+        if call == StoreCall::Providers {
+            self.stats.read_pace.begin();
+        }
         let in_flight = InFlight {
             backend: self.clone(),
             call,
@@ -112,13 +115,17 @@ impl Backend {
         self.runtime.spawn(task.instrument(span))
     }
 
-    /// Lets one call pass to a store that is paused, if there is none other an estimate.
-    pub(crate) fn probe(self: &Arc<Self>, lane: Lane) {
-        if !self.breaker.is_open(lane) || self.gate.probe(lane) || lane != Lane::Reads {
-            return;
-        }
-        if let Some(permit) = self.gate.try_acquire(lane) {
-            drop(self.estimate(permit));
+    /// Lets one call pass to a store that is paused; whether one did, or the store is not paused any more. Otherwise the
+    /// next to come passes.
+    pub(crate) fn probe(self: &Arc<Self>, lane: Lane) -> bool {
+        !self.breaker.is_open(lane) || self.gate.probe(lane)
+    }
+
+    /// Lets writes start again without knowing that they succeed.
+    pub(crate) fn resume_writes(self: &Arc<Self>) {
+        if self.breaker.succeeded(Lane::Writes, &self.gate) {
+            self.gate.advance();
+            tracing::info!(lane = Lane::Writes.as_str(), "the store is to be written to again");
         }
     }
 
@@ -154,11 +161,14 @@ impl Backend {
             permits.relief_until = None;
         }
         permits.capacity = capacity;
-        self.apply(permits.allowed, capacity);
+        self.apply(permits);
     }
 
-    fn apply(&self, allowed: u32, capacity: Capacity) {
-        self.gate.set_limit(allowed, capacity.reads.min(allowed));
+    /// Gives the gate as many permits as there are now. Calls start when the lock is let go of: they ask for the capacity.
+    fn apply(&self, permits: MutexGuard<'_, Permits>) {
+        self.gate.set_limit(permits.allowed, permits.capacity.reads.min(permits.allowed));
+        drop(permits);
+        self.gate.advance();
     }
 
     /// The store says that it is at its limit: half of the permits for a while.
@@ -170,7 +180,7 @@ impl Backend {
         }
         let pause = pause.unwrap_or_default().clamp(RELIEF[0], RELIEF[1]);
         permits.relief_until = permits.relief_until.max(Some(now + pause));
-        self.apply(permits.allowed, permits.capacity);
+        self.apply(permits);
     }
 
     fn ended(&self, call: StoreCall, failure: Option<&Failure>) {

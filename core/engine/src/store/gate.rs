@@ -157,13 +157,11 @@ impl Gate {
         }
     }
 
-    /// Changes how many permits there are. Those in use beyond the limit are not taken back.
-    pub(crate) fn set_limit(self: &Arc<Self>, limit: u32, reads_max: u32) {
+    /// Changes how many permits there are. Those in use beyond the limit are not taken back. The gate is to be advanced.
+    pub(super) fn set_limit(&self, limit: u32, reads_max: u32) {
         let mut state = lock(&self.state);
         (state.limit, state.reads_max) = (limit.max(1), reads_max.max(1));
         self.note(&state);
-        drop(state);
-        self.advance();
     }
 
     /// Lets calls of this lane start, or none but for probes. When they may, the gate is to be advanced.

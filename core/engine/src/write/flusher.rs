@@ -106,6 +106,13 @@ async fn write_window(writer: &Arc<Writer>, failed_windows: u32) -> bool {
                 split_in_a_row += 1;
                 suspects.extend(batches.split(batch));
             }
+            Outcome::Alone(cause) => {
+                failed_in_a_row += 1;
+                for held in &batch {
+                    fates[held.place] = failed_alone(writer, held, &cause);
+                    dropped.extend(given_up(held, fates[held.place]));
+                }
+            }
             Outcome::Failed => {
                 failed_in_a_row += 1;
                 suspects.push(batch);
@@ -132,6 +139,8 @@ enum Outcome {
     Each(Vec<RecordOutcome>),
     /// A record of it may be the cause of a failure: in halves it is found.
     Split,
+    /// Its only record may be the cause of this failure.
+    Alone(String),
     Failed,
 }
 
@@ -160,8 +169,12 @@ async fn write_batch(writer: Arc<Writer>, batch: Batch) -> (Batch, Outcome) {
             Outcome::Each(vec![RecordOutcome::Refused(failure.to_string().into())])
         }
         // A panic or a broken promise may be a record's doing, too.
-        Err(failure) if matches!(failure.kind(), None | Some(StoreErrorKind::Refused)) && len > 1 => {
-            Outcome::Split
+        Err(failure) if matches!(failure.kind(), None | Some(StoreErrorKind::Refused)) => {
+            if len > 1 {
+                Outcome::Split
+            } else {
+                Outcome::Alone(failure.to_string())
+            }
         }
         Err(_) => Outcome::Failed,
     };
@@ -220,6 +233,21 @@ fn settle(writer: &Writer, held: &InHand, outcome: RecordOutcome) -> Fate {
 
 /// How full the queue may be with records of which the store could say nothing again and again.
 const UNKNOWN_PERCENT_MAX: u32 = 50;
+
+/// A record on which the store panicked, or broke its contract, while it was given nothing else. Whether the store would
+/// fail on any other cannot be told on an idle node, so that the tries are counted and the record is dropped after the
+/// last of them.
+fn failed_alone(writer: &Writer, held: &InHand, cause: &str) -> Fate {
+    let stats = &writer.backend.stats.writes;
+    let failures = held.tries.failures.saturating_add(1);
+    if u32::from(failures) > writer.limits.write_retries {
+        add(&stats.dropped_after_retries, 1);
+        writer.backend.reports.gave_up(cause);
+        return Fate::Dropped;
+    }
+    add(&stats.retried, 1);
+    Fate::Again(Tries { failures, ..held.tries })
+}
 
 /// A record whose batch failed. Where the store took others, it may be the cause: it is tried in smaller and smaller
 /// batches, and dropped when it has failed too often alone. Where it took none, the store is the cause, and the record

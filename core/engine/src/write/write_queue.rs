@@ -55,7 +55,7 @@ struct Queue {
 /// How often a record was tried in vain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Tries {
-    /// Its batch failed while others did not: it may be the cause.
+    /// Its batch failed while others did not, or the store panicked on it alone: it may be the cause.
     pub(crate) failures: u16,
     /// The store could not say whether it has it.
     pub(crate) unknown: u16,

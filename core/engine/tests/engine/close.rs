@@ -17,13 +17,13 @@ async fn everything_taken_is_written_before_the_store_is_closed() {
     let report = engine.close(Duration::from_secs(10)).await;
     assert!(report.is_clean(), "{report:?}");
     assert!((0..1_000).all(|number| store.knows(&key(number), peer(number))));
-    assert_eq!((store.log().closed, store.running()), (1, 0));
+    assert_eq!((store.is_closed(), store.running()), (true, 0));
 
     // Late requests are answered, and reach nothing.
     assert_eq!(engine.announce(caller(0), &key(5_000), || addresses(0)), Ok(Ending::Shed));
     assert_eq!(engine.providers(caller(0), &key(0)).await.unwrap().ending, Ending::Shed);
     sleep(Duration::from_secs(600)).await;
-    assert!(store.log().reads.is_empty());
+    assert!(store.reads().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -35,7 +35,7 @@ async fn close_waits_for_statements_under_way() {
     assert_eq!(engine.providers(caller(0), &key(0)).await.unwrap().ending, Ending::Late);
     let report = engine.close(Duration::from_secs(10)).await;
     assert!(report.is_clean(), "{report:?}");
-    assert_eq!(store.log().reads.len(), 1, "it had ended before the store was closed");
+    assert_eq!(store.reads().len(), 1, "it had ended before the store was closed");
 }
 
 #[tokio::test(start_paused = true)]
@@ -54,6 +54,28 @@ async fn a_frozen_store_does_not_hold_the_close_beyond_its_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_stores_own_close_gets_its_share_of_the_time_whatever_waits_to_be_written() {
+    let within = Duration::from_secs(8);
+    for mood in [Mood::Takes(millis(900)), FAILS, Mood::Panics] {
+        let store = Store::new(2, 16);
+        let config = Config { write_queue_len_max: 65_536, window_len_max: 64, ..permits(2) };
+        let engine = open(&store, vec![], config);
+        store.set_writes(mood);
+        for number in 0..10_000 {
+            engine.announce(caller(number), &key(number), || addresses(0)).unwrap();
+        }
+        // An eighth of the time is kept for it; half of that, it takes.
+        store.close_takes(within / 16);
+        let begun = Instant::now();
+        let report = engine.close(within).await;
+        assert!(matches!(report.store, StoreClosed::Closed), "{mood:?}: {report:?}");
+        assert!(store.is_closed() && begun.elapsed() <= within, "{mood:?}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() >= within * 3 / 4, "{mood:?}: the rest of the time was for the queue");
+        assert!((1..=10_000).contains(&report.unwritten), "{mood:?}: {report:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failing_store_is_tried_again_until_the_time_is_up() {
     let store = Store::new(2, 16);
     let engine = open(&store, vec![], Config { write_retries_max: 100, ..Config::default() });
@@ -61,7 +83,7 @@ async fn a_failing_store_is_tried_again_until_the_time_is_up() {
     engine.announce(caller(1), &key(1), || addresses(0)).unwrap();
     let report = engine.close(Duration::from_secs(2)).await;
     assert_eq!((report.unwritten, report.running), (1, 0));
-    assert!((5..=25).contains(&store.log().batches.len()), "{} tries", store.log().batches.len());
+    assert!((5..=25).contains(&store.batches().len()), "{} tries", store.batches().len());
 
     let store = Store::new(2, 16);
     let engine = open(&store, vec![], Config::default());

@@ -1,9 +1,9 @@
 //! Stores that fail in part, fail wholly, or break their contract: what is at fault stands alone, and nothing is lost.
 
-use crate::doubles::{START, addresses, caller, key, millis, open_store, peer, permits};
+use crate::doubles::{START, addresses, caller, key, memory, millis, open_store, peer, permits};
 use hydra_api::{
-    ContentKey, Estimate, EstimateMethod, Found, Inserted, ProviderRecord, ProviderStore, StoreErrorKind,
-    StoreProfile, UnixSeconds,
+    ContentKey, Estimate, EstimateMethod, Expiry, Found, Inserted, ProviderRecord, ProviderStore, Rung,
+    StoreErrorKind, StoreProfile, UnixSeconds,
 };
 use hydra_conformance::doubles::{
     Afterwards, Calls, ClaimingStore, CommitsThenFails, CountingStore, DropsSome, FailingStore, Miscount,
@@ -15,10 +15,6 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
-
-fn memory() -> Arc<Memory> {
-    Arc::new(Memory::new(&hydra_store_memory::Config::default()))
-}
 
 fn open(store: Arc<dyn ProviderStore>) -> Arc<Engine> {
     open_store(store, vec![], permits(4), None)
@@ -78,6 +74,33 @@ async fn a_record_that_spoils_its_batch_stands_alone_in_the_end() {
             (299, 1),
             "{poison:?}: {writes:?}"
         );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_on_which_the_store_panics_are_given_up_on_an_idle_node_too() {
+    let purges = [Expiry::ByPurge, Expiry::ByItself];
+    for (number, expiry) in [1, 2, 7].into_iter().flat_map(|number| purges.map(|expiry| (number, expiry))) {
+        let inner = memory();
+        let poison = (0..number).map(|number| (ContentKey::new(&key(number)).unwrap(), peer(number)));
+        let store = Arc::new(RefusesRecord::new(inner.clone(), Poison::Panics, poison));
+        let profile = StoreProfile::builder().expiry(expiry).build();
+        let engine = open(Arc::new(ClaimingStore::new(store.clone(), profile)));
+        announce(&engine, 0..number);
+        let tries = number * (u64::from(Config::WRITE_RETRIES_MAX) + 1);
+        for _ in 0..600 {
+            sleep(Duration::from_secs(1)).await;
+        }
+        let (writes, inserts) = (engine.stats().writes, store.counted().inserts);
+        assert_eq!((writes.dropped_after_retries, writes.written), (number, 0), "{number}: {writes:?}");
+        assert!((tries..=2 * tries).contains(&inserts), "{number}: {inserts} inserts");
+        assert!(engine.providers(caller(9), &key(0)).await.unwrap().providers().is_empty());
+        // Nothing is left that would show the store to be well, but the node does not wait for it.
+        assert_eq!((engine.health().paused, engine.rung()), (None, Rung::Full), "{number}");
+        // The number of tries belongs to the record: another one is written at once.
+        announce(&engine, 100..101);
+        sleep(millis(600)).await;
+        assert_eq!(stored(&inner, 0..101).await, 1, "{number}");
     }
 }
 

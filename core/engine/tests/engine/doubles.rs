@@ -1,26 +1,28 @@
-//! A store in memory that can be slow, frozen, failing or panicking and keeps account; a policy that keeps account; dice.
+//! The store in memory behind the doubles of the conformance suite, switched together; a policy that keeps account, for
+//! which there is no double; dice.
 
 use hydra_api::{
-    Addresses, AdmissionPolicy, ContentKey, Estimate, Found, Inserted, Judgement, Load, Outcome, PeerId,
-    ProviderRecord, ProviderStore, Purged, RecordOutcome, Request, StoreError, StoreErrorKind, StoreProfile,
-    Token, UnixSeconds, Verdict, async_trait,
+    Addresses, AdmissionPolicy, ContentKey, Inserted, Judgement, Load, Outcome, PeerId, ProviderRecord,
+    ProviderStore, Request, StoreErrorKind, StoreProfile, Token, UnixSeconds, Verdict,
+};
+use hydra_conformance::doubles::{
+    Asked, Calls, ClaimingStore, Counted, FailingStore, FrozenStore, PanicsSometimes, RecordingStore,
+    SlowStore, UnknownForSome, Waits,
 };
 use hydra_engine::{Caller, Clock, Config, Engine, NamedPolicy, NamedStore, PolicyMode, Watch};
 use hydra_store_memory::Memory;
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
-use std::num::{NonZeroU32, NonZeroUsize};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
-use tokio::time::sleep;
 
 /// The date on which every test begins.
 pub(crate) const START: UnixSeconds = UnixSeconds(1_800_000_000);
 
-/// How the store behaves, call by call.
+/// How the store behaves in the calls that begin now; those that a frozen one holds up, in the mood in which it is thawed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mood {
     Takes(Duration),
@@ -32,195 +34,174 @@ pub(crate) enum Mood {
 /// Fails as a store does that cannot be reached.
 pub(crate) const FAILS: Mood = Mood::Fails(StoreErrorKind::Unavailable);
 
-#[derive(Debug)]
-pub(crate) struct Store {
-    inner: Memory,
-    profile: StoreProfile,
-    reads: watch::Sender<Mood>,
-    writes: watch::Sender<Mood>,
-    forgets_half: AtomicBool,
-    running: AtomicUsize,
-    running_max: AtomicUsize,
-    log: Mutex<Log>,
+/// A store in memory.
+pub(crate) fn memory() -> Arc<Memory> {
+    Arc::new(Memory::new(&hydra_store_memory::Config::default()))
 }
 
-/// What the store was asked.
-#[derive(Debug, Default)]
-pub(crate) struct Log {
-    /// The keys of reads that succeeded.
-    pub(crate) reads: Vec<ContentKey>,
-    /// The limits of reads that began: one for each call.
-    pub(crate) limits: Vec<u32>,
-    /// The records of inserts that succeeded.
-    pub(crate) written: HashSet<(ContentKey, PeerId)>,
-    /// The batches of inserts that began.
-    pub(crate) batches: Vec<Vec<ProviderRecord>>,
-    pub(crate) purges: Vec<UnixSeconds>,
-    pub(crate) estimates: usize,
-    pub(crate) closed: usize,
+fn profile(concurrency_max: usize, batch_len_max: usize) -> StoreProfile {
+    let len = |len| NonZeroUsize::new(len).unwrap();
+    StoreProfile::builder()
+        .concurrency_max(len(concurrency_max))
+        .read_batch_len_max(len(batch_len_max))
+        .write_batch_len_max(len(batch_len_max))
+        .build()
+}
+
+/// A store in memory behind doubles, each of them around the one before.
+#[derive(Debug)]
+pub(crate) struct Store {
+    memory: Arc<Memory>,
+    reached: Arc<RecordingStore>,
+    unknown: Arc<UnknownForSome>,
+    slow: Arc<SlowStore>,
+    panicking: Arc<PanicsSometimes>,
+    failing: Arc<FailingStore>,
+    frozen: Arc<FrozenStore>,
+    claiming: Arc<ClaimingStore>,
+    asked: Arc<RecordingStore>,
 }
 
 impl Store {
     pub(crate) fn new(concurrency_max: usize, batch_len_max: usize) -> Arc<Self> {
-        let len = |len| NonZeroUsize::new(len).unwrap();
-        let profile = StoreProfile::builder()
-            .concurrency_max(len(concurrency_max))
-            .read_batch_len_max(len(batch_len_max))
-            .write_batch_len_max(len(batch_len_max));
-        Self::with_profile(profile.build())
+        let memory = memory();
+        let reached = Arc::new(RecordingStore::new(memory.clone(), usize::MAX));
+        let unknown = Arc::new(UnknownForSome::new(reached.clone(), StoreErrorKind::Unavailable, 0, 1));
+        let slow = Arc::new(SlowStore::delayed(unknown.clone(), Duration::ZERO));
+        let panicking = Arc::new(PanicsSometimes::new(slow.clone(), 0, 1));
+        let failing = Arc::new(FailingStore::new(panicking.clone(), StoreErrorKind::Unavailable, 0, 1));
+        let frozen = Arc::new(FrozenStore::thawed(failing.clone()));
+        let claiming = Arc::new(ClaimingStore::new(frozen.clone(), profile(concurrency_max, batch_len_max)));
+        let asked = Arc::new(RecordingStore::new(claiming.clone(), usize::MAX));
+        Arc::new(Self { memory, reached, unknown, slow, panicking, failing, frozen, claiming, asked })
     }
 
-    pub(crate) fn with_profile(profile: StoreProfile) -> Arc<Self> {
-        let calm = || watch::Sender::new(Mood::Takes(Duration::ZERO));
-        Arc::new(Self {
-            inner: Memory::new(&hydra_store_memory::Config::default()),
-            profile,
-            reads: calm(),
-            writes: calm(),
-            forgets_half: AtomicBool::new(false),
-            running: AtomicUsize::new(0),
-            running_max: AtomicUsize::new(0),
-            log: Mutex::default(),
-        })
+    /// What an engine is opened with.
+    pub(crate) fn named(&self) -> NamedStore {
+        NamedStore { name: "test".to_owned(), store: self.asked.clone() }
     }
 
+    /// Every call is like this from now on.
     pub(crate) fn set(&self, mood: Mood) {
-        self.reads.send_replace(mood);
-        self.writes.send_replace(mood);
+        self.set_calls(mood, Calls::AllWithClose);
     }
 
+    /// The reads are like this from now on, and nothing else is out of order.
     pub(crate) fn set_reads(&self, mood: Mood) {
-        self.reads.send_replace(mood);
+        self.set_calls(mood, Calls::Reads);
     }
 
+    /// The inserts are like this from now on, and nothing else is out of order.
     pub(crate) fn set_writes(&self, mood: Mood) {
-        self.writes.send_replace(mood);
+        self.set_calls(mood, Calls::Writes);
+    }
+
+    fn set_calls(&self, mood: Mood, calls: Calls) {
+        let all_or_none = |all: bool| if all { 1_000 } else { 0 };
+        let delay = if let Mood::Takes(delay) = mood { delay } else { Duration::ZERO };
+        self.slow.set_calls(calls);
+        self.slow.set_delay(delay);
+        self.slow.set_close_delay(if calls == Calls::AllWithClose { delay } else { Duration::ZERO });
+        self.panicking.set(all_or_none(mood == Mood::Panics), calls);
+        self.failing.set_calls(calls);
+        let kind = if let Mood::Fails(kind) = mood { kind } else { StoreErrorKind::Unavailable };
+        self.failing.set(kind, all_or_none(matches!(mood, Mood::Fails(_))));
+        // Last: what it held up goes on in the new mood.
+        match mood {
+            Mood::Frozen => self.frozen.freeze_calls(calls),
+            Mood::Takes(_) | Mood::Fails(_) | Mood::Panics => self.frozen.thaw(),
+        }
+    }
+
+    /// It can do this much from now on.
+    pub(crate) fn claim(&self, concurrency_max: usize, batch_len_max: usize) {
+        self.claiming.set_profile(Some(profile(concurrency_max, batch_len_max)));
+    }
+
+    /// Its close takes this long from now on.
+    pub(crate) fn close_takes(&self, time: Duration) {
+        self.slow.set_close_delay(time);
+    }
+
+    /// A slow store answers as of the beginning of a call from now on.
+    pub(crate) fn answer_as_of_the_beginning(&self) {
+        self.slow.set_waits(Waits::AfterCall);
     }
 
     /// Whether of every other key nothing is known, as when a part of the store is down.
     pub(crate) fn forget_half(&self, forgets: bool) {
-        self.forgets_half.store(forgets, Ordering::SeqCst);
+        self.unknown.set(StoreErrorKind::Unavailable, if forgets { 500 } else { 0 });
     }
 
-    fn has_forgotten(&self, key: &ContentKey) -> bool {
-        self.forgets_half.load(Ordering::SeqCst)
-            && key.as_bytes().last_chunk::<24>().is_some_and(|end| end[7] % 2 == 0)
+    /// What it was asked, and how many calls run.
+    pub(crate) fn counted(&self) -> Counted {
+        self.asked.counted()
     }
 
-    pub(crate) fn log(&self) -> std::sync::MutexGuard<'_, Log> {
-        self.log.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    pub(crate) fn running(&self) -> u64 {
+        self.counted().in_flight
     }
 
-    pub(crate) fn running(&self) -> usize {
-        self.running.load(Ordering::SeqCst)
+    pub(crate) fn running_max(&self) -> u64 {
+        self.counted().in_flight_max
     }
 
-    pub(crate) fn running_max(&self) -> usize {
-        self.running_max.load(Ordering::SeqCst)
+    pub(crate) fn is_closed(&self) -> bool {
+        self.asked.is_closed()
+    }
+
+    /// The limits of the reads that it was asked for.
+    pub(crate) fn limits(&self) -> Vec<u32> {
+        let limit = |asked| match asked {
+            Asked::Providers { limit, .. } => Some(limit.get()),
+            _ => None,
+        };
+        self.asked.asked().into_iter().filter_map(limit).collect()
+    }
+
+    /// The batches that it was to insert.
+    pub(crate) fn batches(&self) -> Vec<Arc<[ProviderRecord]>> {
+        let batch = |asked| match asked {
+            Asked::Insert(batch) => Some(batch),
+            _ => None,
+        };
+        self.asked.asked().into_iter().filter_map(batch).collect()
+    }
+
+    /// The dates of the purges that it was asked for.
+    pub(crate) fn purges(&self) -> Vec<UnixSeconds> {
+        let date = |asked| match asked {
+            Asked::PurgeExpired { now, .. } => Some(now),
+            _ => None,
+        };
+        self.asked.asked().into_iter().filter_map(date).collect()
+    }
+
+    /// The keys that it has read.
+    pub(crate) fn reads(&self) -> Vec<ContentKey> {
+        let keys = |asked| match asked {
+            Asked::Providers { keys, .. } => Some(keys),
+            _ => None,
+        };
+        let read: Vec<_> = self.reached.asked().into_iter().filter_map(keys).collect();
+        read.iter().flat_map(|keys| keys.iter().copied()).collect()
     }
 
     /// Puts a record into the store behind the engine's back, as another process would.
     pub(crate) fn put(&self, record: ProviderRecord, now: UnixSeconds) {
-        let inserted = futures::executor::block_on(self.inner.insert([record].into(), now));
+        let inserted = futures::executor::block_on(self.memory.insert([record].into(), now));
         assert_eq!(inserted.unwrap(), Inserted::All);
     }
 
-    /// Whether the record was written.
+    /// Whether the record was written; to be asked of a closed store, too.
     pub(crate) fn knows(&self, key: &[u8], provider: PeerId) -> bool {
-        self.log().written.contains(&(ContentKey::new(key).unwrap(), provider))
-    }
-
-    /// One call: counts itself, and behaves as the mood is when it begins (a frozen one when it is thawed).
-    async fn call(&self, moods: &watch::Sender<Mood>, operation: &'static str) -> Result<(), StoreError> {
-        let _running = Running::enter(self);
-        let mut mood = moods.subscribe();
-        let mood = *mood.wait_for(|mood| *mood != Mood::Frozen).await.expect("the sender is in self");
-        match mood {
-            Mood::Takes(Duration::ZERO) | Mood::Frozen => tokio::task::yield_now().await,
-            Mood::Takes(time) => sleep(time).await,
-            Mood::Fails(kind) => return Err(StoreError::new(kind, operation)),
-            // A panic past the hook, which would fill the output.
-            Mood::Panics => std::panic::resume_unwind(Box::new("as told")),
-        }
-        Ok(())
-    }
-}
-
-struct Running<'a>(&'a Store);
-
-impl<'a> Running<'a> {
-    fn enter(store: &'a Store) -> Self {
-        let running = store.running.fetch_add(1, Ordering::SeqCst) + 1;
-        store.running_max.fetch_max(running, Ordering::SeqCst);
-        Self(store)
-    }
-}
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-#[async_trait]
-impl ProviderStore for Store {
-    fn profile(&self) -> StoreProfile {
-        self.profile
-    }
-
-    async fn insert(&self, batch: Arc<[ProviderRecord]>, now: UnixSeconds) -> Result<Inserted, StoreError> {
-        self.log().batches.push(batch.to_vec());
-        self.call(&self.writes, "insert").await?;
-        if self.forgets_half.load(Ordering::SeqCst) {
-            let kept: Arc<[ProviderRecord]> =
-                batch.iter().filter(|record| !self.has_forgotten(&record.key)).cloned().collect();
-            self.log().written.extend(kept.iter().map(|record| (record.key, record.provider)));
-            self.inner.insert(kept, now).await?;
-            let outcome = |record: &ProviderRecord| match self.has_forgotten(&record.key) {
-                true => RecordOutcome::Unknown(StoreErrorKind::Unavailable),
-                false => RecordOutcome::Taken,
-            };
-            return Ok(Inserted::of(batch.iter().map(outcome).collect()));
-        }
-        self.log().written.extend(batch.iter().map(|record| (record.key, record.provider)));
-        self.inner.insert(batch, now).await
-    }
-
-    async fn providers(
-        &self,
-        keys: Arc<[ContentKey]>,
-        now: UnixSeconds,
-        limit: NonZeroU32,
-    ) -> Result<Vec<Found>, StoreError> {
-        self.log().limits.push(limit.get());
-        // As of the beginning: what is written meanwhile is not in it.
-        let found = self.inner.providers(keys.clone(), now, limit).await;
-        self.call(&self.reads, "providers").await?;
-        self.log().reads.extend(keys.iter());
-        let mut found = found?;
-        for (key, found) in keys.iter().zip(&mut found).filter(|(key, _)| self.has_forgotten(key)) {
-            tracing::trace!(%key, "forgotten");
-            *found = Found::Unknown(StoreErrorKind::Unavailable);
-        }
-        Ok(found)
-    }
-
-    async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {
-        self.log().purges.push(now);
-        self.call(&self.writes, "purge_expired").await?;
-        self.inner.purge_expired(now, limit).await
-    }
-
-    async fn estimate(&self) -> Result<Estimate, StoreError> {
-        self.log().estimates += 1;
-        self.call(&self.reads, "estimate").await?;
-        self.inner.estimate().await
-    }
-
-    async fn close(&self) -> Result<(), StoreError> {
-        self.call(&self.writes, "close").await?;
-        self.log().closed += 1;
-        self.inner.close().await
+        let key = ContentKey::new(key).unwrap();
+        self.reached.asked().iter().any(|asked| match asked {
+            Asked::Insert(batch) => {
+                batch.iter().any(|record| (record.key, record.provider) == (key, provider))
+            }
+            _ => false,
+        })
     }
 }
 
@@ -319,7 +300,7 @@ pub(crate) fn open_watched(
     config: Config,
     watch: Option<Arc<dyn Watch>>,
 ) -> Arc<Engine> {
-    open_store(store.clone(), policies, config, watch)
+    open_store(store.named().store, policies, config, watch)
 }
 
 /// An engine over any store.

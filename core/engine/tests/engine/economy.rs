@@ -1,6 +1,7 @@
 //! How little the store is asked.
 
-use crate::doubles::{FAILS, Mood, Store, addresses, caller, key, millis, open, permits};
+use crate::doubles::{FAILS, Ledger, Mood, Store, addresses, caller, key, millis, open, peer, permits};
+use hydra_api::{Rung, Verdict};
 use hydra_engine::{Caller, Config, Ending, Engine, Source};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +27,7 @@ async fn begin(engine: &Arc<Engine>, caller: Caller, number: u64) -> JoinHandle<
 
 /// How many store calls that read there were.
 fn statements(store: &Store) -> usize {
-    store.log().limits.len()
+    store.limits().len()
 }
 
 #[tokio::test(start_paused = true)]
@@ -61,7 +62,7 @@ async fn the_same_announcement_at_ten_heads_is_one_row() {
         sleep(millis(20)).await;
     }
     sleep(millis(600)).await;
-    let rows: usize = store.log().batches.iter().map(Vec::len).sum();
+    let rows: usize = store.batches().iter().map(|batch| batch.len()).sum();
     assert_eq!((rows, engine.stats().writes.merged), (1, 9));
 }
 
@@ -82,7 +83,7 @@ async fn sixty_four_different_keys_that_wait_are_one_statement() {
     assert_eq!(statements(&store), 2, "the one that ran, and one for all that waited");
     assert_eq!(begun.elapsed(), millis(20));
     assert_eq!(engine.stats().reads.batched, 64);
-    assert_eq!(store.log().reads.len(), 65);
+    assert_eq!(store.reads().len(), 65);
 }
 
 #[tokio::test(start_paused = true)]
@@ -95,7 +96,7 @@ async fn a_statement_reads_no_more_keys_than_the_store_takes() {
         begin(&engine, caller(0), number).await;
     }
     sleep(millis(50)).await;
-    assert_eq!((statements(&store), store.log().reads.len()), (1 + 4, 65));
+    assert_eq!((statements(&store), store.reads().len()), (1 + 4, 65));
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,6 +166,38 @@ async fn a_follower_is_answered_at_its_own_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_follows_a_flight_that_departed_for_a_shorter_answer_is_told_that_it_is_short() {
+    let short = Ledger::new(|request, _| match request.peer == peer(0) {
+        true => Verdict::Degrade(Rung::Short),
+        false => Verdict::Admit,
+    });
+    let config = Config { providers_per_answer_max: 20, providers_per_short_answer_max: 5, ..permits(1) };
+    for (providers, given, rung) in [(20, 5, Rung::Short), (3, 3, Rung::Full)] {
+        let store = Store::new(1, 256);
+        let engine = open(&store, vec![short.named("short")], config.clone());
+        for provider in 1..=providers {
+            engine.announce(caller(provider), &key(1), || addresses(provider)).unwrap();
+        }
+        sleep(millis(600)).await;
+        store.set_reads(Mood::Takes(millis(50)));
+        let leader = begin(&engine, caller(0), 1).await;
+        let followed = engine.providers(caller(99), &key(1)).await.unwrap();
+        assert_eq!((followed.ending, followed.source), (Ending::Served, Source::Shared));
+        assert_eq!((followed.providers().len(), followed.rung), (given, rung), "of {providers}");
+        assert_eq!(leader.await.unwrap().0, Ending::Served);
+        assert_eq!(store.limits(), [5], "it had departed");
+        // What is short is not kept as the whole; one that waits still can be made longer.
+        let whole = engine.providers(caller(99), &key(1)).await.unwrap();
+        assert_eq!((whole.providers().len() as u64, whole.rung), (providers, Rung::Full));
+        begin(&engine, caller(0), 2).await;
+        begin(&engine, caller(0), 3).await;
+        begin(&engine, caller(99), 3).await;
+        sleep(millis(200)).await;
+        assert_eq!(store.limits().last(), Some(&20));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failed_statement_fails_all_its_readings_and_none_is_left_over() {
     for mood in [FAILS, Mood::Panics] {
         let store = Store::new(1, 256);
@@ -193,7 +226,7 @@ async fn announcements_are_known_again_only_while_the_node_is_busy() {
         assert_eq!(engine.announce(caller(1), &key(1), || addresses(1)), Ok(Ending::Served));
         sleep(millis(600)).await;
     }
-    assert_eq!((store.log().batches.len(), engine.stats().writes.refreshes_skipped), (3, 0));
+    assert_eq!((store.batches().len(), engine.stats().writes.refreshes_skipped), (3, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -74,6 +74,50 @@ async fn on_a_stalled_store_reads_do_not_wait_at_all() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_frozen_store_is_noticed_though_few_keys_are_asked_for() {
+    let store = Store::new(8, 256);
+    let engine = open(&store, vec![], permits(8));
+    sleep(millis(10)).await;
+    store.set(Mood::Frozen);
+    let mut late = 0;
+    for number in 0..40 {
+        // Three keys, so that most permits stay free.
+        let found = engine.providers(caller(number), &key(number % 3)).await.unwrap();
+        late += u64::from(found.ending == Ending::Late);
+        sleep(millis(100)).await;
+    }
+    assert!(late <= 6, "{late} of 40 reads waited for the soft deadline");
+    assert_eq!(engine.rung(), Rung::Stale);
+    assert!(engine.health().stalled.is_some());
+    store.set(Mood::Takes(millis(1)));
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!((engine.rung(), engine.health().stalled), (Rung::Full, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_call_that_hangs_holds_no_rung_once_others_end() {
+    let store = Store::new(8, 256);
+    let engine = open(&store, vec![], permits(8));
+    sleep(millis(10)).await;
+    store.set(Mood::Takes(Duration::from_secs(3600)));
+    assert_eq!(engine.providers(caller(0), &key(0)).await.unwrap().ending, Ending::Late);
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(engine.rung(), Rung::Stale);
+    // Of the calls that begin now; the first one hangs on.
+    store.set(Mood::Takes(millis(1)));
+    for number in 1..100 {
+        engine.providers(caller(0), &key(number)).await.unwrap();
+        sleep(millis(50)).await;
+    }
+    let found = engine.providers(caller(0), &key(1000)).await.unwrap();
+    assert_eq!(
+        (found.ending, engine.rung()),
+        (Ending::Served, Rung::Full),
+        "the others are read in full again"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_store_that_moves_is_not_taken_for_a_stalled_one() {
     let store = Store::new(2, 256);
     let engine = open(&store, vec![], permits(2));

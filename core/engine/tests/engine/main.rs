@@ -12,6 +12,7 @@ mod contract;
 mod doubles;
 mod economy;
 mod frozen;
+mod jumps;
 mod peak;
 mod reads;
 mod recovery;

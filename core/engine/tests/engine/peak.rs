@@ -1,6 +1,6 @@
 //! Full decline at the peak, and the way back.
 
-use crate::doubles::{Ledger, Store, addresses, caller, key, millis, open};
+use crate::doubles::{Dice, Ledger, Store, addresses, caller, key, millis, open};
 use hydra_api::{Operation, Rung};
 use hydra_engine::{Config, Ending, Engine, Peak};
 use tokio::time::sleep;
@@ -30,12 +30,12 @@ async fn above_the_peak_everything_is_declined_at_once_and_find_node_is_not() {
     let store = Store::new(4, 256);
     let engine = open(&store, vec![ledger.named("ledger")], at(1_000));
     assert_eq!(offer(&engine, 20_000, 1).await, [Rung::Full, Rung::RoutingOnly]);
-    let (reads, asked) = (store.log().reads.len(), ledger.admitted.lock().unwrap().len());
+    let (reads, asked) = (store.reads().len(), ledger.admitted.lock().unwrap().len());
     assert!(reads <= 450, "the burst and little more reached the store: {reads}");
     let found = engine.providers(caller(0), &key(1)).await.unwrap();
     assert_eq!((found.ending, found.rung), (Ending::Shed, Rung::RoutingOnly));
     assert_eq!(engine.announce(caller(0), &key(1), || addresses(0)), Ok(Ending::Shed));
-    assert_eq!(store.log().reads.len(), reads);
+    assert_eq!(store.reads().len(), reads);
     assert_eq!(ledger.admitted.lock().unwrap().len(), asked, "a decline takes nothing from anybody");
     assert!(engine.stats().requests(Operation::GetProviders, Ending::Shed) > 19_000);
 }
@@ -87,4 +87,49 @@ async fn a_load_below_the_peak_and_short_bursts_pass() {
 async fn the_peak_can_be_switched_off() {
     let engine = open(&Store::new(4, 256), vec![], at(0));
     assert_eq!(offer(&engine, 50_000, 2).await, [Rung::Full]);
+}
+
+/// Offers reads at these distances, as long as there are any: how many were served.
+async fn offer_at(engine: &Engine, distances_ms: impl IntoIterator<Item = u64>) -> (u64, u64) {
+    let (mut served, mut offered) = (0, 0);
+    for distance in distances_ms {
+        sleep(millis(distance)).await;
+        let reply = engine.providers(caller(0), &key(offered)).await.unwrap();
+        served += u64::from(reply.ending == Ending::Served);
+        offered += 1;
+    }
+    (served, offered)
+}
+
+#[tokio::test(start_paused = true)]
+async fn peaks_below_ten_a_second_work() {
+    for per_second in [1, 2, 5, 9] {
+        let engine = open(&Store::new(4, 256), vec![], at(per_second));
+        let every = |percent: u64| 100_000 / (u64::from(per_second) * percent);
+        let (served, offered) = offer_at(&engine, std::iter::repeat_n(every(70), 100)).await;
+        assert_eq!((served, engine.rung()), (offered, Rung::Full), "70 % of {per_second}/s");
+        let (served, _) = offer_at(&engine, std::iter::repeat_n(every(500), 100)).await;
+        assert!(served <= 2 * u64::from(per_second) + 10, "five times {per_second}/s: {served} served");
+        assert_eq!(engine.rung(), Rung::RoutingOnly);
+        // Ten seconds until the overload is out of the window, then a rung a second.
+        offer_at(&engine, std::iter::repeat_n(every(70), 14 * per_second as usize)).await;
+        assert_eq!(engine.rung(), Rung::Full, "{per_second}/s");
+    }
+}
+
+/// Requests do not come at even distances.
+#[tokio::test(start_paused = true)]
+async fn half_of_a_small_peak_passes_at_random_distances() {
+    for per_second in [1, 2, 5, 9] {
+        let engine = open(&Store::new(4, 256), vec![], at(per_second));
+        let mut dice = Dice(u64::from(per_second));
+        let distance = 2_000.0 / f64::from(per_second);
+        // Exponentially distributed: what many independent clients make.
+        let distances = (0..1_000).map(|_| {
+            let chance = (dice.below(1 << 32) + 1) as f64 / (1u64 << 32) as f64;
+            (-chance.ln() * distance) as u64
+        });
+        let (served, offered) = offer_at(&engine, distances).await;
+        assert!(served * 100 >= offered * 90, "{per_second}/s: {served} of {offered}");
+    }
 }

@@ -1,7 +1,7 @@
 //! Reads: the gate, its line, the soft deadline, failures.
 
 use crate::doubles::{FAILS, Mood, Store, addresses, caller, key, millis, open, permits};
-use hydra_api::{Operation, Rung};
+use hydra_api::{Operation, Rung, StoreErrorKind};
 use hydra_engine::{Config, Ending, Engine, Source, StoreCall};
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,6 +84,60 @@ async fn permits_are_never_more_than_the_store_can_serve() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_number_of_calls_at_a_time_follows_the_profile_of_the_store() {
+    let store = Store::new(4, 1);
+    let engine = open(&store, vec![], permits(100));
+    store.set(Mood::Takes(millis(200)));
+    let mut next = 0;
+    for calls in [4, 1, 7, 2] {
+        store.claim(calls, 1);
+        // Calls that run when the limit falls are not broken off.
+        sleep(millis(500)).await;
+        for _ in 0..20 {
+            next += 1;
+            begin(&engine, next).await;
+        }
+        assert_eq!((store.running(), engine.load().in_flight.max), (calls as u64, calls as u32));
+        sleep(Duration::from_secs(10)).await;
+        assert_eq!(store.running(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_falls_breaks_nothing_off_and_starts_nothing_until_there_is_room() {
+    let store = Store::new(4, 1);
+    let engine = open(&store, vec![], permits(100));
+    store.set(Mood::Takes(millis(800)));
+    for number in 0..20 {
+        begin(&engine, number).await;
+    }
+    assert_eq!(store.running(), 4);
+    store.claim(1, 1);
+    sleep(millis(300)).await;
+    assert_eq!((store.running(), engine.load().in_flight.used, engine.load().in_flight.max), (4, 4, 1));
+    sleep(millis(600)).await;
+    assert_eq!(store.running(), 1, "the four have ended, and one has begun");
+    store.claim(3, 1);
+    sleep(millis(200)).await;
+    assert_eq!(store.running(), 3, "without a call that had to end first");
+}
+
+#[tokio::test(start_paused = true)]
+async fn permits_that_come_back_after_an_overload_go_to_the_reads_that_wait() {
+    let store = Store::new(4, 1);
+    let engine = open(&store, vec![], permits(4));
+    store.set_reads(Mood::Fails(StoreErrorKind::Overloaded));
+    assert_eq!(ended(&engine, 0).await, Ending::StoreFailed);
+    assert_eq!(engine.load().in_flight.max, 2);
+    store.set_reads(Mood::Takes(millis(900)));
+    for number in 1..100 {
+        begin(&engine, number).await;
+        sleep(millis(50)).await;
+    }
+    assert_eq!((engine.load().in_flight.max, store.running()), (4, 4));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_newest_read_in_line_is_served_first() {
     let store = Store::new(1, 256);
     let engine = open(&store, vec![], permits(1));
@@ -96,7 +150,7 @@ async fn the_newest_read_in_line_is_served_first() {
     for read in reads {
         assert_eq!(read.await.unwrap(), Ending::Served);
     }
-    let order: Vec<_> = store.log().reads.iter().map(|key| key.as_bytes().to_vec()).collect();
+    let order: Vec<_> = store.reads().iter().map(|key| key.as_bytes().to_vec()).collect();
     assert_eq!(order, [key(1), key(4), key(3), key(2)]);
 }
 
@@ -159,7 +213,7 @@ async fn an_answer_holds_no_more_providers_than_the_config_says() {
     sleep(millis(600)).await;
     let found = engine.providers(caller(0), &key(1)).await.unwrap();
     assert_eq!(found.providers().len(), 5);
-    assert_eq!(store.log().limits.last(), Some(&5), "the store was asked for no more");
+    assert_eq!(store.limits().last(), Some(&5), "the store was asked for no more");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -1,6 +1,6 @@
 //! The node comes back by itself: after every cause of overload, with the load unchanged.
 
-use crate::doubles::{Dice, Mood, Store, addresses, caller, key, millis, open, permits};
+use crate::doubles::{Dice, FAILS, Mood, Store, addresses, caller, key, millis, open, permits};
 use hydra_api::{Rung, StoreErrorKind};
 use hydra_engine::{Config, Ending, Engine, Source};
 use std::sync::Arc;
@@ -110,6 +110,46 @@ async fn writes_above_their_pace_leave_reads_alone() {
     }
     assert_eq!((engine.write_rung(), engine.rung()), (Rung::Stale, Rung::Stale));
     clients.until_full(500).await;
+}
+
+/// A failed purge paused the writes of a node to which nothing was announced, and no rung but "full" purges.
+#[tokio::test(start_paused = true)]
+async fn paused_writes_are_resumed_where_nothing_is_written() {
+    let store = Store::new(4, 32);
+    let engine = open(&store, vec![], Config { purge_interval_s: 1, ..permits(4) });
+    store.set(FAILS);
+    sleep(Duration::from_secs(10)).await;
+    assert!(engine.health().paused.is_some());
+    assert_eq!(engine.write_rung(), Rung::Stale);
+    let statements = store.counted().statements;
+    sleep(Duration::from_secs(30)).await;
+    // One probe after 300 ms, give or take a quarter, and at most an estimate beside it.
+    let probes = store.counted().statements - statements;
+    assert!((30_000 / 375..=30_000 / 225 + 1).contains(&probes), "{probes} calls of a store that is down");
+    store.set(Mood::Takes(Duration::ZERO));
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!((engine.health().paused, engine.rung()), (None, Rung::Full));
+}
+
+/// As on a full disk: what a purge does says nothing about inserts.
+#[tokio::test(start_paused = true)]
+async fn writes_stay_paused_while_the_store_takes_no_record_though_it_purges() {
+    let store = Store::new(4, 32);
+    let engine = open(&store, vec![], permits(4));
+    store.set_writes(FAILS);
+    engine.announce(caller(1), &key(1), || addresses(1)).unwrap();
+    sleep(Duration::from_secs(20)).await;
+    let counted = store.counted();
+    for _ in 0..600 {
+        assert!(engine.health().paused.is_some());
+        sleep(millis(100)).await;
+    }
+    let inserts = store.counted().inserts - counted.inserts;
+    assert!((60 / 6..=60 / 4).contains(&inserts), "{inserts} inserts: one after each pause of 5 s");
+    assert_eq!(store.counted().purges, counted.purges);
+    store.set_writes(Mood::Takes(Duration::ZERO));
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!((engine.health().paused, engine.load().write_queue.used), (None, 0));
 }
 
 /// What goes wrong for a while.

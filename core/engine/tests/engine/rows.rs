@@ -22,7 +22,7 @@ async fn v1_empty_and_81_byte_keys_are_refused_and_80_bytes_accepted() {
         assert_eq!(engine.providers(caller(0), bytes).await.unwrap_err(), Refused::Key(error));
         assert_eq!(engine.announce(caller(0), bytes, || addresses(0)), Err(Refused::Key(error)));
     }
-    assert!(store.log().reads.is_empty(), "the store was not touched");
+    assert!(store.reads().is_empty(), "the store was not touched");
     assert_eq!(engine.announce(caller(0), &[9; 80], || addresses(0)), Ok(Ending::Served));
     assert_eq!(engine.providers(caller(0), &[9; 80]).await.unwrap().ending, Ending::Served);
     assert_eq!(engine.stats().requests(Operation::GetProviders, Ending::Refused), 2);
@@ -62,7 +62,7 @@ async fn v10_a_record_is_served_until_48_hours_have_passed() {
     pass(Duration::from_secs(120)).await;
     assert_eq!(engine.providers(caller(0), &key(1)).await.unwrap().providers().len(), 0);
     let expires: Vec<UnixSeconds> =
-        store.log().batches.iter().flatten().map(|record| record.expires).collect();
+        store.batches().iter().flat_map(|batch| batch.iter()).map(|record| record.expires).collect();
     assert_eq!(expires, [START.saturating_add(48 * HOUR)]);
 }
 
@@ -92,7 +92,7 @@ async fn v20_an_identity_multihash_never_reaches_the_store() {
     let found = engine.providers(caller(0), &identity).await.unwrap();
     assert_eq!(found.ending, Ending::NotKept, "answered with closer peers, not by a reset");
     sleep(millis(1_000)).await;
-    assert!(store.log().reads.is_empty() && store.log().batches.is_empty());
+    assert!(store.reads().is_empty() && store.batches().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -37,7 +37,7 @@ async fn slow_reads_bring_the_node_to_short_and_fast_ones_back() {
     assert_eq!(offer(&engine, 0, 100, 3).await, [Rung::Full, Rung::Short]);
     let found = engine.providers(caller(0), &key(u64::MAX)).await.unwrap();
     assert_eq!((found.rung, found.ending), (Rung::Short, Ending::Served));
-    assert_eq!(store.log().limits.last(), Some(&Config::PROVIDERS_PER_SHORT_ANSWER_MAX));
+    assert_eq!(store.limits().last(), Some(&Config::PROVIDERS_PER_SHORT_ANSWER_MAX));
     store.set(Mood::Takes(millis(1)));
     assert_eq!(offer(&engine, 1 << 32, 100, 4).await, [Rung::Short, Rung::Full]);
     assert_eq!((entered(&engine, Rung::Short), entered(&engine, Rung::Full)), (1, 1), "counted once each");
@@ -116,7 +116,7 @@ async fn known_records_are_not_written_again_on_short_and_stale() {
         tokio::time::advance(Duration::from_secs(2 * 3_600)).await;
         assert_eq!(announce(2), after_25_hours);
         sleep(millis(600)).await;
-        let rows: usize = store.log().batches.iter().map(Vec::len).sum();
+        let rows: usize = store.batches().iter().map(|batch| batch.len()).sum();
         let skipped = engine.stats().writes.refreshes_skipped;
         assert_eq!(rows as u64 + skipped, 6 - 1, "each was merged, known or written");
         assert_eq!(engine.stats().requests(hydra_api::Operation::AddProvider, Ending::Known), skipped);
@@ -162,7 +162,7 @@ async fn addresses_that_change_and_change_back_are_written_each_time() {
         assert_eq!(engine.announce(caller(1), &key(1), || addresses(told)), Ok(ending));
         sleep(millis(600)).await;
     }
-    let last = store.log().batches.last().unwrap()[0].clone();
+    let last = store.batches().last().unwrap()[0].clone();
     assert_eq!(last.addresses, addresses(1));
 }
 
@@ -232,8 +232,8 @@ async fn background_tasks_rest_while_the_node_is_degraded() {
     offer(&engine, 0, 200, 5).await;
     assert_eq!(engine.rung(), Rung::Stale);
     let calls = || {
-        let log = store.log();
-        (log.purges.len(), log.estimates)
+        let counted = store.counted();
+        (counted.purges, counted.estimates)
     };
     let before = calls();
     assert_eq!(offer(&engine, 1 << 32, 200, 10).await, [Rung::Stale]);

@@ -4,7 +4,7 @@ use crate::doubles::{FAILS, Ledger, Mood, Store, addresses, caller, key, millis,
 use hydra_api::{
     AdmissionPolicy, Judgement, Load, Operation, Outcome, ReasonId, Request, Rung, Token, Verdict,
 };
-use hydra_engine::{Chain, Config, Decision, Ending, NamedPolicy, PolicyMode, Source, Verdicts};
+use hydra_engine::{Chain, Config, Ending, NamedPolicy, PolicyMode, Source, Verdicts};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
@@ -100,7 +100,7 @@ async fn the_most_severe_verdict_counts_whatever_the_order() {
         let engine = open(&store, policies, Config::default());
         let found = engine.providers(caller(0), &key(1)).await.unwrap();
         assert_eq!((found.rung, found.ending), (Rung::CacheOnly, Ending::Shed));
-        assert!(store.log().reads.is_empty(), "the store was left alone");
+        assert!(store.reads().is_empty(), "the store was left alone");
         let announced = engine.announce(caller(0), &key(1), || addresses(0)).unwrap();
         assert_eq!(announced, Ending::Served, "writes wait for better times");
     }
@@ -112,7 +112,7 @@ async fn degraded_reads_ask_the_store_for_less_and_wait_less() {
     let engine = open(&store, vec![degrades(Rung::Short).named("short")], permits(1));
     sleep(millis(10)).await;
     assert_eq!(engine.providers(caller(0), &key(1)).await.unwrap().ending, Ending::Served);
-    assert_eq!(store.log().limits, [Config::PROVIDERS_PER_SHORT_ANSWER_MAX]);
+    assert_eq!(store.limits(), [Config::PROVIDERS_PER_SHORT_ANSWER_MAX]);
 
     let store = Store::new(1, 256);
     let engine = open(&store, vec![degrades(Rung::Stale).named("stale")], permits(1));
@@ -123,7 +123,7 @@ async fn degraded_reads_ask_the_store_for_less_and_wait_less() {
     assert_eq!((first.unwrap().ending, second.unwrap().ending), (Ending::NoPermit, Ending::NoPermit));
     // They did not wait, and their keys were read all the same.
     sleep(millis(30)).await;
-    assert_eq!(store.log().reads.len(), 2);
+    assert_eq!(store.reads().len(), 2);
     for key in [&one, &two] {
         assert_eq!(engine.providers(caller(0), key).await.unwrap().source, Source::Cache);
     }
@@ -171,18 +171,21 @@ impl AdmissionPolicy for Panicking {
 #[test]
 fn a_policy_that_panics_counts_as_an_admit_and_leaves_no_other_unsettled() {
     for asked in [true, false] {
-        let ledger = Ledger::admits_all();
+        let (first, last) = (Ledger::admits_all(), Ledger::admits_all());
         let name = "panicking".to_owned();
         let policy = Arc::new(Panicking { asked });
         let panicking = NamedPolicy { name, mode: PolicyMode::Enforce, policy };
-        let chain = Chain::new(vec![ledger.named("ledger"), panicking]);
+        let chain = Chain::new(vec![first.named("first"), panicking, last.named("last")]);
         let outcome = Outcome::Served { rung: Rung::Full, took: millis(1) };
         let request = Request::new(Operation::GetProviders, caller(0).peer, None, 0, b"key");
-        let Decision::Admitted(ticket) = chain.admit(request, &Load::IDLE, Instant::now()) else {
-            panic!("a panic is no decline");
-        };
+        let mut ticket = chain.ticket(&request, Instant::now());
+        assert_eq!(ticket.admit(&Load::IDLE), Ok(()), "a panic is no decline");
         ticket.settle(&outcome, Instant::now());
-        assert_eq!(ledger.outcome(b"key"), outcome);
+        ticket.settle(&outcome, Instant::now());
+        drop(ticket);
+        for ledger in [&first, &last] {
+            assert_eq!(ledger.outcome(b"key"), outcome);
+        }
         let panics: Vec<_> = chain
             .verdicts()
             .into_iter()
@@ -200,7 +203,7 @@ fn reasons_are_counted_by_their_words_and_those_not_declared_as_other() {
     for reason in 0..5u8 {
         let key = [reason];
         let request = Request::new(Operation::GetProviders, caller(0).peer, None, 0, &key);
-        let Decision::Declined(judged) = chain.admit(request, &Load::IDLE, Instant::now()) else { panic!() };
+        let judged = chain.ticket(&request, Instant::now()).admit(&Load::IDLE).unwrap_err();
         assert_eq!(
             judged.reason,
             Some(["too_much", "other_word", "other", "other", "other"][usize::from(reason)])

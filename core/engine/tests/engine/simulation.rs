@@ -78,7 +78,7 @@ async fn no_permit_no_statement_whatever_clients_and_store_do() {
     // The store comes to its senses.
     store.set(Mood::Takes(millis(1)));
     sleep(Duration::from_secs(30)).await;
-    assert!(store.running_max() <= PERMITS as usize, "{} at a time", store.running_max());
+    assert!(store.running_max() <= PERMITS.into(), "{} at a time", store.running_max());
     assert_eq!(answered.load(Ordering::Relaxed), patient, "every client that waited was answered");
     ledger.assert_balanced();
     picky.assert_balanced();

@@ -45,7 +45,7 @@ async fn a_key_that_is_cached_as_absent_or_with_others_shows_it_at_once() {
         let all: Vec<PeerId> = (1..=provider).map(peer).collect();
         assert_eq!((peers(&found), found.source), (all, Source::Cache));
     }
-    assert_eq!(store.log().limits.len(), 1, "the store was asked once");
+    assert_eq!(store.limits().len(), 1, "the store was asked once");
 }
 
 #[tokio::test(start_paused = true)]
@@ -53,6 +53,7 @@ async fn a_read_in_flight_shows_what_was_taken_before_it_and_while_it_is_under_w
     let store = Store::new(4, 256);
     let engine = open(&store, vec![], permits(4));
     sleep(millis(10)).await;
+    store.answer_as_of_the_beginning();
     store.set_reads(Mood::Takes(millis(200)));
     take(&engine, 1, 1);
     let early = tokio::spawn({

@@ -19,12 +19,16 @@ async fn batches_are_sorted_deduplicated_and_bounded() {
         announce(&engine, number);
     }
     sleep(millis(2_000)).await;
-    let log = store.log();
-    assert!(log.batches.iter().all(|batch| (1..=16).contains(&batch.len())));
+    let batches = store.batches();
+    assert!(batches.iter().all(|batch| (1..=16).contains(&batch.len())));
     // 100 records: a window of 64 in four batches, then one of 36 in three.
-    assert_eq!(log.batches.len(), 7);
-    for window in [&log.batches[..4], &log.batches[4..]] {
-        let keys: Vec<_> = window.iter().flatten().map(|record| (record.key, record.provider)).collect();
+    assert_eq!(batches.len(), 7);
+    for window in [&batches[..4], &batches[4..]] {
+        let keys: Vec<_> = window
+            .iter()
+            .flat_map(|batch| batch.iter())
+            .map(|record| (record.key, record.provider))
+            .collect();
         assert!(keys.is_sorted_by(|a, b| a < b), "sorted, and none twice");
     }
     assert_eq!(engine.stats().writes.merged, 100);
@@ -46,9 +50,9 @@ async fn a_later_announcement_takes_the_place_of_an_earlier_one() {
         "another provider"
     );
     sleep(millis(600)).await;
-    let log = store.log();
-    assert_eq!((log.batches.len(), log.batches[0].len()), (1, 2));
-    let mine = log.batches[0].iter().find(|record| record.provider == peer(1)).unwrap();
+    let batches = store.batches();
+    assert_eq!((batches.len(), batches[0].len()), (1, 2));
+    let mine = batches[0].iter().find(|record| record.provider == peer(1)).unwrap();
     assert_eq!(mine.addresses, addresses(2), "no addresses leave those that are known");
 }
 
@@ -105,8 +109,8 @@ async fn offer(per_second: u64) -> (usize, usize) {
         }
         sleep(millis(10)).await;
     }
-    let log = store.log();
-    (log.batches.len(), log.batches.iter().map(Vec::len).sum())
+    let counted = store.counted();
+    (counted.inserts as usize, counted.records as usize)
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,7 +134,7 @@ async fn an_idle_engine_writes_nothing() {
     let store = Store::new(4, 16);
     let engine = open(&store, vec![], Config::default());
     sleep(Duration::from_secs(60)).await;
-    assert!(store.log().batches.is_empty());
+    assert!(store.batches().is_empty());
     assert_eq!(engine.stats().statements.writes, 0);
 }
 
@@ -142,7 +146,7 @@ async fn what_fails_waits_in_the_queue_until_the_store_is_back() {
         store.set(mood);
         (0..100).for_each(|number| assert_eq!(announce(&engine, number), Ending::Served));
         sleep(millis(10_000)).await;
-        let tries = store.log().batches.len();
+        let tries = store.batches().len();
         assert!((2..=10_000 / 225 + 12).contains(&tries), "probes, and a few tries before: {tries}");
         assert_eq!(engine.load().write_queue.used, 100, "nothing is lost");
         // Something newer is not overwritten by what comes back.
@@ -185,7 +189,7 @@ async fn what_comes_back_late_does_not_push_out_something_newer() {
     store.set(Mood::Takes(Duration::ZERO));
     sleep(millis(10_000)).await;
     assert_eq!(engine.providers(caller(0), &key(1)).await.unwrap().providers()[0].addresses, addresses(2));
-    assert_eq!(store.log().batches.len(), 2, "the older one was not written again");
+    assert_eq!(store.batches().len(), 2, "the older one was not written again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -206,10 +210,9 @@ async fn reads_and_writes_take_turns_at_a_single_permit() {
     (0..1_000).for_each(|number| _ = announce(&engine, number));
     sleep(millis(1_500)).await;
     clients.iter().for_each(|client| client.abort());
-    let log = store.log();
-    let written: usize = log.batches.iter().map(Vec::len).sum();
-    assert_eq!(written, 1_000, "writes are not starved");
-    assert!(log.reads.len() > 400, "nor are reads: {}", log.reads.len());
+    assert_eq!(store.counted().records, 1_000, "writes are not starved");
+    let read = store.reads().len();
+    assert!(read > 400, "nor are reads: {read}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -218,11 +221,8 @@ async fn background_runs_under_permits() {
     let engine = open(&store, vec![], permits(1));
     announce(&engine, 1);
     sleep(Duration::from_secs(125)).await;
-    let (purges, estimates) = {
-        let log = store.log();
-        (log.purges.len(), log.estimates)
-    };
-    assert_eq!((purges, estimates), (2, 5));
+    let counted = store.counted();
+    assert_eq!((counted.purges, counted.estimates), (2, 5));
     let estimate = engine.stats().estimate.unwrap();
     assert_eq!((estimate.estimate.records, estimate.age), (1, Duration::from_secs(5)));
     // Frozen: background calls take no more than the permits there are.

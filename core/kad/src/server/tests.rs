@@ -184,6 +184,7 @@ async fn f10_an_idle_stream_is_small_and_holds_no_budget() {
     io.write_all(&find("silent")[..3]).await.unwrap();
     advance(Duration::from_secs(1)).await;
     assert_eq!((config.stats.streams_open(), config.frames.taken()), (1, 0));
+    assert_eq!(config.stats.requests_open(), 0, "no request is in progress");
     let (remote, (_, theirs)) = (PeerId::random(), duplex(1));
     let remote =
         Remote { peer: remote, address: Multiaddr::empty(), connection: ConnectionId::new_unchecked(0) };

@@ -8,8 +8,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
 /// Libraries whose everyday talk nobody needs: they warn, unless the level names them. What OpenTelemetry has to say of an
-/// export that fails, and it says it of every one, the exporter says once.
-const LIBRARIES: &str = "fjall=warn,lsm_tree=warn,libp2p=warn,quinn=warn,hickory=warn,yamux=warn,\
+/// export that fails, and it says it of every one, the exporter says once. yamux warns of every connection that the remote
+/// resets.
+const LIBRARIES: &str = "fjall=warn,lsm_tree=warn,libp2p=warn,quinn=warn,hickory=warn,yamux=error,\
     multistream_select=warn,h2=warn,hyper=warn,reqwest=warn,tonic=warn,tower=warn,opentelemetry=off";
 /// The spans of traced requests are for the collector: in log lines they would say the same of each line again.
 const TRACES: &str = "hydra::request=off";

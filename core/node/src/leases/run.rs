@@ -12,10 +12,12 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// How long a head has to end after it was told to stop; after this it is aborted.
 const STOP_WAIT: Duration = Duration::from_secs(2);
+/// How long a stop waits for an acquisition that is under way; without, its slots stay leased until their lives end.
+const LAST_WAIT: Duration = Duration::from_millis(500);
 
 /// The heads, as the keeper starts and stops them.
 pub(crate) trait Heads: Send + 'static {
@@ -43,6 +45,8 @@ pub(crate) struct LeaseKeeper<H> {
     /// The heads that run, by slot; with a time, those that are stopping and are aborted then.
     running: BTreeMap<u32, Option<Instant>>,
     phase: Phase,
+    /// Leases that were given beyond what was wanted, to be released.
+    surplus: Vec<HeldSlot>,
     view: Arc<LeaseView>,
     /// The last failure that was logged, of renewals and of acquisitions: each is logged once per change.
     failures: [Option<String>; 2],
@@ -68,16 +72,16 @@ impl<H: Heads> LeaseKeeper<H> {
     /// Is to keep `wanted` leases.
     pub(crate) fn new(ids: Arc<dyn IdAllocator>, wanted: HeadCount, heads: H, view: Arc<LeaseView>) -> Self {
         let leases = Leases::new(wanted.get() as usize, Instant::now());
-        let (running, phase, failures) = (BTreeMap::new(), Phase::Serving, [None, None]);
-        Self { ids, leases, heads, running, phase, view, failures }
+        let (running, phase, surplus) = (BTreeMap::new(), Phase::Serving, Vec::new());
+        Self { ids, leases, heads, running, phase, surplus, view, failures: [None, None] }
     }
 
     /// Starts the heads of the first leases.
     ///
     /// # Errors
     /// The first head that cannot start; the others end when the keeper is dropped.
-    pub(crate) async fn start_all(&mut self, first: FirstLeases) -> Result<(), H::Error> {
-        self.on_acquired(first.begun, Ok(first.leases)).await;
+    pub(crate) fn start_all(&mut self, first: FirstLeases) -> Result<(), H::Error> {
+        self.on_acquired(first.begun, Ok(first.leases));
         for slot in self.idle(Instant::now()) {
             self.start(slot)?;
         }
@@ -101,7 +105,7 @@ impl<H: Heads> LeaseKeeper<H> {
 
     /// Keeps the leases until the node stops and all heads have ended. Returns what is held then, to be released.
     pub(crate) async fn run(mut self, mut phase: watch::Receiver<Phase>) -> Vec<HeldSlot> {
-        let (mut renewing, mut acquiring) = (None, None);
+        let (mut renewing, mut acquiring, mut releasing) = (None, None, None);
         let mut asked = Vec::new();
         while self.phase != Phase::Stopping || !self.running.is_empty() {
             let now = Instant::now();
@@ -113,6 +117,9 @@ impl<H: Heads> LeaseKeeper<H> {
             if acquiring.is_none() && self.phase == Phase::Serving {
                 acquiring = self.acquire(now);
             }
+            if releasing.is_none() && !self.surplus.is_empty() {
+                releasing = Some(self.release());
+            }
             let next = self.next(renewing.is_some(), acquiring.is_some(), now);
             tokio::select! {
                 changed = phase.changed(), if self.phase != Phase::Stopping => {
@@ -121,12 +128,21 @@ impl<H: Heads> LeaseKeeper<H> {
                     self.set_phase();
                 }
                 (begun, result) = ended(&mut renewing) => self.on_renewed(&asked, begun, result),
-                (begun, result) = ended(&mut acquiring) => self.on_acquired(begun, result).await,
+                (begun, result) = ended(&mut acquiring) => self.on_acquired(begun, result),
+                (_, result) = ended(&mut releasing) => on_released(result),
                 slot = self.heads.ended() => self.on_head_ended(slot),
                 () = sleep_until(next) => {}
             }
         }
-        self.leases.slots()
+        // What a call that is under way obtains has to be released, too.
+        if acquiring.is_some()
+            && let Ok((begun, result)) = timeout(LAST_WAIT, ended(&mut acquiring)).await
+        {
+            self.on_acquired(begun, result);
+        }
+        let mut held = self.leases.slots();
+        held.append(&mut self.surplus);
+        held
     }
 
     fn set_phase(&mut self) {
@@ -230,15 +246,12 @@ impl<H: Heads> LeaseKeeper<H> {
         }
     }
 
-    async fn on_acquired(&mut self, begun: Instant, result: Result<Vec<HeadLease>, IdError>) {
+    fn on_acquired(&mut self, begun: Instant, result: Result<Vec<HeadLease>, IdError>) {
         let now = Instant::now();
         match result {
             Ok(leases) => {
-                let surplus = self.leases.on_acquired(begun, leases, now);
+                self.surplus.extend(self.leases.on_acquired(begun, leases, now));
                 self.on_answer(LeaseCall::Acquire);
-                if !surplus.is_empty() {
-                    self.release(surplus).await;
-                }
             }
             Err(error) => {
                 self.leases.on_acquire_failed(now);
@@ -247,15 +260,12 @@ impl<H: Heads> LeaseKeeper<H> {
         }
     }
 
-    async fn release(&self, surplus: Vec<HeldSlot>) {
-        let ids = Arc::clone(&self.ids);
+    /// Releases what an allocator gave beyond what was wanted.
+    fn release(&mut self) -> Call<()> {
+        let (ids, surplus) = (Arc::clone(&self.ids), std::mem::take(&mut self.surplus));
         let leases = surplus.len();
         tracing::warn!(leases, "the allocator gave more leases than wanted, releasing them");
-        let mut call =
-            Some(Call::new("release", self.leases.call_max(), async move { ids.release(&surplus).await }));
-        if let (_, Err(error)) = ended(&mut call).await {
-            tracing::warn!(error = %Causes(&error), "cannot release leases");
-        }
+        Call::new("release", self.leases.call_max(), async move { ids.release(&surplus).await })
     }
 
     fn on_head_ended(&mut self, slot: u32) {
@@ -286,5 +296,11 @@ impl<H: Heads> LeaseKeeper<H> {
             );
             *logged = Some(causes);
         }
+    }
+}
+
+fn on_released(result: Result<(), IdError>) {
+    if let Err(error) = result {
+        tracing::warn!(error = %Causes(&error), "cannot release leases, they end by themselves");
     }
 }

@@ -7,6 +7,7 @@ mod fleet;
 use crate::supervise::Phase;
 use fake::{Keeper, LIFE, SECOND, run_for};
 use hydra_conformance::doubles::{Delay, Fleet, Lapsed, Link};
+use std::time::Duration;
 
 #[tokio::test(start_paused = true)]
 async fn a_lease_is_renewed_at_a_third_of_its_life() {
@@ -162,6 +163,32 @@ async fn a_stop_ends_the_heads_and_tells_what_to_release() {
     let held = keeper.stop().await;
     assert!(stopping.elapsed() < 3 * SECOND, "a head that does not end is aborted");
     assert_eq!(held.iter().map(|held| (held.slot, held.epoch)).collect::<Vec<_>>(), [(0, 1), (1, 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_waits_a_moment_for_slots_that_are_being_acquired() {
+    let fleet = Fleet::new(2, LIFE);
+    let keeper = Keeper::start(&fleet, 1).await;
+    fleet.take_away(0);
+    keeper.ids().set_delay(Delay { there: Duration::ZERO, back: 9 * SECOND });
+    while fleet.holder(1).is_none() {
+        run_for(SECOND / 10).await;
+    }
+    run_for(9 * SECOND - SECOND / 5).await;
+    let held = keeper.stop().await;
+    assert_eq!(
+        held.iter().map(|held| held.slot).collect::<Vec<_>>(),
+        [1],
+        "it was given when the stop began"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_leases_than_wanted_do_not_hold_up_renewals() {
+    let ids = bad_plugin::Scripted::giving(&[(0, Some(LIFE)), (1, Some(LIFE))]).releasing_never();
+    let keeper = Keeper::of(ids, 1).await;
+    run_for(10 * LIFE).await;
+    assert_eq!(keeper.starts(), [(0, 1)], "the head serves all the time");
 }
 
 #[tokio::test(start_paused = true)]

@@ -99,7 +99,7 @@ pub(super) async fn start(config: Config, backends: Backends) -> Result<Node, St
     let (candidates, met) = mpsc::channel(CANDIDATES_MAX);
 
     let mut keeper = core.lease_keeper(Arc::clone(&ids), wanted, candidates);
-    keeper.start_all(first_leases).await?;
+    keeper.start_all(first_leases)?;
     keeper.report_ports().await?;
     let leases = tokio::spawn(keeper.run(core.phase.clone()));
     let node_view = core.node_view();

@@ -105,6 +105,7 @@ async fn a_limit_that_moves_is_kept_and_used() {
     yield_now().await;
     assert_eq!((lock(&order).len(), gate.in_flight().used), (0, 2), "those above the limit come back first");
     gate.set_limit(3, 3);
+    gate.advance();
     assert_eq!((lock(&order).len(), gate.in_flight().used), (1, 3), "a higher one is used at once");
 }
 

@@ -15,6 +15,7 @@ pub(super) struct Scripted {
     gives: Vec<(u32, Option<Duration>)>,
     renews: Mutex<Option<Renews>>,
     released: Mutex<Vec<HeldSlot>>,
+    releases_never: bool,
 }
 
 type Renews = fn(&[HeldSlot]) -> Renewal;
@@ -22,6 +23,11 @@ type Renews = fn(&[HeldSlot]) -> Renewal;
 impl Scripted {
     pub(super) fn giving(gives: &[(u32, Option<Duration>)]) -> Self {
         Self { gives: gives.to_vec(), ..Self::default() }
+    }
+
+    /// Calls of `release` do not return, and renewals succeed.
+    pub(super) fn releasing_never(self) -> Self {
+        Self { releases_never: true, ..self.renewing(|held| all_for(held, LIFE)) }
     }
 
     fn renewing(self, renews: Renews) -> Self {
@@ -52,6 +58,9 @@ impl IdAllocator for Scripted {
         Ok(renews.map_or_else(Renewal::default, |renews| renews(held)))
     }
     async fn release(&self, held: &[HeldSlot]) -> Result<(), IdError> {
+        if self.releases_never {
+            std::future::pending::<()>().await;
+        }
         self.released.lock().unwrap().extend(held);
         Ok(())
     }

@@ -178,7 +178,7 @@ impl<I: IdAllocator> Keeper<I> {
         let (view, control, ledger) =
             (Arc::<LeaseView>::default(), heads.control.clone(), Arc::clone(&heads.ledger));
         let mut keeper = LeaseKeeper::new(Arc::<I>::clone(&ids), wanted, heads, Arc::clone(&view));
-        keeper.start_all(first).await.unwrap();
+        keeper.start_all(first).unwrap();
         keeper.report_ports().await.unwrap();
         let (phase, seen) = watch::channel(Phase::Serving);
         let task = tokio::spawn(keeper.run(seen));

@@ -1,6 +1,8 @@
 //! Foreign clients at the heads of a node: what one announces at one head, each finds at another, with its addresses.
 //! A case needs only what it uses. What this machine lacks shows as ignored, and fails where [`required`] says so.
 
+mod kubo;
+
 use hydra_integration_tests::foreign::{Client, Event, Missing, Peer, required, rust};
 use hydra_integration_tests::node::{Head, Node};
 use libp2p::multiaddr::Protocol;
@@ -36,34 +38,36 @@ fn main() {
     for transport in [Transport::Tcp, Transport::Quic] {
         for library in [&go, &js, &Library::Rust] {
             let name = format!("{}_finds_at_one_head_what_it_provided_at_another", library.name());
-            trials.push(trial(&name, transport, &[library], move |of| {
+            trials.push(trial_of(&name, transport, &[library], move |of| {
                 each_finds_what_all_provided(transport, of)
             }));
         }
         let all = [&go, &js, &Library::Rust];
-        trials.push(trial("each_finds_what_the_others_provided", transport, &all, move |of| {
+        trials.push(trial_of("each_finds_what_the_others_provided", transport, &all, move |of| {
             each_finds_what_all_provided(transport, of)
         }));
-        trials.push(trial("v5_f3_many_requests_on_one_stream_of_go", transport, &[&go], move |of| {
+        trials.push(trial_of("v5_f3_many_requests_on_one_stream_of_go", transport, &[&go], move |of| {
             many_requests_on_one_stream(transport, of)
         }));
         for library in [&go, &js] {
             let name = format!("q5_find_node_of_{}_for_another_head_returns_that_head", library.name());
-            trials.push(trial(&name, transport, &[library], move |of| another_head_is_found(transport, of)));
+            trials
+                .push(trial_of(&name, transport, &[library], move |of| another_head_is_found(transport, of)));
             let ways: &[_] = if transport == Transport::Tcp { &["tls", "noise"] } else { &[""] };
             for security in ways {
                 let name = format!("n1_n2_n3_{}_identifies_and_pings_{security}", library.name());
-                trials.push(trial(name.trim_end_matches('_'), transport, &[library], move |of| {
+                trials.push(trial_of(name.trim_end_matches('_'), transport, &[library], move |of| {
                     identifies(transport, security, of)
                 }));
             }
         }
+        trials.extend(kubo::trials(transport));
     }
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
-/// A case and the libraries that it needs.
-fn trial<F>(
+/// A case of the libraries that it needs.
+fn trial_of<F>(
     name: &str,
     transport: Transport,
     needed: &[&Library],
@@ -72,17 +76,29 @@ fn trial<F>(
 where
     F: Future<Output = Result<(), Failed>>,
 {
-    let missing: Vec<_> = needed.iter().filter_map(|library| library.missing()).collect();
-    let ignored = !missing.is_empty() && !required();
+    let missing = needed.iter().find_map(|library| library.missing()).cloned();
     let libraries: Vec<Library> = needed.iter().map(|library| (*library).clone()).collect();
+    trial(name, transport, missing, move || case(libraries))
+}
+
+/// A case, unless something that it needs is missing.
+fn trial<F>(
+    name: &str,
+    transport: Transport,
+    missing: Option<Missing>,
+    case: impl FnOnce() -> F + Send + 'static,
+) -> Trial
+where
+    F: Future<Output = Result<(), Failed>>,
+{
+    let ignored = missing.is_some() && !required();
     let name = format!("{name}_over_{}", transport.name());
-    if let Some(why) = missing.first() {
+    if let Some(why) = &missing {
         eprintln!("{name}: {why}");
     }
-    let absent = missing.first().map(ToString::to_string);
-    let run = move || match absent {
+    let run = move || match missing {
         Some(why) => Err(Failed::from(why)),
-        None => Runtime::new()?.block_on(case(libraries)),
+        None => Runtime::new()?.block_on(case()),
     };
     Trial::test(name, run).with_ignored_flag(ignored)
 }
