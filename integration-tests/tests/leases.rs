@@ -8,7 +8,7 @@ use hydra_integration_tests::http;
 use hydra_integration_tests::peer::{Peer, parted};
 use hydra_node::backends::Backends;
 use hydra_node::config::{Setting, Sources, load};
-use hydra_node::node::{HEADS_FILE, HeadLine, Node};
+use hydra_node::node::{HEADS_FILE, HeadLine, Node, StartError};
 use libp2p::Multiaddr;
 use std::future::Future;
 use std::sync::Arc;
@@ -28,6 +28,11 @@ struct Member {
 
 impl Member {
     async fn start(fleet: &Fleet, heads: u32) -> Self {
+        Self::try_start(fleet, heads, None).await.unwrap()
+    }
+
+    /// The same with one more setting, which may keep the node from starting.
+    async fn try_start(fleet: &Fleet, heads: u32, setting: Option<(&str, &str)>) -> Result<Self, StartError> {
         let home = tempfile::tempdir().unwrap();
         let heads = heads.to_string();
         let data_dir = home.path().join("data").display().to_string();
@@ -44,15 +49,16 @@ impl Member {
             ("telemetry.http.listen", "127.0.0.1:0"),
             ("data_dir", &data_dir),
         ];
-        let sources = Sources { settings: settings.map(set).into(), ..Sources::default() };
+        let settings = settings.into_iter().chain(setting).map(set).collect();
+        let sources = Sources { settings, ..Sources::default() };
         let mut registry = Registry::default();
         hydra_bundle::add_all(&mut registry);
         let loaded = load(&registry, &sources).unwrap();
         let ids = Arc::new(fleet.join());
         let backends = loaded.open(&registry).await.unwrap();
         let backends = Backends { ids: Arc::<LeasedIds>::clone(&ids), ..backends };
-        let node = Node::start(loaded.config, backends).await.unwrap();
-        Self { node, ids, home }
+        let node = Node::start(loaded.config, backends).await?;
+        Ok(Self { node, ids, home })
     }
 
     /// The slots whose heads are listed, by the node and by its file.
@@ -152,4 +158,14 @@ async fn a_slot_that_was_lost_is_served_by_the_process_that_has_it_now() {
         member.ids.set_link(Link::Up);
         member.node.stop().await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_that_fails_releases_its_leases() {
+    let fleet = Fleet::new(2, Duration::from_secs(3_600));
+    // No interface of this machine has it.
+    let setting = ("heads.listen", "[\"192.0.2.1\"]");
+    assert!(Member::try_start(&fleet, 2, Some(setting)).await.is_err());
+    assert!(fleet.last(1).is_some(), "the slots were acquired");
+    assert_eq!((fleet.holder(0), fleet.holder(1)), (None, None));
 }

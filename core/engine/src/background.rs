@@ -116,14 +116,12 @@ async fn watch_load(parts: Arc<Parts>) {
     }
 }
 
-/// Asks a paused store, one call at a time, whether it answers again; reads and writes in turn when both are paused.
+/// Asks a paused store, one call at a time, whether it answers again; reads and writes each at their own pace.
 async fn probe(parts: Arc<Parts>) {
     let backend = &parts.backend;
-    let mut turn = Lane::ALL.into_iter().cycle();
     loop {
-        sleep(backend.breaker.until_probe().await).await;
-        let open = turn.by_ref().take(Lane::ALL.len()).find(|lane| backend.breaker.is_open(*lane));
-        if let Some(lane) = open.filter(|lane| !backend.probe(*lane)) {
+        let lane = backend.breaker.due().await;
+        if !backend.probe(lane) {
             probe_idle(&parts, lane);
         }
     }
@@ -144,7 +142,11 @@ fn probe_idle(parts: &Parts, lane: Lane) {
     let Some(permit) = backend.gate.try_acquire(lane) else { return };
     // What they bring is noted where they end.
     match lane {
-        Lane::Reads => drop(backend.estimate(permit)),
+        // A store that can be counted may not be readable, so the probe is a read if one has failed.
+        Lane::Reads => match parts.reader.probe(permit) {
+            Ok(()) => {}
+            Err(permit) => drop(backend.estimate(permit)),
+        },
         Lane::Writes => drop(purge_call(parts, permit)),
     }
 }
@@ -178,7 +180,7 @@ async fn purge_step(parts: &Parts) -> PurgeProgress {
 /// One step under this permit. One that fails has done what there was to do.
 fn purge_call(parts: &Parts, permit: Permit) -> JoinHandle<PurgeProgress> {
     let (backend, stats, limit) = (&parts.backend, parts.stats.clone(), parts.limits.purge_len);
-    let (store, now) = (backend.store.clone(), parts.clock.purge_date());
+    let (store, now) = (backend.store.clone(), parts.clock.sure_date());
     let span = trace::background(&backend.tracer, StoreCall::PurgeExpired, 0);
     let call = async move { Ok(store.purge_expired(now, limit).await?) };
     backend.start(permit, StoreCall::PurgeExpired, span, call, move |step: Result<Purged, Failure>| {

@@ -98,7 +98,7 @@ impl Clock {
 
     /// The date before which a record has expired without a doubt: that of the wall clock, but never further ahead than
     /// the monotonic clock bears out. After a jump the wall clock is trusted again when it went evenly for an hour.
-    pub(crate) fn purge_date(&self) -> UnixSeconds {
+    pub(crate) fn sure_date(&self) -> UnixSeconds {
         let now = self.read();
         let trusted = lock(&self.0.trust).offset_ms.saturating_add(self.elapsed_ms(now.instant));
         now.unix.min(seconds(trusted.saturating_add(millis(JUMP_MIN))))
@@ -181,16 +181,16 @@ mod tests {
             }
         };
         passes(600).await;
-        assert_eq!(clock.purge_date(), UnixSeconds(start as u32 + 600));
+        assert_eq!(clock.sure_date(), UnixSeconds(start as u32 + 600));
         ahead.store(10 * DAY, Ordering::Relaxed);
         passes(600).await;
         assert_eq!(clock.unix(), UnixSeconds((start + 1_200 + 10 * DAY) as u32));
-        assert_eq!(clock.purge_date(), UnixSeconds(start as u32 + 1_200 + 300));
+        assert_eq!(clock.sure_date(), UnixSeconds(start as u32 + 1_200 + 300));
         passes(3_100).await;
-        assert_eq!(clock.purge_date(), clock.unix(), "it is trusted again");
+        assert_eq!(clock.sure_date(), clock.unix(), "it is trusted again");
         // Back: what is purged is what both hold for expired.
         ahead.store(0, Ordering::Relaxed);
         passes(10).await;
-        assert_eq!(clock.purge_date(), clock.unix());
+        assert_eq!(clock.sure_date(), clock.unix());
     }
 }

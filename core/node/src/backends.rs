@@ -1,7 +1,7 @@
-//! Opens what a config picked.
+//! Opens the plugins of a config.
 
 use crate::config::{Issue, Issues, KeyPath, Loaded, Origin};
-use crate::telemetry::{Exporter, ExporterError, Target, Told};
+use crate::telemetry::{Exporter, ExporterError, SettingOrigin, Target};
 use hydra_api::{
     Admission, IdAllocator, Ids, OpenError, OpenErrorKind, ProviderStore, Purpose, Registry, Role, Scope,
     Store,
@@ -11,42 +11,42 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What a node works with: the plugins of a config, open.
+/// The open plugins of a config.
 #[derive(Debug)]
 pub struct Backends {
-    /// Where provider records are kept.
+    /// The store of provider records.
     pub store: Arc<dyn ProviderStore>,
-    /// Where the identities come from.
+    /// The source of the identities.
     pub ids: Arc<dyn IdAllocator>,
-    /// The policies, called by their kinds, in the order in which they are asked.
+    /// The policies, named by their kinds, in the order in which they are evaluated.
     pub admission: Vec<NamedPolicy>,
-    /// Where the spans of traced requests go: nowhere, unless one is put here. The node stops it when it stops.
+    /// The exporter of traces; the default exports nothing. The node stops it during its own shutdown.
     pub exporter: Exporter,
 }
 
-/// A config that is good in itself, but whose plugins could not be opened.
+/// Why the plugins of a valid config cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenBackendsError {
-    /// A key turned out to be wrong.
+    /// The value of a key is wrong.
     #[error(transparent)]
     Config(Issues),
-    /// The data directory cannot be made.
-    #[error("cannot make the data directory {}", path.display())]
+    /// The data directory cannot be created.
+    #[error("cannot create the data directory {}", path.display())]
     DataDir {
         /// The directory.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
-    /// What a plugin needs is not to be had, or what it kept is damaged.
+    /// A plugin cannot reach what it needs, or its files are damaged.
     #[error("cannot open {role} `{kind}`")]
     Open {
         /// The role of the plugin.
         role: &'static str,
         /// Its kind.
         kind: String,
-        /// Why not.
+        /// The cause.
         source: OpenError,
     },
     /// Traces cannot be sent.
@@ -58,15 +58,15 @@ impl Loaded {
     /// Creates the data directory if needed and opens every plugin, the store last.
     ///
     /// # Errors
-    /// [`OpenBackendsError`]: nothing is left open then.
+    /// [`OpenBackendsError`]; nothing stays open.
     pub async fn open(&self, registry: &Registry) -> Result<Backends, OpenBackendsError> {
         self.open_for(registry, Purpose::Serve).await
     }
 
-    /// Opens every plugin for this purpose, the store last. For a check nothing is created.
+    /// Opens every plugin for this purpose, the store last. A check creates nothing.
     ///
     /// # Errors
-    /// [`OpenBackendsError`]: nothing is left open then.
+    /// [`OpenBackendsError`]; nothing stays open.
     pub async fn open_for(
         &self,
         registry: &Registry,
@@ -87,15 +87,15 @@ impl Loaded {
         Ok(Backends { store, ids, admission, exporter: Exporter::default() })
     }
 
-    /// Starts to send traces as the config and the standard variables say, if they name a collector.
+    /// Starts the export of traces if the config or the standard variables name a collector.
     ///
     /// # Errors
-    /// [`OpenBackendsError::Config`] blames the key or the variable, [`OpenBackendsError::Traces`] the system.
+    /// [`OpenBackendsError::Config`] names the key or the variable; [`OpenBackendsError::Traces`] is a failure of the system.
     pub fn exporter(&self) -> Result<Exporter, OpenBackendsError> {
         Exporter::start(&self.config.telemetry.otlp).map_err(|error| self.exporter_error(error))
     }
 
-    /// Where [`Self::exporter`] would send traces.
+    /// The collector to which [`Self::exporter`] would send traces.
     ///
     /// # Errors
     /// [`OpenBackendsError::Config`]
@@ -105,10 +105,10 @@ impl Loaded {
 
     fn exporter_error(&self, error: ExporterError) -> OpenBackendsError {
         match error {
-            ExporterError::Setting { told: Told::Key(path), message, help } => {
+            ExporterError::Setting { origin: SettingOrigin::Key(path), message, help } => {
                 config_error(self.issue(path, message, help))
             }
-            ExporterError::Setting { told: Told::Variable(name), message, help } => {
+            ExporterError::Setting { origin: SettingOrigin::Variable(name), message, help } => {
                 let origin = Origin::Environment(name.to_owned());
                 config_error(Issue { key: String::new(), message, help, origin })
             }
@@ -116,7 +116,7 @@ impl Loaded {
         }
     }
 
-    /// Makes the data directory at need and opens the allocator of identities alone.
+    /// Creates the data directory if needed and opens only the allocator of identities.
     ///
     /// # Errors
     /// [`OpenBackendsError`]

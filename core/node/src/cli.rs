@@ -22,7 +22,7 @@ use hydra_api::Registry;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// Does what the arguments say.
+/// Runs the command of the arguments.
 pub(crate) fn main(registry: Registry, args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let invocation = match Invocation::try_parse_from(args) {
         Ok(invocation) => invocation,
@@ -66,7 +66,7 @@ fn dispatch(registry: Registry, invocation: Invocation, out: &mut Output) -> Res
     }
 }
 
-/// The config for a command that ends soon: it logs warnings alone.
+/// Loads the config for a short command, which logs warnings only.
 fn quiet(registry: &Registry, sources: &crate::config::Sources) -> Result<Loaded, Failure> {
     let loaded = load(registry, sources)?;
     logging::start_quiet(&loaded.config.log);
@@ -79,8 +79,8 @@ fn in_runtime<E: Into<Failure>>(work: impl Future<Output = Result<(), E>>) -> Re
         .build()
         .map_err(|cause| Failure::failed("cannot start the runtime", cause))?;
     let ended = runtime.block_on(work);
-    // What is to be waited for has been waited for, under its deadline. Dropping the runtime would wait for every
-    // blocking call besides: a disk that hangs would keep the process for ever.
+    // The command has waited for its work, under a deadline. Dropping the runtime would also wait for every blocking
+    // call: a disk that hangs would keep the process alive for ever.
     runtime.shutdown_background();
     ended.map_err(Into::into)
 }

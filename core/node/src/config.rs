@@ -1,4 +1,4 @@
-//! The config: what a node is told, from where, and whether it makes sense.
+//! The config of a node: its keys, its sources and its validation.
 
 mod check;
 mod connections;

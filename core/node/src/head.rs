@@ -217,7 +217,7 @@ fn listen(swarm: &mut Swarm<Behaviour>, parts: &Parts) -> io::Result<HashSet<Lis
                 listeners.insert(listener);
             }
             Err(cause) => {
-                tracing::warn!(head = parts.slot, %address, %cause, "cannot listen");
+                tracing::warn!(head = parts.slot, %address, error = %cause, "cannot listen");
                 failure = Some(cause);
             }
         }

@@ -108,7 +108,7 @@ async fn accept_all(listener: TcpListener, pages: Router) {
                 Err(cause) => {
                     // Tried again every second, and logged once per change.
                     if failure.replace(cause.kind()) != Some(cause.kind()) {
-                        tracing::warn!(%cause, "cannot accept a connection to the operator pages");
+                        tracing::warn!(error = %cause, "cannot accept a connection to the operator pages");
                     }
                     sleep(ACCEPT_PAUSE).await;
                 }
@@ -127,7 +127,7 @@ async fn serve(stream: TcpStream, pages: Router) {
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(pages));
     // A client that broke off, or was too slow, is no news.
     if let Ok(Err(cause)) = timeout(CONNECTION_WAIT, connection).await {
-        tracing::debug!(%cause, "a connection to the operator pages failed");
+        tracing::debug!(error = %cause, "a connection to the operator pages failed");
     }
 }
 

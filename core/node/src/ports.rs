@@ -1,4 +1,4 @@
-//! Which ports the heads listen on.
+//! The ports on which the heads listen.
 
 use crate::config::{Heads, Transport};
 use libp2p::Multiaddr;
@@ -7,16 +7,16 @@ use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
-/// How often a free port is looked for.
+/// The number of attempts to find a free port.
 const TRIES: usize = 64;
 
-/// The wanted port if it is free on every address and transport and not `given` to another head, else one that is.
+/// The wanted port if it is free on every address and transport and not `given` to another head, else another free port.
 ///
-/// The ports are tried, and let go again: the transports share ports between processes without a word, so that a
+/// The function binds each port and releases it again: the transports share ports between processes silently, so a
 /// second node on the same port would take half of the connections of the first.
 ///
 /// # Errors
-/// When no port can be listened on.
+/// When the node can listen on no port.
 pub(crate) fn port(heads: &Heads, wanted: u16, given: &HashSet<u16>) -> io::Result<u16> {
     let is_free = |port| {
         if given.contains(&port) { Err(io::ErrorKind::AddrInUse.into()) } else { is_free(heads, port) }
@@ -31,7 +31,7 @@ pub(crate) fn port(heads: &Heads, wanted: u16, given: &HashSet<u16>) -> io::Resu
     tried
 }
 
-/// A port that the system gives.
+/// A free port, selected by the system.
 fn any(heads: &Heads) -> io::Result<u16> {
     let ip = heads.listen.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     Ok(TcpListener::bind(SocketAddr::new(ip, 0))?.local_addr()?.port())
@@ -46,7 +46,7 @@ fn is_free(heads: &Heads, port: u16) -> io::Result<u16> {
     for ip in &heads.listen {
         for transport in &heads.transports {
             let tried = match transport {
-                // Without SO_REUSEADDR a port in TIME_WAIT would seem taken after every restart: std sets it.
+                // SO_REUSEADDR: a port in TIME_WAIT counts as free, as after every restart.
                 Transport::Tcp => listen_alone(SocketAddr::new(*ip, port)),
                 Transport::Quic => udp_alone(SocketAddr::new(*ip, port)),
             };
@@ -74,7 +74,7 @@ fn udp_alone(address: SocketAddr) -> io::Result<()> {
     only(address, socket2::Type::DGRAM)?.bind(&address.into())
 }
 
-/// A socket that does not take IPv4 in when it is told an IPv6 address.
+/// A socket that accepts IPv6 only if its address is IPv6.
 fn only(address: SocketAddr, kind: socket2::Type) -> io::Result<socket2::Socket> {
     let socket = socket2::Socket::new(socket2::Domain::for_address(address), kind, None)?;
     if address.is_ipv6() {
@@ -94,7 +94,7 @@ pub(crate) fn addresses(heads: &Heads, port: u16) -> Vec<Multiaddr> {
     heads.listen.iter().copied().flat_map(on).collect()
 }
 
-/// The addresses that are announced besides; a port 0 in them stands for the head's own.
+/// The addresses of `heads.announce`; a port 0 in them stands for the head's own port.
 pub(crate) fn announced(heads: &Heads, port: u16) -> Vec<Multiaddr> {
     let own = |part| match part {
         Protocol::Tcp(0) => Protocol::Tcp(port),

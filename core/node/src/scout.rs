@@ -1,4 +1,4 @@
-//! The scout: a client among the servers, that asks and is never asked.
+//! The scout: a client that sends requests for the node and answers none.
 
 use crate::head::{AGENT, PROTOCOL_VERSION};
 use crate::peer_addresses::{ADDRESSES_PER_PEER_MAX, PeerAddresses, worth_keeping};
@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-/// A connection that is not asked over is of no more use.
+/// A connection without requests is closed after this time.
 const IDLE: Duration = Duration::from_secs(10);
 
 #[derive(NetworkBehaviour)]
@@ -27,12 +27,12 @@ struct Behaviour {
     kad: hydra_kad::Behaviour<NoService>,
 }
 
-/// Asks others in the name of nobody.
+/// Sends requests under an identity that is not a head's.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Scout(Arc<ArcSwapOption<Client>>);
 
 impl Scout {
-    /// Asks one peer, as [`Client::ask`] does.
+    /// Sends a request to one peer, as [`Client::ask`] does.
     ///
     /// # Errors
     /// As there; [`AskError::Closed`] while the scout is down.
@@ -48,14 +48,14 @@ impl Scout {
     }
 }
 
-/// Starts the scout under an identity of its own, that lasts until it is started again. It listens nowhere, so it takes
-/// no place in the routing tables of others.
+/// Starts the scout under a new identity, which it keeps until it restarts. It does not listen, so other peers do not add
+/// it to their routing tables.
 pub(crate) fn spawn(
     mut kad: hydra_kad::Config,
     peer_addresses: Arc<PeerAddresses>,
     phase: watch::Receiver<Phase>,
 ) -> (Scout, JoinHandle<()>) {
-    // What the scout asks is no part of what the heads have to bear.
+    // The scout's requests are not part of the heads' load.
     kad.stats = Arc::default();
     let scout = Scout::default();
     let client = Arc::clone(&scout.0);

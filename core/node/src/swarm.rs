@@ -1,4 +1,4 @@
-//! Putting a swarm together: transports, limits, and tasks whose panic ends their head alone.
+//! Builds a swarm: its transports, its limits, and tasks whose panic ends only their head.
 
 use futures::FutureExt;
 use libp2p::identity::Keypair;
@@ -12,27 +12,27 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// Streams of one connection, of all protocols together.
+/// The maximum number of streams of one connection, over all protocols.
 const STREAMS_PER_CONNECTION_MAX: usize = 64;
-/// What an unread QUIC stream, and an unread connection, may hold in bytes.
+/// The maximum number of unread bytes of a QUIC stream and of a QUIC connection.
 const QUIC_STREAM_BYTES_MAX: u32 = 256 << 10;
 const QUIC_CONNECTION_BYTES_MAX: u32 = 4 << 20;
 
-/// How names in addresses are looked up.
+/// How names in addresses are resolved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Names {
     /// By the system's resolver, `/dnsaddr` too.
     Resolve,
-    /// Not at all: names are not dialed.
+    /// Not at all: addresses with names are not dialed.
     Ignore,
 }
 
 /// A swarm over TCP (Noise and TLS, Yamux) and QUIC version 1 (requirement N3).
 ///
-/// A panic in one of its tasks is told to `panicked` instead of going unseen.
+/// A panic in one of its tasks notifies `panicked`.
 ///
 /// # Errors
-/// When the key cannot make a certificate, or the system's resolver cannot be read.
+/// When the key does not yield a certificate, or the system's resolver config cannot be read.
 pub(crate) fn build<B: NetworkBehaviour>(
     key: Keypair,
     behaviour: B,
@@ -76,7 +76,7 @@ pub(crate) fn build<B: NetworkBehaviour>(
     Ok(swarm)
 }
 
-/// Runs one of the swarm's tasks, a connection's for example.
+/// Runs one of the swarm's tasks, such as that of a connection.
 fn watched(task: Pin<Box<dyn Future<Output = ()> + Send>>, panicked: Arc<Notify>) {
     tokio::spawn(async move {
         if AssertUnwindSafe(task).catch_unwind().await.is_err() {
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_panic_of_a_task_is_told() {
+    async fn the_panic_of_a_task_notifies() {
         let panicked = Arc::new(Notify::new());
         watched(Box::pin(async { panic!("in a connection") }), Arc::clone(&panicked));
         panicked.notified().await;

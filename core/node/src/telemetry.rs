@@ -1,5 +1,5 @@
-//! What the node tells operators of itself.
+//! The export of traces.
 
 mod otlp;
 
-pub use otlp::{Exporter, ExporterError, REQUESTS, Stats, Target, Told};
+pub use otlp::{Exporter, ExporterError, REQUESTS, SettingOrigin, Stats, Target};

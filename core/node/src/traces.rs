@@ -1,5 +1,5 @@
-//! Which requests are traced: a part of them by chance, from the beginning; and those that were slow or served
-//! degraded, when they have ended.
+//! Selects the requests to trace: a random share of all, when they start; and those that were slow or degraded, when they
+//! end.
 
 use crate::config;
 use hydra_api::Rung;
@@ -15,37 +15,37 @@ use tokio::time::{MissedTickBehavior, interval};
 
 /// Decides which requests are traced.
 ///
-/// Those taken by chance have live spans. For the others the engine tells how they went, and the spans of those worth
-/// keeping are made afterwards: nobody knows of a request that it will be slow.
+/// Sampled requests have live spans. For the others the engine reports how they went, and the spans of slow or degraded
+/// ones are created when they end: it is not known at the start that a request will be slow.
 #[derive(Debug)]
 pub(crate) struct Traces {
     tracer: SdkTracer,
-    /// Of all numbers, those below are taken; all when there is nothing.
+    /// A request is sampled if its random number is below this; all are if it is `None`.
     below: Option<u64>,
     slow: Option<Duration>,
     kept_per_second_max: u32,
-    /// How many more may be kept until the second is over.
+    /// The number of requests that can still be kept in this second.
     left: AtomicU32,
     counts: Counts,
 }
 
-/// What has become of requests that were worth a trace.
+/// Counts of requests by how they were selected.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
-    /// Taken by chance, background calls of the store too.
+    /// Sampled, background calls of the store included.
     sampled: AtomicU64,
     /// Kept because they were slow or degraded.
     kept: AtomicU64,
-    /// Not kept because there were too many.
+    /// Not kept because the limit per second was reached.
     skipped: AtomicU64,
 }
 
 impl Traces {
-    /// Decides as the config says, for as long as it is held. To be called in a tokio runtime.
+    /// Starts the selection, which lasts until the last reference is dropped. Call it in a tokio runtime.
     pub(crate) fn start(config: &config::Traces, tracer: SdkTracer) -> Arc<Self> {
         let traces = Arc::new(Self {
             tracer,
-            // The nearest number of 64 bits is near enough.
+            // Rounding the share to 64 bits is precise enough.
             below: (config.ratio < 1.0).then_some((config.ratio * u64::MAX as f64) as u64),
             slow: (config.slow_ms > 0).then(|| Duration::from_millis(config.slow_ms.into())),
             kept_per_second_max: config.kept_per_second_max,
@@ -60,8 +60,8 @@ impl Traces {
         &self.counts
     }
 
-    /// Whether a request is worth keeping whatever chance says.
-    fn is_telling(&self, account: &Account<'_>) -> bool {
+    /// True if a request was slow or degraded.
+    fn is_notable(&self, account: &Account<'_>) -> bool {
         let slow = match (account.time, self.slow) {
             (Some((_, took)), Some(slow)) => took >= slow,
             (None, _) | (_, None) => false,
@@ -73,10 +73,10 @@ impl Traces {
         self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
     }
 
-    /// Makes the spans of a request that has just ended.
-    fn tell(&self, account: &Account<'_>) {
+    /// Creates the spans of a request that has just ended.
+    fn export(&self, account: &Account<'_>) {
         let (now, ended) = (Instant::now(), SystemTime::now());
-        // Times of one trace come from one clock: the difference to now is what the steady clock says.
+        // All times of one trace come from one clock: the monotonic clock gives their distance from now.
         let at = |moment: Instant| ended - now.saturating_duration_since(moment);
         let started = account.time.map_or(ended, |(started, _)| at(started));
         let mut request = self
@@ -125,12 +125,12 @@ impl Watch for Traces {
     }
 
     fn ended(&self, account: &Account<'_>) {
-        if !self.is_telling(account) {
+        if !self.is_notable(account) {
             return;
         }
         if self.take() {
             self.counts.kept.fetch_add(1, Ordering::Relaxed);
-            self.tell(account);
+            self.export(account);
         } else {
             self.counts.skipped.fetch_add(1, Ordering::Relaxed);
         }
@@ -138,7 +138,7 @@ impl Watch for Traces {
 }
 
 impl Counts {
-    /// Requests traced by chance, and background calls of the store.
+    /// Sampled requests, and background calls of the store.
     pub(crate) fn sampled(&self) -> u64 {
         self.sampled.load(Ordering::Relaxed)
     }
@@ -154,7 +154,7 @@ impl Counts {
     }
 }
 
-/// Whether a request got less than a node with nothing else to do would have given it.
+/// True if an idle node would have given the request a better answer.
 fn is_degraded(rung: Rung, ending: Ending) -> bool {
     match ending {
         Ending::Served | Ending::NotKept => rung > Rung::Full,
@@ -165,12 +165,12 @@ fn is_degraded(rung: Rung, ending: Ending) -> bool {
         | Ending::Declined
         | Ending::Shed
         | Ending::QueueFull => true,
-        // It was wrong, or is gone.
+        // An invalid request, or one whose client is gone.
         Ending::Refused | Ending::Abandoned => false,
     }
 }
 
-/// The attributes of a request, by the names that its live span would have.
+/// The attributes of a request, with the same names as in a live span.
 fn attributes(account: &Account<'_>) -> Vec<KeyValue> {
     let mut attributes = vec![
         KeyValue::new("rpc.system.name", RPC_SYSTEM),
@@ -193,7 +193,7 @@ fn attributes(account: &Account<'_>) -> Vec<KeyValue> {
     attributes
 }
 
-/// Lets some more be kept every second, until nobody holds them any more.
+/// Renews the limit every second, until the last reference is dropped.
 async fn allow(traces: Weak<Traces>) {
     let mut seconds = interval(Duration::from_secs(1));
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -23,10 +23,18 @@ struct State {
     every: Duration,
     /// Counts the changes of the table.
     table: u64,
-    /// Whether the last try failed, so that it is logged once.
-    failing: bool,
+    /// How the last try failed: it is logged once per change, and files that did not change since are not read again.
+    failure: Option<Failure>,
     /// Whether the policy is gone.
     over: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Failure {
+    /// The files as they were.
+    stamps: Vec<Stamp>,
+    /// The file and the error.
+    error: String,
 }
 
 /// Looks at the files now and then, for as long as the policy is there.
@@ -42,11 +50,13 @@ pub(crate) fn start(watched: &Arc<Watched>, rules: &Arc<ArcSwap<Rules>>) {
                 let (watched, rules) = (watched.clone(), Weak::clone(&rules));
                 move || watched.turn(&rules)
             });
-            // It ends with the runtime, or should reading panic; the rules as they were stay in force.
-            if turn.await.is_err() {
-                tracing::error!(
-                    "denylists are no longer checked for changes: the current rules stay in force"
-                );
+            if let Err(ended) = turn.await {
+                // Else it has ended with the runtime.
+                if ended.is_panic() {
+                    tracing::error!(
+                        "denylists are no longer checked for changes: the current rules stay in force"
+                    );
+                }
                 return;
             }
         }
@@ -64,7 +74,7 @@ fn retire(mut former: Arc<Rules>) {
 
 impl Watched {
     pub(crate) fn new(lists: Lists, stamps: Vec<Stamp>, every: Duration) -> Self {
-        let state = State { lists, stamps, every, table: 0, failing: false, over: false };
+        let state = State { lists, stamps, every, table: 0, failure: None, over: false };
         Self { state: Mutex::new(state), woken: Notify::new() }
     }
 
@@ -74,7 +84,7 @@ impl Watched {
         let former = {
             let mut state = self.lock();
             let table = state.table + 1;
-            *state = State { lists, stamps: loaded.stamps, every, table, failing: false, over: false };
+            *state = State { lists, stamps: loaded.stamps, every, table, failure: None, over: false };
             rules.swap(Arc::new(loaded.rules))
         };
         self.woken.notify_one();
@@ -102,14 +112,16 @@ impl Watched {
     /// The rules that were replaced.
     fn read_if_changed(&self, rules: &Weak<ArcSwap<Rules>>) -> Option<Arc<Rules>> {
         let rules = rules.upgrade()?;
-        let (lists, stamps, table) = {
+        let (lists, stamps, table, failure) = {
             let state = self.lock();
-            (state.lists.clone(), state.stamps.clone(), state.table)
+            (state.lists.clone(), state.stamps.clone(), state.table, state.failure.clone())
         };
-        let loaded = match lists.stamps() {
-            Ok(now) if now == stamps => None,
-            Ok(_) => Some(lists.load()),
-            Err(why) => Some(Err(why)),
+        let (now, loaded) = match lists.stamps() {
+            Ok(now) if now == stamps => (now, None),
+            // As they were when they could not be read.
+            Ok(now) if failure.is_some_and(|failure| failure.stamps == now) => return None,
+            Ok(now) => (now, Some(lists.load())),
+            Err(why) => (Vec::new(), Some(Err(why))),
         };
         let mut state = self.lock();
         if state.table != table {
@@ -117,21 +129,23 @@ impl Watched {
         }
         match loaded {
             None => {
-                state.failing = false;
+                state.failure = None;
                 None
             }
             Some(Ok(Loaded { rules: new, stamps, counts })) => {
-                (state.stamps, state.failing) = (stamps, false);
+                (state.stamps, state.failure) = (stamps, None);
                 tracing::info!(?counts, "the denylists were read again");
                 Some(rules.swap(Arc::new(new)))
             }
-            Some(Err((path, why))) => {
-                if !std::mem::replace(&mut state.failing, true) {
+            Some(Err((path, error))) => {
+                let failure = Failure { stamps: now, error: format!("{}: {error}", path.display()) };
+                if state.failure.as_ref().is_none_or(|before| before.error != failure.error) {
                     tracing::error!(
-                        file = %path.display(), %why,
+                        file = %path.display(), %error,
                         "a denylist has changed and cannot be used: the rules as they were stay in force"
                     );
                 }
+                state.failure = Some(failure);
                 None
             }
         }

@@ -32,8 +32,8 @@ pub fn check(dir: &Path, owns: Owns) -> Result<(), OpenError> {
         Err(cause) if cause.kind() == ErrorKind::NotFound => {}
         Err(cause) => return Err(unreadable(dir, cause)),
     }
-    if Damage::of(dir).is_marked() {
-        tracing::warn!(dir = %dir.display(), "the records are damaged: the next start moves them aside and begins empty");
+    if let Some(error) = Damage::of(dir).marked() {
+        tracing::warn!(dir = %dir.display(), error, "the records are damaged: the next start moves them aside and begins empty");
     }
     is_writable(dir)
 }

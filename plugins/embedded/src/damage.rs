@@ -3,12 +3,15 @@
 use crate::fault::Fault;
 use hydra_api::Causes;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The file that says that a call found damage.
 pub(crate) const MARKER: &str = "damaged";
+/// How much of the marker is shown.
+const MARKER_BYTES_MAX: u64 = 1024;
 
 /// Remembers damage that a call found, so that the next start moves the files aside.
 #[derive(Debug, Clone)]
@@ -23,6 +26,17 @@ impl Damage {
         Self { marker: dir.join(MARKER), is_noted: Arc::default() }
     }
 
+    /// The error of the damage that a call found before the last stop, if one did.
+    pub(crate) fn marked(&self) -> Option<String> {
+        let read = fs::File::open(&self.marker).ok()?;
+        let mut error = String::new();
+        // What cannot be read is damage all the same.
+        let _len = read.take(MARKER_BYTES_MAX).read_to_string(&mut error);
+        Some(error)
+    }
+
+    /// Whether a call has found damage since the last time that the files were moved aside.
+    #[cfg(test)]
     pub(crate) fn is_marked(&self) -> bool {
         self.marker.exists()
     }
@@ -31,14 +45,14 @@ impl Damage {
     /// a process.
     pub fn noted(&self, fault: Fault) -> Fault {
         if fault.is_damage() && !self.is_noted.swap(true, Ordering::AcqRel) {
-            match fs::write(&self.marker, fault.to_string()) {
+            match fs::write(&self.marker, Causes(&fault).to_string()) {
                 Ok(()) => tracing::error!(
-                    cause = %Causes(&fault),
+                    error = %Causes(&fault),
                     "THE RECORDS ARE DAMAGED: restart the node, which moves them aside and starts empty. Records come \
                      back as they are announced again"
                 ),
                 Err(marker) => tracing::error!(
-                    cause = %Causes(&fault),
+                    error = %Causes(&fault),
                     marker = %self.marker.display(),
                     %marker,
                     "THE RECORDS ARE DAMAGED, and the marker that makes the next start move them aside cannot be \

@@ -44,8 +44,8 @@ pub fn open<T>(dir: &Path, owns: Owns, files: impl Fn() -> Result<T, Fault>) -> 
     refuse_foreign(dir, owns)?;
     let lock = lock(dir)?;
     let damage = Damage::of(dir);
-    if damage.is_marked() {
-        set_aside(dir, "a call found damage before the last stop")?;
+    if let Some(error) = damage.marked() {
+        set_aside(dir, &format!("a call found damage before the last stop: {error}"))?;
     }
     let opened = match guarded(&files) {
         Err(fault) if fault.is_damage() || matches!(fault, Fault::Panic(_)) => {

@@ -82,7 +82,7 @@ impl Outage {
     pub fn begin(cause: impl Error + Send + Sync + 'static, last: Option<Ended>, now: Instant) -> Self {
         let logged = Causes(&cause).to_string();
         tracing::error!(
-            cause = %logged,
+            error = %logged,
             "the record store takes no writes until its engine is reopened: that is tried as soon as its directory can \
              be written. Nothing that was acknowledged is lost. Make room or lift the limit that the cause names"
         );
@@ -110,7 +110,7 @@ impl Outage {
     pub fn failed(&mut self, cause: impl Error + Send + Sync + 'static, now: Instant) {
         let shown = Causes(&cause).to_string();
         if shown != self.logged {
-            tracing::error!(cause = %shown, "the record store still takes no writes, for another cause");
+            tracing::error!(error = %shown, "the record store still takes no writes, for another cause");
             self.logged = shown;
         }
         self.refused = Refused::unavailable(cause);

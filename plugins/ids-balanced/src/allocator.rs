@@ -186,7 +186,7 @@ impl Inner {
         }
         let (heads, fresh) = cache::heads(&self.cache_path(), self.seed()?, &slots, &|_| ());
         if let Err(cause) = fresh.write(&self.cache_path()) {
-            tracing::warn!(%cause, "cannot keep the identities that were found; the next start searches again");
+            tracing::warn!(error = %cause, "cannot keep the identities that were found; the next start searches again");
         }
         let epoch = epoch::next(&self.dir.join("epoch.json"))?;
         for (slot, port) in slots.into_iter().zip(assigned.iter().copied()) {

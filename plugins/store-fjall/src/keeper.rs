@@ -141,7 +141,7 @@ impl Keeper {
             Ok(()) => {}
             // One of fjall's threads has died in it, and nobody can do it any more. The journal has all records.
             Err(fault @ EngineFault::Panic(_)) => {
-                tracing::warn!(cause = %Causes(&fault), "rows in memory are not saved before the engine is reopened");
+                tracing::warn!(error = %Causes(&fault), "rows in memory are not saved before the engine is reopened");
             }
             Err(fault) => return Err(fault),
         }

@@ -260,7 +260,7 @@ impl Keeper {
         // What was acknowledged is worth one attempt more.
         let closed = flushed.or_else(|error| {
             self.attempt().map_err(|fault| {
-                tracing::error!(cause = %Causes(&fault), "records that were acknowledged may be lost");
+                tracing::error!(error = %Causes(&fault), "records that were acknowledged may be lost");
                 error
             })
         });

@@ -1,4 +1,4 @@
-//! A running node, and the small client that asks it.
+//! A running node, and the client that sends it requests.
 
 use crate::{Hydra, stderr};
 use serde_json::Value;
@@ -125,7 +125,7 @@ fn q6_closest_to_a_heads_own_id_knows_the_other_head() {
 }
 
 #[test]
-fn logs_go_to_standard_error_as_json_unless_told_otherwise() {
+fn logs_go_to_standard_error_as_json_by_default() {
     let hydra = Hydra::new();
     let logged = |more: &[&str]| {
         let log = hydra.file("log", "");

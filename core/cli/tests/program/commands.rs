@@ -28,26 +28,26 @@ fn a_wrong_config_exits_with_2_and_a_failure_with_1() {
         let output = hydra.run(args);
         (output.status.code(), stderr(&output))
     };
-    let (status, told) = code(&["check", "--config", "nowhere.toml"]);
-    assert_eq!(status, Some(2), "{told}");
-    assert!(told.contains("nowhere.toml: cannot read the config file"), "{told}");
-    let (status, told) = code(&["check", "--set", "heads.count=0"]);
-    assert_eq!(status, Some(2), "{told}");
-    assert!(told.starts_with("error: --set heads.count: heads.count: 0 is out of bounds"), "{told}");
+    let (status, message) = code(&["check", "--config", "nowhere.toml"]);
+    assert_eq!(status, Some(2), "{message}");
+    assert!(message.contains("nowhere.toml: cannot read the config file"), "{message}");
+    let (status, message) = code(&["check", "--set", "heads.count=0"]);
+    assert_eq!(status, Some(2), "{message}");
+    assert!(message.starts_with("error: --set heads.count: heads.count: 0 is out of bounds"), "{message}");
     hydra.file("not-a-directory", "");
-    let (status, told) = code(&["check", "--data-dir", "not-a-directory"]);
-    assert_eq!(status, Some(1), "{told}");
+    let (status, message) = code(&["check", "--data-dir", "not-a-directory"]);
+    assert_eq!(status, Some(1), "{message}");
 }
 
 #[test]
-fn a_missing_secret_is_told_with_its_line_and_exits_with_2() {
+fn a_missing_secret_names_its_line_and_exits_with_2() {
     let hydra = Hydra::new();
     hydra.file("secret.toml", "[ids]\nkind = 'balanced'\nseed = { file = '/nowhere/seed' }\n");
     let output = hydra.run(&["check", "--config", "secret.toml"]);
-    let told = stderr(&output);
-    assert_eq!(output.status.code(), Some(2), "{told}");
-    assert!(told.starts_with("error: secret.toml:3:8: ids.seed: "), "{told}");
-    assert!(told.contains("/nowhere/seed"), "{told}");
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.starts_with("error: secret.toml:3:8: ids.seed: "), "{message}");
+    assert!(message.contains("/nowhere/seed"), "{message}");
 }
 
 #[test]
@@ -58,14 +58,14 @@ fn show_tells_where_each_value_comes_from() {
         hydra.command(&["config", "show", "--config", "node.toml", "--log-level", "debug", "--json"]);
     let output = command.env("HYDRA_NETWORK__ADDRESSES", "lan").output().unwrap();
     let all: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let said = |key: &str| all.as_array().unwrap().iter().find(|said| said["key"] == key).unwrap().clone();
-    let count = said("heads.count");
+    let shown = |key: &str| all.as_array().unwrap().iter().find(|shown| shown["key"] == key).unwrap().clone();
+    let count = shown("heads.count");
     assert_eq!((&count["value"], &count["origin"]["from"]), (&Value::from(4), &Value::from("file")));
     assert_eq!((&count["origin"]["line"], &count["origin"]["column"]), (&Value::from(2), &Value::from(1)));
-    assert_eq!(said("network.addresses")["origin"]["variable"], "HYDRA_NETWORK__ADDRESSES");
-    assert_eq!(said("log.level")["value"], "debug");
-    assert_eq!(said("log.level")["origin"]["flag"], "--log-level");
-    assert_eq!(said("store.kind")["origin"]["from"], "default");
+    assert_eq!(shown("network.addresses")["origin"]["variable"], "HYDRA_NETWORK__ADDRESSES");
+    assert_eq!(shown("log.level")["value"], "debug");
+    assert_eq!(shown("log.level")["origin"]["flag"], "--log-level");
+    assert_eq!(shown("store.kind")["origin"]["from"], "default");
     let lines = hydra.prints(&["config", "show", "--config", "node.toml"]);
     let line = lines.lines().find(|line| line.starts_with("heads.count = 4 ")).unwrap();
     assert!(line.ends_with("# node.toml:2:1"), "{line}");
@@ -118,7 +118,7 @@ fn a_reader_that_goes_away_is_no_failure() {
 }
 
 #[test]
-fn ask_needs_a_key_and_somebody_to_ask() {
+fn ask_needs_a_key_and_a_peer() {
     let hydra = Hydra::new();
     let output = hydra.run(&["ask", "providers", CID]);
     assert_eq!(output.status.code(), Some(1));
@@ -142,29 +142,71 @@ fn another_kind_brings_its_own_keys_and_none_of_the_default_kind() {
         "--set",
         "admission=[]",
     ]);
-    let said = all.as_array().unwrap().iter().map(|said| said["key"].as_str().unwrap());
+    let shown = all.as_array().unwrap().iter().map(|shown| shown["key"].as_str().unwrap());
     let keys: BTreeSet<_> =
-        said.filter(|key| key.starts_with("store.") || key.starts_with("admission")).collect();
+        shown.filter(|key| key.starts_with("store.") || key.starts_with("admission")).collect();
     assert_eq!(keys, ["admission", "store.kind", "store.mib_max", "store.providers_per_key_max"].into());
     let output = hydra.run(&["check", "--set", "store.kind=memory", "--set", "store.cache_mib=8"]);
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     assert!(stderr(&output).starts_with("error: --set store.cache_mib: store.cache_mib: unknown key"));
 }
 
+/// The keys of the changelog's table that have another name now, each with its value and its new name.
+const RENAMED: [(&str, &str, &str); 5] = [
+    ("network.announce_interval_s", "60", "network.advertise_interval_s"),
+    ("engine.ring_len_max", "8192", "engine.write_queue_len_max"),
+    ("engine.ring_mib_max", "16", "engine.write_queue_mib_max"),
+    ("engine.short.ring_percent", "50", "engine.short.write_queue_percent"),
+    ("engine.stale.ring_percent", "50", "engine.stale.write_queue_percent"),
+];
+
+/// The one line that `hydra check` prints about a renamed key.
+fn refused(place: &str, key: &str, now: &str) -> String {
+    format!("error: {place}: {key}: unknown key; did you mean `{now}`?\n")
+}
+
 #[test]
-fn a_key_that_was_renamed_is_refused_with_its_new_name() {
+fn a_renamed_key_is_refused_with_its_new_name_by_every_source() {
     let hydra = Hydra::new();
-    for (before, now) in [
-        ("network.announce_interval_s=60", "advertise_interval_s"),
-        ("engine.ring_len_max=8192", "write_queue_len_max"),
-        ("engine.ring_mib_max=16", "write_queue_mib_max"),
-        ("engine.short.ring_percent=50", "write_queue_percent"),
-        ("engine.stale.ring_percent=50", "write_queue_percent"),
-        ("admission=[{kind=\"queue-depth\", ring={}}]", "write_queue"),
-    ] {
-        let output = hydra.run(&["check", "--set", before]);
+    for (key, value, now) in RENAMED {
+        let output = hydra.run(&["check", "--set", &format!("{key}={value}")]);
         assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
-        let expected = format!("unknown key; the key is called `{now}` now");
-        assert!(stderr(&output).contains(&expected), "{before}: {}", stderr(&output));
+        assert_eq!(stderr(&output), refused(&format!("--set {key}"), key, now));
+
+        let variable = format!("HYDRA_{}", key.to_uppercase().replace('.', "__"));
+        let output = hydra.command(&["check"]).env(&variable, value).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert_eq!(stderr(&output), refused(&format!("environment variable {variable}"), key, now));
+
+        let (table, name) = key.rsplit_once('.').unwrap();
+        hydra.file("old.toml", &format!("# An old file.\n[{table}]\n{name} = {value}\n"));
+        let output = hydra.run(&["check", "--config", "old.toml"]);
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert_eq!(stderr(&output), refused("old.toml:3:1", key, now));
     }
+}
+
+#[test]
+fn a_renamed_table_of_a_policy_is_refused_with_its_new_name() {
+    let hydra = Hydra::new();
+    let policy = "[[admission]]\nkind = 'queue-depth'\n";
+    for (text, line) in [("[admission.ring]\ndegrade_percent = 50\n", "3:12"), ("ring = {}\n", "3:1")] {
+        hydra.file("old.toml", &format!("{policy}{text}"));
+        let output = hydra.run(&["check", "--config", "old.toml"]);
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        let expected = refused(&format!("old.toml:{line}"), "admission[0].ring", "admission[0].write_queue");
+        assert_eq!(stderr(&output), expected);
+    }
+    let output = hydra.run(&["check", "--set", "admission=[{kind=\"queue-depth\", ring={}}]"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert_eq!(stderr(&output), refused("--set admission", "admission[0].ring", "admission[0].write_queue"));
+}
+
+#[test]
+fn every_renamed_key_of_the_changelog_is_known() {
+    let changelog = std::fs::read_to_string(crate::project("docs/CHANGELOG.md")).unwrap();
+    let rows = changelog.lines().filter_map(|line| line.strip_prefix("| "));
+    let keys = rows.flat_map(|row| row.split(" | ").next().unwrap_or_default().split(", "));
+    let keys: BTreeSet<_> = keys.map(|key| key.trim_matches('`')).filter(|key| key.contains('.')).collect();
+    assert_eq!(keys, RENAMED.map(|(key, ..)| key).into());
 }

@@ -13,7 +13,7 @@ fn text(file: &str) -> String {
 /// The keys and values that count, without their origins.
 fn effective(hydra: &Hydra, args: &[&str]) -> Vec<(String, Value)> {
     let all = hydra.prints_json(&[&["config", "show", "--json"], args].concat());
-    let pair = |said: &Value| (said["key"].as_str().unwrap().to_owned(), said["value"].clone());
+    let pair = |shown: &Value| (shown["key"].as_str().unwrap().to_owned(), shown["value"].clone());
     all.as_array().unwrap().iter().map(pair).collect()
 }
 
@@ -29,10 +29,10 @@ fn the_list_of_files_is_complete() {
 fn the_annotated_file_says_what_is_built_in() {
     let hydra = Hydra::new();
     let file = project(FILES[0]);
-    let said = effective(&hydra, &["--config", file.to_str().unwrap()]);
+    let shown = effective(&hydra, &["--config", file.to_str().unwrap()]);
     let built_in = effective(&hydra, &[]);
-    assert_eq!(said, built_in);
-    assert!(said.len() > 50, "{} keys", said.len());
+    assert_eq!(shown, built_in);
+    assert!(shown.len() > 50, "{} keys", shown.len());
 }
 
 #[test]
@@ -101,10 +101,10 @@ fn a_bogus_key_is_refused_in_every_table_of_every_file() {
             let bogus = [&lines[..at], &["bogus_key = 1"], &lines[at..]].concat().join("\n");
             hydra.file("bogus.toml", &bogus);
             let output = hydra.run(&["check", "--config", "bogus.toml"]);
-            let told = stderr(&output);
-            assert_eq!(output.status.code(), Some(2), "{file}: {told}");
-            assert!(told.starts_with(&format!("error: bogus.toml:{}:1: ", at + 1)), "{file}: {told}");
-            assert!(told.contains("bogus_key: unknown key"), "{file}: {told}");
+            let message = stderr(&output);
+            assert_eq!(output.status.code(), Some(2), "{file}: {message}");
+            assert!(message.starts_with(&format!("error: bogus.toml:{}:1: ", at + 1)), "{file}: {message}");
+            assert!(message.contains("bogus_key: unknown key"), "{file}: {message}");
             planted += 1;
         }
     }

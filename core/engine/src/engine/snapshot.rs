@@ -63,7 +63,7 @@ impl Engine {
         Health {
             ticked: parts.since_tick(),
             background_runs: parts.writer.is_closing() || self.background.runs(),
-            stalled: parts.ladder.stuck(),
+            stalled: parts.ladder.stalled(),
             paused,
             corrupt: parts.backend.reports.corrupt(),
         }

@@ -154,9 +154,9 @@ impl Ladder {
         [&self.reads, &self.writes].map(|lane| lane.entered[rung.index()].load(Ordering::Relaxed))
     }
 
-    /// For how long no store call, or no store read, has ended, if the store counts as stalled.
-    pub(crate) fn stuck(&self) -> Option<Duration> {
-        lock(&self.ticked).signals.stuck(&self.config.peak)
+    /// For how long the store has stood still, if it counts as stalled.
+    pub(crate) fn stalled(&self) -> Option<Duration> {
+        lock(&self.ticked).signals.stalled(&self.config.peak)
     }
 
     /// Looks at the load of the last `elapsed`; the changes of rungs.
@@ -227,7 +227,7 @@ impl Ladder {
 
     /// The rung that the load calls for.
     fn called_for(&self, strains: &Strains, reading: &Reading, reads: bool) -> (Rung, Signal) {
-        if reading.stalled {
+        if reading.stalled && (reads || self.is_enabled(Rung::Stale)) {
             // Writes wait in their queue anyway; what is known need not wait there.
             return (if reads { Rung::CacheOnly } else { Rung::Stale }, Signal::Stalled);
         }

@@ -86,6 +86,8 @@ pub(super) struct Signals {
     /// How many store reads had ended at the last tick, and for how long none has ended while some were under way.
     reads_ended: u64,
     reads_still_for: Duration,
+    /// Reads under way when another one ended: that one shows that the store moves, though these may hang.
+    overtaken: u64,
     /// The demand when the last window began, and when this one did.
     marks: [Demand; 2],
     window_for: Duration,
@@ -173,16 +175,12 @@ impl Signals {
     }
 
     fn reads_stand_still(&mut self, elapsed: Duration, demand: Demand) {
-        let still = demand.begun > demand.ended && demand.ended == self.reads_ended;
+        let under_way = demand.begun.saturating_sub(demand.ended);
+        let moved = demand.ended != self.reads_ended;
+        self.overtaken = if moved { under_way } else { self.overtaken.min(under_way) };
+        let still = !moved && under_way > self.overtaken;
         self.reads_ended = demand.ended;
         self.reads_still_for = if still { self.reads_still_for + elapsed } else { Duration::ZERO };
-    }
-
-    /// For how long no store call, or no store read, has ended, if that is so long that the store counts as stalled.
-    pub(super) fn stuck(&self, peak: &Peak) -> Option<Duration> {
-        let after = Duration::from_millis(u64::from(peak.stall_ms));
-        let longest = self.still_for.max(self.reads_still_for);
-        (peak.stall_ms > 0 && longest >= after).then_some(longest)
     }
 
     /// For how long the store has stood still, if it counts as stalled.

@@ -1,11 +1,15 @@
 //! What the log says of store calls: each failure with its causes, once per change.
 
 use super::stats::StoreCall;
+use crate::clock::monotonic;
 use crate::sync::lock;
 use hydra_api::{Causes, StoreError, StoreErrorKind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+/// The time from one line of a kind to the next with another text.
+const PAUSE: Duration = Duration::from_secs(10);
 /// The longest text that is kept and logged of an error, in bytes.
 const TEXT_MAX: usize = 1_024;
 
@@ -14,8 +18,8 @@ const TEXT_MAX: usize = 1_024;
 pub(crate) struct Reports {
     calls: [Report; StoreCall::ALL.len()],
     corrupt: Mutex<Option<String>>,
-    refused: Mutex<String>,
-    gave_up: Mutex<String>,
+    refused: Mutex<Option<Said>>,
+    gave_up: Mutex<Option<Said>>,
 }
 
 #[derive(Debug, Default)]
@@ -25,9 +29,16 @@ struct Report {
     said: Mutex<Option<Failing>>,
 }
 
+/// A text, and when it was logged.
+#[derive(Debug)]
+struct Said {
+    text: String,
+    at: Instant,
+}
+
 #[derive(Debug)]
 struct Failing {
-    because: String,
+    because: Said,
     /// Calls that have failed since it began.
     failures: u64,
 }
@@ -68,11 +79,11 @@ impl Reports {
         let report = &self.calls[call as usize];
         let mut said = lock(&report.said);
         match &mut *said {
-            Some(failing) if failing.because == because => failing.failures += 1,
+            Some(failing) if failing.because.covers(&because) => failing.failures += 1,
             other => {
                 let failures = other.as_ref().map_or(0, |failing| failing.failures) + 1;
                 tracing::warn!(call = call.as_str(), error = %because, "the store call fails");
-                *other = Some(Failing { because, failures });
+                *other = Some(Failing { because: Said::now(because), failures });
                 report.fails.store(true, Ordering::Relaxed);
             }
         }
@@ -100,11 +111,27 @@ impl Reports {
     }
 }
 
-/// The text, if it is another one than was said last.
-fn changed(said: &Mutex<String>, text: &str) -> Option<String> {
+/// The text, if it is to be logged.
+fn changed(said: &Mutex<Option<Said>>, text: &str) -> Option<String> {
     let text = shortened(text.to_owned());
     let mut said = lock(said);
-    (*said != text).then(|| said.clone_from(&text)).map(|()| text)
+    if said.as_ref().is_some_and(|said| said.covers(&text)) {
+        return None;
+    }
+    *said = Some(Said::now(text.clone()));
+    Some(text)
+}
+
+impl Said {
+    fn now(text: String) -> Self {
+        Self { text, at: monotonic() }
+    }
+
+    /// True if another text need not be logged: it is the same, or it comes so soon that texts which differ each time, as
+    /// those with a number in them, would fill the log.
+    fn covers(&self, text: &str) -> bool {
+        self.text == text || monotonic().saturating_duration_since(self.at) < PAUSE
+    }
 }
 
 /// An error's text, cut to what a log line holds.
@@ -115,4 +142,29 @@ pub(crate) fn shortened(mut text: String) -> String {
         text.push('…');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn texts_that_differ_each_time_are_logged_now_and_then() {
+        let said = Mutex::default();
+        let mut lines = 0;
+        for number in 0..1_000 {
+            lines += usize::from(changed(&said, &format!("row {number} is too long")).is_some());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(lines, 10, "in 100 s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_text_is_logged_once() {
+        let said = Mutex::default();
+        assert!(changed(&said, "no space").is_some());
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+        assert!(changed(&said, "no space").is_none());
+        assert!(changed(&said, "read-only").is_some());
+    }
 }

@@ -203,8 +203,8 @@ pub struct Health {
     pub ticked: Duration,
     /// Whether every background task runs, or is about to be started again.
     pub background_runs: bool,
-    /// For how long no store call has ended, all permits in use, or no store read, some under way, when that is so long
-    /// that the store counts as stalled (`peak.stall_ms`).
+    /// For how long no store call has ended, all permits in use, when that is so long that the store counts as stalled
+    /// (`peak.stall_ms`).
     pub stalled: Option<Duration>,
     /// Since when the store is paused because it is unavailable, and why.
     pub paused: Option<Pause>,

@@ -47,6 +47,8 @@ pub struct Answer {
     whole_until: UnixSeconds,
     /// Something is missing that the store may have: it does for a store that does not answer.
     partial: bool,
+    /// The first of the providers, as many as a short answer has: given as often as the whole, so it is kept, too.
+    short: OnceLock<Arc<Self>>,
     /// What the caller has made of the providers.
     rendered: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
@@ -88,7 +90,15 @@ impl Answer {
         };
         let whole_until = providers.iter().map(until).min().unwrap_or(UnixSeconds(u32::MAX));
         let providers = providers.into();
-        Self { providers, len_max, asked_at, whole_until, partial, rendered: OnceLock::new() }
+        Self {
+            providers,
+            len_max,
+            asked_at,
+            whole_until,
+            partial,
+            short: OnceLock::new(),
+            rendered: OnceLock::new(),
+        }
     }
 
     /// The providers, freshest first.
@@ -128,6 +138,15 @@ impl Answer {
     /// Whether all of it may be given now, to a request for so many.
     pub(crate) fn is_whole(&self, len: NonZeroU32, now: UnixSeconds) -> bool {
         now < self.whole_until && self.providers.len() <= len.get() as usize
+    }
+
+    /// The first `len` of the providers, if all of it may be given now; made once for one length.
+    pub(crate) fn short(&self, len: NonZeroU32, now: UnixSeconds) -> Option<Arc<Self>> {
+        if now >= self.whole_until || self.providers.len() <= len.get() as usize {
+            return None;
+        }
+        let short = self.short.get_or_init(|| Arc::new(self.trimmed(len, now)));
+        (short.len_max == len).then(|| short.clone())
     }
 
     /// At most `len` of the providers, without what has expired: records, and addresses that were announced too long ago
@@ -192,7 +211,10 @@ impl Answer {
             0 => 0,
             len => len + SHARED_BUFFER,
         };
-        self.providers.iter().map(|provider| 2 * (size_of::<Provider>() + addresses(provider))).sum()
+        let whole: usize =
+            self.providers.iter().map(|provider| 2 * (size_of::<Provider>() + addresses(provider))).sum();
+        // A short answer, which may be made later, has a quarter of the providers by default.
+        whole + whole / 4
     }
 }
 

@@ -57,7 +57,11 @@ pub(crate) enum Joined {
     /// No other request reads it: this flight is to be put in line.
     Lead(Arc<Flight>),
     /// Another one reads it.
-    Follow(Arc<Flight>),
+    Follow {
+        flight: Arc<Flight>,
+        /// It reads more providers than before for this request.
+        is_widened: bool,
+    },
     /// Another one just has.
     Known(Arc<Answer>),
     /// There are too many flights.
@@ -89,8 +93,8 @@ impl Flights {
         let mut under_way = lock(&self.shard(&key).under_way);
         match under_way.entry(key) {
             Entry::Occupied(flight) => {
-                flight.get().widen(len_max);
-                Joined::Follow(flight.get().clone())
+                let is_widened = flight.get().widen(len_max);
+                Joined::Follow { flight: flight.get().clone(), is_widened }
             }
             Entry::Vacant(place) => {
                 if let Some(answer) = self.cache.find(&key).filter(|answer| fresh(answer)) {
@@ -197,12 +201,13 @@ impl Flight {
         NonZeroU32::new(self.len_max.load(Ordering::Relaxed)).unwrap_or(NonZeroU32::MIN)
     }
 
-    /// Reads so many providers, if it has not departed yet.
-    fn widen(&self, len_max: NonZeroU32) {
-        self.len_max.fetch_max(len_max.get(), Ordering::Relaxed);
+    /// Reads so many providers, if it has not departed yet. True if they are more than before.
+    fn widen(&self, len_max: NonZeroU32) -> bool {
+        self.len_max.fetch_max(len_max.get(), Ordering::Relaxed) < len_max.get()
     }
 
-    /// Notes records that the store's answer may lack; the newest of each provider, no more than an answer holds.
+    /// Notes records that the store's answer may lack; the newest of each provider, and the freshest of them, no more than an
+    /// answer holds.
     pub(crate) fn accept(&self, records: impl IntoIterator<Item = ProviderRecord>) {
         let mut accepted = lock(&self.accepted);
         for record in records {
@@ -212,10 +217,13 @@ impl Flight {
                 }
                 Some(known) => *known = record,
                 None => {
-                    if accepted.len() >= self.len_max().get() as usize {
-                        accepted.remove(0);
+                    if accepted.len() < self.len_max().get() as usize {
+                        accepted.push(record);
+                    } else if let Some(stalest) = accepted.iter_mut().min_by_key(|known| known.expires)
+                        && stalest.expires <= record.expires
+                    {
+                        *stalest = record;
                     }
-                    accepted.push(record);
                 }
             }
         }

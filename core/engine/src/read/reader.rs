@@ -9,12 +9,12 @@ use crate::config::{Life, Limits};
 use crate::observe::{StoreCall, trace};
 use crate::request::{Ending, Form, ReadCall, Source, form};
 use crate::store::{Backend, Failure, Lane, Permit, ReadLine};
-use crate::sync::add;
+use crate::sync::{add, lock};
 use crate::write::{Readers, WriteQueue};
 use hydra_api::admission::Level;
 use hydra_api::{ContentKey, Found, ProviderRecord, Rung, StoreError};
 use std::num::NonZeroU32;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use tokio::time::timeout_at;
 use tracing::Span;
@@ -28,6 +28,8 @@ pub(crate) struct Reader {
     queue: Arc<WriteQueue>,
     limits: Arc<Limits>,
     clock: Clock,
+    /// The key of the last read that failed: it is read again to see whether the store answers.
+    failed: Mutex<Option<ContentKey>>,
     me: Weak<Self>,
 }
 
@@ -95,6 +97,7 @@ impl Reader {
             queue,
             limits,
             clock,
+            failed: Mutex::default(),
             me: me.clone(),
         });
         reader.backend.gate.serve(reader.me.clone());
@@ -151,6 +154,17 @@ impl Reader {
         self.line.take_peak()
     }
 
+    /// Reads the key of the last read that failed once more, to see whether the store answers again. False if none has failed.
+    pub(crate) fn probe(&self, permit: Permit) -> Result<(), Permit> {
+        let Some(key) = *lock(&self.failed) else { return Err(permit) };
+        let (store, now) = (self.backend.store.clone(), self.clock.read().unix);
+        let call = async move { checked(store.providers([key].into(), now, NonZeroU32::MIN).await?, 1) };
+        let span = trace::reading(&self.backend.tracer, &[], 1);
+        // What it brings is noted where it ends.
+        drop(self.backend.start(permit, StoreCall::Providers, span, call, drop));
+        Ok(())
+    }
+
     /// Answers at once, and leaves the key to the next call of the store.
     fn leave_in_line(&self, key: ContentKey, plan: &Plan, now: Now, span: &Span, paused: bool) -> Reply {
         let ending = if paused { Ending::StoreFailed } else { Ending::NoPermit };
@@ -163,7 +177,7 @@ impl Reader {
         match self.join(key, plan, now) {
             Joined::Known(answer) => return self.hit(key, &answer, plan, now),
             Joined::Lead(flight) => self.line_up(&flight, now, span),
-            Joined::Follow(_) => add(&self.backend.stats.reads.coalesced, 1),
+            Joined::Follow { .. } => add(&self.backend.stats.reads.coalesced, 1),
             Joined::Full => {}
         }
         self.instead(key, plan, ending, now, None)
@@ -179,7 +193,7 @@ impl Reader {
                 self.line_up(&flight, now, span);
                 (flight, Source::Store)
             }
-            Joined::Follow(flight) => {
+            Joined::Follow { flight, .. } => {
                 add(&stats.coalesced, 1);
                 (flight, Source::Shared)
             }
@@ -213,7 +227,11 @@ impl Reader {
         let flights_max = self.limits.waiting_len.saturating_add(in_calls);
         let fresh =
             |answer: &Answer| answer.is_fresh(plan.life, now.instant) && answer.suffices(plan.answer_len);
-        self.flights.join(key, plan.answer_len, flights_max, fresh)
+        let joined = self.flights.join(key, plan.answer_len, flights_max, fresh);
+        if let Joined::Follow { flight, is_widened: true } = &joined {
+            flight.accept(self.queue.pending(&key, flight.len_max()));
+        }
+        joined
     }
 
     /// Puts a flight in line, with what is accepted of its key and not written yet. It is known already, so that nothing
@@ -275,6 +293,8 @@ impl Reader {
         let rung = if answer.suffices(plan.answer_len) { plan.rung } else { plan.rung.max(Rung::Short) };
         let given = if answer.is_whole(plan.answer_len, now.unix) {
             answer.clone()
+        } else if let Some(short) = answer.short(plan.answer_len, now.unix) {
+            short
         } else {
             let trimmed = Arc::new(answer.trimmed(plan.answer_len, now.unix));
             if answer.providers().len() <= plan.answer_len.get() as usize {
@@ -288,10 +308,7 @@ impl Reader {
 
 impl Readers for Reader {
     fn retract(&self, record: &ProviderRecord) {
-        let waits_again = || {
-            let waiting = self.queue.pending(&record.key, NonZeroU32::MAX);
-            waiting.iter().any(|other| other.provider == record.provider)
-        };
+        let waits_again = || self.queue.has_pending(&record.key, &record.provider);
         self.flights.retract(record, waits_again);
     }
 }
@@ -363,7 +380,10 @@ struct Aboard {
 impl Aboard {
     fn land(mut self, found: Result<Vec<Found>, Failure>) {
         // A failure lands them all as failed.
-        let Ok(found) = found else { return };
+        let Ok(found) = found else {
+            *lock(&self.reader.failed) = self.flights.first().map(|flight| flight.key);
+            return;
+        };
         let (reader, life) = (self.reader.clone(), self.reader.limits.record_ttl);
         for (flight, found) in std::mem::take(&mut self.flights).into_iter().zip(found) {
             let end = match found {

@@ -16,6 +16,8 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tracing::{Instrument, Span};
 
+/// The part of its permits that a store gets back at a time after it was overloaded.
+const GROWTH_PART: u32 = 8;
 /// For how long a store that is overloaded is given fewer permits, at least and at most.
 const RELIEF: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(30)];
 
@@ -40,6 +42,8 @@ struct Permits {
     allowed: u32,
     /// When it is given one more.
     relief_until: Option<Instant>,
+    /// When the permits were last halved: the calls of one burst halve them once.
+    halved_at: Option<Instant>,
 }
 
 impl Backend {
@@ -59,7 +63,12 @@ impl Backend {
             reports: Reports::default(),
             stats,
             tracer,
-            permits: Mutex::new(Permits { capacity, allowed: capacity.permits, relief_until: None }),
+            permits: Mutex::new(Permits {
+                capacity,
+                allowed: capacity.permits,
+                relief_until: None,
+                halved_at: None,
+            }),
             runtime: Handle::current(),
         })
     }
@@ -153,7 +162,7 @@ impl Backend {
         if permits.relief_until.is_none() {
             permits.allowed = capacity.permits;
         } else if grows {
-            permits.allowed += 1;
+            permits.allowed += (permits.capacity.permits / GROWTH_PART).max(1);
             permits.relief_until = Some(now + RELIEF[0]);
         }
         if permits.allowed >= capacity.permits {
@@ -174,9 +183,9 @@ impl Backend {
     /// The store says that it is at its limit: half of the permits for a while.
     fn relieve(&self, pause: Option<Duration>, now: Instant) {
         let mut permits = lock(&self.permits);
-        let fresh = permits.relief_until.is_none_or(|until| until <= now + RELIEF[0]);
-        if fresh {
+        if permits.halved_at.is_none_or(|at| now.saturating_duration_since(at) >= RELIEF[0]) {
             permits.allowed = (permits.allowed / 2).max(1);
+            permits.halved_at = Some(now);
         }
         let pause = pause.unwrap_or_default().clamp(RELIEF[0], RELIEF[1]);
         permits.relief_until = permits.relief_until.max(Some(now + pause));

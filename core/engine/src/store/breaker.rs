@@ -2,6 +2,7 @@
 
 use super::gate::{Gate, Lane};
 use super::statement::Failure;
+use crate::clock::monotonic;
 use crate::sync::lock;
 use hydra_api::StoreErrorKind;
 use std::hash::{BuildHasher, RandomState};
@@ -56,6 +57,8 @@ struct Open {
     since: Instant,
     because: String,
     pause: Duration,
+    /// When the next probe may pass.
+    due: Instant,
 }
 
 impl Breaker {
@@ -94,12 +97,14 @@ impl Breaker {
         state.troubled.store(true, Ordering::Relaxed);
         if let Some(open) = &mut trouble.open {
             (open.because, open.pause) = (because.to_owned(), pause);
+            open.due = open.due.max(now + self.jittered(pause));
             return false;
         }
         if trouble.weight < WEIGHT * self.failures_max {
             return false;
         }
-        trouble.open = Some(Open { since: now, because: because.to_owned(), pause });
+        let due = now + self.jittered(pause);
+        trouble.open = Some(Open { since: now, because: because.to_owned(), pause, due });
         state.open.store(true, Ordering::Relaxed);
         // Under the lock: the gate says what the breaker says, however failures and successes meet.
         gate.set_paused(lane, true);
@@ -136,22 +141,37 @@ impl Breaker {
         self.lanes.iter().filter_map(open).min()
     }
 
-    /// Waits until a lane is paused; the time until the next probe, give or take a quarter.
+    /// Waits until a probe of a paused lane is due, and returns the lane. The next one is due after its pause, give or take a
+    /// quarter: that of the breaker, or the one that the store asked for last.
     ///
     /// # Cancel safety
     /// A dropped future changes nothing.
-    pub(crate) async fn until_probe(&self) -> Duration {
+    pub(crate) async fn due(&self) -> Lane {
         loop {
-            let pauses = self
-                .lanes
-                .iter()
-                .filter_map(|state| lock(&state.trouble).open.as_ref().map(|open| open.pause));
-            if let Some(pause) = pauses.min() {
-                let share = self.jitter.hash_one(Instant::now()) % 512;
-                return pause.mul_f64(0.75 + share as f64 / 1_024.0);
+            let dues = Lane::ALL.into_iter().filter_map(|lane| {
+                let trouble = lock(&self.lanes[lane as usize].trouble);
+                Some((trouble.open.as_ref()?.due, lane))
+            });
+            let Some((due, lane)) = dues.min_by_key(|(due, _)| *due) else {
+                self.opened.notified().await;
+                continue;
+            };
+            tokio::select! {
+                () = tokio::time::sleep_until(due.into()) => {}
+                () = self.opened.notified() => continue,
             }
-            self.opened.notified().await;
+            let mut trouble = lock(&self.lanes[lane as usize].trouble);
+            // It may have been resumed, or have failed once more with a longer pause.
+            if let Some(open) = trouble.open.as_mut().filter(|open| open.due <= monotonic()) {
+                open.due = monotonic() + self.jittered(open.pause);
+                return lane;
+            }
         }
+    }
+
+    fn jittered(&self, pause: Duration) -> Duration {
+        let share = self.jitter.hash_one(Instant::now()) % 512;
+        pause.mul_f64(0.75 + share as f64 / 1_024.0)
     }
 
     /// Waits until a lane that is paused is resumed.
@@ -186,19 +206,24 @@ mod tests {
         assert_eq!([(); 4].map(|()| fail(&breaker, Lane::Reads)), [false, false, true, false]);
         assert!(breaker.is_open(Lane::Reads) && !breaker.is_open(Lane::Writes));
         assert_eq!(breaker.paused().map(|(_, because)| because), Some("no route".to_owned()));
-        let pause = breaker.until_probe().await;
-        assert!((Duration::from_millis(225)..Duration::from_millis(375)).contains(&pause), "{pause:?}");
+        let opened = Instant::now();
+        assert_eq!(breaker.due().await, Lane::Reads);
+        let pause = opened.elapsed();
+        assert!(pause >= Duration::from_millis(225), "{pause:?}");
         assert!(breaker.succeeded(Lane::Reads, &gate) && !breaker.is_open(Lane::Reads));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_store_asks_for_a_longer_pause_and_gets_a_bounded_one() {
         let breaker = Breaker::new(1, Duration::from_millis(300));
         let gate = Gate::new(1, 1);
         let torn = StoreError::new(StoreErrorKind::Corrupt, "insert").retry_after(Duration::MAX);
-        breaker.failed(Lane::Writes, &torn.into(), "torn", Instant::now(), &gate);
+        breaker.failed(Lane::Writes, &torn.into(), "torn", monotonic(), &gate);
         assert!(gate.try_acquire(Lane::Writes).is_none() && gate.try_acquire(Lane::Reads).is_some());
-        assert!(breaker.until_probe().await <= Duration::from_secs(38));
+        let begun = monotonic();
+        assert_eq!(breaker.due().await, Lane::Writes);
+        let pause = monotonic().saturating_duration_since(begun);
+        assert!((Duration::from_secs(22)..Duration::from_secs(38)).contains(&pause), "{pause:?}");
     }
 
     #[test]

@@ -46,7 +46,15 @@ pub(crate) async fn flush(writer: Arc<Writer>) {
 async fn wait(writer: &Writer, started: Instant, failed_windows: u32) {
     let limits = &writer.limits;
     if failed_windows > 0 {
-        let pause = limits.flush_interval.saturating_mul(1 << failed_windows.min(10)).min(PAUSE_MAX);
+        // A paused store takes a probe at a time as often as the breaker lets one pass: records have to wait there for it.
+        // Until the breaker has seen enough failures, the pauses are short as well.
+        let pause = match writer.backend.breaker.is_open(Lane::Writes) {
+            true => limits.probe_interval,
+            false => {
+                let doublings = failed_windows.saturating_sub(limits.breaker_failures).min(10);
+                limits.flush_interval.saturating_mul(1 << doublings).min(PAUSE_MAX)
+            }
+        };
         tokio::select! {
             () = sleep_until(started + pause) => return,
             () = writer.backend.breaker.resumed() => return,
@@ -148,7 +156,8 @@ async fn write_batch(writer: Arc<Writer>, batch: Batch) -> (Batch, Outcome) {
     let records: Arc<[ProviderRecord]> = batch.iter().map(|held| held.record.clone()).collect();
     let backend = &writer.backend;
     let permit = backend.gate.acquire(Lane::Writes).await;
-    let now = writer.clock.read().unix;
+    // A store may drop what has expired by this date, so it is one that a jump of the clock does not move.
+    let now = writer.clock.sure_date();
     add(&backend.stats.writes.statements, 1);
     let span = trace::background(&backend.tracer, StoreCall::Insert, records.len());
     let (store, inserted, len) = (backend.store.clone(), records.clone(), records.len());

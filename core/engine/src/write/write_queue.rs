@@ -4,9 +4,9 @@ mod present;
 
 use crate::sync::lock;
 use hydra_api::admission::Level;
-use hydra_api::{ContentKey, ProviderRecord};
+use hydra_api::{ContentKey, PeerId, ProviderRecord};
 use present::Present;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU32;
 use std::sync::Mutex;
@@ -151,7 +151,7 @@ impl WriteQueue {
         if !self.present.may_have(hash) {
             return Vec::new();
         }
-        let mut found: Vec<ProviderRecord> = Vec::new();
+        let (mut found, mut providers): (Vec<ProviderRecord>, HashSet<PeerId>) = Default::default();
         let queue = lock(&self.queue);
         let mut next = queue.keys.get(&hash).copied();
         while let Some(waiting) = next.and_then(|number| queue.get(number)) {
@@ -159,12 +159,29 @@ impl WriteQueue {
                 break;
             }
             let record = &waiting.record;
-            if record.key == *key && !found.iter().any(|newer| newer.provider == record.provider) {
+            if record.key == *key && providers.insert(record.provider) {
                 found.push(record.clone());
             }
             next = waiting.before;
         }
         found
+    }
+
+    /// Whether a record of this key and provider is accepted and not known to be in the store.
+    pub(crate) fn has_pending(&self, key: &ContentKey, provider: &PeerId) -> bool {
+        let hash = self.hasher.hash_one(key);
+        if !self.present.may_have(hash) {
+            return false;
+        }
+        let queue = lock(&self.queue);
+        let mut next = queue.keys.get(&hash).copied();
+        while let Some(waiting) = next.and_then(|number| queue.get(number)) {
+            if waiting.record.key == *key && waiting.record.provider == *provider {
+                return true;
+            }
+            next = waiting.before;
+        }
+        false
     }
 
     /// Takes the oldest entries in hand, at most a window of them. Not to be called with a window in hand.

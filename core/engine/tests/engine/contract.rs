@@ -280,10 +280,10 @@ async fn a_store_that_is_overloaded_gets_fewer_permits_for_a_while() {
     for number in 0..20 {
         engine.providers(caller(0), &key(number)).await.unwrap();
     }
-    assert!(permits() < before, "{} of {before}", permits());
+    assert_eq!(permits(), (before / 2).max(1), "a burst halves them once");
     assert!(engine.health().paused.is_none(), "that is no outage");
     failing.set(StoreErrorKind::Overloaded, 0);
-    sleep(Duration::from_secs(60)).await;
+    sleep(Duration::from_secs(15)).await;
     assert_eq!(permits(), before);
 }
 

@@ -187,6 +187,13 @@ impl Store {
         read.iter().flat_map(|keys| keys.iter().copied()).collect()
     }
 
+    /// What the store has of a key by this date.
+    pub(crate) fn stored(&self, key: &[u8], now: UnixSeconds) -> Vec<hydra_api::Provider> {
+        let keys = [ContentKey::new(key).unwrap()].into();
+        let found = futures::executor::block_on(self.memory.providers(keys, now, std::num::NonZeroU32::MAX));
+        found.unwrap().remove(0).known().unwrap()
+    }
+
     /// Puts a record into the store behind the engine's back, as another process would.
     pub(crate) fn put(&self, record: ProviderRecord, now: UnixSeconds) {
         let inserted = futures::executor::block_on(self.memory.insert([record].into(), now));

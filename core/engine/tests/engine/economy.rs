@@ -257,7 +257,11 @@ async fn readings_are_shared_among_many_threads_and_all_land() {
         client.await.unwrap();
     }
     assert!(engine.close(Duration::from_secs(60)).await.is_clean());
+    // A flight lands after its permit has come back, for which the close waits.
+    while engine.stats().gauge.flights > 0 {
+        tokio::task::yield_now().await;
+    }
     let stats = engine.stats();
-    assert_eq!((stats.gauge.flights, stats.gauge.waiting.used), (0, 0));
+    assert_eq!(stats.gauge.waiting.used, 0);
     assert!(stats.reads.coalesced > 0 && store.running_max() <= 2);
 }

@@ -78,6 +78,9 @@ async fn a_record_that_was_announced_by_a_clock_far_ahead_lives_no_longer_than_o
     sleep(Duration::from_secs(1)).await;
     let written = store.batches()[0][0].expires;
     assert!(written > START.saturating_add(Duration::from_secs(11 * DAY)), "{written:?}");
+    let stored = store.stored(&key(1), START);
+    let latest = wall.true_date().saturating_add(millis(300_000));
+    assert!(stored[0].addresses_at <= latest, "the store is given the date that is sure: {stored:?}");
     wall.jump(0).await;
     let found = engine.providers(caller(0), &key(1)).await.unwrap();
     let life = Duration::from_secs(u64::from(Config::RECORD_TTL_HOURS) * HOUR);

@@ -14,8 +14,10 @@ mod economy;
 mod frozen;
 mod jumps;
 mod peak;
+mod promises;
 mod reads;
 mod recovery;
+
 mod rows;
 mod rungs;
 mod settle;

@@ -15,7 +15,7 @@ Examples:
   hydra ask providers <cid>                ask the heads of the node on this machine
   HYDRA_HEADS__COUNT=10 hydra              the environment overrides the file, flags override both
 
-Exit codes: 0 done, 1 failed, 2 the config or the command line is wrong.";
+Exit codes: 0 success, 1 failure, 2 invalid config or command line.";
 
 /// Serves many Kademlia DHT identities over one store of provider records.
 #[derive(Debug, Parser)]
@@ -31,16 +31,16 @@ pub(crate) struct Invocation {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Config")]
 pub(crate) struct ConfigArgs {
-    /// The config file, in TOML. Without one the defaults apply.
+    /// The config file, in TOML. Without it the built-in defaults apply.
     #[arg(long, global = true, value_name = "FILE", env = Sources::FILE_VARIABLE)]
     config: Option<PathBuf>,
-    /// Sets one key, given as a dotted path; may be repeated.
+    /// Sets one key of the config, given as a dotted path; can be repeated.
     #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = key_value)]
     set: Vec<(String, String)>,
     /// The directory of the node's files (`data_dir`).
     #[arg(long, global = true, value_name = "DIR")]
     data_dir: Option<String>,
-    /// The log level (`log.level`), such as `info` or `info,hydra_node=debug`.
+    /// The level of the log (`log.level`), such as `info` or `info,hydra_node=debug`.
     #[arg(long, global = true, value_name = "LEVEL")]
     log_level: Option<String>,
     /// The format of the log (`log.format`).
@@ -53,9 +53,9 @@ pub(crate) struct ConfigArgs {
 pub(crate) enum Command {
     /// Runs the node until SIGTERM or Ctrl-C; the default command.
     ///
-    /// Prints to standard output: for each head that listens one line per address, `head <index>
-    /// <multiaddr>/p2p/<peer id>`; once all heads listen, `http <url>` for the operator endpoints and the line `ready`.
-    /// Logs go to standard error. SIGTERM and Ctrl-C stop the node gracefully.
+    /// Once all heads listen, it prints to standard output: one line per head and address, `head <index>
+    /// <multiaddr>/p2p/<peer id>`; the line `http <url>` of the operator endpoints; and the line `ready`. The log goes to
+    /// standard error. SIGTERM and Ctrl-C stop the node gracefully; a second signal ends the process at once.
     Run,
     /// Opens everything that the config names, prints what would run, and exits.
     Check,
@@ -69,11 +69,11 @@ pub(crate) enum Command {
         /// The number of heads (`heads.count`).
         #[arg(long, value_name = "N")]
         count: Option<u32>,
-        /// Prints JSON; the default if standard output is not a terminal.
+        /// Prints JSON. This is the default if standard output is not a terminal.
         #[arg(long)]
         json: bool,
     },
-    /// Sends a single request to a head, as a client of the network does.
+    /// Sends one request to a head, as a client of the network does.
     #[command(subcommand)]
     Ask(AskCommand),
     /// Lists the plugins that the config can name.
@@ -95,7 +95,7 @@ pub(crate) enum Command {
 /// The requests.
 #[derive(Debug, Subcommand)]
 pub(crate) enum AskCommand {
-    /// Finds the providers of a key. Exit code 1 if there are none.
+    /// Finds the providers of a key. Exits with code 1 if there are none.
     #[command(
         after_help = "Example:\n  hydra ask providers bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
     )]
@@ -104,9 +104,9 @@ pub(crate) enum AskCommand {
         #[arg(value_name = "CID")]
         key: String,
         #[command(flatten)]
-        whom: Whom,
+        ask: AskArgs,
     },
-    /// Announces a provider of a key, under a fresh identity, and reads it back. Exit code 1 if it is not found.
+    /// Announces a provider of a key, under a new identity, and reads it back. Exits with code 1 if it is not found.
     #[command(
         after_help = "Example:\n  hydra ask provide QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n \\\n    --peer /ip4/127.0.0.1/tcp/30000/p2p/12D3Koo…"
     )]
@@ -114,33 +114,33 @@ pub(crate) enum AskCommand {
         /// A CID (version 0 or 1), or a multihash in hexadecimal.
         #[arg(value_name = "CID")]
         key: String,
-        /// An address of the provider in the record; may be repeated.
+        /// An address of the provider in the record; can be repeated.
         #[arg(long, value_name = "ADDR", default_value = "/ip4/127.0.0.1/tcp/4001")]
         address: Vec<Multiaddr>,
         #[command(flatten)]
-        whom: Whom,
+        ask: AskArgs,
     },
-    /// Finds the peers closest to a key. Exit code 1 if there are none.
+    /// Finds the peers closest to a key. Exits with code 1 if there are none.
     Closest {
         /// A CID, a multihash in hexadecimal, or a peer id.
         #[arg(value_name = "CID|PEER ID")]
         key: String,
         #[command(flatten)]
-        whom: Whom,
+        ask: AskArgs,
     },
 }
 
 /// The peer to ask, and the format of the output.
 #[derive(Debug, Args)]
-pub(crate) struct Whom {
-    /// The peer to ask, as a multiaddr that ends in `/p2p/<peer id>`. Without it, the heads of the node that runs on the
-    /// same `data_dir` are tried in turn until one answers.
+pub(crate) struct AskArgs {
+    /// The peer to ask, as a multiaddr that ends in `/p2p/<peer id>`. Without it, the command tries the heads of the node
+    /// that runs on the same `data_dir` in turn until one answers.
     #[arg(long, value_name = "ADDR")]
     pub(crate) peer: Option<PeerAddress>,
     /// The time limit for the answer, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=600_000))]
     pub(crate) timeout_ms: u64,
-    /// Prints JSON; the default if standard output is not a terminal.
+    /// Prints JSON. This is the default if standard output is not a terminal.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -161,7 +161,7 @@ pub(crate) enum ConfigCommand {
 }
 
 impl ConfigArgs {
-    /// All sources of the config; `count` is the number of heads, if the command sets one.
+    /// The sources of the config; `count` is the number of heads, if the command sets it.
     pub(crate) fn sources(&self, count: Option<u32>) -> Sources {
         let mut settings = Vec::new();
         for (key, value) in &self.set {

@@ -1,85 +1,86 @@
-//! `hydra ask`: a small client for trying things out.
+//! `hydra ask`: a small client of the network.
 
 mod client;
 mod target;
 
-use super::args::{AskCommand, Whom};
+use super::args::{AskArgs, AskCommand};
 use super::{Failure, Output};
 use crate::config::{Config, PeerAddress};
 use bytes::Bytes;
 use client::Asker;
+use hydra_api::Causes;
 use hydra_kad::{Answer, AnswerPeer, AskError, Peer, Request};
 use multiaddr::Multiaddr;
 use serde_json::{Value, json};
 use std::io;
 use std::time::Duration;
 
-/// How often a record that was stored is looked for, and how long to wait between: a node writes in windows, half a
+/// The number of reads that look for a stored record, and the time between two: a node writes in windows of half a
 /// second by default.
 const LOOKS: u32 = 20;
 const LOOK_WAIT: Duration = Duration::from_millis(250);
 
-/// Asks, and prints the answer.
+/// Sends the request and prints the answer.
 pub(crate) async fn ask(config: &Config, question: &AskCommand, out: &mut Output) -> Result<(), Failure> {
     match question {
-        AskCommand::Providers { key, whom } => {
+        AskCommand::Providers { key, ask: args } => {
             let key = target::content_key(key)?;
-            let asked = Asked::first(config, whom, &Request::GetProviders { key }).await?;
+            let asked = Asked::first(config, args, &Request::GetProviders { key }).await?;
             let found = &asked.answer.providers;
-            asked.print("providers", found, json_wanted(whom, out), out)?;
+            asked.print("providers", found, json_wanted(args, out), out)?;
             found_any(found, "no provider found")
         }
-        AskCommand::Closest { key, whom } => {
+        AskCommand::Closest { key, ask: args } => {
             let key = target::any_key(key)?;
-            let asked = Asked::first(config, whom, &Request::FindNode { key }).await?;
+            let asked = Asked::first(config, args, &Request::FindNode { key }).await?;
             let found = &asked.answer.closer;
-            asked.print("closest", found, json_wanted(whom, out), out)?;
+            asked.print("closest", found, json_wanted(args, out), out)?;
             found_any(found, "no peer found")
         }
-        AskCommand::Provide { key, address, whom } => {
-            provide(config, target::content_key(key)?, address, whom, out).await
+        AskCommand::Provide { key, address, ask: args } => {
+            provide(config, target::content_key(key)?, address, args, out).await
         }
     }
 }
 
-/// Stores a record and looks whether it is there: ADD_PROVIDER itself is not answered.
+/// Stores a record and reads it back: ADD_PROVIDER itself has no answer.
 async fn provide(
     config: &Config,
     key: Bytes,
     addresses: &[Multiaddr],
-    whom: &Whom,
+    args: &AskArgs,
     out: &mut Output,
 ) -> Result<(), Failure> {
     let asker = start(config)?;
     let me = asker.peer();
     let record = Peer::new(&me, addresses);
     let request = Request::AddProvider { key: key.clone(), providers: vec![record] };
-    let (at, _) = first(&asker, &target::peers(config, whom)?, &request, patience(whom)).await?;
+    let (at, _) = first(&asker, &target::peers(config, args)?, &request, patience(args)).await?;
     for _ in 0..LOOKS {
         let request = Request::GetProviders { key: key.clone() };
-        let answer = asker.ask(&at, request, patience(whom)).await.map_err(|cause| failed(&at, &cause))?;
+        let answer = asker.ask(&at, request, patience(args)).await.map_err(|cause| failed(&at, &cause))?;
         if answer.providers.iter().any(|provider| provider.peer == me) {
             let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-            return Ok(match json_wanted(whom, out) {
+            return Ok(match json_wanted(args, out) {
                 true => out.line(json!({ "stored_at": at, "peer": me.to_base58(), "addresses": addresses })),
                 false => out.line(format_args!("stored at {at}\nprovider {me} {}", addresses.join(" "))),
             }?);
         }
         tokio::time::sleep(LOOK_WAIT).await;
     }
-    Err(Failure::Failed(format!("{at} does not answer with the record: it may have declined it")))
+    Err(Failure::Failed(format!("{at} does not return the record; it may have declined the announcement")))
 }
 
-/// An answer, and who gave it.
+/// An answer and the peer that sent it.
 struct Asked {
     at: PeerAddress,
     answer: Answer,
 }
 
 impl Asked {
-    async fn first(config: &Config, whom: &Whom, request: &Request) -> Result<Self, Failure> {
+    async fn first(config: &Config, args: &AskArgs, request: &Request) -> Result<Self, Failure> {
         let asker = start(config)?;
-        let (at, answer) = first(&asker, &target::peers(config, whom)?, request, patience(whom)).await?;
+        let (at, answer) = first(&asker, &target::peers(config, args)?, request, patience(args)).await?;
         Ok(Self { at, answer })
     }
 
@@ -98,17 +99,17 @@ impl Asked {
 }
 
 fn start(config: &Config) -> Result<Asker, Failure> {
-    Asker::start(&config.network.protocol).map_err(|cause| Failure::failed("cannot start a client", cause))
+    Asker::start(&config.network.protocol).map_err(|cause| Failure::failed("cannot start the client", cause))
 }
 
-/// Asks one after the other until one answers.
+/// Asks the peers in turn until one answers.
 async fn first(
     asker: &Asker,
     peers: &[PeerAddress],
     request: &Request,
     patience: Duration,
 ) -> Result<(PeerAddress, Answer), Failure> {
-    let mut failure = Failure::Failed("no head to ask".to_owned());
+    let mut failure = Failure::Failed("the node has no heads that listen".to_owned());
     for peer in peers {
         match asker.ask(peer, request.clone(), patience).await {
             Ok(answer) => return Ok((peer.clone(), answer)),
@@ -119,7 +120,7 @@ async fn first(
 }
 
 fn failed(at: &PeerAddress, cause: &AskError) -> Failure {
-    Failure::Failed(format!("{at}: {cause}"))
+    Failure::Failed(format!("{at}: {}", Causes(cause)))
 }
 
 fn found_any(peers: &[AnswerPeer], none: &str) -> Result<(), Failure> {
@@ -131,10 +132,10 @@ fn described(peer: &AnswerPeer) -> Value {
     json!({ "peer": peer.peer.to_base58(), "addresses": addresses })
 }
 
-fn json_wanted(whom: &Whom, out: &Output) -> bool {
-    whom.json || !out.is_terminal()
+fn json_wanted(args: &AskArgs, out: &Output) -> bool {
+    args.json || !out.is_terminal()
 }
 
-fn patience(whom: &Whom) -> Duration {
-    Duration::from_millis(whom.timeout_ms)
+fn patience(args: &AskArgs) -> Duration {
+    Duration::from_millis(args.timeout_ms)
 }

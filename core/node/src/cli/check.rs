@@ -7,17 +7,17 @@ use crate::telemetry::Target;
 use hydra_api::{Durability, Purpose, Registry, Sharing, StoreProfile};
 use hydra_engine::{NamedPolicy, PolicyMode};
 
-/// Opens every plugin for a check, which creates and changes nothing, and says what would run.
+/// Opens every plugin for a check, which creates and changes nothing, and prints what would run.
 pub(crate) async fn check(loaded: &Loaded, registry: &Registry, out: &mut Output) -> Result<(), Failure> {
     let traces = loaded.exporter_target()?;
     let backends = loaded.open_for(registry, Purpose::Check).await?;
-    let said = say(&loaded.config, &backends, traces.as_ref(), out);
+    let printed = print(&loaded.config, &backends, traces.as_ref(), out);
     backends.store.close().await.map_err(|cause| Failure::failed("cannot close the store", cause))?;
-    said?;
+    printed?;
     Ok(out.line("ok")?)
 }
 
-fn say(
+fn print(
     config: &Config,
     backends: &Backends,
     traces: Option<&Target>,
@@ -45,8 +45,11 @@ fn say(
         PolicyMode::Shadow => format!("{} (shadow)", policy.name),
     };
     let policies: Vec<_> = backends.admission.iter().map(named).collect();
-    let policies =
-        if policies.is_empty() { "everything is admitted".to_owned() } else { policies.join(", then ") };
+    let policies = if policies.is_empty() {
+        "none: every request is admitted".to_owned()
+    } else {
+        policies.join(", then ")
+    };
     out.line(format_args!("admission  {policies}"))?;
     match traces {
         Some(target) => out.line(format_args!("traces     {target}")),
@@ -62,7 +65,7 @@ fn profile(profile: &StoreProfile) -> String {
         }
     };
     let sharing = match profile.sharing {
-        Sharing::OneProcess => "not shared",
+        Sharing::OneProcess => "used by one process",
         Sharing::BetweenProcesses => "shared between processes",
     };
     format!(

@@ -1,20 +1,21 @@
-//! How a command fails: what is told on standard error, and the exit code.
+//! How a command fails: its message on standard error, and the exit code.
 
 use crate::backends::OpenBackendsError;
 use crate::config::{Drawn, Issue, Issues};
+use hydra_api::Causes;
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-/// Why a command ended without having done its work.
+/// Why a command failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The config is wrong: exit code 2.
+    /// The config is invalid: exit code 2.
     Config(Issues),
-    /// What the command line asks for makes no sense: exit code 2.
+    /// An argument is invalid: exit code 2.
     Usage(String),
-    /// The work did not succeed: exit code 1. What was tried, and why not.
+    /// The work failed: exit code 1. The text names the operation and the causes.
     Failed(String),
 }
 
@@ -22,15 +23,15 @@ const FAILED: u8 = 1;
 const WRONG: u8 = 2;
 
 impl Failure {
-    /// `what` did not succeed because of `cause`.
-    pub(crate) fn failed(what: &str, cause: impl Error) -> Self {
-        Self::Failed(format!("{what}: {}", chain(&cause)))
+    /// `what` failed because of `cause`.
+    pub(crate) fn failed(what: &str, cause: impl Error + 'static) -> Self {
+        Self::Failed(format!("{what}: {}", Causes(&cause)))
     }
 
-    /// Tells it on standard error and gives the exit code.
+    /// Prints the failure to standard error and returns the exit code.
     pub(crate) fn report(self) -> ExitCode {
         let (text, code) = match &self {
-            Self::Config(Issues(issues)) => (issues.iter().map(told).collect::<Vec<_>>().join("\n"), WRONG),
+            Self::Config(Issues(issues)) => (issues.iter().map(shown).collect::<Vec<_>>().join("\n"), WRONG),
             Self::Usage(message) => (format!("error: {message}"), WRONG),
             Self::Failed(message) => (format!("error: {message}"), FAILED),
         };
@@ -39,16 +40,16 @@ impl Failure {
     }
 }
 
-/// Shows clap's answer: help and version are no failure.
+/// Prints clap's answer; help and version are not failures.
 pub(crate) fn usage(answer: &clap::Error) -> ExitCode {
     let printed = answer.print();
     let wrong = answer.use_stderr();
-    // A reader that has gone away is no failure of ours.
+    // A closed standard output is not a failure of this program.
     if printed.is_err() || !wrong { ExitCode::SUCCESS } else { ExitCode::from(WRONG) }
 }
 
-/// An issue in colour with its line for a terminal, and as one line elsewhere.
-fn told(issue: &Issue) -> String {
+/// An issue with its line of the file, in colour, on a terminal; one line elsewhere.
+fn shown(issue: &Issue) -> String {
     if !io::stderr().is_terminal() {
         return format!("error: {issue}");
     }
@@ -63,20 +64,8 @@ fn told(issue: &Issue) -> String {
     }
 }
 
-/// The error and its causes, in one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
 fn to_stderr(text: &str) {
-    // There is nobody left to tell that standard error is closed.
+    // A closed standard error cannot be reported anywhere.
     drop(writeln!(io::stderr().lock(), "{text}"));
 }
 
@@ -90,7 +79,7 @@ impl From<OpenBackendsError> for Failure {
     fn from(error: OpenBackendsError) -> Self {
         match error {
             OpenBackendsError::Config(issues) => Self::Config(issues),
-            other => Self::Failed(chain(&other)),
+            other => Self::Failed(Causes(&other).to_string()),
         }
     }
 }

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
-/// Prints the ids that the configured heads have, also beside a node that serves them.
+/// Prints the ids of the configured heads; works while a node serves them.
 pub(crate) async fn ids(
     loaded: &Loaded,
     registry: &Registry,
@@ -29,7 +29,7 @@ pub(crate) async fn ids(
     Ok(print(&previews, json || !out.is_terminal(), out)?)
 }
 
-/// Finding an identity takes a while the first time, so a terminal is shown how far it is.
+/// The first search for identities takes a while, so a terminal gets a progress bar.
 fn bar(wanted: HeadCount) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();

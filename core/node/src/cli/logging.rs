@@ -1,4 +1,4 @@
-//! Where log lines go: standard error, for people on a terminal and as JSON otherwise.
+//! The log: on standard error, as text on a terminal and as JSON otherwise.
 
 use crate::config::{Log, LogFormat};
 use crate::telemetry::Exporter;
@@ -7,20 +7,19 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
-/// Libraries whose everyday talk nobody needs: they warn, unless the level names them. What OpenTelemetry has to say of an
-/// export that fails, and it says it of every one, the exporter says once. yamux warns of every connection that the remote
-/// resets.
+/// The default levels of libraries; the config's level overrides them. OpenTelemetry logs every failed export, which
+/// the exporter logs once per change, so it is off. yamux warns of every connection that the remote resets.
 const LIBRARIES: &str = "fjall=warn,lsm_tree=warn,libp2p=warn,quinn=warn,hickory=warn,yamux=error,\
     multistream_select=warn,h2=warn,hyper=warn,reqwest=warn,tonic=warn,tower=warn,opentelemetry=off";
-/// The spans of traced requests are for the collector: in log lines they would say the same of each line again.
+/// The spans of traced requests go to the collector; in the log they would repeat the request in each line.
 const TRACES: &str = "hydra::request=off";
 
-/// Starts logging as the config says, and gives the exporter its spans.
+/// Starts the log, and passes spans to the exporter.
 pub(crate) fn start(log: &Log, exporter: &Exporter) {
     install(&log.level, log.format, exporter);
 }
 
-/// Starts logging for a command that ends soon: warnings, unless the config asks for something of its own.
+/// Starts the log of a short command: warnings only, unless the config sets a level.
 pub(crate) fn start_quiet(log: &Log) {
     let level = if log.level == Log::LEVEL { "warn" } else { &log.level };
     install(level, log.format, &Exporter::default());
@@ -31,7 +30,7 @@ fn install(level: &str, format: LogFormat, exporter: &Exporter) {
         .with(lines(format).with_filter(filter(level)))
         .with(exporter.layer())
         .try_init();
-    // A program that embeds the node may have its own subscriber, which then stays.
+    // A program that embeds the node may have installed its own subscriber, which takes precedence.
     drop(installed);
 }
 
@@ -71,7 +70,7 @@ mod tests {
         }
     }
 
-    /// What is logged inside of the span of a traced request, while the exporter's layer wants that span.
+    /// The log line of an event inside the span of a traced request, while another layer enables that span.
     fn logged(level: &str) -> String {
         let buffer = Buffer::default();
         let writer = buffer.clone();
@@ -88,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_the_log_do_not_repeat_the_request_unless_they_are_to() {
+    fn log_lines_repeat_the_request_only_if_the_level_names_it() {
         let line = logged("info");
         assert!(line.contains("inside") && line.contains("own"), "{line}");
         assert!(!line.contains("request"), "{line}");

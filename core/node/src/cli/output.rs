@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
-/// Standard output. When its reader has gone away, what follows is left out and nothing fails.
+/// Standard output. Once its reader is gone, further output is discarded and nothing fails.
 #[derive(Debug)]
 pub(crate) struct Output {
     reader: Reader,
@@ -22,7 +22,7 @@ impl Output {
         Self { reader: Reader::There, terminal: io::stdout().is_terminal() }
     }
 
-    /// Whether a person looks at it.
+    /// True if it is a terminal.
     pub(crate) const fn is_terminal(&self) -> bool {
         self.terminal
     }
@@ -30,7 +30,7 @@ impl Output {
     /// Writes a line and flushes it.
     ///
     /// # Errors
-    /// When it cannot be written, though its reader is there.
+    /// The I/O error, unless the reader is gone.
     pub(crate) fn line(&mut self, text: impl Display) -> io::Result<()> {
         self.text(format_args!("{text}\n"))
     }

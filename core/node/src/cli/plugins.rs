@@ -1,4 +1,4 @@
-//! `hydra plugins`: what the config can name.
+//! `hydra plugins`: the plugins that the config can name.
 
 use super::{Failure, Output};
 use hydra_api::{Admission, Ids, Registry, Role, Store};

@@ -1,4 +1,4 @@
-//! `hydra run`: serves until told to stop.
+//! `hydra run`: serves until a signal stops it.
 
 use super::{Failure, Output};
 use crate::backends::Backends;
@@ -8,7 +8,8 @@ use crate::telemetry::Exporter;
 use hydra_api::Registry;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Starts the node, says where its heads are, and waits for the signal that stops it. A second signal ends it at once.
+/// Starts the node, prints the addresses of its heads, and waits for a signal to stop it. A second signal ends the
+/// process at once.
 pub(crate) async fn run(
     loaded: &Loaded,
     registry: &Registry,
@@ -24,7 +25,7 @@ pub(crate) async fn run(
         started = Node::start(loaded.config.clone(), backends) => {
             started.map_err(|cause| Failure::failed("cannot start", cause))?
         }
-        () = stop.given() => return Err(Failure::Failed("stopped before it had started".to_owned())),
+        () = stop.given() => return Err(Failure::Failed("stopped by a signal before the start was complete".to_owned())),
     };
     let config = &loaded.config;
     tracing::info!(
@@ -46,7 +47,7 @@ pub(crate) async fn run(
     out.line("ready")?;
     stop.given().await;
     tokio::select! {
-        stopped = node.stop() => stopped.map_err(|cause| Failure::failed("the stop was not clean", cause)),
+        stopped = node.stop() => stopped.map_err(|cause| Failure::failed("the node did not stop cleanly", cause)),
         () = stop.given() => Err(Failure::Failed("ended at once by a second signal".to_owned())),
     }
 }

@@ -1,26 +1,26 @@
-//! `hydra config`: what counts, and what may be said.
+//! `hydra config`: the effective values, the schema and the reference.
 
 use super::{Failure, Output};
 use crate::config::{Loaded, Origin, concealed, reference, schema as whole_schema};
 use hydra_api::Registry;
 use serde_json::{Value, json};
 
-/// Prints the values that count with their origins, secrets left out.
+/// Prints the effective values with their sources, without secrets.
 pub(crate) fn show(loaded: &Loaded, json: bool, out: &mut Output) -> Result<(), Failure> {
     let values = loaded.effective();
     if json {
         let list: Vec<Value> = values
             .iter()
-            .map(|said| {
-                let value = concealed(&said.key, &said.value);
-                json!({ "key": said.key, "value": value, "origin": origin(&said.origin) })
+            .map(|entry| {
+                let value = concealed(&entry.key, &entry.value);
+                json!({ "key": entry.key, "value": value, "origin": origin(&entry.origin) })
             })
             .collect();
         return Ok(out.line(Value::Array(list))?);
     }
     let lines: Vec<_> = values
         .iter()
-        .map(|said| (format!("{} = {}", said.key, concealed(&said.key, &said.value)), &said.origin))
+        .map(|entry| (format!("{} = {}", entry.key, concealed(&entry.key, &entry.value)), &entry.origin))
         .collect();
     let width = lines.iter().map(|(line, _)| line.chars().count()).max().unwrap_or(0).min(60);
     for (line, origin) in lines {

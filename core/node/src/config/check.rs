@@ -8,7 +8,7 @@ use jsonschema::error::ValidationErrorKind as Kind;
 use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
 
-/// What is wrong with a value, before it is known where the value came from.
+/// What is wrong with a value, before the source of the value is determined.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
     pub(crate) path: KeyPath,
@@ -23,12 +23,16 @@ impl Problem {
     }
 }
 
-/// Everything about `value` that `schema` forbids. `at` is where the value stands in the config.
+/// Returns every violation of `schema` by `value`. `at` is the path of the value in the config.
 pub(crate) fn check(schema: &Value, value: &Value, at: &KeyPath) -> Vec<Problem> {
     let validator = match Validator::new(schema) {
         Ok(validator) => validator,
         Err(cause) => {
-            return vec![Problem::of_value(at.clone(), format!("its schema is no schema: {cause}"), None)];
+            return vec![Problem::of_value(
+                at.clone(),
+                format!("the schema of this table is invalid: {cause}"),
+                None,
+            )];
         }
     };
     let mut problems = Vec::new();
@@ -38,7 +42,7 @@ pub(crate) fn check(schema: &Value, value: &Value, at: &KeyPath) -> Vec<Problem>
     problems
 }
 
-/// Puts one error of the validator into words.
+/// Converts one error of the validator to problems.
 fn explain(schema: &Value, root: &Value, error: &ValidationError<'_>, at: &KeyPath, into: &mut Vec<Problem>) {
     let path = at.join(&KeyPath::of_pointer(error.instance_path().as_str()));
     let around = enclosing(schema, error.schema_path().as_str());
@@ -55,8 +59,8 @@ fn explain(schema: &Value, root: &Value, error: &ValidationError<'_>, at: &KeyPa
             } else if let Some(branch) = nearest_branch(context, error.instance_path().as_str()) {
                 branch.iter().for_each(|error| explain(schema, root, error, at, into));
             } else {
-                // The value itself is not shown: it may be a secret in the wrong place.
-                let message = format!("{} does not fit here", root_type(root, error));
+                // The message omits the value: it may be a secret in the wrong place.
+                let message = format!("{} is not allowed here", root_type(root, error));
                 into.push(Problem::of_value(
                     path,
                     message,
@@ -70,7 +74,7 @@ fn explain(schema: &Value, root: &Value, error: &ValidationError<'_>, at: &KeyPa
         }
         Kind::Required { property } => {
             let key = property.as_str().unwrap_or_default();
-            let help = Some(format!("`{key} = …` belongs here"));
+            let help = Some(format!("add `{key} = …`"));
             into.push(Problem {
                 path,
                 part: Part::Key,
@@ -79,8 +83,8 @@ fn explain(schema: &Value, root: &Value, error: &ValidationError<'_>, at: &KeyPa
             });
         }
         Kind::Type { .. } => {
-            // The value itself is not shown: it may be a secret in the wrong place.
-            let message = format!("{} is of the wrong type here", root_type(root, error));
+            // The message omits the value: it may be a secret in the wrong place.
+            let message = format!("{} has the wrong type", root_type(root, error));
             into.push(Problem::of_value(path, message, expected().map(|what| format!("expected {what}"))));
         }
         Kind::Minimum { .. }
@@ -107,7 +111,7 @@ fn unknown_key(table: &KeyPath, key: &str, known: &[&str]) -> Problem {
         path: table.key(key),
         part: Part::Key,
         message: "unknown key".to_owned(),
-        help: suggest::advice(key, known),
+        help: suggest::advice(table, key, known),
     }
 }
 
@@ -126,7 +130,8 @@ fn enclosing<'s>(schema: &'s Value, pointer: &str) -> Option<&'s Value> {
     schema.pointer(above)
 }
 
-/// The branch of a choice that the value fits but for something below it; `None` when it fits none that far.
+/// The only branch of a choice whose type matches the value, so that the errors are below it; `None` if there is no such
+/// branch or more than one.
 fn nearest_branch<'e>(
     context: &'e [Vec<ValidationError<'static>>],
     at: &str,
@@ -139,11 +144,11 @@ fn nearest_branch<'e>(
     let null = |branch: &[ValidationError<'_>]| branch.iter().any(of_type) && !branch.iter().any(below);
     let mut fitting = context.iter().filter(|branch| !branch.is_empty() && !null(branch));
     let branch = fitting.next().filter(|branch| branch.iter().any(below))?;
-    // Two tables that both fit are no better than none.
+    // With two matching tables it is not clear which one is meant.
     fitting.next().is_none().then_some(branch)
 }
 
-/// What the value that an error is about is.
+/// The type of the value that an error is about.
 fn root_type(root: &Value, error: &ValidationError<'_>) -> &'static str {
     root.pointer(error.instance_path().as_str()).map(type_name).unwrap_or_default()
 }

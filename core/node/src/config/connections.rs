@@ -1,4 +1,4 @@
-//! How many connections there may be.
+//! The connection limits.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,14 +8,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Connections {
-    /// The maximum number of established connections of one head. At this number new connections are refused.
+    /// The maximum number of established connections of one head. At this number new connections are refused. Raise it
+    /// for heads that serve many clients; `per_node_max` still limits all heads together.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub per_head_max: u32,
     /// The high-water mark of one head: above this number of connections the least useful are closed until
-    /// `per_head_low` are left.
+    /// `per_head_low` are left. Lower it to keep more room for new connections.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub per_head_high: u32,
-    /// The low-water mark of one head: the number of connections that are left after closing.
+    /// The low-water mark of one head: the number of connections that are left after closing. A larger distance to
+    /// `per_head_high` closes more connections at a time, but less often.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub per_head_low: u32,
     /// The maximum number of established connections of the whole node. At this number new connections are refused. A
@@ -24,20 +26,23 @@ pub struct Connections {
     #[schemars(range(min = 1, max = 1_000_000))]
     pub per_node_max: u32,
     /// The high-water mark of the whole node: above this number of connections the least useful are closed until
-    /// `per_node_low` are left.
+    /// `per_node_low` are left. Lower it to keep more room for new connections.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub per_node_high: u32,
-    /// The low-water mark of the whole node: the number of connections that are left after closing.
+    /// The low-water mark of the whole node: the number of connections that are left after closing. A larger distance
+    /// to `per_node_high` closes more connections at a time, but less often.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub per_node_low: u32,
-    /// The maximum number of connections between one peer and one head. At this number new ones are refused.
+    /// The maximum number of connections between one peer and one head. At this number new ones are refused. Raise it
+    /// for clients that open several connections at a time.
     #[schemars(range(min = 1, max = 1_000))]
     pub per_peer_max: u32,
     /// The maximum number of connections of one head that are being established, for inbound and outbound separately.
-    /// At this number new ones are refused.
+    /// At this number new ones are refused. Raise it if clients are refused while many connect at a time.
     #[schemars(range(min = 1, max = 100_000))]
     pub pending_max: u32,
-    /// The time after which a connection without a stream is closed, in seconds.
+    /// The time after which a connection without a stream is closed, in seconds. Lower it to free connections sooner;
+    /// raise it for clients that return often, so that they need no new handshake.
     #[schemars(range(min = 1, max = 86_400))]
     pub idle_timeout_s: u32,
 }

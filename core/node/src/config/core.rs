@@ -13,8 +13,9 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The directory of the node's files: the seed of its identities, its saved peer table and an embedded store. It
-    /// is created if it does not exist. A relative path starts at the working directory.
+    /// The directory of the node's files: the seed of its identities, its saved peer table and an embedded store. It is
+    /// created if it does not exist. A relative path starts at the working directory. Set it to a directory that
+    /// survives restarts of the host or container.
     pub data_dir: PathBuf,
     /// The heads of this process and their listen addresses.
     pub heads: Heads,

@@ -1,4 +1,4 @@
-//! A TOML file, and where in it a key stands.
+//! A TOML file, and the place of each key in it.
 
 use super::issue::Place;
 use super::path::{KeyPath, Step};
@@ -8,21 +8,21 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-/// A TOML file that was read.
+/// A parsed TOML file.
 #[derive(Debug, Clone)]
 pub(crate) struct Document {
     name: Arc<str>,
     text: Arc<str>,
 }
 
-/// Which part of `key = value` is meant.
+/// A part of `key = value`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     Key,
     Value,
 }
 
-/// Text that is no TOML.
+/// A syntax error in a TOML file.
 #[derive(Debug)]
 pub(crate) struct SyntaxError {
     pub(crate) message: String,
@@ -30,7 +30,7 @@ pub(crate) struct SyntaxError {
 }
 
 impl Document {
-    /// Reads `text`, which is called `name` in messages.
+    /// Parses `text`; messages call it `name`.
     pub(crate) fn parse(name: &str, text: String) -> Result<(Self, Value), SyntaxError> {
         let document = Self { name: name.into(), text: text.into() };
         match toml::from_str::<Value>(&document.text) {
@@ -42,7 +42,7 @@ impl Document {
         }
     }
 
-    /// Where `path` stands, or else what stands nearest above it; `None` when the file says nothing of its table.
+    /// The place of `path`, or of the nearest parent in the file; `None` if the file has no parent of it.
     pub(crate) fn find(&self, path: &KeyPath, part: Part) -> Option<Place> {
         let parsed = DeTable::parse(&self.text).ok()?;
         let mut path = path.clone();
@@ -77,7 +77,7 @@ fn walk(table: &DeTable<'_>, steps: &[Step]) -> Option<Spans> {
 
 fn walk_value(key: Option<Range<usize>>, value: &Spanned<DeValue<'_>>, steps: &[Step]) -> Option<Spans> {
     let Some((first, rest)) = steps.split_first() else {
-        // The span of a table is its header, or nothing at all when only dotted keys make it.
+        // The span of a table is its header; it is empty for a table that only dotted keys define.
         let span = value.span();
         return Some((key, (!span.is_empty()).then_some(span)));
     };
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_shown_at_its_table() {
+    fn a_missing_key_has_the_place_of_its_table() {
         let text = "[c]\nd = 2\n[[e]]\nf = 3\n";
         assert_eq!(lines(text, "c.x", Part::Value), Some((1, 2)));
         assert_eq!(lines(text, "e[0].x", Part::Value).map(|(line, _)| line), Some(3));

@@ -3,68 +3,69 @@
 use reqwest::Url;
 use std::fmt;
 
-/// Where a collector takes traces over HTTP, below its address.
+/// The path below a collector's URL that receives traces over HTTP.
 const TRACES_PATH: &str = "/v1/traces";
 
-/// The address of a collector: `http` or `https`, a host, no login.
+/// The URL of a collector: `http` or `https`, a host, no credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint(Url);
 
-/// An address that is none, and what would do. Neither shows the address: it may hold a login.
+/// Why a URL is refused, and a suggestion. Both omit the URL: it may contain credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Malformed {
     pub(crate) message: String,
     pub(crate) help: &'static str,
 }
 
-const EXAMPLES: &str = "as `http://localhost:4317` for gRPC or `http://localhost:4318` for HTTP";
+const EXAMPLES: &str =
+    "expected a URL such as `http://localhost:4317` for gRPC or `http://localhost:4318` for HTTP";
 
 impl Endpoint {
-    /// Reads an address.
+    /// Parses a URL.
     ///
     /// # Errors
     /// [`Malformed`]
     pub(crate) fn parse(text: &str) -> Result<Self, Malformed> {
         let malformed = |message: &str| Malformed { message: message.to_owned(), help: EXAMPLES };
-        // Without a scheme the host would be taken for one.
+        // Without a scheme the parser takes the host for one.
         if !text.contains("://") {
-            return Err(malformed("is no address: it begins with neither `http://` nor `https://`"));
+            return Err(malformed("does not begin with `http://` or `https://`"));
         }
-        let url = Url::parse(text).map_err(|cause| malformed(&format!("is no address: {cause}")))?;
+        let url = Url::parse(text).map_err(|cause| malformed(&format!("is not a URL: {cause}")))?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(malformed("is neither an `http://` nor an `https://` address"));
+            return Err(malformed("does not begin with `http://` or `https://`"));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            let help = "send the login as a header, from a file or a variable, in `telemetry.otlp.headers`";
-            return Err(Malformed { message: "has a login in it".to_owned(), help });
+            let help = "send credentials as a header: `telemetry.otlp.headers` names a file or a variable";
+            return Err(Malformed { message: "contains a user name or a password".to_owned(), help });
         }
         if url.fragment().is_some() {
-            return Err(malformed("has a `#` in it"));
+            return Err(malformed("contains a fragment (`#`)"));
         }
         Ok(Self(url))
     }
 
-    /// The port, that of the scheme if none is named.
+    /// The port, or the default port of the scheme.
     pub(crate) fn port(&self) -> Option<u16> {
         self.0.port_or_known_default()
     }
 
-    /// Whether it is reached over TLS.
+    /// True for `https`.
     pub(crate) fn is_tls(&self) -> bool {
         self.0.scheme() == "https"
     }
 
-    /// Whether there is anything behind host and port.
+    /// True if the URL has a path or a query.
     pub(crate) fn has_path(&self) -> bool {
         self.0.path() != "/" || self.0.query().is_some()
     }
 
-    /// The whole address, for the one who calls it.
+    /// The whole URL, for the client; it may contain a secret.
     pub(crate) fn as_str(&self) -> &str {
         self.0.as_str()
     }
 
-    /// The place for traces below this address, or itself if it is that place already.
+    /// The URL with the path for traces, which is appended unless it is there.
     #[must_use]
     pub(crate) fn with_traces_path(mut self) -> Self {
         let base = self.0.path().trim_end_matches('/');
@@ -76,7 +77,7 @@ impl Endpoint {
     }
 }
 
-/// As it may be logged: what stands behind a `?` may be a key.
+/// Without the query, which may contain a key.
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = self.0.clone();
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused_without_being_shown() {
+    fn a_malformed_url_is_refused_and_not_shown() {
         for text in
             ["", "localhost:4317", "ftp://secret", "http://", "http://secret:port", "http://a/#secret"]
         {
@@ -113,7 +114,7 @@ mod tests {
             assert!(malformed.help.contains("http://localhost:4317"), "{malformed:?}");
         }
         let malformed = Endpoint::parse("http://me:secret@localhost:4317").unwrap_err();
-        assert_eq!(malformed.message, "has a login in it");
+        assert_eq!(malformed.message, "contains a user name or a password");
         assert!(malformed.help.contains("telemetry.otlp.headers"));
     }
 

@@ -1,4 +1,4 @@
-//! The identities and where they listen.
+//! The heads and their listen addresses.
 
 use multiaddr::Multiaddr;
 use schemars::JsonSchema;
@@ -14,10 +14,10 @@ pub struct Heads {
     #[schemars(range(min = 1, max = 10_000))]
     pub count: u32,
     /// The IP addresses to listen on; `0.0.0.0` and `::` stand for every interface. The port belongs to the identity,
-    /// so each head keeps its own port across restarts.
+    /// so each head keeps its own port across restarts. Set it on hosts with several networks.
     #[schemars(with = "Vec<String>", length(min = 1, max = 64))]
     pub listen: Vec<IpAddr>,
-    /// The transports on which the heads listen and dial.
+    /// The transports on which the heads listen and dial. Remove `quic` where the network blocks UDP.
     #[schemars(length(min = 1, max = 2))]
     pub transports: Vec<Transport>,
     /// External addresses that every head advertises in addition to those that it detects, as multiaddrs without

@@ -1,31 +1,31 @@
-//! What is wrong with a config, and where.
+//! Errors in a config and their places.
 
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Something in a config that the node cannot run with.
+/// One error in a config.
 #[derive(Debug, Clone)]
 pub struct Issue {
-    /// The key, dotted from the top down; empty when it is about the whole config.
+    /// The key, as a dotted path; empty if the error is about the whole config.
     pub key: String,
     /// What is wrong.
     pub message: String,
-    /// What would do.
+    /// A suggestion.
     pub help: Option<String>,
-    /// Where the value came from.
+    /// The source of the value.
     pub origin: Origin,
 }
 
-/// Everything that is wrong with a config; at least one issue.
+/// All errors in a config; at least one.
 #[derive(Debug, Clone)]
 pub struct Issues(pub Vec<Issue>);
 
-/// Where a value came from.
+/// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// The program itself.
+    /// The built-in default.
     Default,
     /// A place in the config file.
     File(Place),
@@ -33,7 +33,7 @@ pub enum Origin {
     WholeFile(String),
     /// An environment variable, by its name.
     Environment(String),
-    /// A flag of the command line, as it was given, without its value.
+    /// A flag of the command line, without its value.
     Flag(String),
 }
 
@@ -51,7 +51,7 @@ impl Place {
         Self { span: span.start.min(end)..end, name, text }
     }
 
-    /// The file, as it was named.
+    /// The path of the file, as given.
     pub fn file(&self) -> &str {
         &self.name
     }
@@ -97,7 +97,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One line: where, which key, what, and what would do.
+/// One line: place, key, message, suggestion.
 impl fmt::Display for Issue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.origin)?;
@@ -131,7 +131,7 @@ impl From<Issue> for Issues {
     }
 }
 
-/// An issue as miette draws it on a terminal: the line of the file with the key underlined.
+/// An issue for a terminal, drawn by miette: the line of the file with the key underlined.
 #[derive(Debug)]
 pub(crate) struct Drawn<'i> {
     issue: &'i Issue,

@@ -3,22 +3,25 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The limits of the Kademlia protocol on each connection. What goes beyond is reset, never buffered.
+/// The limits of the Kademlia protocol on each connection. A stream that exceeds one is reset; nothing beyond a limit is
+/// buffered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Kad {
-    /// The maximum length of a frame, in bytes. A longer frame resets its stream before any of it is read.
+    /// The maximum length of a frame, in bytes. A longer frame resets its stream before any of it is read. Peers of the
+    /// public IPFS DHT send up to 4 MiB; lower it only in a network with shorter messages.
     #[schemars(range(min = 16_384, max = 4_194_304))]
     pub frame_bytes_max: u32,
-    /// The memory for incomplete frames of the whole node, in bytes. When it is used up, streams are reset.
+    /// The memory for incomplete frames of the whole node, in bytes. When it is used up, streams are reset. Raise it if
+    /// streams are reset while memory is free.
     #[schemars(range(min = 4_194_304, max = 17_179_869_184_u64))]
     pub frames_bytes_max: u64,
-    /// The maximum number of inbound streams of the protocol on one connection. At this number a new stream is
-    /// refused; the connection stays open.
+    /// The maximum number of inbound streams of the protocol on one connection. At this number a new stream is refused;
+    /// the connection stays open. Raise it for clients that send many requests at a time.
     #[schemars(range(min = 32, max = 1_024))]
     pub streams_per_connection_max: u32,
-    /// The time after which a stream without a complete frame is reset, in seconds. Parts of a frame do not extend
-    /// it.
+    /// The time after which a stream without a complete frame is reset, in seconds. Parts of a frame do not extend it.
+    /// Lower it to free streams sooner; raise it for clients with slow links.
     #[schemars(range(min = 1, max = 3_600))]
     pub stream_idle_s: u32,
     /// The clients whose answers are limited to 16 KiB: clients of rust-libp2p read no more and discard a longer

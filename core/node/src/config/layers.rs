@@ -1,4 +1,4 @@
-//! The sources of a config, one over the other.
+//! Merges the sources of a config.
 
 use super::document::{Document, Part};
 use super::issue::{Issue, Issues, Origin};
@@ -10,7 +10,7 @@ use figment::{Figment, Metadata, Profile, Provider};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// The sources of a config, merged, with the way back from each value to its source.
+/// The merged sources of a config, with the source of each value.
 #[derive(Debug)]
 pub(crate) struct Layers {
     figment: Figment,
@@ -23,7 +23,7 @@ const FILE: &str = "file";
 const ENVIRONMENT: &str = "environment";
 const SETTINGS: &str = "settings";
 
-/// One source as figment merges it: its name is how its values are known again.
+/// One source as figment merges it; its name identifies its values after the merge.
 struct Named<'v> {
     name: &'static str,
     values: &'v Map<String, Value>,
@@ -40,7 +40,7 @@ impl Provider for Named<'_> {
 }
 
 impl Layers {
-    /// Reads every source and lays it over the ones before: defaults, file, environment, command line.
+    /// Reads and merges the sources; a later one takes precedence: defaults, file, environment, command line.
     pub(crate) fn read(defaults: &Map<String, Value>, sources: &Sources) -> Result<Self, Issues> {
         let file = sources.read_file()?;
         let environment = sources.environment_layer()?;
@@ -54,7 +54,7 @@ impl Layers {
         Ok(Self { figment, document: file.map(|(document, _)| document), environment, settings })
     }
 
-    /// All of it, as one value.
+    /// The merged config as one value.
     pub(crate) fn merged(&self) -> Result<Value, Issues> {
         let merged = self.figment.extract().map_err(|cause| Issue {
             key: cause.path.join("."),
@@ -65,26 +65,26 @@ impl Layers {
         Ok(merged)
     }
 
-    /// Where the value at `path` came from; a value that no source gave is the default.
-    pub(crate) fn said(&self, path: &KeyPath) -> Origin {
+    /// The source of the value at `path`; a value that no source sets is the default.
+    pub(crate) fn effective_origin(&self, path: &KeyPath) -> Origin {
         let given = self.figment.find_value("").is_ok_and(|root| find(&root, path).is_some());
         if given { self.origin(path, Part::Key) } else { Origin::Default }
     }
 
-    /// Whom to blame for what is wrong at `path`: who gave the value, or else who gave the table around it.
+    /// The source to name in an error about `path`: the source of the value, or else of the table around it.
     pub(crate) fn origin(&self, path: &KeyPath, part: Part) -> Origin {
         let name = self
             .figment
             .find_value("")
             .ok()
             .and_then(|root| Some(self.figment.get_metadata(nearest_tag(&root, path))?.name.clone()));
-        let said = match name.as_deref() {
-            Some(SETTINGS) => self.settings.said(path).cloned(),
-            Some(ENVIRONMENT) => self.environment.said(path).cloned(),
+        let origin = match name.as_deref() {
+            Some(SETTINGS) => self.settings.origin(path).cloned(),
+            Some(ENVIRONMENT) => self.environment.origin(path).cloned(),
             Some(FILE) => self.document.as_ref().and_then(|file| file.find(path, part)).map(Origin::File),
             _ => None,
         };
-        said.unwrap_or(Origin::Default)
+        origin.unwrap_or(Origin::Default)
     }
 }
 
@@ -101,7 +101,7 @@ fn step<'v>(at: &'v Tagged, step: &Step) -> Option<&'v Tagged> {
     }
 }
 
-/// The tag of the value at `path`, or of what is nearest above it.
+/// The tag of the value at `path`, or of its nearest parent.
 fn nearest_tag(root: &Tagged, path: &KeyPath) -> Tag {
     let mut at = root;
     for next in path.steps() {
@@ -113,7 +113,7 @@ fn nearest_tag(root: &Tagged, path: &KeyPath) -> Tag {
     latest_tag(at)
 }
 
-/// A table has values of several sources: the last one that said something of it counts.
+/// A table may have values of several sources: the one with the highest precedence counts.
 fn latest_tag(value: &Tagged) -> Tag {
     match value {
         Tagged::Dict(tag, table) => table.values().map(latest_tag).chain([*tag]).max().unwrap_or(*tag),

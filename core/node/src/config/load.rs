@@ -1,4 +1,4 @@
-//! Reads a config from all its sources and checks every part of it.
+//! Loads a config from all sources and validates it.
 
 use super::check::{Problem, check};
 use super::document::Part;
@@ -11,30 +11,30 @@ use hydra_api::{Admission, Ids, Registry, Role, Store};
 use hydra_engine::PolicyMode;
 use serde_json::{Map, Value};
 
-/// A config that was read and found good.
+/// A valid config.
 #[derive(Debug)]
 pub struct Loaded {
-    /// What the node is told, complete with every default, the plugins' too.
+    /// The config with all defaults filled in, those of the plugins included.
     pub config: Config,
     pub(super) values: Value,
     layers: Layers,
 }
 
-/// One value of a config, and who said so.
+/// One value of a config and its source.
 #[derive(Debug, Clone)]
 pub struct Effective {
-    /// The key, dotted from the top down.
+    /// The key, as a dotted path.
     pub key: String,
-    /// The value that counts.
+    /// The effective value.
     pub value: Value,
-    /// Where it came from.
+    /// The source of the value.
     pub origin: Origin,
 }
 
-/// Reads the config: the defaults, over them the file, over it the environment, over it the command line.
+/// Loads the config from four sources; a later one takes precedence: defaults, file, environment, command line.
 ///
 /// # Errors
-/// Everything that is wrong with it, each with the place that says so.
+/// All errors in the config, each with its place.
 pub fn load(registry: &Registry, sources: &Sources) -> Result<Loaded, Issues> {
     let defaults = defaults()?;
     let layers = Layers::read(&defaults, sources)?;
@@ -64,14 +64,14 @@ pub fn load(registry: &Registry, sources: &Sources) -> Result<Loaded, Issues> {
 }
 
 impl Loaded {
-    /// Every value that counts, in the order of their keys, with its origin.
+    /// All effective values with their sources, in the order of their keys.
     pub fn effective(&self) -> Vec<Effective> {
         let mut list = Vec::new();
         self.flatten(&KeyPath::root(), &self.values, &mut list);
         list
     }
 
-    /// The issue of a key that only opening showed to be wrong.
+    /// The issue of a key whose error shows only when a plugin is opened.
     pub(crate) fn issue(&self, path: KeyPath, message: String, help: Option<String>) -> Issue {
         locate(&self.layers, Problem::of_value(path, message, help))
     }
@@ -85,18 +85,18 @@ impl Loaded {
                 let items = items.iter().enumerate();
                 items.for_each(|(index, value)| self.flatten(&path.item(index), value, list));
             }
-            // A key that is optional and not set.
+            // An optional key that is not set.
             Value::Null => {}
             value => list.push(Effective {
                 key: path.to_string(),
                 value: value.clone(),
-                origin: self.layers.said(path),
+                origin: self.layers.effective_origin(path),
             }),
         }
     }
 }
 
-/// The JSON schema of the core's tables, plugin tables open.
+/// The JSON schema of the core's tables; plugin tables accept any key.
 pub(super) fn core_schema() -> Value {
     schemars::schema_for!(Config).to_value()
 }
@@ -106,7 +106,7 @@ fn defaults() -> Result<Map<String, Value>, Issues> {
         Ok(Value::Object(defaults)) => Ok(defaults),
         other => Err(Issues(vec![Issue {
             key: String::new(),
-            message: format!("the defaults are no table: {other:?}"),
+            message: format!("the built-in defaults are not a table: {other:?}"),
             help: None,
             origin: Origin::Default,
         }])),
@@ -122,7 +122,7 @@ fn locate(layers: &Layers, problem: Problem) -> Issue {
     }
 }
 
-/// Checks every table that picks a plugin, and fills in the plugin's defaults.
+/// Checks every table that selects a plugin, and fills in the plugin's defaults.
 fn plugin_problems(registry: &Registry, values: &mut Value, problems: &mut Vec<Problem>) {
     let root = KeyPath::root();
     if let Some(store) = values.get_mut(Store::NAME) {
@@ -137,7 +137,7 @@ fn plugin_problems(registry: &Registry, values: &mut Value, problems: &mut Vec<P
     }
 }
 
-/// A table without its `kind` is not looked into: the core's schema has that already.
+/// Skips a table without `kind`: the core's schema reports that.
 fn plugin_table<R: Role>(registry: &Registry, value: &mut Value, at: &KeyPath, problems: &mut Vec<Problem>) {
     let Some(table) = value.as_object_mut() else { return };
     let Some(kind) = table.get("kind").and_then(Value::as_str).map(str::to_owned) else { return };
@@ -153,7 +153,7 @@ fn plugin_table<R: Role>(registry: &Registry, value: &mut Value, at: &KeyPath, p
             return;
         }
         settings.remove(*key);
-        // A misspelt one is told what it may have meant to be.
+        // With these keys in the schema, the error of a misspelled one suggests them.
         schema["properties"][*key] = Value::Bool(true);
     }
     let settings = Value::Object(settings);
@@ -184,7 +184,7 @@ fn plugin_table<R: Role>(registry: &Registry, value: &mut Value, at: &KeyPath, p
     }
 }
 
-/// A table that picks a plugin inside the table of another one.
+/// Checks a plugin table inside another plugin's table.
 fn nested_table(
     registry: &Registry,
     role: &str,
@@ -201,21 +201,21 @@ fn nested_table(
     }
 }
 
-/// The keys of such a table that are the core's; a plugin never sees them.
+/// The keys of a plugin table that belong to the node; a plugin never sees them.
 fn own_keys<R: Role>() -> &'static [&'static str] {
     if R::NAME == Admission::NAME { &["kind", "mode"] } else { &["kind"] }
 }
 
-/// A plugin has a key of its own that it would never be given.
+/// The error of a plugin that defines a key of the node.
 fn taken_key(key: &str, kind: &str, at: &KeyPath) -> Problem {
-    let message = format!("the plugin `{kind}` has a key `{key}`, which is the node's own here");
-    Problem::of_value(at.key("kind"), message, Some("the plugin must give its key another name".to_owned()))
+    let message = format!("the plugin `{kind}` defines the key `{key}`, which is reserved for the node");
+    Problem::of_value(at.key("kind"), message, Some("rename the key in the plugin".to_owned()))
 }
 
 fn unknown_kind<R: Role>(registry: &Registry, kind: &str, at: &KeyPath) -> Problem {
     let kinds: Vec<&str> = registry.all::<R>().iter().map(|entry| entry.kind()).collect();
     let list = match kinds.is_empty() {
-        true => format!("this program has no plugin for {}", R::NAME),
+        true => format!("this program contains no plugin for {}", R::NAME),
         false => format!("known kinds: {}", suggest::listed(&kinds)),
     };
     let help = match suggest::nearest(kind, kinds.iter().copied()) {

@@ -5,7 +5,7 @@ use super::words::resolved;
 use hydra_api::{Admission, Ids, Nested, Role, Store};
 use serde_json::Value;
 
-/// The role of the plugin that a table of this schema picks, if it picks one.
+/// The role of the plugin that a table of this schema selects, if it selects one.
 pub(super) fn role(schema: &Value) -> Option<&str> {
     schema.get(Nested::<Store>::SCHEMA_KEYWORD)?.as_str()
 }
@@ -15,7 +15,7 @@ pub(super) fn known(role: &str) -> Option<&'static str> {
     [Store::NAME, Admission::NAME, Ids::NAME].into_iter().find(|name| *name == role)
 }
 
-/// Calls `visit` for every table in `value`, which stands at `path`, that picks a plugin: with its own path and its role.
+/// Calls `visit` with the path and the role of every plugin table in `value`; `path` is the path of `value`.
 pub(super) fn each(
     schema: &Value,
     value: &mut Value,
@@ -39,7 +39,7 @@ fn walk(
         }
         return;
     }
-    // An optional one is a choice with nothing.
+    // The schema of an optional table is a choice between it and null.
     for choice in ["anyOf", "oneOf", "allOf"].into_iter().filter_map(|key| at.get(key)?.as_array()).flatten()
     {
         walk(root, choice, value, path, visit);

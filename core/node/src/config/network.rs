@@ -4,7 +4,7 @@ use super::PeerAddress;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The network that the heads are part of: which protocol, which addresses, whom to join, how its peers are kept.
+/// The network that the heads are part of: its protocol, addresses, bootstrap peers and peer table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Network {
@@ -12,10 +12,12 @@ pub struct Network {
     /// network uses a name of its own. `/ipfs/kad/1.0.0` is the public IPFS DHT.
     #[schemars(length(min = 2, max = 140), regex(pattern = "^/"))]
     pub protocol: String,
-    /// The kinds of addresses that the node stores and returns. Others are dropped.
+    /// The kinds of addresses that the node stores and returns. Others are dropped. Set `public` on the internet, where
+    /// clients cannot reach private addresses.
     pub addresses: AddressPolicy,
     /// Peers through which the node joins the network, each as a multiaddr that ends in `/p2p/<peer id>`. If the list
-    /// is empty, the node dials no bootstrap peer and waits for inbound connections.
+    /// is empty, the node dials no bootstrap peer and waits for inbound connections. List several, so that the node can
+    /// join while one is down.
     #[schemars(length(max = 256))]
     pub bootstrap: Vec<PeerAddress>,
     /// The interval at which each head dials its nearest neighbours and a few peers of every bucket, so that they add
@@ -23,35 +25,39 @@ pub struct Network {
     #[schemars(range(min = 10, max = 86_400))]
     pub advertise_interval_s: u32,
     /// The interval at which the peer table probes silent peers, removes those that do not answer and looks for new
-    /// ones, in seconds.
+    /// ones, in seconds. A shorter interval removes dead peers sooner and sends more probes.
     #[schemars(range(min = 10, max = 86_400))]
     pub refresh_interval_s: u32,
     /// The time limit for the answer to a probe or to one step of a lookup, in milliseconds. A peer that exceeds it
-    /// counts as failed.
+    /// counts as failed. Raise it in networks with high latency.
     #[schemars(range(min = 100, max = 120_000))]
     pub probe_timeout_ms: u32,
-    /// The maximum number of peers in the peer table.
+    /// The maximum number of peers in the peer table. When it is full, new peers are not added until others are
+    /// removed. Raise it for nodes with many heads, whose buckets hold more peers in all.
     #[schemars(range(min = 20, max = 1_000_000))]
     pub table_len_max: u32,
     /// Limits the peers of one address group (IPv4 /16, IPv6 /32) in the table and in answers: public clients discard
     /// all peers of a group that appears too often in an answer. Loopback addresses are never limited. Switch it off
     /// in a private network whose peers share an address group.
     pub diversity: Diversity,
-    /// The maximum number of peers of one address group in the table. No effect if `diversity` is "off".
+    /// The maximum number of peers of one address group in the table, and in one answer. Further ones are left out.
+    /// Raise it in networks with few address groups. No effect if `diversity` is "off".
     #[schemars(range(min = 1, max = 1_000_000))]
     pub group_peers_max: u32,
-    /// The maximum number of peers of one address group in one bucket of the table. No effect if `diversity` is
-    /// "off".
+    /// The maximum number of peers of one address group in one bucket of the table. Further ones are not added. Raise
+    /// it in networks with few address groups. No effect if `diversity` is "off".
     #[schemars(range(min = 1, max = 1_000_000))]
     pub group_bucket_peers_max: u32,
-    /// The maximum number of this node's own heads of one address group in an answer. No effect if `diversity` is
-    /// "off".
+    /// The maximum number of this node's own heads of one address group in an answer. Further ones are left out. Raise
+    /// it if clients accept more. No effect if `diversity` is "off".
     #[schemars(range(min = 1, max = 20))]
     pub group_own_heads_max: u32,
-    /// The number of peers that a lookup queries concurrently.
+    /// The number of peers that a lookup queries concurrently. A higher number ends lookups sooner and sends more
+    /// requests at a time.
     #[schemars(range(min = 1, max = 100))]
     pub lookup_alpha: u32,
-    /// The number of closest peers that must have answered before a lookup ends.
+    /// The number of closest peers that must have answered before a lookup ends. A higher number finds the closest
+    /// peers more reliably and takes longer.
     #[schemars(range(min = 1, max = 20))]
     pub lookup_beta: u32,
 }

@@ -1,8 +1,8 @@
-//! Where in a config a value stands.
+//! The path of a value in a config.
 
 use std::fmt;
 
-/// The way to a value, from the top down: `admission[0].burst`.
+/// The path of a value from the root: `admission[0].burst`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct KeyPath(Vec<Step>);
 
@@ -21,7 +21,7 @@ impl KeyPath {
         Self(Vec::new())
     }
 
-    /// The path that a JSON pointer (RFC 6901) shows, in a document where a number is a list's item.
+    /// The path of a JSON pointer (RFC 6901); a number is the index of a list item.
     pub fn of_pointer(pointer: &str) -> Self {
         let steps = pointer.split('/').skip(1).map(|step| match step.parse() {
             Ok(item) => Step::Item(item),
@@ -30,7 +30,7 @@ impl KeyPath {
         Self(steps.collect())
     }
 
-    /// The path that dotted text shows: `a.b[0].c`; `.` and nothing are the root.
+    /// The path of dotted text: `a.b[0].c`; `.` and the empty text are the root.
     pub fn of_dotted(text: &str) -> Self {
         let mut steps = Vec::new();
         for part in text.split('.').filter(|part| !part.is_empty()) {
@@ -42,36 +42,36 @@ impl KeyPath {
         Self(steps)
     }
 
-    /// The steps, from the top down.
+    /// The steps, from the root.
     pub fn steps(&self) -> &[Step] {
         &self.0
     }
 
-    /// This path and one key more.
+    /// This path, extended by a key.
     #[must_use]
     pub fn key(&self, key: &str) -> Self {
         self.with(Step::Key(key.to_owned()))
     }
 
-    /// This path and one item more.
+    /// This path, extended by a list item.
     #[must_use]
     pub fn item(&self, item: usize) -> Self {
         self.with(Step::Item(item))
     }
 
-    /// This path and all of `rest` behind it.
+    /// This path, extended by `rest`.
     #[must_use]
     pub fn join(&self, rest: &Self) -> Self {
         Self(self.0.iter().chain(&rest.0).cloned().collect())
     }
 
-    /// The path one step up; `None` at the root.
+    /// The parent path; `None` at the root.
     pub fn parent(&self) -> Option<Self> {
         let (_, above) = self.0.split_last()?;
         Some(Self(above.to_vec()))
     }
 
-    /// Whether `self` is `other`, or on the way to it.
+    /// True if `self` is `other` or one of its parents.
     pub fn leads_to(&self, other: &Self) -> bool {
         other.0.starts_with(&self.0)
     }
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pointers_and_dotted_text_show_the_same_path() {
+    fn pointers_and_dotted_text_give_the_same_path() {
         let path = KeyPath::root().key("admission").item(0).key("a/b");
         assert_eq!(KeyPath::of_pointer("/admission/0/a~1b"), path);
         assert_eq!(KeyPath::of_dotted("admission[0].a/b"), path);

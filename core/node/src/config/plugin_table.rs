@@ -1,4 +1,4 @@
-//! The tables that pick a plugin.
+//! The tables that select a plugin.
 
 use hydra_engine::PolicyMode;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -6,32 +6,32 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
-/// A table that picks a plugin by `kind`; the other keys are the plugin's own.
+/// A table that selects a plugin by `kind`; the other keys are the plugin's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PluginTable {
-    /// The plugin's word for itself.
+    /// The name of the plugin.
     pub kind: String,
-    /// Its own keys. After a load they are complete: the plugin's defaults are filled in.
+    /// The plugin's keys. A load fills in the plugin's defaults.
     #[serde(flatten)]
     pub settings: Map<String, Value>,
 }
 
 impl PluginTable {
-    /// A table that says no more than the kind.
+    /// A table with the key `kind` only.
     pub fn of(kind: &str) -> Self {
         Self { kind: kind.to_owned(), settings: Map::new() }
     }
 
-    /// The plugin's own keys as the table that it is opened with.
+    /// The plugin's keys, as the table that opens it.
     pub fn table(&self) -> Value {
         Value::Object(self.settings.clone())
     }
 }
 
-/// A table that picks an admission policy by `kind`, and says whether it acts; the other keys are the plugin's own.
+/// A table that selects an admission policy by `kind` and its `mode`; the other keys are the plugin's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PolicyTable {
-    /// Whether its verdicts count.
+    /// Decides whether the policy's decisions take effect.
     #[serde(default)]
     pub mode: PolicyMode,
     /// The plugin.
@@ -40,13 +40,13 @@ pub struct PolicyTable {
 }
 
 impl PolicyTable {
-    /// A table that says no more than the kind: the policy acts.
+    /// A table with the key `kind` only: the policy's decisions take effect.
     pub fn of(kind: &str) -> Self {
         Self { mode: PolicyMode::default(), plugin: PluginTable::of(kind) }
     }
 }
 
-/// What the core asks of such a table; the rest is checked against the plugin's own schema.
+/// The part of the table that the core checks; the plugin's schema checks the rest.
 impl JsonSchema for PluginTable {
     fn schema_name() -> Cow<'static, str> {
         "PluginTable".into()
@@ -57,7 +57,7 @@ impl JsonSchema for PluginTable {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "object",
-            "properties": { "kind": { "type": "string", "description": "Which plugin." } },
+            "properties": { "kind": { "type": "string", "description": "The name of the plugin." } },
             "required": ["kind"]
         })
     }
@@ -75,7 +75,7 @@ impl JsonSchema for PolicyTable {
         let mut mode = generator.subschema_for::<PolicyMode>();
         mode.insert(
             "description".to_owned(),
-            "Whether the policy acts, or judges and is counted alone.".into(),
+            "Decides whether the policy's decisions take effect or are only counted.".into(),
         );
         if let Some(Value::Object(properties)) = schema.get_mut("properties") {
             properties.insert("mode".to_owned(), mode.to_value());

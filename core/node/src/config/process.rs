@@ -1,4 +1,4 @@
-//! How the process logs and stops.
+//! The log and the shutdown of the process.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Shutdown {
-    /// The time that requests in progress have to end, in milliseconds. After it their streams are closed.
+    /// The time that requests in progress have to end, in milliseconds. After it their streams are closed. Raise it if
+    /// requests take longer; 0 closes the streams at once.
     #[schemars(range(min = 0, max = 600_000))]
     pub drain_ms: u32,
     /// The time limit of the whole shutdown, including the last writes and the closing of the store, in milliseconds.
@@ -37,7 +38,7 @@ impl Default for Shutdown {
 pub struct Log {
     /// The least severe level that is logged: `error`, `warn`, `info`, `debug`, `trace`, or a list such as
     /// `info,hydra_node::table=debug`. Libraries log warnings and errors only, unless the list names them, as in
-    /// `info,libp2p=debug`.
+    /// `info,libp2p=debug`. Use `debug` for one module to diagnose a problem.
     #[schemars(length(min = 1, max = 1_000))]
     pub level: String,
     /// The format of the log.

@@ -1,4 +1,4 @@
-//! The reference of every key, in Markdown, made from the schemas.
+//! The reference of every key, in Markdown, generated from the schemas.
 
 use super::load::core_schema;
 use super::words::{alternatives, expected, resolved};
@@ -26,7 +26,7 @@ the variable `HYDRA_CONFIG`), the environment, the command line.
   the JSON schema for editors.
 ";
 
-/// The reference of every key of the core and of every plugin that is known.
+/// The reference of every key of the core and of every registered plugin.
 pub(crate) fn reference(registry: &Registry) -> String {
     let schema = core_schema();
     let defaults = serde_json::to_value(Config::default()).unwrap_or_default();
@@ -61,10 +61,10 @@ fn role<R: Role>(text: &mut String, registry: &Registry, core: &Value, title: &s
     for entry in registry.all::<R>() {
         section(text, &format!("### `kind = \"{}\"`", entry.kind()), Some(entry.summary().to_owned()));
         let schema = entry.schema().to_value();
-        // A plugin that has keys without a default shows none.
+        // For a plugin with required keys the reference shows no defaults.
         let defaults = entry.complete(json!({})).unwrap_or_default();
         match entries(&schema, &schema).is_empty() {
-            true => text.push_str("\nIt has no keys of its own.\n"),
+            true => text.push_str("\nThis kind has no keys.\n"),
             false => table(text, &schema, &schema, &defaults),
         }
     }
@@ -105,7 +105,7 @@ fn rows(text: &mut String, schema: &Value, entries: &[(&str, &Value)], defaults:
     }
 }
 
-/// The key's own words, and what each choice means.
+/// The description of the key and of each of its choices.
 fn meaning(schema: &Value, property: &Value) -> String {
     let mut meaning = description(schema, property).unwrap_or_default();
     if alternatives(schema, property).is_some() {
@@ -125,7 +125,7 @@ fn choices<'s>(schema: &'s Value, at: &'s Value) -> &'s [Value] {
     at.get("oneOf").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
-/// The keys of a table with their schemas. A choice between tables, as of where a secret is, is one value.
+/// The keys of a table with their schemas. A choice between tables, such as the source of a secret, is one value.
 fn entries<'s>(schema: &'s Value, at: &'s Value) -> Vec<(&'s str, &'s Value)> {
     let properties = resolved(schema, at).get("properties").and_then(Value::as_object);
     properties.into_iter().flatten().map(|(key, property)| (key.as_str(), property)).collect()
@@ -144,7 +144,7 @@ fn cell(text: &str) -> String {
     one_line(text).replace('|', "\\|")
 }
 
-/// A default as it would stand in the file.
+/// A default in TOML.
 fn toml(value: &Value) -> String {
     match toml::Value::try_from(value) {
         Ok(value) => value.to_string(),

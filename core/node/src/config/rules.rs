@@ -1,4 +1,4 @@
-//! What several keys must be together, and what no schema can say.
+//! Rules about several keys, and rules that a schema cannot express.
 
 use super::check::Problem;
 use super::path::KeyPath;
@@ -6,22 +6,23 @@ use super::{Config, Connections, Endpoint};
 use multiaddr::Protocol;
 use tracing_subscriber::EnvFilter;
 
-/// Everything that is wrong with a config whose every value is good by itself.
+/// Returns the violations of these rules by a config that its schema accepts.
 pub(crate) fn check(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
     water_marks(&config.connections, &mut problems);
     announce(config, &mut problems);
     if config.shutdown.drain_ms > config.shutdown.deadline_ms {
-        let help = "`drain_ms` is a part of `deadline_ms`";
-        problems.push(problem("shutdown", "drain_ms", "is more than `deadline_ms`", help));
+        let help = "`deadline_ms` includes `drain_ms`: raise it or lower `drain_ms`";
+        problems.push(problem("shutdown", "drain_ms", "exceeds `deadline_ms`", help));
     }
     if u64::from(config.kad.frame_bytes_max) > config.kad.frames_bytes_max {
-        let help = "all frames together need room for one at least";
+        let help = "the memory for all frames must hold at least one";
         problems.push(problem("kad", "frames_bytes_max", "is less than `frame_bytes_max`", help));
     }
     if let Err(cause) = EnvFilter::try_new(&config.log.level) {
-        let message = format!("is no filter for logs: {cause}");
-        let help = "`error`, `warn`, `info`, `debug`, `trace`, or a list such as `info,hydra_node=debug`";
+        let message = format!("is not a log filter: {cause}");
+        let help =
+            "expected `error`, `warn`, `info`, `debug`, `trace`, or a list such as `info,hydra_node=debug`";
         problems.push(problem("log", "level", &message, help));
     }
     collector(config, &mut problems);
@@ -37,7 +38,7 @@ fn collector(config: &Config, problems: &mut Vec<Problem>) {
 }
 
 fn water_marks(marks: &Connections, problems: &mut Vec<Problem>) {
-    let help = "low ≤ high ≤ max";
+    let help = "required: low ≤ high ≤ max";
     for (key, above, low, high) in [
         ("per_head_low", "per_head_high", marks.per_head_low, marks.per_head_high),
         ("per_head_high", "per_head_max", marks.per_head_high, marks.per_head_max),
@@ -45,7 +46,7 @@ fn water_marks(marks: &Connections, problems: &mut Vec<Problem>) {
         ("per_node_high", "per_node_max", marks.per_node_high, marks.per_node_max),
     ] {
         if low > high {
-            let message = format!("{low} is more than `{above}`, which is {high}");
+            let message = format!("{low} exceeds `{above}`, which is {high}");
             problems.push(problem("connections", key, &message, help));
         }
     }
@@ -55,8 +56,8 @@ fn announce(config: &Config, problems: &mut Vec<Problem>) {
     for (index, address) in config.heads.announce.iter().enumerate() {
         if address.iter().any(|part| matches!(part, Protocol::P2p(_))) {
             let path = KeyPath::root().key("heads").key("announce").item(index);
-            let help = "leave it out: every head announces its own id".to_owned();
-            problems.push(Problem::of_value(path, "there is a /p2p/ in the address", Some(help)));
+            let help = "remove it: every head adds its own peer id".to_owned();
+            problems.push(Problem::of_value(path, "the address contains /p2p/", Some(help)));
         }
     }
 }

@@ -6,7 +6,7 @@ use hydra_api::{Admission, Ids, Registry, Role, Store};
 use hydra_engine::PolicyMode;
 use serde_json::{Map, Value, json};
 
-/// The schema of the whole config file, as this registry knows it.
+/// The schema of the whole config file, with the plugins of this registry.
 pub(crate) fn schema(registry: &Registry) -> Value {
     let mut whole = core_schema();
     let mut definitions = Map::new();
@@ -23,7 +23,7 @@ pub(crate) fn schema(registry: &Registry) -> Value {
     whole
 }
 
-/// One of the kinds of a role, keeping what the core's schema says beside it.
+/// Replaces the schema at `path` with a choice of kinds; keeps its description and default.
 fn put(whole: &mut Value, path: &[&str], choice: Value) {
     let mut at = whole;
     for key in path {
@@ -65,14 +65,14 @@ fn choice<R: Role>(registry: &Registry, definitions: &mut Map<String, Value>) ->
         if R::NAME == Admission::NAME {
             properties["mode"] = mode();
         }
-        // The kind may be left out where the default is meant.
+        // `kind` is optional: without it the default kind applies.
         definitions.insert(name.clone(), table);
         kinds.push(json!({ "$ref": format!("#/$defs/{name}") }));
     }
     json!({ "anyOf": kinds })
 }
 
-/// A table that picks a plugin may be one of any plugin of its role.
+/// Lets a plugin table inside another accept every plugin of its role.
 fn open_nested(schema: &mut Value, registry: &Registry) {
     if let Some(role) = nested::role(schema).and_then(nested::known) {
         let kinds: Vec<&str> = match role {
@@ -96,7 +96,7 @@ fn open_nested(schema: &mut Value, registry: &Registry) {
     }
 }
 
-/// The key that every policy has beside its own.
+/// The schema of the node's key in every policy table.
 fn mode() -> Value {
     let mut mode = schemars::schema_for!(PolicyMode).to_value();
     if let Some(mode) = mode.as_object_mut() {
@@ -105,7 +105,7 @@ fn mode() -> Value {
     mode
 }
 
-/// The definitions of a plugin get its name in front, so that those of two plugins do not meet.
+/// Prefixes the definitions of a plugin with its name, so that those of two plugins do not collide.
 fn move_references(value: &mut Value, name: &str) {
     match value {
         Value::Object(object) => {

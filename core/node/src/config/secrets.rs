@@ -1,20 +1,20 @@
-//! Keeps what may be secret out of what is shown.
+//! Removes secrets from values that are shown.
 
 use serde_json::Value;
 
-/// What stands in the place of something secret.
+/// Replaces a secret.
 const CONCEALED: &str = "…";
 
-/// Words in a key whose value is not shown when it is text. Secrets belong into files and variables, which are named in
-/// tables and shown; this is for those that stand in the config all the same.
+/// Text is not shown if its key contains one of these words. Secrets belong into files and variables, whose names are
+/// shown; this protects secrets that a config contains nevertheless.
 const WORDS: [&str; 4] = ["password", "passphrase", "secret", "token"];
 
-/// The value as it may be shown: no password in an address, no text under a key that names a secret.
+/// The value without passwords in URLs and without text under a key that names a secret.
 pub(crate) fn concealed(key: &str, value: &Value) -> Value {
     match value {
         Value::String(text) => {
             let last = key.rsplit('.').next().unwrap_or(key);
-            // Inside a table that says where a secret is, `file` and `env` are names, not secrets.
+            // In the table of a secret, `file` and `env` are names, not secrets.
             let secret = WORDS.iter().any(|word| last.contains(word));
             Value::String(if secret { CONCEALED.to_owned() } else { without_password(text) })
         }

@@ -1,4 +1,4 @@
-//! Where the parts of a config come from.
+//! The sources of a config.
 
 use super::document::Document;
 use super::issue::{Issue, Issues, Origin};
@@ -7,43 +7,43 @@ use serde_json::{Map, Value};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Everything that a config is made from, beside the defaults.
+/// The sources of a config other than the defaults.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
-    /// The TOML file, if one was named.
+    /// The TOML file, if there is one.
     pub file: Option<PathBuf>,
-    /// The environment: every variable, of which those that begin with [`Self::PREFIX`] count.
+    /// All environment variables; those that begin with [`Self::PREFIX`] are config.
     pub environment: Vec<(OsString, OsString)>,
-    /// What the command line says, in its order; the last one wins.
+    /// The settings of the command line in their order; a later one takes precedence.
     pub settings: Vec<Setting>,
 }
 
 /// One value from the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
-    /// The key, dotted from the top down.
+    /// The key, as a dotted path.
     pub key: String,
-    /// The value: TOML, or else text as it stands.
+    /// The value: TOML, else plain text.
     pub value: String,
-    /// The flag that says so, as messages name it.
+    /// The flag, as messages name it.
     pub flag: String,
 }
 
-/// The values of one source, and which variable or flag said each.
+/// The values of one source, each with its variable or flag.
 #[derive(Debug, Default)]
 pub(crate) struct Layer {
     pub(crate) values: Map<String, Value>,
-    pub(crate) said_by: Vec<(KeyPath, Origin)>,
+    pub(crate) origins: Vec<(KeyPath, Origin)>,
 }
 
-/// What the file says, and the file itself.
+/// The config file and its values.
 pub(crate) type FromFile = (Document, Map<String, Value>);
 
 impl Sources {
-    /// What the environment's names begin with: `HYDRA_HEADS__COUNT` is `count` of `[heads]`.
+    /// The prefix of environment variables: `HYDRA_HEADS__COUNT` is `count` of `[heads]`.
     pub const PREFIX: &'static str = "HYDRA_";
 
-    /// The variable that names the config file, and so is no key.
+    /// The variable that names the config file; it is not a key.
     pub const FILE_VARIABLE: &'static str = "HYDRA_CONFIG";
 
     /// The environment of this process.
@@ -62,11 +62,11 @@ impl Sources {
         })?;
         match Document::parse(&name, text) {
             Ok((document, Value::Object(values))) => Ok(Some((document, values))),
-            // A TOML document is a table.
+            // Unreachable: a TOML document is a table.
             Ok((document, _)) => Ok(Some((document, Map::new()))),
             Err(cause) => Err(Issue {
                 key: String::new(),
-                message: format!("this is no TOML: {}", cause.message),
+                message: format!("invalid TOML: {}", cause.message),
                 help: None,
                 origin: Origin::File(cause.place),
             }
@@ -87,7 +87,7 @@ impl Sources {
             let origin = Origin::Environment(name.to_owned());
             let keys: Vec<String> = name[Self::PREFIX.len()..].split("__").map(str::to_lowercase).collect();
             let Some(value) = value.to_str() else {
-                return Err(issue(&keys, "the value is no UTF-8", None, origin));
+                return Err(issue(&keys, "the value is not UTF-8", None, origin));
             };
             layer.put(&keys, value, origin)?;
         }
@@ -104,8 +104,8 @@ impl Sources {
     }
 }
 
-/// Variables that are not meant as config: the one that names the file, and those that Kubernetes sets in every
-/// container beside a service of the name `hydra`.
+/// True for variables that are not config: the one that names the file, and those that Kubernetes sets in every
+/// container next to a service named `hydra`.
 fn is_foreign(name: &str) -> bool {
     let rest = &name[Sources::PREFIX.len()..];
     name == Sources::FILE_VARIABLE
@@ -121,8 +121,8 @@ impl Layer {
             return Err(issue(keys, "a part of the key is empty", None, origin));
         }
         if keys.iter().any(|key| key.bytes().all(|byte| byte.is_ascii_digit())) {
-            let help = "give the whole list as one TOML value".to_owned();
-            return Err(issue(keys, "items of a list cannot be set one by one", Some(help), origin));
+            let help = "set the whole list as one TOML value".to_owned();
+            return Err(issue(keys, "list items cannot be set one by one", Some(help), origin));
         }
         let value = parse(text).map_err(|message| issue(keys, &message, None, origin.clone()))?;
         let Some((last, above)) = keys.split_last() else { return Ok(()) };
@@ -131,25 +131,34 @@ impl Layer {
             let below = table.entry(key).or_insert_with(|| Value::Object(Map::new()));
             table = match below {
                 Value::Object(table) => table,
-                _ => return Err(issue(keys, "another setting makes this table a value", None, origin)),
+                _ => {
+                    return Err(issue(
+                        keys,
+                        "another setting replaces the table of this key with a value",
+                        None,
+                        origin,
+                    ));
+                }
             };
         }
         table.insert(last.clone(), value);
         let path = keys.iter().fold(KeyPath::root(), |path, key| path.key(key));
-        self.said_by.push((path, origin));
+        self.origins.push((path, origin));
         Ok(())
     }
 
-    /// Who said the value at `path`, or a table around it.
-    pub(crate) fn said(&self, path: &KeyPath) -> Option<&Origin> {
-        let around = self.said_by.iter().rev().filter(|(said, _)| said.leads_to(path));
-        let exact = around.max_by_key(|(said, _)| said.steps().len());
-        // A path above all that was said, as of a key that is missing, is blamed on the first below it.
-        exact.or_else(|| self.said_by.iter().find(|(said, _)| path.leads_to(said))).map(|(_, origin)| origin)
+    /// The variable or flag of the value at `path`, or of a table around it.
+    pub(crate) fn origin(&self, path: &KeyPath) -> Option<&Origin> {
+        let around = self.origins.iter().rev().filter(|(known, _)| known.leads_to(path));
+        let exact = around.max_by_key(|(known, _)| known.steps().len());
+        // The path of a table, such as one that lacks a key: the first value inside it.
+        exact
+            .or_else(|| self.origins.iter().find(|(known, _)| path.leads_to(known)))
+            .map(|(_, origin)| origin)
     }
 }
 
-/// Reads a value as TOML; what is no TOML is text as it stands.
+/// Parses a value as TOML; anything else is plain text.
 fn parse(text: &str) -> Result<Value, String> {
     match toml::from_str::<Map<String, Value>>(&format!("value = {text}")) {
         Ok(table) if table.len() == 1 => {
@@ -157,7 +166,7 @@ fn parse(text: &str) -> Result<Value, String> {
             Ok(value.unwrap_or_else(|| Value::String(text.to_owned())))
         }
         Err(cause) if text.starts_with(['[', '{', '"', '\'']) => {
-            Err(format!("the value is no TOML: {}", cause.message()))
+            Err(format!("the value is invalid TOML: {}", cause.message()))
         }
         Ok(_) | Err(_) => Ok(Value::String(text.to_owned())),
     }

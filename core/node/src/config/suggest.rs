@@ -1,24 +1,26 @@
-//! What somebody who mistyped a word may have meant.
+//! Suggests the key or word that was meant in place of an unknown one.
 
-/// The one of `known` that is nearest to `given`, when it is near enough to be meant.
+use super::path::KeyPath;
+
+/// The word of `known` that is spelled most like `given`, if it is similar enough.
 pub(crate) fn nearest<'k>(given: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    let given = given.to_lowercase().replace('-', "_");
+    let given = normal(given);
     let scored = known.into_iter().map(|word| {
-        let distance = strsim::damerau_levenshtein(&given, &word.to_lowercase().replace('-', "_"));
+        let distance = strsim::damerau_levenshtein(&given, &normal(word));
         (distance, word)
     });
     let (distance, word) = scored.min()?;
     let length = given.chars().count().max(word.chars().count());
-    // A third of the word may be wrong, and a short word in one place.
+    // Up to a third of the letters may differ, and one letter in a short word.
     (distance <= (length / 3).max(1) || prefixed(&given, word)).then_some(word)
 }
 
-/// `word` written short, or with its unit left out: `idle_timeout` for `idle_timeout_s`.
+/// True if one of the two begins with the other, as `idle_timeout` without its unit for `idle_timeout_s`.
 fn prefixed(given: &str, word: &str) -> bool {
     given.chars().count() >= 3 && (word.starts_with(given) || given.starts_with(word))
 }
 
-/// Keys that had another name before, each with its name now. Words too different for [`nearest`].
+/// The last word of each renamed key, with its name now. [`nearest`] does not find these.
 const RENAMED: [(&str, &str); 5] = [
     ("announce_interval_s", "advertise_interval_s"),
     ("ring_len_max", "write_queue_len_max"),
@@ -27,16 +29,23 @@ const RENAMED: [(&str, &str); 5] = [
     ("ring", "write_queue"),
 ];
 
-/// The name now, `did you mean …?`, or else the known words.
-pub(crate) fn advice(given: &str, known: &[&str]) -> Option<String> {
-    let renamed = RENAMED.iter().find(|(before, now)| *before == given && known.contains(now));
+/// Suggests a key of `table` for the unknown key `given`: the new name of a renamed key in full, a key that is spelled
+/// alike, or else all known keys.
+pub(crate) fn advice(table: &KeyPath, given: &str, known: &[&str]) -> Option<String> {
+    let spelled = normal(given);
+    let renamed = RENAMED.iter().find(|(before, now)| *before == spelled && known.contains(now));
     if let Some((_, now)) = renamed {
-        return Some(format!("the key is called `{now}` now"));
+        return Some(format!("did you mean `{}`?", table.key(now)));
     }
     if let Some(word) = nearest(given, known.iter().copied()) {
         return Some(format!("did you mean `{word}`?"));
     }
-    (!known.is_empty()).then(|| format!("known here: {}", listed(known)))
+    (!known.is_empty()).then(|| format!("known keys: {}", listed(known)))
+}
+
+/// The word in lower case with underscores, so that case and hyphens do not count as differences.
+fn normal(word: &str) -> String {
+    word.to_lowercase().replace('-', "_")
 }
 
 /// The words in backquotes, separated by commas.
@@ -49,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_may_be_meant_is_suggested() {
+    fn only_similar_words_are_suggested() {
         let known = ["count", "listen", "transports", "idle_timeout_s"];
         assert_eq!(nearest("cuont", known), Some("count"));
         assert_eq!(nearest("Listen", known), Some("listen"));

@@ -1,4 +1,4 @@
-//! What the node tells of itself, and to whom.
+//! Metrics, probes and traces.
 
 use hydra_api::SecretSource;
 use schemars::JsonSchema;
@@ -25,7 +25,8 @@ pub struct Telemetry {
 pub struct Http {
     /// Enables the HTTP endpoints.
     pub enabled: bool,
-    /// The listen address, as `address:port`. Port 0 selects a free port; `hydra run` prints it.
+    /// The listen address, as `address:port`. Port 0 selects a free port; `hydra run` prints it. The node does not
+    /// start if the port is in use. Change it so that a Prometheus on another host can reach the node.
     #[schemars(with = "String")]
     pub listen: SocketAddr,
 }
@@ -59,12 +60,13 @@ pub struct Otlp {
     /// that holds it. Headers of `OTEL_EXPORTER_OTLP_TRACES_HEADERS` or `OTEL_EXPORTER_OTLP_HEADERS` are added unless
     /// a header here has the same name.
     pub headers: BTreeMap<String, SecretSource>,
-    /// The time limit of one export request, in milliseconds. If unset: `OTEL_EXPORTER_OTLP_TRACES_TIMEOUT`,
+    /// The time limit of one export request, in milliseconds. The spans of a request that exceeds it are lost and
+    /// counted as failed. Raise it for a slow collector. If unset: `OTEL_EXPORTER_OTLP_TRACES_TIMEOUT`,
     /// `OTEL_EXPORTER_OTLP_TIMEOUT`, or else 10000.
     #[schemars(range(min = Self::TIMEOUT_MS_MIN, max = Self::TIMEOUT_MS_MAX))]
     pub timeout_ms: Option<u32>,
-    /// The maximum number of spans that wait for export. When the queue is full, new spans are dropped and counted.
-    /// Its memory, about 0.4 kB for each span, is allocated at startup.
+    /// The maximum number of spans that wait for export. When the queue is full, new spans are dropped and counted;
+    /// raise it if that happens. Its memory, about 0.4 kB for each span, is allocated at startup.
     #[schemars(range(min = 64, max = 1_048_576))]
     pub queue_len_max: u32,
 }
@@ -94,7 +96,7 @@ impl OtlpProtocol {
 }
 
 impl Otlp {
-    /// [`Self::timeout_ms`] when neither the config nor a variable says one.
+    /// [`Self::timeout_ms`] if neither the config nor a variable sets it.
     pub const TIMEOUT_MS: u32 = 10_000;
     /// The least [`Self::timeout_ms`].
     pub const TIMEOUT_MS_MIN: u32 = 100;
@@ -121,15 +123,18 @@ impl Default for Otlp {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Traces {
-    /// The share of all requests that is traced, from 0 (none) to 1 (all).
+    /// The share of all requests that is traced, from 0 (none) to 1 (all). Raise it on a node with few requests; each
+    /// traced request costs time and export traffic.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub ratio: f64,
     /// The duration from which a GET_PROVIDERS is traced regardless of `ratio`, in milliseconds, up to
-    /// `kept_per_second_max`. 0 switches this off. Other requests never wait, so it does not apply to them.
+    /// `kept_per_second_max`. 0 switches this off. Other requests never wait, so it does not apply to them. Lower it to
+    /// trace more requests of a fast node.
     #[schemars(range(min = 0, max = 60_000))]
     pub slow_ms: u32,
     /// The maximum number of requests per second that are traced because they were slow or degraded. Further ones are
-    /// only counted, so that tracing adds no load to an overloaded node. 0 traces none of them.
+    /// only counted, so that tracing adds no load to an overloaded node. 0 traces none of them. Raise it if the
+    /// collector can take more.
     #[schemars(range(min = 0, max = 100_000))]
     pub kept_per_second_max: u32,
 }

@@ -1,4 +1,4 @@
-//! Values that a config holds as text.
+//! Values that are text in a config.
 
 use libp2p::PeerId;
 use multiaddr::{Multiaddr, Protocol};
@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-/// An address with the id of the peer that is to be found there: `/ip4/192.0.2.1/tcp/4001/p2p/12D3…`.
+/// An address with the id of its peer: `/ip4/192.0.2.1/tcp/4001/p2p/12D3…`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PeerAddress {
@@ -17,7 +17,7 @@ pub struct PeerAddress {
 }
 
 impl PeerAddress {
-    /// The id that the address ends in.
+    /// The peer id at the end of the address.
     pub const fn peer(&self) -> PeerId {
         self.peer
     }
@@ -74,19 +74,19 @@ impl JsonSchema for PeerAddress {
     }
 }
 
-/// Text that is no [`PeerAddress`].
+/// Why a text is not a [`PeerAddress`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PeerAddressError {
-    /// It is no multiaddr.
-    #[error("`{text}` is no multiaddr: {cause}")]
+    /// It is not a multiaddr.
+    #[error("`{text}` is not a multiaddr: {cause}")]
     Address {
         /// The text.
         text: String,
-        /// Why not.
+        /// The parse error.
         cause: multiaddr::Error,
     },
-    /// It does not say which peer is to be found there.
+    /// It does not end in a peer id.
     #[error("`{text}` does not end in /p2p/<peer id>")]
     NoPeer {
         /// The text.

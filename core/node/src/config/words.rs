@@ -1,10 +1,10 @@
-//! Puts schemas and values into words.
+//! Describes schemas and values.
 
 use super::secrets::concealed;
 use super::suggest;
 use serde_json::Value;
 
-/// `at`, or what its `$ref` shows.
+/// `at`, or the target of its `$ref`.
 pub(super) fn resolved<'s>(schema: &'s Value, at: &'s Value) -> &'s Value {
     let target = at.get("$ref").and_then(Value::as_str).and_then(|to| to.strip_prefix('#'));
     target.and_then(|pointer| schema.pointer(pointer)).unwrap_or(at)
@@ -41,7 +41,7 @@ pub(super) fn description(at: &Value) -> Option<String> {
     Some(at.get("description")?.as_str()?.to_owned())
 }
 
-/// What a schema accepts, in words: `a whole number from 1 to 10000`.
+/// Describes the values that a schema accepts: `a whole number from 1 to 10000`.
 pub(super) fn expected(schema: &Value, at: &Value) -> Option<String> {
     let at = resolved(schema, at);
     if let Some(words) = alternatives(schema, at) {
@@ -76,7 +76,7 @@ pub(super) fn expected(schema: &Value, at: &Value) -> Option<String> {
     })
 }
 
-/// A table, and if it must have keys, which.
+/// Describes a table with its required keys.
 fn table(at: &Value) -> String {
     match at.get("required").and_then(Value::as_array).map(|keys| strings(keys)) {
         Some(keys) if !keys.is_empty() => {
@@ -99,7 +99,7 @@ fn range(at: &Value, min: &str, max: &str, unit: &str) -> String {
 
 pub(super) fn type_name(value: &Value) -> &'static str {
     match value {
-        Value::Null => "nothing",
+        Value::Null => "an empty value",
         Value::Bool(_) => "`true` or `false`",
         Value::Number(_) => "a number",
         Value::String(_) => "text",
@@ -108,7 +108,7 @@ pub(super) fn type_name(value: &Value) -> &'static str {
     }
 }
 
-/// A value as it would stand in a file, cut when long.
+/// A value in TOML, cut if it is long.
 pub(super) fn shown(value: &Value) -> String {
     const SHOWN_MAX: usize = 60;
     match value {

@@ -22,7 +22,7 @@ const LAST_WAIT: Duration = Duration::from_millis(500);
 /// The heads, as the keeper starts and stops them.
 pub(crate) trait Heads: Send + 'static {
     /// Why a head could not start.
-    type Error: std::error::Error + Send;
+    type Error: std::error::Error + Send + 'static;
 
     /// Starts the head of a lease, and returns the port that it listens on.
     fn start(&mut self, lease: &HeadLease, proof: Arc<Proof>) -> Result<u16, Self::Error>;
@@ -204,10 +204,15 @@ impl<H: Heads> LeaseKeeper<H> {
     fn start_proven(&mut self, now: Instant) {
         for slot in self.idle(now) {
             match self.start(slot) {
-                Ok(()) => tracing::info!(head = slot, "the lease is held, starting the head"),
+                Ok(()) => {
+                    self.leases.on_started(slot);
+                    tracing::info!(head = slot, "the lease is held, starting the head");
+                }
                 Err(cause) => {
-                    tracing::error!(head = slot, error = %Causes(&cause), "the head cannot start");
-                    self.leases.on_start_failed(slot, now);
+                    let causes = Causes(&cause).to_string();
+                    if self.leases.on_start_failed(slot, causes.clone(), now) {
+                        tracing::error!(head = slot, error = causes, "the head cannot start, trying again");
+                    }
                 }
             }
         }
@@ -273,7 +278,7 @@ impl<H: Heads> LeaseKeeper<H> {
         if !was_stopping && self.phase == Phase::Serving {
             // Its task restarts it after every failure, so this is a fault of the node itself.
             tracing::error!(head = slot, "the task of the head has ended, starting it again");
-            self.leases.on_start_failed(slot, Instant::now());
+            let _logged = self.leases.on_start_failed(slot, "its task has ended".to_owned(), Instant::now());
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::proof::Proof;
 use hydra_api::{HeadLease, HeldSlot, Renewal};
 use rand::RngExt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -52,13 +52,15 @@ pub(super) struct Held {
     expired: bool,
     /// The head could not start: not again before then.
     pub(super) start_at: Instant,
+    /// Why it could not: logged once per change.
+    pub(super) start_failure: Option<String>,
 }
 
 impl Held {
     fn new(lease: HeadLease, begun: Instant, now: Instant) -> Self {
         let until = end(begun, lease.life);
         let proof = Arc::new(Proof::new(until.map(Instant::into_std)));
-        Self { lease, proof, until, expired: false, start_at: now }
+        Self { lease, proof, until, expired: false, start_at: now, start_failure: None }
     }
 
     fn prove(&mut self, begun: Instant, life: Option<Duration>) {
@@ -150,15 +152,15 @@ impl Leases {
         begun + pause
     }
 
-    /// Notes what a renewal returned, and returns the slots that are lost. Slots that it names without having been asked,
-    /// or leaves out, stay as they are.
+    /// Notes what a renewal returned, and returns the slots that are lost. Slots that it names without having been asked
+    /// stay as they are.
     pub(super) fn on_renewed(
         &mut self,
         asked: &[HeldSlot],
         begun: Instant,
         renewal: &Renewal,
         now: Instant,
-    ) -> Vec<u32> {
+    ) -> BTreeSet<u32> {
         let same = |held: &Held, slot: u32| {
             asked.iter().any(|asked| asked.slot == slot && asked.epoch == held.lease.epoch)
         };
@@ -170,8 +172,13 @@ impl Leases {
                 held.expired &= !held.is_proven(now);
             }
         }
+        // A slot whose lease has ended and that the answer leaves out is lost, too: else it would never be acquired again.
+        let is_told = |slot: u32| renewal.held.iter().any(|renewed| renewed.slot == slot);
+        let left_out = self.held.iter().filter(|(slot, held)| held.expired && !is_told(**slot));
+        let left_out: Vec<u32> = left_out.map(|(slot, _)| *slot).collect();
         let is_lost = |slot: &u32| self.held.get(slot).is_some_and(|held| same(held, *slot));
-        let lost: Vec<u32> = renewal.lost.iter().copied().filter(is_lost).collect();
+        let told = renewal.lost.iter().copied().chain(left_out);
+        let lost: BTreeSet<u32> = told.filter(is_lost).collect();
         for slot in &lost {
             self.held.remove(slot);
             self.lost += 1;
@@ -199,9 +206,14 @@ impl Leases {
         leases: Vec<HeadLease>,
         now: Instant,
     ) -> Vec<HeldSlot> {
-        self.acquire_pause = ACQUIRE_PAUSE;
-        self.acquire_at = now + ACQUIRE_PAUSE;
         let surplus = self.take(leases, begun, now);
+        if self.held.len() < self.wanted {
+            // Fewer than wanted: the rest is not to be had now.
+            self.on_acquire_failed(now);
+        } else {
+            self.acquire_pause = ACQUIRE_PAUSE;
+            self.acquire_at = now + ACQUIRE_PAUSE;
+        }
         self.renew_at = self.renew_at.min(self.due(begun));
         surplus
     }
@@ -235,10 +247,17 @@ impl Leases {
         self.acquire_pause = (2 * self.acquire_pause).min(ACQUIRE_PAUSE_MAX);
     }
 
-    /// The head of a slot could not start: it is tried again after a pause.
-    pub(super) fn on_start_failed(&mut self, slot: u32, now: Instant) {
+    /// The head of a slot could not start: it is tried again after a pause. True if the cause is another than before.
+    pub(super) fn on_start_failed(&mut self, slot: u32, cause: String, now: Instant) -> bool {
+        let Some(held) = self.held.get_mut(&slot) else { return false };
+        held.start_at = now + jittered(RETRY_MAX);
+        held.start_failure.replace(cause) != held.start_failure
+    }
+
+    /// The head of a slot has started.
+    pub(super) fn on_started(&mut self, slot: u32) {
         if let Some(held) = self.held.get_mut(&slot) {
-            held.start_at = now + jittered(RETRY_MAX);
+            held.start_failure = None;
         }
     }
 

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// The pause between a change and its writing: heads that start or stop together are written once.
 const PAUSE: Duration = Duration::from_millis(100);
+/// The pause after the file could not be written.
+const RETRY_PAUSE: Duration = Duration::from_secs(10);
 
 /// Writes where the heads are.
 pub(super) fn write(data_dir: &Path, heads: &[HeadLine]) -> io::Result<()> {
@@ -17,16 +19,27 @@ pub(super) fn write(data_dir: &Path, heads: &[HeadLine]) -> io::Result<()> {
 
 /// Writes where the heads are after every change from `written` on, for ever.
 pub(super) async fn keep(data_dir: PathBuf, heads: Arc<HeadList>, mut written: Vec<HeadLine>) {
+    let mut failure = None;
     loop {
-        heads.changed().await;
-        tokio::time::sleep(PAUSE).await;
+        if failure.is_none() {
+            heads.changed().await;
+            tokio::time::sleep(PAUSE).await;
+        } else {
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
         let lines = heads.lines();
         if lines == written {
+            failure = None;
             continue;
         }
         match write(&data_dir, &lines) {
-            Ok(()) => written = lines,
-            Err(cause) => tracing::warn!(%cause, file = HEADS_FILE, "cannot write where the heads are"),
+            Ok(()) => (written, failure) = (lines, None),
+            Err(error) => {
+                // Logged once per change.
+                if failure.replace(error.kind()) != Some(error.kind()) {
+                    tracing::warn!(%error, file = HEADS_FILE, "cannot write where the heads are, trying again");
+                }
+            }
         }
     }
 }
@@ -34,6 +47,31 @@ pub(super) async fn keep(data_dir: PathBuf, heads: Arc<HeadList>, mut written: V
 /// Removes the file.
 pub(super) fn remove(data_dir: &Path) {
     if let Err(cause) = std::fs::remove_file(data_dir.join(HEADS_FILE)) {
-        tracing::debug!(%cause, "the list of heads is gone already");
+        tracing::debug!(error = %cause, "the list of heads is gone already");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_write_that_failed_is_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let data_dir = dir.path().join("data");
+        let heads = Arc::new(HeadList::default());
+        let gone = HeadLine { slot: 0, peer: "gone".to_owned(), addresses: Vec::new() };
+        let keeping = tokio::spawn(keep(data_dir.clone(), Arc::clone(&heads), vec![gone]));
+        heads.on_change();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        std::fs::create_dir(&data_dir).unwrap();
+        for _ in 0..100 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            if data_dir.join(HEADS_FILE).exists() {
+                return;
+            }
+        }
+        keeping.abort();
+        panic!("the file still names a head that is gone");
     }
 }

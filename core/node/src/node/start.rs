@@ -19,7 +19,7 @@ use crate::table::{Limits, Table};
 use crate::table_maintenance::{self, CANDIDATES_MAX};
 use crate::telemetry::Exporter;
 use crate::traces::Traces;
-use hydra_api::{HeadCount, HeldSlot, IdAllocator, IdError, ProviderStore};
+use hydra_api::{Causes, HeadCount, HeldSlot, IdAllocator, IdError, ProviderStore};
 use hydra_engine::{Clock, Engine, NamedPolicy, NamedStore, Watch};
 use libp2p::StreamProtocol;
 use std::io;
@@ -28,9 +28,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 /// Peers whose addresses are remembered, over all heads.
 const PEER_ADDRESSES_LEN_MAX: usize = 16_384;
+/// How long leases may take to be released after a start that failed.
+const RELEASE_WAIT: Duration = Duration::from_secs(1);
 /// Closer peers in answers and peers in a bucket (k).
 const BUCKET_LEN_MAX: usize = 20;
 
@@ -99,16 +102,24 @@ pub(super) async fn start(config: Config, backends: Backends) -> Result<Node, St
     let (candidates, met) = mpsc::channel(CANDIDATES_MAX);
 
     let mut keeper = core.lease_keeper(Arc::clone(&ids), wanted, candidates);
-    keeper.start_all(first_leases)?;
-    keeper.report_ports().await?;
+    let begun = match keeper.start_all(first_leases) {
+        Ok(()) => keeper.report_ports().await.map_err(StartError::from),
+        Err(cause) => Err(cause.into()),
+    };
     let leases = tokio::spawn(keeper.run(core.phase.clone()));
     let node_view = core.node_view();
     // From here on probes are told how far the start is.
     let http = http.map(|bound| bound.serve(Arc::clone(&node_view)));
-    for head in core.heads.now().iter() {
-        reachable(head.slot, head.status.clone()).await?;
+    let ready = match begun {
+        Ok(()) => core.heads_listen().await,
+        failed => failed,
+    };
+    if let Err(cause) = ready {
+        phase.send_replace(Phase::Stopping);
+        release(&*ids, leases).await;
+        return Err(cause);
     }
-    let tasks = core.spawn_tasks(leases, scout, met)?;
+    let tasks = core.spawn_tasks(leases, scout, met);
     node_view.started(tasks.abort_handles().into());
     Ok(Node {
         config: core.config,
@@ -212,16 +223,23 @@ impl Core {
         })
     }
 
+    /// Waits until every head listens, and writes where they are.
+    async fn heads_listen(&self) -> Result<(), StartError> {
+        for head in self.heads.now().iter() {
+            reachable(head.slot, head.status.clone()).await?;
+        }
+        heads_file::write(&self.config.data_dir, &self.heads.lines())
+            .map_err(|cause| StartError::System { what: "cannot write where the heads are", cause })
+    }
+
     /// Spawns the tasks that need heads with addresses.
     fn spawn_tasks(
         &self,
         leases: JoinHandle<Vec<HeldSlot>>,
         scout: JoinHandle<()>,
         met: mpsc::Receiver<Contact>,
-    ) -> Result<Tasks, StartError> {
+    ) -> Tasks {
         let (data_dir, lines) = (self.config.data_dir.clone(), self.heads.lines());
-        heads_file::write(&data_dir, &lines)
-            .map_err(|cause| StartError::System { what: "cannot write where the heads are", cause })?;
         let heads_file = tokio::spawn(heads_file::keep(data_dir, Arc::clone(&self.heads), lines));
         let parts = self.table_maintenance();
         let table_maintenance = tokio::spawn(async move { table_maintenance::run(&parts, met).await });
@@ -232,7 +250,7 @@ impl Core {
             probe_timeout(&self.config),
             self.phase.clone(),
         ));
-        Ok(Tasks { leases, scout, table_maintenance, advertiser, heads_file })
+        Tasks { leases, scout, table_maintenance, advertiser, heads_file }
     }
 
     fn table_maintenance(&self) -> table_maintenance::Parts {
@@ -265,6 +283,16 @@ fn open_engine(
 
 fn probe_timeout(config: &Config) -> Duration {
     Duration::from_millis(config.network.probe_timeout_ms.into())
+}
+
+/// Gives the leases of a start that failed back, when their heads have ended.
+async fn release(ids: &dyn IdAllocator, leases: JoinHandle<Vec<HeldSlot>>) {
+    let Ok(held) = leases.await else { return };
+    match timeout(RELEASE_WAIT, ids.release(&held)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(error = %Causes(&error), "cannot release the identities"),
+        Err(_) => tracing::warn!("cannot release the identities in time"),
+    }
 }
 
 async fn reachable(slot: u32, mut status: watch::Receiver<Status>) -> Result<(), StartError> {
@@ -334,6 +362,6 @@ fn bootstrap(network: &Network) -> Vec<Contact> {
 fn raise_descriptors() {
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(limit) => tracing::debug!(limit, "file descriptors"),
-        Err(cause) => tracing::warn!(%cause, "cannot raise the limit of open files"),
+        Err(cause) => tracing::warn!(error = %cause, "cannot raise the limit of open files"),
     }
 }

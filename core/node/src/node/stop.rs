@@ -36,12 +36,12 @@ async fn stages(node: &mut Node, deadline: Instant) -> Result<(), StopError> {
     heads_file::remove(&node.config.data_dir);
     node.phase.send_replace(Phase::Stopping);
     let held = (&mut tasks.leases).await.unwrap_or_else(|cause| {
-        tracing::error!(%cause, "the lease keeper ended early");
+        tracing::error!(error = %cause, "the lease keeper ended early");
         Vec::new()
     });
     for task in [&mut tasks.advertiser, &mut tasks.table_maintenance, &mut tasks.scout] {
         if let Err(cause) = task.await {
-            tracing::error!(%cause, "a task ended early");
+            tracing::error!(error = %cause, "a task ended early");
         }
     }
     tracing::info!("writing the queued records");

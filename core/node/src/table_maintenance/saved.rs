@@ -28,7 +28,7 @@ pub(crate) async fn load(path: &Path, max: usize) -> Vec<Contact> {
             .collect(),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(cause) => {
-            tracing::warn!(file = %path.display(), %cause, "the saved peer table cannot be read, starting without");
+            tracing::warn!(file = %path.display(), error = %cause, "the saved peer table cannot be read, starting without");
             Vec::new()
         }
     }
@@ -48,7 +48,7 @@ pub(crate) async fn save(path: &Path, table: &Table, unproven: impl IntoIterator
         .map(|contact| Saved { peer: contact.peer.to_string(), addresses: contact.addresses });
     let saved: Vec<_> = proven.into_iter().chain(unproven).take(table.len_max()).collect();
     if let Err(cause) = write(path.to_owned(), saved).await {
-        tracing::warn!(file = %path.display(), %cause, "the peer table cannot be saved");
+        tracing::warn!(file = %path.display(), error = %cause, "the peer table cannot be saved");
     }
 }
 

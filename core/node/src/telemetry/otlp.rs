@@ -1,8 +1,8 @@
-//! Sends the spans of traced requests to a collector, by the OpenTelemetry protocol.
+//! Exports the spans of traced requests to a collector over the OpenTelemetry protocol.
 //!
-//! A span that has ended goes into a bounded queue, without waiting. A thread of its own takes batches out of it and sends
-//! them, each within a time; what finds the queue full, or cannot be sent, is dropped and counted. So a collector that is
-//! slow, hangs or is gone costs spans, never the node.
+//! A span that ends enters a bounded queue without waiting. A separate thread takes batches from the queue and sends each
+//! within a time limit. Spans that find the queue full or cannot be sent are dropped and counted, so a collector that is
+//! slow, hangs or is gone costs spans and never delays the node.
 
 mod count;
 mod layer;
@@ -13,9 +13,10 @@ mod target;
 
 pub use count::Stats;
 pub use layer::REQUESTS;
-pub use target::{ExporterError, Target, Told};
+pub use target::{ExporterError, SettingOrigin, Target};
 
 use crate::config::Otlp;
+use hydra_api::Causes;
 use opentelemetry::InstrumentationScope;
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
@@ -24,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Sends spans to a collector; its default sends nothing and costs nothing. Cheap to clone, all clones are one.
+/// Exports spans to a collector; the default exports nothing and costs nothing. Clones are cheap and share one exporter.
 #[derive(Debug, Clone, Default)]
 pub struct Exporter(Option<Arc<Running>>);
 
@@ -37,10 +38,10 @@ struct Running {
 }
 
 impl Exporter {
-    /// Starts to send as the config and the standard variables `OTEL_…` of this process say; sends nothing if they name
-    /// no collector. That the collector can be reached is not waited for.
+    /// Starts the export as set by the config and the standard variables `OTEL_…` of this process; exports nothing if they
+    /// name no collector. It does not wait for the collector.
     ///
-    /// Needs no runtime, and may be called inside one.
+    /// Can be called inside and outside of a runtime.
     ///
     /// # Errors
     /// [`ExporterError`]
@@ -56,7 +57,7 @@ impl Exporter {
         let sender = send::Sender::start(&target, Arc::clone(&stats))?;
         let provider = SdkTracerProvider::builder()
             .with_span_processor(Queue::start(sender, target.queue_len_max, Arc::clone(&stats)))
-            // Which requests are traced is decided before there is a span.
+            // The node decides which requests are traced before it creates a span.
             .with_sampler(Sampler::AlwaysOn)
             .with_resource(resource::of_this_process())
             .build();
@@ -65,37 +66,36 @@ impl Exporter {
         Ok(Self(Some(Arc::new(Running { target, provider, tracer, stats }))))
     }
 
-    /// Makes spans that are sent, such as those of a request that turned out to be slow only when it was over; `None` when
-    /// nothing is sent.
+    /// Creates spans for export, such as those of a request that proves slow when it ends; `None` if nothing is exported.
     pub fn tracer(&self) -> Option<&SdkTracer> {
         self.0.as_deref().map(|running| &running.tracer)
     }
 
-    /// The spans, counted; `None` when nothing is sent.
+    /// The counts of spans; `None` if nothing is exported.
     pub fn stats(&self) -> Option<&Arc<Stats>> {
         self.0.as_deref().map(|running| &running.stats)
     }
 
-    /// Where spans are sent; `None` when nothing is.
+    /// The collector; `None` if nothing is exported.
     pub fn target(&self) -> Option<&Target> {
         self.0.as_deref().map(|running| &running.target)
     }
 
-    /// Sends what waits and ends, within a time: what could not be sent by then is lost, and counted as dropped.
+    /// Sends the waiting spans and stops, within a time limit; spans that are not sent by then are counted as dropped.
     ///
     /// # Cancel safety
-    /// May be dropped at any time: the end goes on by itself.
+    /// The stop continues if the future is dropped.
     pub async fn stop(&self, within: Duration) {
         let Some(running) = &self.0 else { return };
         let provider = running.provider.clone();
-        // It waits on a thread for that: the one that sends may itself be waiting for the collector.
+        // It blocks a thread: the sending thread may wait for the collector.
         let stopped = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(within));
         if let Ok(Ok(Err(cause))) = timeout(within, stopped).await {
-            tracing::debug!(%cause, "the exporter of traces did not end in time");
+            tracing::debug!(error = %Causes(&cause), "the exporter of traces did not stop in time");
         }
         let lost = running.stats.lose_waiting();
         if lost > 0 {
-            tracing::warn!(lost, "spans could not be sent before the end");
+            tracing::warn!(lost, "spans were not sent before the shutdown");
         }
     }
 }

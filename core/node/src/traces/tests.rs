@@ -88,7 +88,7 @@ async fn a_slow_request_is_kept_with_its_store_call() {
 }
 
 #[tokio::test]
-async fn a_call_is_told_as_it_stood_whatever_was_answered_instead() {
+async fn a_call_is_exported_with_its_own_ending() {
     let (traces, exported, _provider) = traces(&config::Traces::default());
     for (ending, unanswered, error) in [
         (None, "true", None),
@@ -139,7 +139,7 @@ async fn degraded_requests_are_kept_and_others_are_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_overloaded_node_keeps_no_more_than_it_is_told_to() {
+async fn an_overloaded_node_keeps_no_more_than_its_limit() {
     let config = config::Traces { kept_per_second_max: 10, ..config::Traces::default() };
     let (traces, exported, _provider) = traces(&config);
     tokio::time::sleep(Duration::from_millis(1)).await;

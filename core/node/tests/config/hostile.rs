@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 const FILE: &str = include_str!("../../../../config/hydra.toml");
 
-fn told(sources: &Sources) -> Result<(), TestCaseError> {
+fn loads_or_reports(sources: &Sources) -> Result<(), TestCaseError> {
     if let Err(issues) = load(&registry(), sources) {
         prop_assert!(!issues.0.is_empty());
         for issue in issues.0 {
@@ -43,7 +43,7 @@ proptest! {
 
     #[test]
     fn any_file_is_read_or_refused(lines in prop::collection::vec(line(), 0..24)) {
-        told(&file(&lines.join("\n")).sources)?;
+        loads_or_reports(&file(&lines.join("\n")).sources)?;
     }
 
     #[test]
@@ -51,6 +51,6 @@ proptest! {
         name in "HYDRA_(HEADS|STORE|ADMISSION|DATA_DIR|[A-Z_0-9é]{0,6})(__[A-Z_0-9]{0,8}){0,3}",
         value in prop_oneof!["[ -~]{0,20}", Just("{kind = 'fjall'}".to_owned()), Just("[[1]]".to_owned())],
     ) {
-        told(&environment(&[(&name, &value), ("HYDRA_HEADS__COUNT", "3")]))?;
+        loads_or_reports(&environment(&[(&name, &value), ("HYDRA_HEADS__COUNT", "3")]))?;
     }
 }

@@ -54,7 +54,7 @@ fn issue(text: &str) -> (Issue, (usize, usize)) {
 }
 
 #[test]
-fn nothing_said_is_the_defaults() {
+fn an_empty_config_is_the_defaults() {
     let loaded = good(&Sources::default());
     assert_eq!(loaded.config.heads, Config::default().heads);
     assert_eq!(
@@ -66,7 +66,7 @@ fn nothing_said_is_the_defaults() {
 }
 
 #[test]
-fn each_source_goes_over_the_one_before() {
+fn a_later_source_takes_precedence() {
     let mut file = file("[heads]\ncount = 4\nlisten = ['127.0.0.1']\n[kad]\nstream_idle_s = 7\n");
     file.sources.environment =
         vec![("HYDRA_HEADS__COUNT".into(), "5".into()), ("HYDRA_KAD__STREAM_IDLE_S".into(), "8".into())];
@@ -123,7 +123,7 @@ fn an_unknown_key_of_a_plugin_is_refused_alike_however_deep() {
     assert_eq!(found.help.as_deref(), Some("did you mean `per_second`?"));
     let (found, at) = issue("[store]\nkind = 'fjall'\nbanana = 1\n");
     assert_eq!((found.key.as_str(), at), ("store.banana", (3, 1)));
-    assert_eq!(found.help.as_deref(), Some("known here: `kind`, `order`, `records_max`, `secret`"));
+    assert_eq!(found.help.as_deref(), Some("known keys: `kind`, `order`, `records_max`, `secret`"));
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn keys_that_do_not_fit_together_are_refused() {
 }
 
 #[test]
-fn every_issue_is_told_not_only_the_first() {
+fn every_issue_is_reported_not_only_the_first() {
     let file = file("bogus = 1\n[heads]\ncount = 0\n[store]\nrecords_max = 0\n");
     let found = issues(&file.sources);
     let keys: Vec<_> = found.iter().map(|issue| issue.key.as_str()).collect();
@@ -228,7 +228,7 @@ fn every_issue_is_told_not_only_the_first() {
 }
 
 #[test]
-fn what_the_environment_or_a_flag_says_is_blamed_on_it() {
+fn an_issue_names_its_variable_or_flag() {
     let found = issues(&environment(&[("HYDRA_HEADS__CUONT", "3")]));
     assert_eq!(
         found[0].to_string(),
@@ -273,7 +273,7 @@ fn a_collector_that_is_none_is_refused_at_its_line() {
 }
 
 #[test]
-fn what_only_sending_shows_to_be_wrong_is_blamed_on_its_line() {
+fn an_issue_found_by_the_exporter_names_its_line() {
     let blamed = |text: &str| {
         let opened = good(&file(text).sources).exporter();
         let Err(OpenBackendsError::Config(issues)) = opened else { panic!("{opened:?}") };
@@ -281,16 +281,19 @@ fn what_only_sending_shows_to_be_wrong_is_blamed_on_its_line() {
         (issues.0[0].key.clone(), place.line(), issues.to_string())
     };
     let to = "[telemetry.otlp]\nendpoint = 'http://localhost:4317/v1/traces'\n";
-    let (key, line, told) = blamed(to);
-    assert_eq!((key.as_str(), line), ("telemetry.otlp.endpoint", 2), "{told}");
-    assert!(told.contains("gRPC knows none") && told.contains("`http/protobuf`"), "{told}");
+    let (key, line, message) = blamed(to);
+    assert_eq!((key.as_str(), line), ("telemetry.otlp.endpoint", 2), "{message}");
+    assert!(
+        message.contains("which gRPC does not support") && message.contains("`http/protobuf`"),
+        "{message}"
+    );
     let headers = "protocol = 'http/protobuf'\n[telemetry.otlp.headers]\nx-key = { file = '/nowhere/key' }\n";
-    let (key, line, told) = blamed(&format!("{to}{headers}"));
-    assert_eq!((key.as_str(), line), ("telemetry.otlp.headers.x-key", 5), "{told}");
+    let (key, line, message) = blamed(&format!("{to}{headers}"));
+    assert_eq!((key.as_str(), line), ("telemetry.otlp.headers.x-key", 5), "{message}");
 }
 
 #[tokio::test]
-async fn a_missing_secret_is_blamed_on_its_line() {
+async fn a_missing_secret_names_its_line() {
     let text = "data_dir = 'DIR'\n[store]\nkind = 'fjall'\nsecret = { file = '/nowhere/secret' }\n";
     let dir = tempfile::tempdir().unwrap();
     let file = file(&text.replace("DIR", dir.path().to_str().unwrap()));
@@ -316,7 +319,7 @@ fn a_store_inside_a_store_is_checked_as_one_outside_is() {
     let deep = "[store.near]\nkind = 'pair'\n[store.near.far]\nkind = 'fjall'\nordre = 'by-key'\n";
     let (found, at) = issue(&format!("{pair}{deep}"));
     assert_eq!((found.key.as_str(), at), ("store.near.far.ordre", (7, 1)));
-    // What is not said is the plugin's default, there too.
+    // What is not set is the plugin's default, there too.
     let loaded = good(&file(&format!("{pair}[store.near]\nkind = 'fjall'\norder = 'by-age'\n")).sources);
     assert_eq!(loaded.config.store.settings["near"]["records_max"], json!(100));
     assert_eq!(
@@ -326,7 +329,7 @@ fn a_store_inside_a_store_is_checked_as_one_outside_is() {
 }
 
 #[tokio::test]
-async fn what_opening_shows_to_be_wrong_of_a_store_inside_a_store_is_blamed_on_its_line() {
+async fn an_issue_found_by_opening_a_nested_store_names_its_line() {
     let text = "data_dir = 'DIR'\n[store]\nkind = 'pair'\n[store.far]\nkind = 'fjall'\nsecret = { file = '/nowhere/secret' }\n";
     let dir = tempfile::tempdir().unwrap();
     let file = file(&text.replace("DIR", dir.path().to_str().unwrap()));

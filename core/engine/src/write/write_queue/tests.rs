@@ -113,3 +113,17 @@ fn random_use_agrees_with_a_model() {
         assert_eq!(found, expected);
     }
 }
+
+#[test]
+fn whether_a_provider_of_a_key_waits_is_known_until_it_is_written() {
+    let queue = WriteQueue::new(100, 64 << 20, 100);
+    let (waiting, other) = (record(1, 1, 0), record(1, 2, 0));
+    queue.push(waiting.clone());
+    assert!(queue.has_pending(&waiting.key, &waiting.provider));
+    assert!(!queue.has_pending(&waiting.key, &other.provider));
+    assert!(!queue.has_pending(&record(2, 1, 0).key, &waiting.provider));
+    assert_eq!(queue.take_window().len(), 1);
+    assert!(queue.has_pending(&waiting.key, &waiting.provider), "it is being written");
+    queue.finish_window(&[Fate::Done]);
+    assert!(!queue.has_pending(&waiting.key, &waiting.provider));
+}

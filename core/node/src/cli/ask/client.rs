@@ -1,4 +1,4 @@
-//! A swarm that only asks.
+//! A swarm that sends requests and answers none.
 
 use crate::config::PeerAddress;
 use futures::StreamExt;
@@ -9,10 +9,10 @@ use std::io;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// How long a connection is kept between two questions.
+/// How long a connection is kept between two requests.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// A client with an identity of its own, that lasts as long as it does.
+/// A client with a new identity, which it keeps until it is dropped.
 #[derive(Debug)]
 pub(super) struct Asker {
     peer: PeerId,
@@ -21,7 +21,7 @@ pub(super) struct Asker {
 }
 
 impl Asker {
-    /// A client for the network of this protocol name.
+    /// Starts a client of the network with this protocol name.
     pub(super) fn start(protocol: &str) -> io::Result<Self> {
         let protocol = StreamProtocol::try_from_owned(protocol.to_owned()).map_err(io::Error::other)?;
         let key = Keypair::generate_ed25519();
@@ -50,19 +50,19 @@ impl Asker {
         Ok(Self { peer, client, swarm })
     }
 
-    /// The id that this client has.
+    /// The peer id of this client.
     pub(super) const fn peer(&self) -> PeerId {
         self.peer
     }
 
-    /// Asks one peer.
+    /// Sends a request to one peer.
     pub(super) async fn ask(
         &self,
-        whom: &PeerAddress,
+        to: &PeerAddress,
         request: Request,
         patience: Duration,
     ) -> Result<Answer, AskError> {
-        self.client.ask(whom.peer(), vec![whom.address().clone()], request, patience).await
+        self.client.ask(to.peer(), vec![to.address().clone()], request, patience).await
     }
 }
 

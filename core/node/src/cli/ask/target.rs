@@ -1,7 +1,7 @@
-//! What is asked for, and whom.
+//! The key and the peers of a request.
 
 use crate::cli::Failure;
-use crate::cli::args::Whom;
+use crate::cli::args::AskArgs;
 use crate::config::{Config, PeerAddress};
 use bytes::Bytes;
 use cid::Cid;
@@ -11,16 +11,16 @@ use multihash::Multihash;
 use serde::Deserialize;
 use std::io::ErrorKind;
 
-/// The file in the data directory that says where the heads of a running node are.
+/// The file in the data directory with the addresses of the heads of a running node.
 const HEADS_FILE: &str = "heads.json";
 
-/// The longest digest of a multihash that is read.
+/// The maximum length of a multihash's digest.
 const DIGEST_LEN_MAX: usize = 64;
 
 /// The key of provider records of a CID, or of a multihash in hexadecimal.
 pub(super) fn content_key(text: &str) -> Result<Bytes, Failure> {
     let Some(key) = cid(text).or_else(|| multihash(text)) else {
-        return Err(Failure::Usage(format!("`{text}` is neither a CID nor a multihash in hexadecimal")));
+        return Err(Failure::Usage(format!("`{text}` is neither a CID nor a hexadecimal multihash")));
     };
     match ContentKey::new(&key) {
         Ok(_) => Ok(key.into()),
@@ -33,7 +33,7 @@ pub(super) fn any_key(text: &str) -> Result<Bytes, Failure> {
     match text.parse::<PeerId>() {
         Ok(peer) => Ok(peer.to_bytes().into()),
         Err(_) => content_key(text).map_err(|_| {
-            Failure::Usage(format!("`{text}` is neither a peer id nor a CID nor a multihash in hexadecimal"))
+            Failure::Usage(format!("`{text}` is neither a peer id, a CID nor a hexadecimal multihash"))
         }),
     }
 }
@@ -53,21 +53,21 @@ fn multihash(text: &str) -> Option<Vec<u8>> {
     Multihash::<DIGEST_LEN_MAX>::from_bytes(&bytes).is_ok().then_some(bytes)
 }
 
-/// One head in the file of a running node.
+/// One head in the file.
 #[derive(Debug, Deserialize)]
 struct HeadLine {
     addresses: Vec<PeerAddress>,
 }
 
-/// The peer that was named, or else the heads of the node that runs on the data directory, loopback first.
-pub(super) fn peers(config: &Config, whom: &Whom) -> Result<Vec<PeerAddress>, Failure> {
-    if let Some(peer) = &whom.peer {
+/// The peer of the arguments, else the heads of the node that runs on the data directory, loopback first.
+pub(super) fn peers(config: &Config, args: &AskArgs) -> Result<Vec<PeerAddress>, Failure> {
+    if let Some(peer) = &args.peer {
         return Ok(vec![peer.clone()]);
     }
     let path = config.data_dir.join(HEADS_FILE);
     let text = std::fs::read_to_string(&path).map_err(|cause| match cause.kind() {
         ErrorKind::NotFound => Failure::Failed(format!(
-            "no node runs on {}: start one with `hydra run`, or name a peer with --peer",
+            "no node runs on {}: start one with `hydra run`, or set --peer",
             config.data_dir.display()
         )),
         _ => Failure::failed(&format!("cannot read {}", path.display()), cause),
@@ -80,7 +80,7 @@ pub(super) fn peers(config: &Config, whom: &Whom) -> Result<Vec<PeerAddress>, Fa
     Ok(addresses)
 }
 
-/// Loopback is nearest, TCP before QUIC.
+/// Orders addresses: loopback first, then TCP before QUIC.
 fn distance(address: &PeerAddress) -> (bool, bool) {
     let text = address.to_string();
     let loopback = text.starts_with("/ip4/127.") || text.starts_with("/ip6/::1/");

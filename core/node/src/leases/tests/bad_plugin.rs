@@ -127,7 +127,42 @@ async fn a_slot_that_a_renewal_leaves_out_is_not_proven() {
     let ids =
         Scripted::giving(&[(0, Some(LIFE)), (1, Some(LIFE))]).renewing(|held| all_for(&held[..1], LIFE));
     let keeper = Keeper::of(ids, 2).await;
-    run_for(2 * LIFE).await;
+    run_for(LIFE - SECOND).await;
     assert!(keeper.runs(0) && !keeper.runs(1));
     assert_eq!(keeper.shown(), [1, 1, 0, 1]);
+    // Its lease has ended, so it is acquired again.
+    run_for(LIFE).await;
+    assert!(keeper.runs(1));
+    assert!(keeper.starts().len() > 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_allocator_that_gives_fewer_than_wanted_is_asked_less_and_less() {
+    let keeper = Keeper::of(Scripted::giving(&[(0, None)]), 3).await;
+    run_for(1000 * SECOND).await;
+    assert_eq!(keeper.starts(), [(0, 1)]);
+    let acquired = keeper.view.acquisitions[0].load(std::sync::atomic::Ordering::Relaxed);
+    assert!((10..40).contains(&acquired), "{acquired} calls in 1,000 s");
+}
+
+/// A lease that ended long ago, and of which the allocator knows nothing any more, is not held: another is acquired.
+#[tokio::test(start_paused = true)]
+async fn a_slot_that_renewals_leave_out_is_acquired_again_after_its_life() {
+    let ids =
+        Scripted::giving(&[(0, Some(LIFE)), (1, Some(LIFE))]).renewing(|held| all_for(&held[..1], LIFE));
+    let keeper = Keeper::of(ids, 2).await;
+    run_for(2 * LIFE).await;
+    let before = keeper.view.acquisitions[0].load(std::sync::atomic::Ordering::Relaxed);
+    run_for(100 * LIFE).await;
+    let after = keeper.view.acquisitions[0].load(std::sync::atomic::Ordering::Relaxed);
+    assert!(after > before, "no slot is acquired though one of two heads is missing for {:?}", 100 * LIFE);
+}
+
+/// An allocator that has nothing to give is not asked every second for ever.
+#[tokio::test(start_paused = true)]
+async fn an_allocator_that_gives_nothing_is_asked_less_and_less() {
+    let keeper = Keeper::of(Scripted::giving(&[]), 1).await;
+    run_for(600 * SECOND).await;
+    let asked = keeper.view.acquisitions[0].load(std::sync::atomic::Ordering::Relaxed);
+    assert!(asked <= 30, "asked {asked} times in ten minutes");
 }

@@ -1,8 +1,8 @@
-//! What became of the spans.
+//! Counts of spans by outcome.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// What became of the spans: counters that only grow, and one gauge. Reading them is cheap and may be a moment behind.
+/// Counts of spans by outcome, and the number of waiting spans. Reads are cheap and may lag slightly.
 #[derive(Debug, Default)]
 pub struct Stats {
     waiting: AtomicU64,
@@ -13,29 +13,29 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Spans that wait to be sent: never more than `telemetry.otlp.queue_len_max`.
+    /// Spans that wait for export, at most `telemetry.otlp.queue_len_max`.
     pub fn waiting(&self) -> u64 {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Spans that the collector took.
+    /// Spans that the collector accepted.
     pub fn exported(&self) -> u64 {
         self.exported.load(Ordering::Relaxed)
     }
 
-    /// Spans that were sent and not taken: the collector was not there, too slow, or refused them.
+    /// Spans of failed export requests: the collector was unreachable, too slow, or refused them.
     pub fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
     }
 
-    /// Spans that were never sent: the queue was full, or the time was up at the end.
+    /// Spans that were not sent: the queue was full, or the shutdown reached its time limit.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Takes a place in a queue of this length, or counts a span that finds none.
+    /// Takes a place in a queue of this length; if there is none, counts the span as dropped.
     pub(super) fn enter(&self, len_max: u64) -> bool {
-        // More than one thread may stand in front of the last place: who finds it taken steps back.
+        // Several threads may compete for the last place; the losers undo their increment.
         let entered = self.waiting.fetch_add(1, Ordering::Relaxed) < len_max;
         if !entered {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -44,7 +44,7 @@ impl Stats {
         entered
     }
 
-    /// Gives places in the queue back.
+    /// Returns places in the queue.
     pub(super) fn leave(&self, len: u64) {
         self.waiting.fetch_sub(len, Ordering::Relaxed);
     }
@@ -57,12 +57,12 @@ impl Stats {
         self.failed.fetch_add(len, Ordering::Relaxed);
     }
 
-    /// Whether nothing is to be sent any more.
+    /// True once the export has stopped.
     pub(super) fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)
     }
 
-    /// Counts what still waits as dropped, for good, and returns how many that is.
+    /// Stops the export, counts the waiting spans as dropped and returns their number.
     pub(super) fn lose_waiting(&self) -> u64 {
         if self.over.swap(true, Ordering::Relaxed) {
             return 0;

@@ -10,21 +10,21 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, Filter};
 use tracing_subscriber::registry::LookupSpan;
 
-/// The target of the spans of a traced request. With what is made inside of them, they are all that is sent.
+/// The target of the spans of a traced request. Only these and the spans inside them are exported.
 pub const REQUESTS: &str = hydra_engine::trace::TARGET;
 
 impl Exporter {
-    /// The layer that sends the spans of traced requests, for a `tracing_subscriber::registry()`: spans of [`REQUESTS`] at
-    /// INFO and above, spans made inside of them at INFO and above, and events inside of them at WARN and above, as events
-    /// of the span. It brings its own filter: what is logged is another layer's matter, and callsites below INFO stay
-    /// switched off. When nothing is sent, it wants nothing.
+    /// The layer that exports the spans of traced requests, for a `tracing_subscriber::registry()`: spans of [`REQUESTS`]
+    /// and spans inside them, at INFO and above, and events inside them at WARN and above, as events of the span. The layer
+    /// has its own filter, so it does not change what is logged, and callsites below INFO stay disabled. If nothing is
+    /// exported, the layer enables nothing.
     pub fn layer<S>(&self) -> impl Layer<S> + Send + Sync + use<S>
     where
         S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
     {
         let layer = self.tracer().map(|tracer| {
             OpenTelemetryLayer::<S, SdkTracer>::new(tracer.clone())
-                // Nobody asks for OpenTelemetry's own current span, and to keep it costs with every poll.
+                // OpenTelemetry's own current span is not used, and maintaining it costs time at every poll.
                 .with_context_activation(false)
                 .with_tracked_inactivity(false)
                 .with_location(false)
@@ -36,10 +36,10 @@ impl Exporter {
     }
 }
 
-/// What is let through.
+/// The spans and events that the filter enables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wants {
-    /// The spans of a traced request, and what is made inside of them.
+    /// The spans of a traced request, and the spans and events inside them.
     Requests,
     Nothing,
 }

@@ -9,10 +9,10 @@ use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, Span, Spa
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The shortest time from one look into the queue to the next: without any the thread would do nothing else.
+/// The minimum time between two exports; without it the thread would poll the queue in a busy loop.
 const DELAY_MIN: Duration = Duration::from_millis(10);
 
-/// The queue of the SDK, and who is let in. The SDK drops what finds no room as well, but does not tell how much.
+/// The queue of the SDK with a count of its places. The SDK also drops spans when it is full, but does not count them.
 #[derive(Debug)]
 pub(super) struct Queue {
     inner: BatchSpanProcessor,
@@ -21,11 +21,11 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Takes the room for the spans and starts the thread that sends them.
+    /// Allocates the queue and starts the thread that sends its spans.
     pub(super) fn start(sender: Sender, len_max: usize, stats: Arc<Stats>) -> Self {
-        // The pace and the size of batches are the SDK's, or those of its variables `OTEL_BSP_…`.
+        // The interval and the size of batches are the SDK's defaults, or those of its variables `OTEL_BSP_…`.
         let mut config = BatchConfigBuilder::default().with_max_queue_size(len_max);
-        let delay = std::env::var("OTEL_BSP_SCHEDULE_DELAY").ok().and_then(|told| told.trim().parse().ok());
+        let delay = std::env::var("OTEL_BSP_SCHEDULE_DELAY").ok().and_then(|delay| delay.trim().parse().ok());
         if delay.map(Duration::from_millis).is_some_and(|delay| delay < DELAY_MIN) {
             config = config.with_scheduled_delay(DELAY_MIN);
         }

@@ -1,4 +1,4 @@
-//! Who sends the spans.
+//! The resource that describes this process to the collector.
 
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
@@ -7,7 +7,7 @@ use opentelemetry_sdk::resource::{EnvResourceDetector, TelemetryResourceDetector
 const SERVICE_NAME_VARIABLE: &str = "OTEL_SERVICE_NAME";
 const SERVICE_NAME: &str = "service.name";
 
-/// This process, as `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say, and as it knows itself where they say nothing.
+/// The attributes of `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, with defaults for those that they do not set.
 pub(super) fn of_this_process() -> Resource {
     let named = std::env::var(SERVICE_NAME_VARIABLE).ok().filter(|name| !name.is_empty());
     Resource::builder_empty()

@@ -1,4 +1,4 @@
-//! Where spans are sent and how: the config first, then the standard variables.
+//! The collector and the transport: from the config, else from the standard variables.
 
 use crate::config::{Endpoint, KeyPath, Malformed, Otlp, OtlpProtocol};
 use hydra_api::Secret;
@@ -10,53 +10,53 @@ use std::time::Duration;
 const DISABLED: &str = "OTEL_SDK_DISABLED";
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
-/// The variable for traces goes over the one for everything.
+/// The variable for traces takes precedence over the general one.
 const PROTOCOLS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
 const TIMEOUTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
 
-/// The registered ports of collectors.
+/// The registered gRPC port of collectors.
 const GRPC_PORT: u16 = 4317;
 
-/// Where spans are sent, and how.
+/// A collector, and how spans are sent to it.
 #[derive(Debug, Clone)]
 pub struct Target {
     pub(super) endpoint: Endpoint,
     pub(super) protocol: OtlpProtocol,
-    /// Those of the config; the exporter reads the variables' own.
+    /// The headers of the config; the exporter itself reads those of the variables.
     pub(super) headers: HeaderMap,
     pub(super) timeout: Duration,
     pub(super) queue_len_max: usize,
 }
 
-/// Who said something.
+/// The source of a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
+pub enum SettingOrigin {
     /// A key of the config.
     Key(KeyPath),
     /// An environment variable.
     Variable(&'static str),
 }
 
-/// Spans that cannot be sent as the config or the environment says.
+/// Why spans cannot be exported.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExporterError {
-    /// Something that was said makes no sense.
-    #[error("{told}: {message}")]
+    /// A setting is invalid.
+    #[error("{origin}: {message}")]
     Setting {
-        /// Who said it.
-        told: Told,
+        /// Its source.
+        origin: SettingOrigin,
         /// What is wrong, without any secret.
         message: String,
-        /// What would do.
+        /// A suggestion.
         help: Option<String>,
     },
-    /// The system refused something.
+    /// An operation of the system failed.
     #[error("{what}")]
     System {
-        /// What was tried.
+        /// The operation.
         what: &'static str,
-        /// Why it failed.
+        /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
@@ -65,12 +65,11 @@ pub enum ExporterError {
 pub(super) type Environment<'e> = &'e dyn Fn(&str) -> Option<OsString>;
 
 impl Target {
-    /// What the config and the variables of this process say; `None` when nobody names a collector, or
+    /// The target that the config and the variables of this process set; `None` if neither names a collector, or if
     /// `OTEL_SDK_DISABLED` is `true`.
     ///
     /// # Errors
-    /// [`ExporterError::Setting`] when what counts cannot be: an address, a protocol or a time that is none, or a
-    /// header that cannot be read.
+    /// [`ExporterError::Setting`] for an invalid URL, protocol or time limit, or a header that cannot be read.
     pub fn of(config: &Otlp) -> Result<Option<Self>, ExporterError> {
         Self::resolve(config, &|name| std::env::var_os(name))
     }
@@ -79,10 +78,10 @@ impl Target {
         config: &Otlp,
         environment: Environment<'_>,
     ) -> Result<Option<Self>, ExporterError> {
-        if variable(environment, DISABLED)?.is_some_and(|said| said.eq_ignore_ascii_case("true")) {
+        if variable(environment, DISABLED)?.is_some_and(|value| value.eq_ignore_ascii_case("true")) {
             return Ok(None);
         }
-        let Some((told, endpoint)) = endpoint(config, environment)? else { return Ok(None) };
+        let Some((origin, endpoint)) = endpoint(config, environment)? else { return Ok(None) };
         let protocol = match protocol(config, environment)? {
             Some(protocol) => protocol,
             None if endpoint.port() == Some(GRPC_PORT) => OtlpProtocol::Grpc,
@@ -90,11 +89,14 @@ impl Target {
         };
         let endpoint = match protocol {
             OtlpProtocol::Grpc if endpoint.has_path() => {
-                let help = "name host and port alone, or set the protocol to `http/protobuf`".to_owned();
-                return Err(setting(told, "has a path, and gRPC knows none", Some(help)));
+                let help =
+                    "set only the host and the port, or set the protocol to `http/protobuf`".to_owned();
+                return Err(setting(origin, "has a path, which gRPC does not support", Some(help)));
             }
-            // The variable for traces says the whole address.
-            OtlpProtocol::Http if told != Told::Variable(TRACES_ENDPOINT) => endpoint.with_traces_path(),
+            // The variable for traces contains the whole URL.
+            OtlpProtocol::Http if origin != SettingOrigin::Variable(TRACES_ENDPOINT) => {
+                endpoint.with_traces_path()
+            }
             OtlpProtocol::Grpc | OtlpProtocol::Http => endpoint,
         };
         Ok(Some(Self {
@@ -107,14 +109,14 @@ impl Target {
     }
 }
 
-/// As it may be logged.
+/// Without secrets, for the log.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} by {}", self.endpoint, self.protocol.as_str())
     }
 }
 
-impl fmt::Display for Told {
+impl fmt::Display for SettingOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key(path) => path.fmt(f),
@@ -123,18 +125,21 @@ impl fmt::Display for Told {
     }
 }
 
-/// The address as it was told.
-fn endpoint(config: &Otlp, environment: Environment<'_>) -> Result<Option<(Told, Endpoint)>, ExporterError> {
+/// The collector's URL and its source.
+fn endpoint(
+    config: &Otlp,
+    environment: Environment<'_>,
+) -> Result<Option<(SettingOrigin, Endpoint)>, ExporterError> {
     let mut found = config.endpoint.clone().map(|text| (key("endpoint"), text));
     for name in [TRACES_ENDPOINT, ENDPOINT] {
         if found.is_none() {
-            found = variable(environment, name)?.map(|text| (Told::Variable(name), text));
+            found = variable(environment, name)?.map(|text| (SettingOrigin::Variable(name), text));
         }
     }
-    let Some((told, text)) = found else { return Ok(None) };
+    let Some((origin, text)) = found else { return Ok(None) };
     match Endpoint::parse(&text) {
-        Ok(endpoint) => Ok(Some((told, endpoint))),
-        Err(Malformed { message, help }) => Err(setting(told, &message, Some(help.to_owned()))),
+        Ok(endpoint) => Ok(Some((origin, endpoint))),
+        Err(Malformed { message, help }) => Err(setting(origin, &message, Some(help.to_owned()))),
     }
 }
 
@@ -148,7 +153,7 @@ fn protocol(config: &Otlp, environment: Environment<'_>) -> Result<Option<OtlpPr
         None => {
             let words = OtlpProtocol::ALL.map(OtlpProtocol::as_str);
             let help = format!("allowed: {}", words.map(|word| format!("`{word}`")).join(", "));
-            Err(setting(Told::Variable(name), &format!("`{text}` is not allowed"), Some(help)))
+            Err(setting(SettingOrigin::Variable(name), &format!("`{text}` is not allowed"), Some(help)))
         }
     }
 }
@@ -161,7 +166,7 @@ fn timeout(config: &Otlp, environment: Environment<'_>) -> Result<Duration, Expo
             let millis = text.parse().ok().filter(|millis| (min..=max).contains(millis));
             millis.ok_or_else(|| {
                 let help = format!("allowed is a whole number of milliseconds from {min} to {max}");
-                setting(Told::Variable(name), &format!("`{text}` is not allowed"), Some(help))
+                setting(SettingOrigin::Variable(name), &format!("`{text}` is not allowed"), Some(help))
             })?
         }
         (None, None) => Otlp::TIMEOUT_MS,
@@ -172,21 +177,17 @@ fn timeout(config: &Otlp, environment: Environment<'_>) -> Result<Duration, Expo
 fn headers(config: &Otlp) -> Result<HeaderMap, ExporterError> {
     let mut headers = HeaderMap::new();
     for (name, source) in &config.headers {
-        let told = || Told::Key(otlp().key("headers").key(name));
+        let origin = || SettingOrigin::Key(otlp().key("headers").key(name));
         let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
-            let help = "letters, digits and hyphens, as in `authorization`".to_owned();
-            setting(told(), "is no name of a header", Some(help))
+            let help = "expected letters, digits and hyphens, such as `authorization`".to_owned();
+            setting(origin(), "is not a header name", Some(help))
         })?;
-        let secret = source.read().map_err(|cause| setting(told(), &cause.to_string(), None))?;
+        let secret = source.read().map_err(|cause| setting(origin(), &cause.to_string(), None))?;
         headers.insert(
             header,
             value(&secret).ok_or_else(|| {
-                let help = "one line of ASCII characters".to_owned();
-                setting(
-                    told(),
-                    "cannot be sent as a header: there is a forbidden character in it",
-                    Some(help),
-                )
+                let help = "expected one line of ASCII characters".to_owned();
+                setting(origin(), "contains a character that is not allowed in a header", Some(help))
             })?,
         );
     }
@@ -195,7 +196,7 @@ fn headers(config: &Otlp) -> Result<HeaderMap, ExporterError> {
 
 fn value(secret: &Secret) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_str(secret.expose()).ok()?;
-    // Neither shown when somebody prints the headers nor kept in compression tables.
+    // It is not shown by Debug and not kept in compression tables.
     value.set_sensitive(true);
     Some(value)
 }
@@ -204,35 +205,35 @@ fn otlp() -> KeyPath {
     KeyPath::root().key("telemetry").key("otlp")
 }
 
-fn key(name: &str) -> Told {
-    Told::Key(otlp().key(name))
+fn key(name: &str) -> SettingOrigin {
+    SettingOrigin::Key(otlp().key(name))
 }
 
-fn setting(told: Told, message: &str, help: Option<String>) -> ExporterError {
-    ExporterError::Setting { told, message: message.to_owned(), help }
+fn setting(origin: SettingOrigin, message: &str, help: Option<String>) -> ExporterError {
+    ExporterError::Setting { origin, message: message.to_owned(), help }
 }
 
-/// What the first of these variables that is set says.
+/// The name and value of the first of these variables that is set.
 fn first(
     environment: Environment<'_>,
     names: [&'static str; 2],
 ) -> Result<Option<(&'static str, String)>, ExporterError> {
     for name in names {
-        if let Some(said) = variable(environment, name)? {
-            return Ok(Some((name, said)));
+        if let Some(value) = variable(environment, name)? {
+            return Ok(Some((name, value)));
         }
     }
     Ok(None)
 }
 
-/// What a variable says; an empty one says nothing.
+/// The value of a variable; an empty one counts as unset.
 fn variable(environment: Environment<'_>, name: &'static str) -> Result<Option<String>, ExporterError> {
-    let Some(said) = environment(name) else { return Ok(None) };
-    let Ok(said) = said.into_string() else {
-        return Err(setting(Told::Variable(name), "is no text in UTF-8", None));
+    let Some(value) = environment(name) else { return Ok(None) };
+    let Ok(value) = value.into_string() else {
+        return Err(setting(SettingOrigin::Variable(name), "is not UTF-8", None));
     };
-    let said = said.trim();
-    Ok((!said.is_empty()).then(|| said.to_owned()))
+    let value = value.trim();
+    Ok((!value.is_empty()).then(|| value.to_owned()))
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ impl Teller {
         let collector = &self.collector;
         match (news, failure) {
             (News::Fails, Some(cause)) => {
-                tracing::warn!(collector, %cause, "traces cannot be sent");
+                tracing::warn!(collector, error = %cause, "traces cannot be sent");
             }
             (News::Works, _) => {
                 let (failed, dropped) = (stats.failed(), stats.dropped());

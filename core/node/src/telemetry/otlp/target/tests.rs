@@ -1,4 +1,4 @@
-//! What counts when the config and the variables say different things.
+//! The precedence of the config and the variables.
 
 use super::*;
 use hydra_api::SecretSource;
@@ -6,8 +6,8 @@ use hydra_api::SecretSource;
 type Variables = &'static [(&'static str, &'static str)];
 
 fn resolve(config: &Otlp, variables: Variables) -> Result<Option<Target>, ExporterError> {
-    let said = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, said)| said.into());
-    Target::resolve(config, &said)
+    let read = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
+    Target::resolve(config, &read)
 }
 
 fn shown(config: &Otlp, variables: Variables) -> String {
@@ -19,18 +19,18 @@ fn at(endpoint: &str) -> Otlp {
     Otlp { endpoint: Some(endpoint.to_owned()), ..Otlp::default() }
 }
 
-/// Who is blamed, and the whole line.
-fn blamed(config: &Otlp, variables: Variables) -> (Told, String) {
+/// The source that the error names, and its whole line.
+fn blamed(config: &Otlp, variables: Variables) -> (SettingOrigin, String) {
     match resolve(config, variables) {
-        Err(ExporterError::Setting { told, message, help }) => {
-            (told, format!("{message}; {}", help.unwrap_or_default()))
+        Err(ExporterError::Setting { origin, message, help }) => {
+            (origin, format!("{message}; {}", help.unwrap_or_default()))
         }
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
-fn nothing_is_sent_unless_somebody_names_a_collector() {
+fn nothing_is_sent_without_a_collector() {
     let config = Otlp { protocol: Some(OtlpProtocol::Grpc), ..Otlp::default() };
     assert_eq!(shown(&config, &[]), "nothing");
     assert_eq!(shown(&config, &[(ENDPOINT, ""), (TRACES_ENDPOINT, "  ")]), "nothing");
@@ -39,7 +39,7 @@ fn nothing_is_sent_unless_somebody_names_a_collector() {
 }
 
 #[test]
-fn the_config_goes_over_the_variables_and_that_for_traces_over_that_for_all() {
+fn the_config_precedes_the_variables_and_the_one_for_traces_the_general_one() {
     let all: Variables = &[(ENDPOINT, "http://all:4318"), (TRACES_ENDPOINT, "http://traces:4318/here")];
     assert_eq!(shown(&at("http://config:4317"), all), "http://config:4317 by grpc");
     assert_eq!(shown(&Otlp::default(), all), "http://traces:4318/here by http/protobuf");
@@ -61,7 +61,7 @@ fn the_config_goes_over_the_variables_and_that_for_traces_over_that_for_all() {
 }
 
 #[test]
-fn the_port_tells_the_protocol_that_nobody_named() {
+fn the_port_selects_the_protocol_if_none_is_set() {
     assert_eq!(shown(&at("http://a:4317"), &[]), "http://a:4317 by grpc");
     assert_eq!(shown(&at("https://a:4317/"), &[]), "https://a:4317 by grpc");
     assert_eq!(shown(&at("http://a:4318"), &[]), "http://a:4318/v1/traces by http/protobuf");
@@ -69,21 +69,21 @@ fn the_port_tells_the_protocol_that_nobody_named() {
 }
 
 #[test]
-fn what_makes_no_sense_is_blamed_on_who_said_it() {
-    let (told, line) = blamed(&at("localhost:4317"), &[]);
-    assert_eq!(told.to_string(), "telemetry.otlp.endpoint");
+fn an_invalid_setting_names_its_source() {
+    let (origin, line) = blamed(&at("localhost:4317"), &[]);
+    assert_eq!(origin.to_string(), "telemetry.otlp.endpoint");
     assert!(line.contains("`http://`") && line.contains("as `http://localhost:4317` for gRPC"), "{line}");
-    let (told, _) = blamed(&Otlp::default(), &[(ENDPOINT, "collector")]);
-    assert_eq!(told, Told::Variable(ENDPOINT));
-    let (told, line) = blamed(&at("http://a:1"), &[(PROTOCOLS[1], "http/json")]);
-    assert_eq!(told, Told::Variable(PROTOCOLS[1]));
+    let (origin, _) = blamed(&Otlp::default(), &[(ENDPOINT, "collector")]);
+    assert_eq!(origin, SettingOrigin::Variable(ENDPOINT));
+    let (origin, line) = blamed(&at("http://a:1"), &[(PROTOCOLS[1], "http/json")]);
+    assert_eq!(origin, SettingOrigin::Variable(PROTOCOLS[1]));
     assert_eq!(line, "`http/json` is not allowed; allowed: `grpc`, `http/protobuf`");
-    let (told, line) = blamed(&at("http://a:4317/v1/traces"), &[]);
-    assert_eq!(told.to_string(), "telemetry.otlp.endpoint");
-    assert!(line.contains("gRPC knows none"), "{line}");
-    for said in ["soon", "0", "60001"] {
-        let variables: Variables = Box::leak(Box::new([(TIMEOUTS[0], said)]));
-        assert_eq!(blamed(&at("http://a:1"), variables).0, Told::Variable(TIMEOUTS[0]));
+    let (origin, line) = blamed(&at("http://a:4317/v1/traces"), &[]);
+    assert_eq!(origin.to_string(), "telemetry.otlp.endpoint");
+    assert!(line.contains("which gRPC does not support"), "{line}");
+    for value in ["soon", "0", "60001"] {
+        let variables: Variables = Box::leak(Box::new([(TIMEOUTS[0], value)]));
+        assert_eq!(blamed(&at("http://a:1"), variables).0, SettingOrigin::Variable(TIMEOUTS[0]));
     }
 }
 
@@ -100,13 +100,13 @@ fn a_header_is_read_and_never_shown() {
     assert_eq!(target.headers["authorization"], "Bearer hunter2");
     assert!(!format!("{target:?} {target}").contains("hunter2"), "{target:?}");
 
-    let (told, line) = blamed(&header("x key", "hunter2"), &[]);
-    assert_eq!(told.to_string(), "telemetry.otlp.headers.x key");
+    let (origin, line) = blamed(&header("x key", "hunter2"), &[]);
+    assert_eq!(origin.to_string(), "telemetry.otlp.headers.x key");
     assert!(!line.contains("hunter2"), "{line}");
     let (_, line) = blamed(&header("x-key", "hunter2\nhunter3"), &[]);
     assert!(!line.contains("hunter"), "{line}");
     let missing = [("x-key".to_owned(), SecretSource::File("/nowhere/key".into()))].into();
-    let (told, line) = blamed(&Otlp { headers: missing, ..at("http://a:4317") }, &[]);
-    assert_eq!(told.to_string(), "telemetry.otlp.headers.x-key");
+    let (origin, line) = blamed(&Otlp { headers: missing, ..at("http://a:4317") }, &[]);
+    assert_eq!(origin.to_string(), "telemetry.otlp.headers.x-key");
     assert!(line.contains("/nowhere/key"), "{line}");
 }
