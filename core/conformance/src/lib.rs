@@ -33,6 +33,7 @@ pub mod ids;
 pub mod outage;
 mod place;
 mod reconfigure;
+pub mod servers;
 pub mod store;
 mod suite;
 mod tree;

@@ -6,7 +6,7 @@ use crate::stats::add;
 use crate::{Config, Connection, Kind, Record, Request, Reset};
 use bytes::Bytes;
 use futures::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use libp2p::{Multiaddr, PeerId};
+use libp2p::{Multiaddr, PeerId, Stream};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -113,27 +113,90 @@ impl Client {
         patience: Duration,
     ) -> Result<Answer, AskError> {
         let deadline = Instant::now() + patience;
-        let permit = self.permits.clone().try_acquire_owned().map_err(|_| AskError::Busy)?;
         let (outcome, told) = oneshot::channel();
-        let ask = Ask {
-            peer,
-            addresses,
-            kind: request.kind(),
-            frame: encode_request(&request).bytes,
-            deadline,
-            outcome,
-            _permit: permit,
-        };
+        let (kind, frame) = (request.kind(), encode_request(&request).bytes);
+        self.send(peer, addresses, deadline, Want::Answer { kind, frame, outcome })?;
+        received(deadline, told).await
+    }
+
+    /// Opens a stream to `peer` for several requests, one after the other, and waits at most `patience` for it.
+    ///
+    /// # Errors
+    /// [`AskError`], as told there.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives the stream up. A dial that has begun goes on.
+    pub async fn stream(
+        &self,
+        peer: PeerId,
+        addresses: Vec<Multiaddr>,
+        patience: Duration,
+    ) -> Result<ClientStream, AskError> {
+        let deadline = Instant::now() + patience;
+        let (outcome, opened) = oneshot::channel();
+        self.send(peer, addresses, deadline, Want::Stream(outcome))?;
+        let stream = received(deadline, opened).await?;
+        Ok(ClientStream { stream, config: Arc::clone(&self.config) })
+    }
+
+    fn send(
+        &self,
+        peer: PeerId,
+        addresses: Vec<Multiaddr>,
+        deadline: Instant,
+        want: Want,
+    ) -> Result<(), AskError> {
+        let permit = self.permits.clone().try_acquire_owned().map_err(|_| AskError::Busy)?;
+        let ask = Ask { peer, addresses, deadline, want, _permit: permit };
         self.asks.try_send(Box::new(ask)).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => AskError::Busy,
             mpsc::error::TrySendError::Closed(_) => AskError::Closed,
-        })?;
-        match timeout_at(deadline, told).await {
-            Err(_) => Err(AskError::Deadline),
-            Ok(Err(_)) => Err(AskError::Reset),
-            Ok(Ok(outcome)) => outcome,
-        }
+        })
     }
+}
+
+async fn received<T>(
+    deadline: Instant,
+    outcome: oneshot::Receiver<Result<T, AskError>>,
+) -> Result<T, AskError> {
+    match timeout_at(deadline, outcome).await {
+        Err(_) => Err(AskError::Deadline),
+        Ok(Err(_)) => Err(AskError::Reset),
+        Ok(Ok(outcome)) => outcome,
+    }
+}
+
+/// A stream to a peer, for one request after the other. It keeps its connection open; dropping it resets it.
+#[derive(Debug)]
+pub struct ClientStream {
+    stream: Stream,
+    config: Arc<Config>,
+}
+
+impl ClientStream {
+    /// Sends a request and waits at most `patience` for its answer. ADD_PROVIDER is not answered: it is done when it has
+    /// been written, and its answer is empty.
+    ///
+    /// # Errors
+    /// [`AskError`]. The stream is of no use afterwards: a late answer would be taken for that of the next request.
+    pub async fn ask(&mut self, request: &Request, patience: Duration) -> Result<Answer, AskError> {
+        let (kind, frame) = (request.kind(), encode_request(request).bytes);
+        let exchange = exchange(&mut self.stream, kind, &frame, &self.config, AfterWrite::Keep);
+        timeout(patience, exchange).await.unwrap_or(Err(AskError::Deadline))
+    }
+
+    /// Closes the stream in order.
+    pub async fn close(mut self) {
+        // One that does not close properly is reset when it is dropped.
+        drop(timeout(CLOSE_WAIT, self.stream.close()).await);
+    }
+}
+
+/// What becomes of a stream after a request that is not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AfterWrite {
+    Close,
+    Keep,
 }
 
 /// Counts a request as failed, unless it is forgotten; so one that was given up is counted too.
@@ -151,42 +214,58 @@ impl Drop for Failure<'_> {
 pub struct Ask {
     pub(crate) peer: PeerId,
     pub(crate) addresses: Vec<Multiaddr>,
-    kind: Kind,
-    frame: Bytes,
     pub(crate) deadline: Instant,
-    outcome: oneshot::Sender<Result<Answer, AskError>>,
+    want: Want,
     _permit: OwnedSemaphorePermit,
+}
+
+/// What is wanted of a peer.
+enum Want {
+    /// The answer to a request.
+    Answer { kind: Kind, frame: Bytes, outcome: oneshot::Sender<Result<Answer, AskError>> },
+    /// A stream.
+    Stream(oneshot::Sender<Result<Stream, AskError>>),
 }
 
 impl Ask {
     /// Whether nobody waits for it any more.
     pub(crate) fn is_given_up(&self) -> bool {
-        self.outcome.is_closed()
+        match &self.want {
+            Want::Answer { outcome, .. } => outcome.is_closed(),
+            Want::Stream(opened) => opened.is_closed(),
+        }
     }
 
     pub(crate) fn fail(self, error: AskError) {
         // The one who asked may have gone; then nobody needs to know.
-        drop(self.outcome.send(Err(error)));
+        match self.want {
+            Want::Answer { outcome, .. } => drop(outcome.send(Err(error))),
+            Want::Stream(opened) => drop(opened.send(Err(error))),
+        }
     }
 }
 
 impl fmt::Debug for Ask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Ask({:?} to {})", self.kind, self.peer)
+        match &self.want {
+            Want::Answer { kind, .. } => write!(f, "Ask({kind:?} to {})", self.peer),
+            Want::Stream(_) => write!(f, "Ask(a stream to {})", self.peer),
+        }
     }
 }
 
-/// Carries a request over its stream and tells the outcome.
-pub(crate) async fn carry<IO: AsyncRead + AsyncWrite + Unpin>(
-    mut io: IO,
-    ask: Box<Ask>,
-    config: Arc<Config>,
-) {
-    let Ask { kind, frame, deadline, mut outcome, _permit, .. } = *ask;
+/// Carries a request over its stream and tells the outcome, or hands the stream over.
+pub(crate) async fn carry(mut io: Stream, ask: Box<Ask>, config: Arc<Config>) {
+    let Ask { deadline, want, _permit, .. } = *ask;
+    let (kind, frame, mut outcome) = match want {
+        Want::Answer { kind, frame, outcome } => (kind, frame, outcome),
+        // Given up meanwhile: the stream is dropped.
+        Want::Stream(opened) => return drop(opened.send(Ok(io))),
+    };
     let answer = tokio::select! {
         biased;
         () = outcome.closed() => return,
-        answer = timeout_at(deadline, exchange(&mut io, kind, &frame, &config)) => {
+        answer = timeout_at(deadline, exchange(&mut io, kind, &frame, &config, AfterWrite::Close)) => {
             answer.unwrap_or(Err(AskError::Deadline))
         }
     };
@@ -203,11 +282,14 @@ async fn exchange<IO: AsyncRead + AsyncWrite + Unpin>(
     kind: Kind,
     frame: &[u8],
     config: &Config,
+    after: AfterWrite,
 ) -> Result<Answer, AskError> {
     io.write_all(frame).await.map_err(|_| AskError::Reset)?;
     io.flush().await.map_err(|_| AskError::Reset)?;
     if !kind.is_answered() {
-        io.close().await.map_err(|_| AskError::Reset)?;
+        if after == AfterWrite::Close {
+            io.close().await.map_err(|_| AskError::Reset)?;
+        }
         return Ok(Answer::default());
     }
     let mut reader = FrameReader::new(&config.limits, &config.frames);

@@ -10,6 +10,8 @@ pub fn add_all(registry: &mut Registry) {
     registry.add::<hydra_store_fjall::Fjall>();
     #[cfg(feature = "store-sled")]
     registry.add::<hydra_store_sled::Sled>();
+    #[cfg(feature = "store-postgres")]
+    registry.add::<hydra_store_postgres::Postgres>();
     #[cfg(feature = "admission-token-bucket")]
     registry.add::<hydra_admission_token_bucket::TokenBucket>();
     #[cfg(feature = "admission-queue-depth")]

@@ -1,0 +1,132 @@
+//! A PostgreSQL server.
+
+use super::{PATIENCE, Process, complete, free_port, is_root, wait};
+use std::fs::File;
+use std::io;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+/// The user as whom the server runs when the tests run as root: PostgreSQL refuses root.
+const USER: &str = "postgres";
+
+/// A PostgreSQL server with the superuser and the database `hydra`, which trusts every connection. Stopped when dropped.
+#[derive(Debug)]
+pub struct Postgres {
+    process: Option<Process>,
+    programs: PathBuf,
+    port: u16,
+    home: TempDir,
+    settings: Vec<String>,
+}
+
+impl Postgres {
+    /// The directory of the programs of PostgreSQL: that of the variable `HYDRA_TEST_POSTGRES`, or the newest of Debian's. None
+    /// if it is not installed.
+    pub fn installed() -> Option<PathBuf> {
+        if let Some(named) = std::env::var_os("HYDRA_TEST_POSTGRES") {
+            return Some(named.into());
+        }
+        let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
+        let mut versions: Vec<(u32, PathBuf)> = versions
+            .filter_map(|entry| {
+                let path = entry.ok()?.path();
+                Some((path.file_name()?.to_str()?.parse().ok()?, path.join("bin")))
+            })
+            .filter(|(_, programs)| programs.join("initdb").exists())
+            .collect();
+        versions.sort();
+        Some(versions.pop()?.1)
+    }
+
+    /// Starts a server with these settings, each as `name=value`.
+    ///
+    /// # Errors
+    /// If it is not installed or does not start.
+    pub fn start(settings: &[&str]) -> io::Result<Self> {
+        let programs = Self::installed().ok_or_else(|| io::Error::other("PostgreSQL is not installed"))?;
+        let home = tempfile::tempdir()?;
+        if is_root() {
+            complete(Command::new("chown").arg(USER).arg(home.path()))?;
+        }
+        let data = home.path().join("data");
+        let mut init = as_user(&programs.join("initdb"));
+        init.args(["--auth=trust", "--no-sync", "--username=hydra", "--encoding=UTF8", "--locale=C", "-D"])
+            .arg(&data);
+        complete(&mut init)?;
+        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let mut server = Self { process: None, programs, port: free_port()?, home, settings };
+        server.launch()?;
+        server.execute("postgres", "CREATE DATABASE hydra")?;
+        Ok(server)
+    }
+
+    /// Starts it again on the same port after it was stopped or killed.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn launch(&mut self) -> io::Result<()> {
+        let home = self.home.path();
+        let mut command = as_user(&self.programs.join("postgres"));
+        command.arg("-D").arg(home.join("data")).arg("-k").arg(home);
+        command.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-c", "fsync=off"]);
+        for setting in &self.settings {
+            command.args(["-c", setting]);
+        }
+        // SIGINT is a fast shutdown: clients are disconnected.
+        let log = File::options().create(true).append(true).open(home.join("log"))?;
+        let mut process = Process::start(&command, "INT", log)?;
+        let port = self.port;
+        wait(&mut process, || TcpStream::connect(("127.0.0.1", port)).is_ok())?;
+        self.process = Some(process);
+        // It listens before it accepts logins.
+        let since = std::time::Instant::now();
+        while let Err(cause) = self.execute("postgres", "SELECT 1") {
+            if since.elapsed() > PATIENCE {
+                return Err(cause);
+            }
+            std::thread::sleep(super::PAUSE);
+        }
+        Ok(())
+    }
+
+    /// Runs one statement as the superuser.
+    ///
+    /// # Errors
+    /// If it fails.
+    pub fn execute(&self, database: &str, statement: &str) -> io::Result<()> {
+        let mut psql = Command::new(self.programs.join("psql"));
+        psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "hydra"]);
+        complete(psql.args(["-p", &self.port.to_string(), "-d", database, "-c", statement]))
+    }
+
+    /// Its port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The pid of its first process; none while it is stopped.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(|process| process.pid)
+    }
+
+    /// The directory of its Unix socket, and of its log in the file `log`.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Stops it in order; [`Self::launch`] starts it again.
+    pub fn stop(&mut self) {
+        self.process = None;
+    }
+}
+
+fn as_user(program: &Path) -> Command {
+    if is_root() {
+        let mut command = Command::new("runuser");
+        command.args(["-u", USER, "--"]).arg(program);
+        return command;
+    }
+    Command::new(program)
+}

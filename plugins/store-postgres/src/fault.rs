@@ -1,0 +1,73 @@
+//! From an error of the database to what the node does about it.
+
+use hydra_api::{StoreError, StoreErrorKind};
+use sqlx::postgres::PgDatabaseError;
+
+/// The kind of a failed statement, by its SQLSTATE (PostgreSQL documentation, appendix A).
+pub(crate) fn kind(error: &sqlx::Error) -> StoreErrorKind {
+    match error {
+        sqlx::Error::Database(database) => database
+            .try_downcast_ref::<PgDatabaseError>()
+            .map_or(StoreErrorKind::Unavailable, |database| by_state(database.code())),
+        // No connection became free in time: there are more callers than connections, or no server answers.
+        sqlx::Error::PoolTimedOut => StoreErrorKind::Unavailable,
+        _ => StoreErrorKind::Unavailable,
+    }
+}
+
+fn by_state(state: &str) -> StoreErrorKind {
+    match (state, state.get(..2).unwrap_or_default()) {
+        // Damaged data and damaged indexes.
+        ("XX001" | "XX002", _) => StoreErrorKind::Corrupt,
+        // A statement that was cancelled at its time limit, a lock that was not free, a deadlock, a conflict; no memory, no
+        // connection slot.
+        ("57014" | "55P03" | "53200" | "53300" | "53400", _) | (_, "40") => StoreErrorKind::Overloaded,
+        // The data itself: a value that no column takes, a constraint.
+        (_, "22" | "23") => StoreErrorKind::Refused,
+        // Connections, logins, a shutdown, a full disk, a read-only server, missing tables and rights.
+        _ => StoreErrorKind::Unavailable,
+    }
+}
+
+/// The error of a call.
+pub(crate) fn failed(operation: &'static str, error: sqlx::Error) -> StoreError {
+    if matches!(error, sqlx::Error::PoolClosed) {
+        return StoreError::closed(operation);
+    }
+    StoreError::because(kind(&error), operation, error)
+}
+
+/// True if the server rejected the login, so that the password may have changed.
+pub(crate) fn is_login(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(database) if database.code().is_some_and(|code| code.starts_with("28")))
+}
+
+/// True if a pooler has mixed up prepared statements: they belong to another connection of the server.
+pub(crate) fn is_foreign_statement(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(database) = error else { return false };
+    // Invalid and duplicate statement names; pgbouncer before 1.21 reports a protocol violation.
+    database.code().is_some_and(|code| matches!(&*code, "26000" | "42P05" | "08P01"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_tell_what_to_do() {
+        for (state, kind) in [
+            ("XX001", StoreErrorKind::Corrupt),
+            ("57014", StoreErrorKind::Overloaded),
+            ("40P01", StoreErrorKind::Overloaded),
+            ("53300", StoreErrorKind::Overloaded),
+            ("53100", StoreErrorKind::Unavailable),
+            ("25006", StoreErrorKind::Unavailable),
+            ("57P01", StoreErrorKind::Unavailable),
+            ("28P01", StoreErrorKind::Unavailable),
+            ("22003", StoreErrorKind::Refused),
+            ("", StoreErrorKind::Unavailable),
+        ] {
+            assert_eq!(by_state(state), kind, "{state}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The store `postgres`: provider records in PostgreSQL 14 or later, shared by all nodes that use the same schema.
+
+mod config;
+mod connections;
+mod estimate;
+mod fault;
+mod insert;
+mod peers;
+mod purge;
+mod read;
+mod schema;
+mod store;
+mod time;
+
+pub use config::{Config, Migrate, Prepared, Target, Tls, TlsMode};
+pub use store::Postgres;

@@ -1,0 +1,113 @@
+//! The tables, and how they come into being.
+
+use crate::config::Migrate;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+
+/// The version of the tables that this program works with.
+pub(crate) const VERSION: i32 = 1;
+/// The key of the advisory lock under which one process at a time migrates: the letters "hydra" as a number.
+const LOCK: i64 = 0x68_79_64_72_61;
+
+/// The tables of one schema, by their full names.
+#[derive(Debug, Clone)]
+pub(crate) struct Tables {
+    pub(crate) schema: String,
+}
+
+/// Why the tables cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SchemaError {
+    #[error("the schema `{schema}` has no tables of hydra; run a node with `migrate = \"auto\"` once")]
+    Missing { schema: String },
+    #[error(
+        "the tables of the schema `{schema}` have version {found}, and this program needs version {VERSION}"
+    )]
+    Version { schema: String, found: i32 },
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+impl Tables {
+    /// The tables of this schema. The name is checked by the config: letters, digits and underscores.
+    pub(crate) fn new(schema: &str) -> Self {
+        Self { schema: schema.to_owned() }
+    }
+
+    /// The text of a statement, with `{s}` for the schema.
+    pub(crate) fn sql(&self, text: &str) -> String {
+        text.replace("{s}", &self.schema)
+    }
+
+    /// Makes sure that the tables are there, as far as `migrate` permits.
+    pub(crate) async fn prepare(
+        &self,
+        connection: &mut PgConnection,
+        migrate: Migrate,
+    ) -> Result<(), SchemaError> {
+        if migrate == Migrate::Off {
+            return Ok(());
+        }
+        let mut found = self.version(connection).await?;
+        if migrate == Migrate::Auto && found.is_none_or(|found| found < VERSION) {
+            found = Some(self.migrate(connection).await?);
+        }
+        match found {
+            Some(VERSION) => Ok(()),
+            Some(found) => Err(SchemaError::Version { schema: self.schema.clone(), found }),
+            None => Err(SchemaError::Missing { schema: self.schema.clone() }),
+        }
+    }
+
+    /// The version of the tables; none if there are none.
+    pub(crate) async fn version(&self, connection: &mut PgConnection) -> Result<Option<i32>, sqlx::Error> {
+        let exists =
+            sqlx::query("SELECT to_regclass($1) IS NOT NULL").persistent(false).bind(self.sql("{s}.hydra"));
+        if !exists.fetch_one(&mut *connection).await?.try_get::<bool, _>(0)? {
+            return Ok(None);
+        }
+        let version = self.sql("SELECT max(version) FROM {s}.hydra");
+        let row = sqlx::query(AssertSqlSafe(version)).persistent(false).fetch_one(connection).await?;
+        row.try_get(0)
+    }
+
+    /// Each step is one transaction with its version, so a step is done or is not. Two processes take turns.
+    async fn migrate(&self, connection: &mut PgConnection) -> Result<i32, SchemaError> {
+        let mut transaction = connection.begin().await?;
+        sqlx::query("SELECT pg_advisory_xact_lock($1)")
+            .persistent(false)
+            .bind(LOCK)
+            .execute(&mut *transaction)
+            .await?;
+        let found = self.version(&mut transaction).await?.unwrap_or(0);
+        if found < 1 {
+            sqlx::raw_sql(AssertSqlSafe(self.sql(VERSION_1))).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(found.max(VERSION))
+    }
+}
+
+/// No index on `expires` and no foreign key: either ends heap-only updates and makes a write 40 % dearer.
+const VERSION_1: &str = "
+CREATE SCHEMA IF NOT EXISTS {s};
+CREATE TABLE {s}.hydra (version int NOT NULL, at timestamptz NOT NULL DEFAULT now());
+CREATE TABLE {s}.peers (
+    id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    addrs_at int NOT NULL,
+    expires int NOT NULL,
+    peer_id bytea NOT NULL UNIQUE,
+    addrs bytea
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 1);
+CREATE TABLE {s}.records (
+    provider int NOT NULL,
+    expires int NOT NULL,
+    key bytea NOT NULL,
+    PRIMARY KEY (key, provider)
+) WITH (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02,
+        autovacuum_vacuum_cost_delay = 1);
+CREATE TABLE {s}.chores (name text PRIMARY KEY, holder bytea NOT NULL, until timestamptz NOT NULL);
+COMMENT ON COLUMN {s}.records.expires IS 'to_timestamp(expires::int8 + 2147483648)';
+COMMENT ON COLUMN {s}.peers.expires IS 'No record of the peer expires later: to_timestamp(expires::int8 + 2147483648)';
+COMMENT ON COLUMN {s}.peers.addrs_at IS 'Time of the last announcement of addrs: to_timestamp(addrs_at::int8 + 2147483648)';
+INSERT INTO {s}.hydra (version) VALUES (1);
+";

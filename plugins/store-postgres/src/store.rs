@@ -1,0 +1,138 @@
+//! The store: what the node calls.
+
+use crate::config::{Config, Migrate};
+use crate::connections::Connections;
+use crate::peers::Peers;
+use crate::purge::Purge;
+use crate::schema::{SchemaError, Tables};
+use crate::{estimate, insert, read};
+use hydra_api::{
+    ContentKey, Durability, Estimate, Expiry, Found, Inserted, OpenError, Plugin, ProviderRecord,
+    ProviderStore, Purged, Purpose, Scope, Sharing, Store, StoreError, StoreProfile, UnixSeconds,
+    async_trait,
+};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Keys of one read and records of one insert: larger batches gain little.
+const READ_BATCH_LEN_MAX: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+const WRITE_BATCH_LEN_MAX: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+/// Three times PostgreSQL's `wal_writer_delay`, as its documentation of asynchronous commits says.
+const ASYNCHRONOUS_WINDOW: Duration = Duration::from_millis(600);
+
+/// Keeps records in PostgreSQL.
+#[derive(Debug)]
+pub struct Postgres {
+    connections: Connections,
+    tables: Tables,
+    peers: Peers,
+    purge: Purge,
+    profile: StoreProfile,
+    refresh_slack: Duration,
+    closed: AtomicBool,
+}
+
+impl Plugin for Postgres {
+    type Role = Store;
+    type Config = Config;
+    const KIND: &'static str = "postgres";
+    const SUMMARY: &'static str =
+        "keeps records in PostgreSQL 14 or later, shared by all nodes that use the same schema";
+
+    async fn open(config: Config, scope: &Scope) -> Result<Arc<dyn ProviderStore>, OpenError> {
+        Ok(Arc::new(Self::new(config, scope.purpose()).await?))
+    }
+}
+
+impl Postgres {
+    async fn new(config: Config, purpose: Purpose) -> Result<Self, OpenError> {
+        let (hosts, tables) = (config.hosts.join(", "), Tables::new(&config.schema));
+        let (migrate, profile) = (config.migrate, profile(&config));
+        let refresh_slack = Duration::from_secs(config.refresh_slack_s.into());
+        let peers = Peers::new(usize::try_from(config.peers_cache_len_max).unwrap_or(usize::MAX));
+        let connections = Connections::open(config).await.map_err(|cause| {
+            OpenError::unavailable(format!("cannot connect to PostgreSQL at {hosts}"), cause)
+        })?;
+        // A check changes nothing: tables that are missing are made at the start.
+        let migrate = match (purpose, migrate) {
+            (Purpose::Check, Migrate::Auto) => Migrate::Off,
+            (_, migrate) => migrate,
+        };
+        let prepared = tables.clone();
+        let ready = connections.run_plain(move |connection| {
+            Box::pin(async move { prepared.prepare(connection, migrate).await })
+        });
+        ready
+            .await
+            .map_err(|cause: SchemaError| OpenError::unavailable("the tables cannot be used", cause))?;
+        let (purge, closed) = (Purge::new(), AtomicBool::new(false));
+        Ok(Self { connections, tables, peers, purge, profile, refresh_slack, closed })
+    }
+
+    fn open_for(&self, operation: &'static str) -> Result<(), StoreError> {
+        if self.closed.load(Ordering::Acquire) { Err(StoreError::closed(operation)) } else { Ok(()) }
+    }
+}
+
+fn profile(config: &Config) -> StoreProfile {
+    let connections = usize::try_from(config.connections_max).ok().and_then(NonZeroUsize::new);
+    let window = if config.synchronous_commit { Duration::ZERO } else { ASYNCHRONOUS_WINDOW };
+    StoreProfile::builder()
+        .concurrency_max(connections.unwrap_or(NonZeroUsize::MIN))
+        .read_batch_len_max(READ_BATCH_LEN_MAX)
+        .write_batch_len_max(WRITE_BATCH_LEN_MAX)
+        .durability(Durability::SurvivesRestart { window })
+        .sharing(Sharing::BetweenProcesses)
+        .expiry(Expiry::ByPurge)
+        .build()
+}
+
+#[async_trait]
+impl ProviderStore for Postgres {
+    fn profile(&self) -> StoreProfile {
+        self.profile
+    }
+
+    async fn insert(&self, batch: Arc<[ProviderRecord]>, now: UnixSeconds) -> Result<Inserted, StoreError> {
+        self.open_for("insert")?;
+        let Self { connections, tables, peers, refresh_slack, .. } = self;
+        insert::insert(connections, tables, peers, &batch, (now, *refresh_slack)).await
+    }
+
+    async fn providers(
+        &self,
+        keys: Arc<[ContentKey]>,
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<Vec<Found>, StoreError> {
+        self.open_for("providers")?;
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        read::providers(&self.connections, &self.tables, &self.peers, &keys, (now, limit)).await
+    }
+
+    async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {
+        self.open_for("purge_expired")?;
+        self.purge.step(&self.connections, &self.tables, now, limit.get()).await
+    }
+
+    async fn estimate(&self) -> Result<Estimate, StoreError> {
+        self.open_for("estimate")?;
+        estimate::estimate(&self.connections, &self.tables).await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        // The lease ends by itself too, so a server that is gone is no failure: every acknowledged record is committed.
+        if let Err(error) = self.purge.release(&self.connections, &self.tables).await {
+            tracing::debug!(error = %hydra_api::Causes(&error), "cannot release the lease of the purge");
+        }
+        self.connections.close().await;
+        Ok(())
+    }
+}
