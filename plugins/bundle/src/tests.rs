@@ -24,6 +24,7 @@ fn every_feature_adds_its_plugin_and_no_other() {
     let stores = on(&[
         ("fjall", cfg!(feature = "store-fjall")),
         ("memory", cfg!(feature = "store-memory")),
+        ("postgres", cfg!(feature = "store-postgres")),
         ("sled", cfg!(feature = "store-sled")),
     ]);
     assert_eq!(kinds::<Store>(&registry), stores);

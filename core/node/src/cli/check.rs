@@ -6,6 +6,7 @@ use crate::config::{Config, Loaded};
 use crate::telemetry::Target;
 use hydra_api::{Durability, Purpose, Registry, Sharing, StoreProfile};
 use hydra_engine::{NamedPolicy, PolicyMode};
+use std::time::Duration;
 
 /// Opens every plugin for a check, which creates and changes nothing, and prints what would run.
 pub(crate) async fn check(loaded: &Loaded, registry: &Registry, out: &mut Output) -> Result<(), Failure> {
@@ -39,7 +40,13 @@ fn print(
     ))?;
     out.line(format_args!("data       {}", config.data_dir.display()))?;
     out.line(format_args!("ids        {}", config.ids.kind))?;
-    out.line(format_args!("store      {}: {}", config.store.kind, profile(&backends.store.profile())))?;
+    // What is announced waits for its window of writes first.
+    let flush = Duration::from_millis(config.engine.flush_interval_ms.into());
+    out.line(format_args!(
+        "store      {}: {}",
+        config.store.kind,
+        profile(&backends.store.profile(), flush)
+    ))?;
     let named = |policy: &NamedPolicy| match policy.mode {
         PolicyMode::Enforce => policy.name.clone(),
         PolicyMode::Shadow => format!("{} (shadow)", policy.name),
@@ -57,11 +64,12 @@ fn print(
     }
 }
 
-fn profile(profile: &StoreProfile) -> String {
+fn profile(profile: &StoreProfile, flush: Duration) -> String {
     let durability = match profile.durability {
         Durability::InMemory => "in memory".to_owned(),
         Durability::SurvivesRestart { window } => {
-            format!("survives a restart; a crash may lose the last {} ms", window.as_millis())
+            let window = window.saturating_add(flush).as_millis();
+            format!("survives a restart; a crash may lose announcements of the last {window} ms")
         }
     };
     let sharing = match profile.sharing {
