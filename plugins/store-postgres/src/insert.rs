@@ -37,7 +37,7 @@ pub(crate) async fn insert(
     batch: &[ProviderRecord],
     (now, slack): (UnixSeconds, Duration),
 ) -> Result<Inserted, StoreError> {
-    let ids = peers.write(connections, tables, told(batch, now), now).await?;
+    let ids = peers.write(connections, tables, told(batch), now).await?;
     let rows = rows(batch, &ids, now);
     if !rows.is_empty() {
         write(connections, tables, &rows, (now, slack)).await?;
@@ -51,10 +51,10 @@ pub(crate) async fn insert(
     Ok(Inserted::of(batch.iter().map(outcome).collect()))
 }
 
-/// What the batch says of each provider. A record that has expired is never seen, so it is not written.
-fn told(batch: &[ProviderRecord], now: UnixSeconds) -> Vec<Told> {
+/// What the batch says of each provider. A record that has expired is never seen, but its addresses are news of the provider.
+fn told(batch: &[ProviderRecord]) -> Vec<Told> {
     let mut told: HashMap<PeerId, Told> = HashMap::new();
-    for record in batch.iter().filter(|record| record.expires > now) {
+    for record in batch {
         let ProviderRecord { provider, addresses, expires, .. } = record;
         let of_peer = told.entry(*provider).or_insert_with(|| Told {
             peer: *provider,
@@ -69,7 +69,7 @@ fn told(batch: &[ProviderRecord], now: UnixSeconds) -> Vec<Told> {
     told.into_values().collect()
 }
 
-/// The rows of a batch, each key and provider once, in the order of the index.
+/// The rows of a batch, each living key and provider once, in the order of the index.
 fn rows<'b>(batch: &'b [ProviderRecord], ids: &HashMap<PeerId, i32>, now: UnixSeconds) -> Vec<Row<'b>> {
     let row = |record: &'b ProviderRecord| {
         let provider = *ids.get(&record.provider)?;

@@ -124,8 +124,9 @@ impl Postgres {
 
 fn as_user(program: &Path) -> Command {
     if is_root() {
-        let mut command = Command::new("runuser");
-        command.args(["-u", USER, "--"]).arg(program);
+        // It becomes the program, so that the pid is the server's own.
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", USER, "--regid", USER, "--clear-groups", "--"]).arg(program);
         return command;
     }
     Command::new(program)
