@@ -34,6 +34,12 @@ use zeroize::Zeroizing;
 /// - **I12** A lease that is not renewed ends after its life, and the slot is given out again; one without a life ends with the process.
 #[async_trait]
 pub trait IdAllocator: Debug + Send + Sync + 'static {
+    /// How many heads it can give to this process in all, as its config has it; `None` if only [`Self::acquire`] can tell.
+    /// A node that is configured to have more does not start.
+    fn heads_max(&self) -> Option<u32> {
+        None
+    }
+
     /// What [`Self::acquire`] would give. `progress` is told, from any thread, how many heads are found so far.
     ///
     /// # Errors

@@ -81,6 +81,7 @@ impl Loaded {
             admission.push(NamedPolicy { name: kind.clone(), mode: policy.mode, policy: opened });
         }
         let ids = self.open_ids_in(registry, &scope).await?;
+        self.check_heads(&*ids)?;
         let store = &self.config.store;
         let at = KeyPath::root().key(Store::NAME);
         let store = self.open_one::<Store>(registry, &store.kind, store.table(), at, &scope).await?;
@@ -132,6 +133,22 @@ impl Loaded {
         let ids = &self.config.ids;
         let at = KeyPath::root().key(Ids::NAME);
         self.open_one::<Ids>(registry, &ids.kind, ids.table(), at, scope).await
+    }
+
+    /// More heads than the allocator can give are a mistake of the config.
+    fn check_heads(&self, ids: &dyn IdAllocator) -> Result<(), OpenBackendsError> {
+        let count = self.config.heads.count;
+        match ids.heads_max() {
+            Some(max) if count > max => {
+                let kind = &self.config.ids.kind;
+                let message =
+                    format!("{count} heads are configured, and [ids] kind `{kind}` has room for {max}");
+                let help = "lower it, or change the slots and ports of [ids]".to_owned();
+                let path = KeyPath::root().key("heads").key("count");
+                Err(config_error(self.issue(path, message, Some(help))))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn scope(&self, registry: &Registry, purpose: Purpose) -> Result<Scope, OpenBackendsError> {

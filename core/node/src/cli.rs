@@ -8,6 +8,7 @@ mod failure;
 mod ids;
 mod logging;
 mod output;
+mod panics;
 mod plugins;
 mod run;
 mod show;
@@ -42,6 +43,7 @@ fn dispatch(registry: Registry, invocation: Invocation, out: &mut Output) -> Res
             let loaded = load(&registry, &config.sources(None))?;
             let exporter = loaded.exporter()?;
             logging::start(&loaded.config.log, &exporter);
+            panics::log();
             in_runtime(run::run(&loaded, &registry, exporter, out))
         }
         Command::Check => {

@@ -95,6 +95,10 @@ impl Balanced {
 
 #[async_trait]
 impl IdAllocator for Balanced {
+    fn heads_max(&self) -> Option<u32> {
+        Some(self.0.config.heads_max())
+    }
+
     /// The search takes some 20 ms of one core for each head that was never acquired.
     async fn preview(&self, wanted: HeadCount, progress: Progress) -> Result<Vec<HeadPreview>, IdError> {
         self.blocking("preview", move |inner, _| inner.preview(wanted, &*progress)).await

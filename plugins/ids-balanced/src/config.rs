@@ -51,6 +51,15 @@ impl Default for Config {
 }
 
 impl Config {
+    /// How many slots there are, and ports for them.
+    pub(crate) fn heads_max(&self) -> u32 {
+        if self.port_base == 0 {
+            return self.slots_max;
+        }
+        let first = u32::from(self.port_base) + self.first_slot;
+        self.slots_max.min((u32::from(u16::MAX) + 1).saturating_sub(first))
+    }
+
     /// The bounds of the schema once more, for those who open the allocator without one.
     pub(crate) fn check(&self) -> Result<(), OpenError> {
         if self.first_slot > FIRST_SLOT_MAX {

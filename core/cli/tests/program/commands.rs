@@ -51,6 +51,21 @@ fn a_missing_secret_names_its_line_and_exits_with_2() {
 }
 
 #[test]
+fn more_heads_than_slots_or_ports_are_a_config_error() {
+    let hydra = Hydra::new();
+    for ids in ["slots_max = 2", "port_base = 65534", "port_base = 60000\nfirst_slot = 5534"] {
+        hydra.file("node.toml", &format!("[heads]\ncount = 3\n[ids]\nkind = 'balanced'\n{ids}\n"));
+        for command in ["check", "run"] {
+            let output = hydra.run(&[command, "--config", "node.toml"]);
+            let message = stderr(&output);
+            assert_eq!(output.status.code(), Some(2), "{command} {ids}: {message}");
+            let line = "error: node.toml:2:9: heads.count: 3 heads are configured, and [ids] kind `balanced` has room for 2";
+            assert!(message.contains(line), "{command} {ids}: {message}");
+        }
+    }
+}
+
+#[test]
 fn show_tells_where_each_value_comes_from() {
     let hydra = Hydra::new();
     hydra.file("node.toml", "[heads]\ncount = 4\n\n[log]\nlevel = 'warn'\n");

@@ -152,7 +152,7 @@ pub struct Ticket<'a, 'r> {
 
 impl<'a> Ticket<'a, '_> {
     /// Asks the policies, once. The first that declines and is acted on ends the asking; those before it give back what
-    /// they took. A policy that panics counts as one that admits; the panic hook shows the panic.
+    /// they took. A policy that panics counts as one that admits; the panic hook is called.
     ///
     /// # Errors
     /// What the policy that declines says. Nothing is left to be settled.

@@ -61,6 +61,7 @@ impl Engine {
         // from a store that is paused.
         parts.backend.resume();
         let gate = &parts.backend.gate;
+        gate.end_reads();
         let mut permits = Vec::new();
         while gate.in_flight().used > permits.len() as u32 || permits.is_empty() {
             let Ok(permit) = timeout_at(deadline - share / 2, gate.acquire(Lane::Writes)).await else {

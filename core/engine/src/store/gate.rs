@@ -55,6 +55,8 @@ struct State {
     reads_max: u32,
     reads_in_flight: u32,
     paused: [bool; 2],
+    /// The engine closes: no read starts any more.
+    closing: bool,
     /// A probe that may pass although its lane is paused.
     probe: [bool; 2],
     next: u64,
@@ -83,6 +85,7 @@ impl Gate {
             reads_max,
             reads_in_flight: 0,
             paused: [false; 2],
+            closing: false,
             probe: [false; 2],
             next: 0,
             background: BTreeMap::new(),
@@ -171,6 +174,11 @@ impl Gate {
         state.probe[lane as usize] = false;
     }
 
+    /// Starts no read from now on. Those that wait are answered without the store when their time is up.
+    pub(crate) fn end_reads(&self) {
+        lock(&self.state).closing = true;
+    }
+
     /// Lets one call of a paused lane start; whether one of those that wait did.
     pub(crate) fn probe(self: &Arc<Self>, lane: Lane) -> bool {
         lock(&self.state).probe[lane as usize] = true;
@@ -225,7 +233,8 @@ impl State {
 
     /// Takes the next permit, for whoever is next.
     fn next_turn(&mut self, reads_wait: bool) -> Option<Turn> {
-        let read = reads_wait && self.reads_in_flight < self.reads_max && self.may_start(Lane::Reads);
+        let reads_start = !self.closing && self.reads_in_flight < self.reads_max;
+        let read = reads_wait && reads_start && self.may_start(Lane::Reads);
         let call = self.background.iter().find(|(_, (lane, _))| self.may_start(*lane));
         let call = call.map(|(id, (lane, _))| (*id, *lane)).filter(|_| !read || !self.last_was_background);
         if let Some((id, lane)) = call {

@@ -38,6 +38,38 @@ async fn close_waits_for_statements_under_way() {
     assert_eq!(store.reads().len(), 1, "it had ended before the store was closed");
 }
 
+/// Reads that wait for a permit when the engine closes do not run beside the close of the store.
+#[tokio::test(start_paused = true)]
+async fn no_read_starts_while_the_store_is_closed() {
+    let store = Store::new(4, 1);
+    let engine = std::sync::Arc::new(open(&store, vec![], permits(4)));
+    sleep(millis(10)).await;
+    store.set(Mood::Takes(millis(100)));
+    let requests: Vec<_> = (0..600u64)
+        .map(|number| {
+            let engine = engine.clone();
+            tokio::spawn(async move {
+                sleep(millis(number)).await;
+                engine.providers(caller(number), &key(number)).await.unwrap().ending
+            })
+        })
+        .collect();
+    sleep(millis(250)).await;
+    let before = store.reads().len();
+    assert!(before > 0);
+    store.close_takes(millis(500));
+    assert!(engine.close(Duration::from_secs(4)).await.is_clean());
+    assert!(store.is_closed());
+    for request in requests {
+        request.await.unwrap();
+    }
+    let running = 4;
+    assert!(
+        store.reads().len() <= before + running,
+        "reads that waited have reached the store after the close began"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_frozen_store_does_not_hold_the_close_beyond_its_time() {
     let store = Store::new(2, 16);

@@ -16,6 +16,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 /// How long a head has to end after it was told to stop; after this it is aborted.
 const STOP_WAIT: Duration = Duration::from_secs(2);
+/// How long the first acquisition may take: the search for many new identities takes a while.
+const FIRST_CALL_MAX: Duration = Duration::from_secs(600);
 /// How long a stop waits for an acquisition that is under way; without, its slots stay leased until their lives end.
 const LAST_WAIT: Duration = Duration::from_millis(500);
 
@@ -56,9 +58,11 @@ pub(crate) struct LeaseKeeper<H> {
 ///
 /// # Errors
 /// [`IdError`]; nothing is held then.
-pub(crate) async fn acquire(ids: &dyn IdAllocator, wanted: HeadCount) -> Result<FirstLeases, IdError> {
-    let begun = Instant::now();
-    Ok(FirstLeases { leases: ids.acquire(wanted).await?, begun })
+pub(crate) async fn acquire(ids: &Arc<dyn IdAllocator>, wanted: HeadCount) -> Result<FirstLeases, IdError> {
+    let ids = Arc::clone(ids);
+    let mut call = Some(Call::new("acquire", FIRST_CALL_MAX, async move { ids.acquire(wanted).await }));
+    let (begun, leases) = ended(&mut call).await;
+    Ok(FirstLeases { leases: leases?, begun })
 }
 
 /// The leases that a node starts with.

@@ -227,12 +227,14 @@ impl Leases {
             let is_wanted = self.held.len() < self.wanted;
             match self.held.get_mut(&lease.slot) {
                 // The slot in a newer epoch, while its head may still run: on the port that it listens on.
-                Some(held) if held.lease.epoch < lease.epoch => {
+                Some(held) if held.lease.epoch < lease.epoch && held.lease.peer == lease.peer => {
                     lease.port = held.lease.port;
                     let life = lease.life;
                     held.lease = lease;
                     held.prove(begun, life);
                 }
+                // Another identity for a slot whose head may run (I1 is broken): the old lease ends by itself.
+                Some(held) if held.lease.epoch < lease.epoch => surplus.push(lease.held_on(lease.port)),
                 // A slot that was given twice.
                 Some(_) => {}
                 None if is_wanted => {

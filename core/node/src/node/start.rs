@@ -95,7 +95,7 @@ pub(super) async fn start(config: Config, backends: Backends) -> Result<Node, St
     let http =
         http::bind(&config.telemetry.http).await.map_err(|cause| StartError::Http { listen, cause })?;
     let wanted = HeadCount::new(config.heads.count).unwrap_or(HeadCount::MIN);
-    let first_leases = leases::acquire(&*backends.ids, wanted).await?;
+    let first_leases = leases::acquire(&backends.ids, wanted).await?;
     let ids = Arc::clone(&backends.ids);
     let (phase, phase_seen) = watch::channel(Phase::Serving);
     let (core, scout) = Core::open(config, kad, backends, phase_seen);

@@ -168,6 +168,51 @@ async fn an_allocator_that_gives_nothing_is_asked_less_and_less() {
     assert!(asked <= 30, "asked {asked} times in ten minutes");
 }
 
+/// A slot whose head runs keeps its identity, whatever the allocator gives for it later.
+#[tokio::test(start_paused = true)]
+async fn another_identity_for_a_slot_is_given_back() {
+    use super::super::state::Leases;
+    let now = tokio::time::Instant::now();
+    let ids = Scripted::giving(&[(0, Some(LIFE))]);
+    let mut leases = Leases::new(1, now);
+    let first = ids.acquire(HeadCount::MIN).await.unwrap();
+    let peer = first[0].peer;
+    leases.on_acquired(now, first, now);
+    let mut other = Scripted::giving(&[(7, Some(LIFE))]).acquire(HeadCount::MIN).await.unwrap();
+    (other[0].slot, other[0].epoch) = (0, 9);
+    let surplus = leases.on_acquired(now, other, now);
+    assert_eq!(surplus.iter().map(|held| (held.slot, held.epoch)).collect::<Vec<_>>(), [(0, 9)]);
+    let kept = &leases.held()[&0].lease;
+    assert_eq!((kept.peer, kept.epoch), (peer, 1));
+}
+
+/// A first call that hangs or panics is a start that failed.
+#[tokio::test(start_paused = true)]
+async fn the_first_call_is_bounded_and_its_panic_is_an_error() {
+    #[derive(Debug)]
+    struct First(fn());
+    #[async_trait]
+    impl IdAllocator for First {
+        async fn preview(&self, _: HeadCount, _: Progress) -> Result<Vec<HeadPreview>, IdError> {
+            Ok(Vec::new())
+        }
+        async fn acquire(&self, _: HeadCount) -> Result<Vec<HeadLease>, IdError> {
+            (self.0)();
+            std::future::pending().await
+        }
+        async fn renew(&self, _: &[HeldSlot]) -> Result<Renewal, IdError> {
+            Ok(Renewal::default())
+        }
+        async fn release(&self, _: &[HeldSlot]) -> Result<(), IdError> {
+            Ok(())
+        }
+    }
+    for does in [|| (), || panic!("the plugin is at fault")] {
+        let ids: std::sync::Arc<dyn IdAllocator> = std::sync::Arc::new(First(does));
+        assert!(super::super::acquire(&ids, HeadCount::MIN).await.is_err());
+    }
+}
+
 /// Another process may serve the identity from the moment in which the lease is lost: its head answers nothing more,
 /// however long it takes to stop.
 #[tokio::test(start_paused = true)]

@@ -174,7 +174,8 @@ impl<I: IdAllocator> Keeper<I> {
     /// The same where the slots may be held by others.
     pub(super) async fn join(ids: I, wanted: u32, heads: FakeHeads) -> Result<Self, IdError> {
         let (ids, wanted) = (Arc::new(ids), HeadCount::new(wanted).unwrap());
-        let first = acquire(&*ids, wanted).await?;
+        let allocator: Arc<dyn IdAllocator> = Arc::<I>::clone(&ids);
+        let first = acquire(&allocator, wanted).await?;
         let (view, control, ledger) =
             (Arc::<LeaseView>::default(), heads.control.clone(), Arc::clone(&heads.ledger));
         let mut keeper = LeaseKeeper::new(Arc::<I>::clone(&ids), wanted, heads, Arc::clone(&view));
