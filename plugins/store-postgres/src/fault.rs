@@ -9,8 +9,6 @@ pub(crate) fn kind(error: &sqlx::Error) -> StoreErrorKind {
         sqlx::Error::Database(database) => database
             .try_downcast_ref::<PgDatabaseError>()
             .map_or(StoreErrorKind::Unavailable, |database| by_state(database.code())),
-        // No connection became free in time: there are more callers than connections, or no server answers.
-        sqlx::Error::PoolTimedOut => StoreErrorKind::Unavailable,
         _ => StoreErrorKind::Unavailable,
     }
 }
@@ -31,22 +29,26 @@ fn by_state(state: &str) -> StoreErrorKind {
 
 /// The error of a call.
 pub(crate) fn failed(operation: &'static str, error: sqlx::Error) -> StoreError {
-    if matches!(error, sqlx::Error::PoolClosed) {
-        return StoreError::closed(operation);
-    }
     StoreError::because(kind(&error), operation, error)
 }
 
-/// True if the server rejected the login, so that the password may have changed.
-pub(crate) fn is_login(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Database(database) if database.code().is_some_and(|code| code.starts_with("28")))
+/// True if the connection is lost or of no more use: it is replaced.
+pub(crate) fn ends_connection(error: &sqlx::Error) -> bool {
+    match error {
+        // The server ends the connection after an error of class 57P or 58, or reports that it cannot go on.
+        sqlx::Error::Database(database) => database.code().is_some_and(|code| {
+            code.starts_with("57P")
+                || code.starts_with("08")
+                || code.starts_with("58")
+                || code.starts_with("XX")
+        }),
+        _ => true,
+    }
 }
 
-/// True if a pooler has mixed up prepared statements: they belong to another connection of the server.
-pub(crate) fn is_foreign_statement(error: &sqlx::Error) -> bool {
-    let sqlx::Error::Database(database) = error else { return false };
-    // Invalid and duplicate statement names; pgbouncer before 1.21 reports a protocol violation.
-    database.code().is_some_and(|code| matches!(&*code, "26000" | "42P05" | "08P01"))
+/// True if the server takes no writes.
+pub(crate) fn is_read_only(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(database) if database.code().as_deref() == Some("25006"))
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ pub(crate) enum SchemaError {
     Version { schema: String, found: i32 },
     #[error(transparent)]
     Database(#[from] sqlx::Error),
+    #[error(transparent)]
+    Connection(#[from] hydra_api::StoreError),
 }
 
 impl Tables {

@@ -86,13 +86,21 @@ fn profile(config: &Config) -> StoreProfile {
         .durability(Durability::SurvivesRestart { window })
         .sharing(Sharing::BetweenProcesses)
         .expiry(Expiry::ByPurge)
+        .refresh_slack(Duration::from_secs(config.refresh_slack_s.into()))
         .build()
 }
 
 #[async_trait]
 impl ProviderStore for Postgres {
     fn profile(&self) -> StoreProfile {
-        self.profile
+        // What the server leaves for us: connections that others have taken are missing here.
+        let open = usize::try_from(self.connections.open_len()).ok().and_then(NonZeroUsize::new);
+        let of_calls = |max: NonZeroUsize| open.map_or(NonZeroUsize::MIN, |open| open.min(max));
+        let mut profile = self.profile;
+        profile.concurrency_max = of_calls(profile.concurrency_max);
+        profile.reads.concurrency_max = of_calls(profile.reads.concurrency_max);
+        profile.writes.concurrency_max = of_calls(profile.writes.concurrency_max);
+        profile
     }
 
     async fn insert(&self, batch: Arc<[ProviderRecord]>, now: UnixSeconds) -> Result<Inserted, StoreError> {

@@ -19,6 +19,9 @@ pub struct StoreProfile {
     pub sharing: Sharing,
     /// Who removes expired records.
     pub expiry: Expiry,
+    /// An insert that would move a record's expiry by no more than this may leave it as it is (rule S2): a refresh of a record
+    /// that is still fresh then writes nothing.
+    pub refresh_slack: Duration,
 }
 
 /// What a store is able to do with calls of one kind.
@@ -73,6 +76,7 @@ impl StoreProfile {
             durability: Durability::InMemory,
             sharing: Sharing::OneProcess,
             expiry: Expiry::ByPurge,
+            refresh_slack: Duration::ZERO,
         })
     }
 }
@@ -130,6 +134,12 @@ impl StoreProfileBuilder {
     /// Sets who removes expired records.
     pub const fn expiry(mut self, expiry: Expiry) -> Self {
         self.0.expiry = expiry;
+        self
+    }
+
+    /// Sets by how much an expiry may stay behind the latest one that was inserted.
+    pub const fn refresh_slack(mut self, slack: Duration) -> Self {
+        self.0.refresh_slack = slack;
         self
     }
 

@@ -1,0 +1,44 @@
+//! How statements are sent: a pooler in transaction mode gives each transaction another connection of the server.
+
+use sqlx::{PgConnection, Row};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long the second connection has to get one of the server while the first one uses one. A pooler may have only one.
+const TURN: Duration = Duration::from_secs(1);
+
+/// How statements are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Prepared once per connection.
+    Prepared,
+    /// Each in a transaction of its own and unnamed, for poolers in transaction mode.
+    Unnamed,
+}
+
+/// Finds out whether two connections keep their processes of the server while they take turns in transactions. Behind a pooler in
+/// transaction mode they exchange them, or one waits for the other.
+pub(super) async fn detect(one: &mut PgConnection, other: &mut PgConnection) -> Result<Mode, sqlx::Error> {
+    sqlx::raw_sql("BEGIN").execute(&mut *one).await?;
+    let first = process(one).await?;
+    let second = match timeout(TURN, process(other)).await {
+        Ok(process) => process?,
+        Err(_) => {
+            sqlx::raw_sql("COMMIT").execute(&mut *one).await?;
+            return Ok(Mode::Unnamed);
+        }
+    };
+    sqlx::raw_sql("COMMIT").execute(&mut *one).await?;
+    // A pooler hands out the connection that came back last: now it is that of the first.
+    sqlx::raw_sql("BEGIN").execute(&mut *other).await?;
+    let again = process(other).await?;
+    let keeps = again == second && process(one).await? == first;
+    sqlx::raw_sql("COMMIT").execute(&mut *other).await?;
+    Ok(if keeps { Mode::Prepared } else { Mode::Unnamed })
+}
+
+/// The process of the server that answers.
+async fn process(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
+    let query = sqlx::query("SELECT pg_backend_pid()").persistent(false);
+    query.fetch_one(connection).await?.try_get(0)
+}
