@@ -3,8 +3,10 @@
 //!
 //! Each runs below a shell that waits for the end of its standard input: however a test ends, the server is stopped.
 
+mod pgbouncer;
 mod postgres;
 
+pub use pgbouncer::PgBouncer;
 pub use postgres::Postgres;
 
 use std::io::{self, Read};
@@ -81,6 +83,11 @@ fn wait(process: &mut Process, mut is_ready: impl FnMut() -> bool) -> io::Result
 /// A port that is free now.
 fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Gives a directory to the user as whom [`postgres`] runs.
+fn own(directory: &std::path::Path) -> io::Result<()> {
+    if is_root() { complete(Command::new("chown").arg(postgres::USER).arg(directory)) } else { Ok(()) }
 }
 
 /// True for the user root, as whom some servers do not run.

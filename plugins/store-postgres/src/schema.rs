@@ -49,7 +49,10 @@ impl Tables {
         if migrate == Migrate::Off {
             return Ok(());
         }
-        let mut found = self.version(connection).await?;
+        // In a transaction: behind a pooler the two messages of a query could reach two processes of the server.
+        let mut transaction = connection.begin().await?;
+        let mut found = self.version(&mut transaction).await?;
+        transaction.commit().await?;
         if migrate == Migrate::Auto && found.is_none_or(|found| found < VERSION) {
             found = Some(self.migrate(connection).await?);
         }

@@ -1,18 +1,17 @@
-//! The rules of a store, put to this one over a real server.
+//! The rules of a store, put to this one over real servers: directly, and through a pooler in transaction mode.
 
-use hydra_conformance::servers::Postgres as Server;
+use hydra_conformance::servers::{PgBouncer, Postgres as Server};
 use hydra_conformance::{Place, Suite};
 use hydra_store_postgres::{Config, Migrate, Postgres};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A schema of its own for each case.
 static SCHEMAS: AtomicU32 = AtomicU32::new(0);
 
-fn config(server: &Server) -> Config {
+fn config(port: u16) -> Config {
     Config {
-        hosts: vec![format!("127.0.0.1:{}", server.port())],
+        hosts: vec![format!("127.0.0.1:{port}")],
         schema: format!("case_{}", SCHEMAS.fetch_add(1, Ordering::Relaxed)),
         connections_max: 4,
         migrate: Migrate::Auto,
@@ -21,25 +20,28 @@ fn config(server: &Server) -> Config {
     }
 }
 
-fn suite(server: Option<&Arc<Server>>) -> Suite {
-    let absent = server.is_none();
-    let server = server.cloned();
+/// The suite over the server at this port; ignored without one.
+fn suite(port: Option<u16>) -> Suite {
     let suite = hydra_conformance::store::<Postgres, _, _>(move || {
-        let config = server.as_deref().map(config);
+        let config = port.map(config);
         async move { config.map_or_else(Place::with_defaults, Place::of) }
     });
-    suite.ignored_if(absent)
+    suite.ignored_if(port.is_none())
 }
 
 fn main() -> ExitCode {
     // Without a server the cases are shown as ignored, except where all has to be tested.
     let is_required = std::env::var_os("CI").is_some_and(|ci| ci == "true");
-    let server = match Server::installed() {
-        None if !is_required => None,
-        _ => match Server::start(&["max_connections=400"]) {
-            Ok(server) => Some(Arc::new(server)),
-            Err(cause) => panic!("cannot start PostgreSQL: {cause}"),
-        },
-    };
-    hydra_conformance::run([suite(server.as_ref())])
+    let server = (is_required || Server::installed().is_some()).then(|| {
+        let server = Server::start(&["max_connections=400"]);
+        server.unwrap_or_else(|cause| panic!("cannot start PostgreSQL: {cause}"))
+    });
+    let server = server.as_ref();
+    let pooler = server.filter(|_| is_required || PgBouncer::installed().is_some()).map(|server| {
+        let pooler = PgBouncer::start(server, 8);
+        pooler.unwrap_or_else(|cause| panic!("cannot start pgbouncer: {cause}"))
+    });
+    let direct = suite(server.map(Server::port));
+    let pooled = suite(pooler.as_ref().map(PgBouncer::port)).named("pgbouncer");
+    hydra_conformance::run([direct, pooled])
 }

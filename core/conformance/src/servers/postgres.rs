@@ -9,7 +9,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// The user as whom the server runs when the tests run as root: PostgreSQL refuses root.
-const USER: &str = "postgres";
+pub(super) const USER: &str = "postgres";
 
 /// A PostgreSQL server with the superuser and the database `hydra`, which trusts every connection. Stopped when dropped.
 #[derive(Debug)]
@@ -47,9 +47,7 @@ impl Postgres {
     pub fn start(settings: &[&str]) -> io::Result<Self> {
         let programs = Self::installed().ok_or_else(|| io::Error::other("PostgreSQL is not installed"))?;
         let home = tempfile::tempdir()?;
-        if is_root() {
-            complete(Command::new("chown").arg(USER).arg(home.path()))?;
-        }
+        super::own(home.path())?;
         let data = home.path().join("data");
         let mut init = as_user(&programs.join("initdb"));
         init.args(["--auth=trust", "--no-sync", "--username=hydra", "--encoding=UTF8", "--locale=C", "-D"])
@@ -96,9 +94,67 @@ impl Postgres {
     /// # Errors
     /// If it fails.
     pub fn execute(&self, database: &str, statement: &str) -> io::Result<()> {
+        complete(self.psql(database).args(["-c", statement]))
+    }
+
+    /// Runs one query as the superuser; the first column of its rows as text.
+    ///
+    /// # Errors
+    /// If it fails.
+    pub fn query(&self, database: &str, query: &str) -> io::Result<Vec<String>> {
+        let mut psql = self.psql(database);
+        let output = psql.args(["-A", "-t", "-c", query]).output()?;
+        if !output.status.success() {
+            return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+    }
+
+    fn psql(&self, database: &str) -> Command {
         let mut psql = Command::new(self.programs.join("psql"));
         psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "hydra"]);
-        complete(psql.args(["-p", &self.port.to_string(), "-d", database, "-c", statement]))
+        psql.args(["-p", &self.port.to_string(), "-d", database]);
+        psql
+    }
+
+    /// Copies a file into its data directory under this name, for the server alone to read.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn install(&self, file: &Path, name: &str) -> io::Result<()> {
+        let copy = self.home.path().join("data").join(name);
+        std::fs::copy(file, &copy)?;
+        std::fs::set_permissions(&copy, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        super::own(&copy)
+    }
+
+    /// Gives a directory to the user as whom it runs.
+    ///
+    /// # Errors
+    /// If that is not permitted.
+    pub fn own(&self, directory: &Path) -> io::Result<()> {
+        super::own(directory)
+    }
+
+    /// Sends a signal to its first process: `STOP` freezes that one alone, so connections that are open go on.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn signal(&self, signal: &str) -> io::Result<()> {
+        let pid = self.pid().ok_or_else(|| io::Error::other("the server does not run"))?;
+        complete(Command::new("kill").args(["-s", signal, &pid.to_string()]))
+    }
+
+    /// Sends a signal to all its processes.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn signal_all(&self, signal: &str) -> io::Result<()> {
+        let pid = self.pid().ok_or_else(|| io::Error::other("the server does not run"))?;
+        let children = Command::new("pgrep").args(["-P", &pid.to_string()]).output()?;
+        let children = String::from_utf8_lossy(&children.stdout).into_owned();
+        let pids = children.lines().map(str::to_owned).chain([pid.to_string()]);
+        complete(Command::new("kill").args(["-s", signal]).args(pids))
     }
 
     /// Its port on 127.0.0.1.
@@ -122,7 +178,7 @@ impl Postgres {
     }
 }
 
-fn as_user(program: &Path) -> Command {
+pub(super) fn as_user(program: &Path) -> Command {
     if is_root() {
         // It becomes the program, so that the pid is the server's own.
         let mut command = Command::new("setpriv");

@@ -39,6 +39,6 @@ pub(super) async fn detect(one: &mut PgConnection, other: &mut PgConnection) -> 
 
 /// The process of the server that answers.
 async fn process(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
-    let query = sqlx::query("SELECT pg_backend_pid()").persistent(false);
-    query.fetch_one(connection).await?.try_get(0)
+    // One message each way, so that a pooler cannot give its halves to two processes.
+    sqlx::raw_sql("SELECT pg_backend_pid()").fetch_one(connection).await?.try_get(0)
 }

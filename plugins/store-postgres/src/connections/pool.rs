@@ -378,8 +378,8 @@ pub(super) async fn connect(config: &Config, host: usize) -> Result<PgConnection
 
 async fn demand_writes(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let read_only =
-        sqlx::query("SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::bool");
-    if read_only.persistent(false).fetch_one(connection).await?.try_get(0)? {
+        sqlx::raw_sql("SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::bool");
+    if read_only.fetch_one(connection).await?.try_get(0)? {
         return Err(sqlx::Error::Protocol("the server is read-only".to_owned()));
     }
     Ok(())
