@@ -33,7 +33,7 @@ const RULES: [Rule; 12] = [
     Rule { tests_may: &["hydra-store-memory"], ..rule("core/conformance", &["hydra-api"]) },
     rule("core/load", &["hydra-kad"]),
     Rule {
-        tests_may: &["hydra-conformance"],
+        tests_may: &["hydra-conformance", "hydra-store-memory"],
         ..rule("core/node", &["hydra-engine", "hydra-kad", "hydra-api"])
     },
     rule("core/cli", &["hydra-node", "hydra-load", "hydra-bundle", "hydra-api"]),

@@ -1,6 +1,7 @@
 //! Opens the plugins of a config.
 
 use crate::config::{Issue, Issues, KeyPath, Loaded, Origin};
+use crate::late_store::{LateStore, Opening};
 use crate::telemetry::{Exporter, ExporterError, SettingOrigin, Target};
 use hydra_api::{
     Admission, IdAllocator, Ids, OpenError, OpenErrorKind, ProviderStore, Purpose, Registry, Role, Scope,
@@ -82,10 +83,29 @@ impl Loaded {
         }
         let ids = self.open_ids_in(registry, &scope).await?;
         self.check_heads(&*ids)?;
-        let store = &self.config.store;
-        let at = KeyPath::root().key(Store::NAME);
-        let store = self.open_one::<Store>(registry, &store.kind, store.table(), at, &scope).await?;
+        let store = self.open_store(registry, &scope).await?;
         Ok(Backends { store, ids, admission, exporter: Exporter::default() })
+    }
+
+    async fn open_store(
+        &self,
+        registry: &Registry,
+        scope: &Scope,
+    ) -> Result<Arc<dyn ProviderStore>, OpenBackendsError> {
+        let (kind, table) = (&self.config.store.kind, self.config.store.table());
+        let at = KeyPath::root().key(Store::NAME);
+        match self.open_one::<Store>(registry, kind, table.clone(), at, scope).await {
+            Err(OpenBackendsError::Open { source, .. })
+                if self.config.start_without_store
+                    && scope.purpose() == Purpose::Serve
+                    && *source.kind() == OpenErrorKind::Unavailable =>
+            {
+                let (registry, scope, kind) = (registry.clone(), scope.clone(), kind.clone());
+                let open = move || open_again(registry.clone(), kind.clone(), table.clone(), scope.clone());
+                Ok(Arc::new(LateStore::new(&source, open)))
+            }
+            opened => opened,
+        }
     }
 
     /// Starts the export of traces if the config or the standard variables name a collector.
@@ -178,6 +198,15 @@ impl Loaded {
             _ => OpenBackendsError::Open { role: R::NAME, kind: kind.to_owned(), source },
         })
     }
+}
+
+fn open_again(registry: Registry, kind: String, table: Value, scope: Scope) -> Opening {
+    Box::pin(async move {
+        match registry.find::<Store>(&kind) {
+            Some(entry) => entry.open(table, &scope).await,
+            None => Err(OpenError::config("kind", "unknown kind")),
+        }
+    })
 }
 
 fn config_error(issue: Issue) -> OpenBackendsError {

@@ -52,6 +52,7 @@ mod files;
 mod head;
 mod http;
 pub mod kad_id;
+mod late_store;
 mod leases;
 pub mod lookup;
 mod metrics;
@@ -76,7 +77,8 @@ use std::process::ExitCode;
 
 /// The whole program: reads the command line and the config, and does what they say.
 ///
-/// The exit code is 0 when that is done, 1 when it failed, and 2 when the config or the command line is wrong.
+/// The exit code is 0 when that is done, 1 when it failed, 2 when the config or the command line is wrong,
+/// and 3 when a backend cannot be reached at the start.
 pub fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -> ExitCode {
     cli::main(registry, args)
 }

@@ -22,7 +22,7 @@ fn help_and_version_are_no_failure_and_a_wrong_flag_is_one() {
 }
 
 #[test]
-fn a_wrong_config_exits_with_2_and_a_failure_with_1() {
+fn a_wrong_config_exits_with_2_and_a_backend_that_cannot_be_reached_with_3() {
     let hydra = Hydra::new();
     let code = |args: &[&str]| {
         let output = hydra.run(args);
@@ -36,7 +36,7 @@ fn a_wrong_config_exits_with_2_and_a_failure_with_1() {
     assert!(message.starts_with("error: --set heads.count: heads.count: 0 is out of bounds"), "{message}");
     hydra.file("not-a-directory", "");
     let (status, message) = code(&["check", "--data-dir", "not-a-directory"]);
-    assert_eq!(status, Some(1), "{message}");
+    assert_eq!(status, Some(3), "{message}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ Examples:
   hydra ask providers <cid>                ask the heads of the node on this machine
   HYDRA_HEADS__COUNT=10 hydra              the environment overrides the file, flags override both
 
-Exit codes: 0 success, 1 failure, 2 invalid config or command line.";
+Exit codes: 0 success, 1 failure, 2 invalid config or command line, 3 a backend that cannot be reached.";
 
 /// Serves many Kademlia DHT identities over one store of provider records.
 #[derive(Debug, Parser)]

@@ -2,7 +2,7 @@
 
 use crate::backends::OpenBackendsError;
 use crate::config::{Drawn, Issue, Issues};
-use hydra_api::Causes;
+use hydra_api::{Causes, OpenErrorKind};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};
@@ -15,12 +15,15 @@ pub(crate) enum Failure {
     Config(Issues),
     /// An argument is invalid: exit code 2.
     Usage(String),
+    /// A backend cannot be reached: exit code 3.
+    Unavailable(String),
     /// The work failed: exit code 1. The text names the operation and the causes.
     Failed(String),
 }
 
 const FAILED: u8 = 1;
 const WRONG: u8 = 2;
+const UNAVAILABLE: u8 = 3;
 
 impl Failure {
     /// `what` failed because of `cause`.
@@ -33,6 +36,7 @@ impl Failure {
         let (text, code) = match &self {
             Self::Config(Issues(issues)) => (issues.iter().map(shown).collect::<Vec<_>>().join("\n"), WRONG),
             Self::Usage(message) => (format!("error: {message}"), WRONG),
+            Self::Unavailable(message) => (format!("error: {message}"), UNAVAILABLE),
             Self::Failed(message) => (format!("error: {message}"), FAILED),
         };
         to_stderr(&text);
@@ -79,6 +83,9 @@ impl From<OpenBackendsError> for Failure {
     fn from(error: OpenBackendsError) -> Self {
         match error {
             OpenBackendsError::Config(issues) => Self::Config(issues),
+            OpenBackendsError::Open { ref source, .. } if *source.kind() == OpenErrorKind::Unavailable => {
+                Self::Unavailable(Causes(&error).to_string())
+            }
             other => Self::Failed(Causes(&other).to_string()),
         }
     }

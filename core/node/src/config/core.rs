@@ -35,6 +35,10 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// The store of provider records: `kind`, and the keys of that kind.
     pub store: PluginTable,
+    /// Starts the node without its store if that cannot be reached, and opens the store as soon as it can be. Until then
+    /// requests are answered with closer peers alone and announcements wait in the write queue. If `false`, such a node ends with
+    /// exit code 3. Set it where nodes and databases start in any order.
+    pub start_without_store: bool,
     /// The source of the identities: `kind`, and the keys of that kind.
     pub ids: PluginTable,
     /// The policies that decide whether a request is served in full, degraded or declined, in the order in which they
@@ -69,6 +73,7 @@ impl Default for Config {
             log: Log::default(),
             telemetry: Telemetry::default(),
             store: PluginTable::of(Self::STORE_KIND),
+            start_without_store: false,
             ids: PluginTable::of(Self::IDS_KIND),
             admission: Self::ADMISSION_KINDS.map(PolicyTable::of).into(),
         }
