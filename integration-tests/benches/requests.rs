@@ -3,13 +3,16 @@
 //! The servers are processes of their own; who asks is in this one. 32 connections ask in turns, 60 % GET_PROVIDERS,
 //! 20 % ADD_PROVIDER, 20 % FIND_NODE over 100,000 keys that have providers; every answer carries 20 closer peers.
 //! Measured is the CPU time of the server, user and system, so that other load on the machine matters little. Each
-//! figure is the median of three runs.
+//! figure is the median of three runs. With another build's program in `HYDRA_BENCH_AGAINST`, the two builds are measured beside
+//! each other.
 
 mod common;
 #[path = "requests/load.rs"]
 mod load;
 #[path = "requests/stock.rs"]
 mod stock;
+#[path = "requests/turns.rs"]
+mod turns;
 
 use common::{Link, figure};
 use hydra_integration_tests::measure;
@@ -41,7 +44,11 @@ const HEADS: [&str; 6] = [
 #[tokio::main]
 async fn main() -> ExitCode {
     let asked = std::env::args().nth(1);
-    let done = if asked.as_deref() == Some(stock::ARGUMENT) { stock::serve().await } else { measure().await };
+    let done = match std::env::var_os(turns::AGAINST) {
+        _ if asked.as_deref() == Some(stock::ARGUMENT) => stock::serve().await,
+        Some(program) => turns::compare(program.as_ref()).await,
+        None => measure().await,
+    };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(cause) => {
