@@ -8,7 +8,6 @@ use crate::plain;
 use hydra_api::{PurgeProgress, Purged, UnixSeconds};
 use redis::{Pipeline, Value};
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 
 /// Keys of one round trip.
 const KEYS: usize = 200;
@@ -16,18 +15,12 @@ const KEYS: usize = 200;
 const ROUNDS_MAX: usize = 16;
 
 /// A pass over all keys of all servers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Scan {
     node: usize,
     cursor: u64,
-    /// Keys of this server with members that have expired.
+    /// Keys with members that have expired.
     expired: VecDeque<Vec<u8>>,
-}
-
-impl Default for Scan {
-    fn default() -> Self {
-        Self { node: 0, cursor: 0, expired: VecDeque::new() }
-    }
 }
 
 impl Scan {
@@ -41,14 +34,14 @@ impl Scan {
     ) -> Result<Purged, Fault> {
         let (mut left, nodes) = (limit, keys.fleet.nodes());
         for _ in 0..ROUNDS_MAX {
+            left -= self.remove(keys, layout, (now, left)).await;
+            if left == 0 {
+                break;
+            }
             let Some(node) = nodes.get(self.node) else {
                 *self = Self::default();
                 return Ok(Purged::new(limit - left, PurgeProgress::Done));
             };
-            left -= self.remove(keys, layout, node, (now, left)).await?;
-            if left == 0 {
-                break;
-            }
             if let Err(fault) = self.look(keys, layout, node, now).await {
                 // The next pass comes by again.
                 (self.node, self.cursor) = (self.node + 1, 0);
@@ -100,15 +93,15 @@ impl Scan {
         &mut self,
         keys: &Keyspace,
         layout: &Layout,
-        node: &Arc<Node>,
         (now, limit): (UnixSeconds, u64),
-    ) -> Result<u64, Fault> {
+    ) -> u64 {
         let (mut removed, mut counts) = (0, HashMap::<u16, i64>::new());
         while let Some(name) = self.expired.front().filter(|_| removed < limit) {
             let partition = layout.partition_of_plain(name).unwrap_or_default();
-            // A key at the end of one server's pass is still found there.
-            let node = keys.fleet.node(layout.count(partition).slot).unwrap_or_else(|| Arc::clone(node));
-            let gone = remove_from(&node, name, now, limit - removed).await;
+            let gone = match keys.fleet.node(layout.count(partition).slot) {
+                Some(node) => remove_from(&node, name, now, limit - removed).await,
+                None => Ok(0),
+            };
             let is_done = gone.as_ref().map_or(true, |gone| *gone < limit - removed);
             let gone = gone.unwrap_or_else(|fault| {
                 tracing::debug!(%fault, "what has expired is left for the next pass");
@@ -121,7 +114,7 @@ impl Scan {
             }
         }
         plain::count(keys, layout, counts).await;
-        Ok(removed)
+        removed
     }
 }
 
