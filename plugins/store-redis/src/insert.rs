@@ -5,9 +5,7 @@ use crate::layout::{self, Fingerprint, Form, Layout, Name};
 use crate::net::{Class, Fault, Request};
 use crate::peers::{Peers, Told, Written};
 use crate::{plain, scripts};
-use hydra_api::{
-    ContentKey, Inserted, PeerId, ProviderRecord, RecordOutcome, StoreError, UnixSeconds,
-};
+use hydra_api::{ContentKey, Inserted, PeerId, ProviderRecord, RecordOutcome, StoreError, UnixSeconds};
 use std::collections::HashMap;
 
 /// How much longer than its latest record a key lives in Redis: the purge comes first and counts what it removes.

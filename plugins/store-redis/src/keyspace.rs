@@ -36,7 +36,8 @@ impl Keyspace {
         let fleet = Fleet::open(connector).await.map_err(unavailable)?;
         let mut found = read(&fleet, &prefix).await.map_err(unavailable)?;
         if found.is_none() && purpose != Purpose::Check {
-            let layout = Layout::new(&prefix, form(&fleet, &prefix, scripts, log2).await.map_err(unavailable)?);
+            let layout =
+                Layout::new(&prefix, form(&fleet, &prefix, scripts, log2).await.map_err(unavailable)?);
             write(&fleet, &prefix, &layout).await.map_err(unavailable)?;
             found = read(&fleet, &prefix).await.map_err(unavailable)?;
         }
@@ -113,7 +114,8 @@ async fn form(fleet: &Fleet, prefix: &str, scripts: Scripts, log2: u8) -> Result
 fn agree(found: Form, wanted: Form) -> Result<(), OpenError> {
     match (found, wanted) {
         (Form::Buckets { log2: found }, Form::Buckets { log2: wanted }) if found != wanted => {
-            let text = format!("the keys of this prefix are in 2^{found} buckets: set {found}, or another `prefix`");
+            let text =
+                format!("the keys of this prefix are in 2^{found} buckets: set {found}, or another `prefix`");
             Err(OpenError::config("buckets_log2", text))
         }
         (Form::Buckets { .. }, Form::Plain) => Err(OpenError::config(

@@ -109,7 +109,9 @@ async fn buckets(
         };
         for (at, value) in places.iter().zip(values) {
             match value {
-                Value::BulkString(packed) if packed == MANY => many.push((*at, layout.many(bucket, &asked[*at]))),
+                Value::BulkString(packed) if packed == MANY => {
+                    many.push((*at, layout.many(bucket, &asked[*at])))
+                }
                 Value::BulkString(packed) => entries[*at] = Ok(unpack(&packed, now)),
                 _ => {}
             }

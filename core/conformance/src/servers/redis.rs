@@ -44,7 +44,8 @@ impl Redis {
     pub fn start(program: &Path, settings: &[&str]) -> io::Result<Self> {
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
         let home = tempfile::tempdir()?;
-        let mut server = Self { process: None, program: program.to_owned(), port: free_port()?, home, settings };
+        let mut server =
+            Self { process: None, program: program.to_owned(), port: free_port()?, home, settings };
         server.launch()?;
         Ok(server)
     }

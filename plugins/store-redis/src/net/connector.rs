@@ -79,7 +79,9 @@ impl Connector {
     pub(crate) async fn connect(&self, to: &Address, wanted: Wanted) -> Result<MultiplexedConnection, Fault> {
         match timeout(self.connect_limit(), self.attempt(to, wanted)).await {
             Ok(made) => made,
-            Err(_) => Err(Fault::new(Class::Connection, to, "the connection attempt exceeded its time limit")),
+            Err(_) => {
+                Err(Fault::new(Class::Connection, to, "the connection attempt exceeded its time limit"))
+            }
         }
     }
 
@@ -169,7 +171,8 @@ fn read(password: &SecretSource, to: &Address) -> Result<String, Fault> {
 
 fn certificates(config: &Config) -> io::Result<TlsCertificates> {
     let read = |path: &Path| {
-        std::fs::read(path).map_err(|cause| io::Error::new(cause.kind(), format!("{}: {cause}", path.display())))
+        std::fs::read(path)
+            .map_err(|cause| io::Error::new(cause.kind(), format!("{}: {cause}", path.display())))
     };
     let client_tls = match (&config.tls.cert_file, &config.tls.key_file) {
         (Some(cert), Some(key)) => Some(ClientTlsConfig { client_cert: read(cert)?, client_key: read(key)? }),

@@ -217,11 +217,7 @@ impl State {
 }
 
 /// Sends one node's requests in one piece.
-async fn group(
-    node: Arc<Node>,
-    requests: &[Request],
-    hops: Vec<Hop>,
-) -> Vec<(Hop, Result<Value, Fault>)> {
+async fn group(node: Arc<Node>, requests: &[Request], hops: Vec<Hop>) -> Vec<(Hop, Result<Value, Fault>)> {
     let mut pipeline = Pipeline::with_capacity(hops.len());
     let (mut len, mut loaded): (usize, Vec<&Script>) = (0, Vec::new());
     // The places of the replies that count.

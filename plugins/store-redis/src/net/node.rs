@@ -130,7 +130,9 @@ impl Node {
         let both = async {
             let found = lent.connection.send_packed_commands(first, 0, first.len()).await?;
             match then(&found) {
-                Some(second) => lent.connection.send_packed_commands(&second, 0, second.len()).await.map(Some),
+                Some(second) => {
+                    lent.connection.send_packed_commands(&second, 0, second.len()).await.map(Some)
+                }
                 None => Ok(None),
             }
         };

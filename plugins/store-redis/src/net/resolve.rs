@@ -129,7 +129,12 @@ mod tests {
         let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
         let node = |host: Value, port| Value::Array(vec![host, Value::Int(port), text("id")]);
         let said = Value::Array(vec![
-            Value::Array(vec![Value::Int(0), Value::Int(99), node(text("10.0.0.2"), 7000), node(text("x"), 1)]),
+            Value::Array(vec![
+                Value::Int(0),
+                Value::Int(99),
+                node(text("10.0.0.2"), 7000),
+                node(text("x"), 1),
+            ]),
             Value::Array(vec![Value::Int(100), Value::Int(16_383), node(Value::Nil, 7001)]),
             Value::Array(vec![Value::Int(100)]),
         ]);

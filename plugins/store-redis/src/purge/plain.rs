@@ -60,16 +60,20 @@ impl Scan {
         now: UnixSeconds,
     ) -> Result<(), Fault> {
         let mut scan = redis::cmd("SCAN");
-        scan.arg(self.cursor).arg("MATCH").arg(layout.pattern()).arg("COUNT").arg(KEYS).arg("TYPE").arg("zset");
+        scan.arg(self.cursor)
+            .arg("MATCH")
+            .arg(layout.pattern())
+            .arg("COUNT")
+            .arg(KEYS)
+            .arg("TYPE")
+            .arg("zset");
         let mut pipeline = Pipeline::new();
         pipeline.add_command(scan);
         let said = node.exchange(&pipeline, 1).await?.pop().unwrap_or_default();
         let (cursor, names): (u64, Vec<Vec<u8>>) = redis::from_redis_value(said)
             .map_err(|cause| Fault::new(Class::Other, &node.address, cause.to_string()))?;
-        let own: Vec<_> = names
-            .into_iter()
-            .filter_map(|name| Some((layout.partition_of_plain(&name)?, name)))
-            .collect();
+        let own: Vec<_> =
+            names.into_iter().filter_map(|name| Some((layout.partition_of_plain(&name)?, name))).collect();
         let request = |(partition, name): &(u16, Vec<u8>)| {
             let mut count = redis::cmd("ZCOUNT");
             count.arg(name).arg("-inf").arg(now.0);
@@ -89,12 +93,7 @@ impl Scan {
     }
 
     /// Removes from the keys that were found; how many records.
-    async fn remove(
-        &mut self,
-        keys: &Keyspace,
-        layout: &Layout,
-        (now, limit): (UnixSeconds, u64),
-    ) -> u64 {
+    async fn remove(&mut self, keys: &Keyspace, layout: &Layout, (now, limit): (UnixSeconds, u64)) -> u64 {
         let (mut removed, mut counts) = (0, HashMap::<u16, i64>::new());
         while let Some(name) = self.expired.front().filter(|_| removed < limit) {
             let partition = layout.partition_of_plain(name).unwrap_or_default();

@@ -24,7 +24,14 @@ impl RedisCluster {
     /// If it does not start.
     pub fn start(program: &Path, masters: usize, replicas: usize, settings: &[&str]) -> io::Result<Self> {
         // A slot without a master concerns its own keys alone.
-        let own = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "no"];
+        let own = [
+            "--cluster-enabled",
+            "yes",
+            "--cluster-node-timeout",
+            "2000",
+            "--cluster-require-full-coverage",
+            "no",
+        ];
         let settings = [&own[..], settings].concat();
         let count = masters * (1 + replicas);
         let nodes = (0..count).map(|_| Redis::start(program, &settings)).collect::<io::Result<Vec<_>>>()?;
