@@ -59,7 +59,12 @@ impl Keyspace {
     /// Writes the layout again if it is gone, and takes up that of another node if that was first.
     pub(crate) async fn renew(&self) -> Result<Renewal, Fault> {
         let own = self.layout();
-        write(&self.fleet, &self.prefix, &own).await?;
+        match write(&self.fleet, &self.prefix, &own).await {
+            // It is there, or there is no room for it now.
+            Ok(()) => {}
+            Err(fault) if matches!(fault.class, Class::OutOfMemory | Class::Misconfigured) => {}
+            Err(fault) => return Err(fault),
+        }
         let Some(text) = read(&self.fleet, &self.prefix).await? else { return Ok(Renewal::Same) };
         match Layout::of_text(&self.prefix, &text) {
             Some(other) if other != *own => {
@@ -72,7 +77,7 @@ impl Keyspace {
         }
     }
 
-    /// Sends one request for each command.
+    /// Sends one command to the master of a key.
     pub(crate) async fn ask(&self, name: &Name, command: redis::Cmd) -> Result<Value, Fault> {
         self.fleet.ask(Request { slot: name.slot, command, script: None }).await
     }

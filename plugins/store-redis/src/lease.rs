@@ -1,7 +1,7 @@
 //! One process at a time does a chore.
 
 use crate::keyspace::Keyspace;
-use crate::net::Fault;
+use crate::net::{Class, Fault};
 use redis::Value;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -50,8 +50,12 @@ impl Lease {
         }
         let mut take = redis::cmd("SET");
         take.arg(&name.bytes).arg(&self.token).arg("NX").arg("PX").arg(LIFE.as_millis() as u64);
-        // One that was taken by a request whose answer got lost is ours too.
-        let taken = keys.ask(&name, take).await? == Value::Okay || self.is_ours(keys).await?;
+        let taken = match keys.ask(&name, take).await {
+            // No memory is left for a lease, and the chore is what frees some: two that do it do no harm.
+            Err(fault) if fault.class == Class::OutOfMemory => return Ok(true),
+            // One that was taken by a request whose answer got lost is ours too.
+            taken => taken? == Value::Okay || self.is_ours(keys).await?,
+        };
         self.hold_until(taken.then_some(now + LIFE / 2));
         Ok(taken)
     }

@@ -6,8 +6,8 @@ use crate::config::{Config, Mode, TlsMode};
 use hydra_api::SecretSource;
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo,
-    TlsCertificates, Value,
+    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo, Pipeline,
+    RedisConnectionInfo, TlsCertificates, Value,
 };
 use std::io;
 use std::path::Path;
@@ -86,20 +86,51 @@ impl Connector {
     }
 
     async fn attempt(&self, to: &Address, wanted: Wanted) -> Result<MultiplexedConnection, Fault> {
-        let client = self.client(to, wanted)?;
+        let client = self.client(to)?;
         // The time limits are ours, for a connection that exceeds one is dropped as a whole.
         let limits = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         let made = client.get_multiplexed_async_connection_with_config(&limits).await;
         let mut connection = made.map_err(|error| Fault::of_connection(&error, to))?;
-        let mut hello = redis::cmd("HELLO");
-        let said = connection.send_packed_command(hello.arg(2).arg("SETNAME").arg("hydra")).await;
-        match said.map_err(|error| Fault::of_connection(&error, to))? {
-            Value::ServerError(error) => Err(Fault::of_reply(&error, to)),
-            said => self.examine(&Hello::of(&said), to, wanted).map(|()| connection),
-        }
+        self.greet(&mut connection, to, wanted).await.map(|()| connection)
     }
 
-    fn client(&self, to: &Address, wanted: Wanted) -> Result<Client, Fault> {
+    /// Logs in, chooses the database and asks what the server is. The login is sent by us, for the client library would hide what
+    /// the server says of it.
+    async fn greet(
+        &self,
+        connection: &mut MultiplexedConnection,
+        to: &Address,
+        wanted: Wanted,
+    ) -> Result<(), Fault> {
+        let config = &self.config;
+        let (username, password) = match wanted {
+            Wanted::Sentinel => (&config.sentinel.username, &config.sentinel.password),
+            Wanted::Master | Wanted::ClusterNode => (&config.username, &config.password),
+        };
+        let mut greeting = Pipeline::new();
+        if let Some(password) = password {
+            greeting.cmd("AUTH");
+            if let Some(username) = username {
+                greeting.arg(username);
+            }
+            greeting.arg(read(password, to)?);
+        }
+        if config.database != 0 && wanted == Wanted::Master {
+            greeting.cmd("SELECT").arg(config.database);
+        }
+        greeting.cmd("HELLO").arg(2).arg("SETNAME").arg("hydra");
+        let len = greeting.len();
+        let said = connection.send_packed_commands(&greeting, 0, len).await;
+        let said = said.map_err(|error| Fault::of_connection(&error, to))?;
+        for said in &said {
+            if let Value::ServerError(error) = said {
+                return Err(Fault::of_reply(error, to));
+            }
+        }
+        self.examine(&Hello::of(said.last().unwrap_or(&Value::Nil)), to, wanted)
+    }
+
+    fn client(&self, to: &Address) -> Result<Client, Fault> {
         let failed = |error: redis::RedisError| Fault::of_connection(&error, to);
         let address = match to {
             Address::Socket(path) => ConnectionAddr::Unix(path.clone()),
@@ -109,21 +140,7 @@ impl Connector {
             Address::Network(host, port) => ConnectionAddr::Tcp(host.clone(), *port),
         };
         let is_encrypted = matches!(address, ConnectionAddr::TcpTls { .. });
-        let config = &self.config;
-        let (username, password) = match wanted {
-            Wanted::Sentinel => (&config.sentinel.username, &config.sentinel.password),
-            Wanted::Master | Wanted::ClusterNode => (&config.username, &config.password),
-        };
-        let mut settings = RedisConnectionInfo::default().set_skip_set_lib_name();
-        if let Some(username) = username {
-            settings = settings.set_username(username);
-        }
-        if let Some(password) = password {
-            settings = settings.set_password(read(password, to)?);
-        }
-        if config.mode == Mode::Standalone || wanted == Wanted::Master && config.mode == Mode::Sentinel {
-            settings = settings.set_db(i64::from(config.database));
-        }
+        let settings = RedisConnectionInfo::default().set_skip_set_lib_name();
         let info = address.into_connection_info().map_err(failed)?.set_redis_settings(settings);
         match &self.tls {
             Some(certificates) if is_encrypted => Client::build_with_tls(info, certificates.clone()),

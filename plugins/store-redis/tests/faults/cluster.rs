@@ -6,7 +6,7 @@ use hydra_conformance::servers::{Redis as Server, RedisCluster};
 use hydra_store_redis::{Config, Mode};
 use std::time::Instant;
 
-fn cluster(replicas: usize) -> (RedisCluster, Config) {
+pub(crate) fn cluster(replicas: usize) -> (RedisCluster, Config) {
     let program = Server::installed().unwrap_or_else(|| "redis-server".into());
     let cluster = RedisCluster::start(&program, 3, replicas, &["--appendonly", "yes"]).unwrap();
     let ports: Vec<_> = cluster.nodes.iter().map(Server::port).collect();

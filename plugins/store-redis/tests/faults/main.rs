@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod cluster;
+mod files;
 mod login;
 mod memory;
 mod one_server;
@@ -51,6 +52,8 @@ fn main() -> ExitCode {
         trial("a_dead_master_costs_its_own_keys", cluster::dead_master),
         trial("a_failover_is_followed", cluster::failover),
         trial("slots_on_their_way_are_followed", cluster::moving_slots),
+        trial("config_redis_toml_is_opened", files::standalone),
+        trial("config_redis_cluster_toml_is_opened", files::of_cluster),
         trial("a_replica_that_the_sentinels_promote_is_followed", sentinel::promoted),
     ];
     let trials = trials.into_iter().map(|trial| trial.with_ignored_flag(is_absent)).collect();

@@ -85,8 +85,8 @@ pub(crate) async fn demoted() {
     let shop = Shop::of(config(&[server.port()])).await;
     shop.insert(0..20).await;
     server.command(&[], &["REPLICAOF", "127.0.0.1", &other.port().to_string()]).unwrap();
-    assert_eq!(shop.try_insert(0..20).await.unwrap_err().kind(), UNAVAILABLE);
-    assert_eq!(shop.try_insert(0..20).await.unwrap_err().kind(), UNAVAILABLE);
+    assert_eq!(shop.try_insert(20..40).await.unwrap_err().kind(), UNAVAILABLE);
+    assert_eq!(shop.try_insert(20..40).await.unwrap_err().kind(), UNAVAILABLE);
     server.command(&[], &["REPLICAOF", "NO", "ONE"]).unwrap();
     shop.recovers(0..20).await;
 }

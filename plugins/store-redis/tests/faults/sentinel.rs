@@ -16,6 +16,7 @@ pub(crate) async fn promoted() {
     while !(master().contains("num-other-sentinels\n2") && master().contains("num-slaves\n1")) {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    servers.until_replicated().unwrap();
     servers.servers[0].kill().unwrap();
     shop.recovers(100..200).await;
     shop.has(0..100).await;
