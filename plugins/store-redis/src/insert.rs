@@ -1,24 +1,13 @@
 //! Writing a batch.
 
+use crate::change::{Change, MARGIN_S};
 use crate::keyspace::Keyspace;
-use crate::layout::{self, Fingerprint, Form, Layout, Name};
+use crate::layout::{self, Form, Layout, Name};
 use crate::net::{Class, Fault, Request};
 use crate::peers::{Peers, Told, Written};
 use crate::{plain, scripts};
 use hydra_api::{ContentKey, Inserted, PeerId, ProviderRecord, RecordOutcome, StoreError, UnixSeconds};
 use std::collections::HashMap;
-
-/// How much longer than its latest record a key lives in Redis: the purge comes first and counts what it removes.
-pub(crate) const MARGIN_S: u32 = 86_400;
-
-/// What a batch says of one key.
-#[derive(Debug)]
-pub(crate) struct Change {
-    pub(crate) key: ContentKey,
-    /// The places of its records in the batch.
-    pub(crate) places: Vec<usize>,
-    pub(crate) providers: Vec<(Fingerprint, UnixSeconds)>,
-}
 
 /// Writes a batch: the rows of the peers first, then the records, one request for each bucket.
 pub(crate) async fn insert(
@@ -89,24 +78,6 @@ fn told(batch: &[ProviderRecord]) -> Vec<Told> {
         }
     }
     told.into_values().collect()
-}
-
-impl Change {
-    fn new(key: ContentKey) -> Self {
-        Self { key, places: Vec::new(), providers: Vec::new() }
-    }
-
-    /// When its last record expires.
-    pub(crate) fn latest(&self) -> UnixSeconds {
-        self.providers.iter().map(|(_, expires)| *expires).max().unwrap_or_default()
-    }
-
-    fn packed(&self) -> Vec<u8> {
-        let entry = |(fingerprint, expires): &(Fingerprint, UnixSeconds)| {
-            fingerprint.iter().copied().chain(expires.0.to_be_bytes()).collect::<Vec<_>>()
-        };
-        self.providers.iter().flat_map(entry).collect()
-    }
 }
 
 /// Writes the changes, one script for each bucket; a result for each change.

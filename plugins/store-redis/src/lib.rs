@@ -1,5 +1,6 @@
 //! The store `redis`: provider records in Redis 6.2 or later or in Valkey, shared by all nodes that use the same prefix.
 
+mod change;
 mod config;
 mod estimate;
 mod insert;

@@ -1,10 +1,14 @@
 //! Peers: the records name a provider by its fingerprint, and its id and addresses are kept once.
 
+mod plain;
+mod row;
+
+pub(crate) use row::Row;
+
 use crate::keyspace::Keyspace;
 use crate::layout::{Fingerprint, Form, Layout};
 use crate::net::{Fault, Request};
-use crate::{plain, scripts};
-use bytes::Bytes;
+use crate::scripts;
 use hydra_api::{Addresses, PeerId, UnixSeconds};
 use quick_cache::sync::Cache;
 use redis::Value;
@@ -17,14 +21,6 @@ use std::time::{Duration, Instant};
 const FRESH: Duration = Duration::from_secs(60);
 /// A peer is kept for this much longer than its last record, so that it is written once for many records.
 const HEADROOM: Duration = Duration::from_secs(6 * 3600);
-
-/// A peer as its row has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Row {
-    pub(crate) peer: PeerId,
-    pub(crate) addresses: Addresses,
-    pub(crate) addresses_at: UnixSeconds,
-}
 
 #[derive(Debug)]
 struct Known {
@@ -163,7 +159,7 @@ impl Peers {
         let read_at = Instant::now();
         let rows = match layout.form {
             Form::Buckets { .. } => put(keys, layout, &stale, now).await,
-            Form::Plain => plain::put_peers(keys, layout, &stale, now).await,
+            Form::Plain => plain::put(keys, layout, &stale, now).await,
         };
         for ((fingerprint, told), row) in stale.into_iter().zip(rows) {
             let how = match row {
@@ -193,35 +189,13 @@ impl Known {
     }
 }
 
-impl Row {
-    /// The row of its bytes, as `peer.lua` writes them; none if they are no row. Addresses that cannot be read are none.
-    pub(crate) fn of_bytes(bytes: &[u8]) -> Option<Self> {
-        let (at, rest) = bytes.split_first_chunk::<4>()?;
-        let (len, rest) = rest.split_first()?;
-        let (peer, addresses) = rest.split_at_checked(usize::from(*len))?;
-        Some(Self {
-            peer: PeerId::new(peer).ok()?,
-            addresses: Addresses::from_encoded(Bytes::copy_from_slice(addresses)).unwrap_or_default(),
-            addresses_at: UnixSeconds(u32::from_be_bytes(*at)),
-        })
-    }
-
-    /// The bytes of the row.
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let peer = self.peer.as_bytes();
-        // A peer id has at most 44 bytes.
-        let len = [u8::try_from(peer.len()).unwrap_or(u8::MAX)];
-        [&self.addresses_at.0.to_be_bytes()[..], &len, peer, &self.addresses.encoded()[..]].concat()
-    }
-}
-
 /// How long a row is kept.
-pub(crate) fn life(told: &Told, now: UnixSeconds) -> u64 {
+fn life(told: &Told, now: UnixSeconds) -> u64 {
     (told.expires.since(now) + 2 * HEADROOM).as_secs()
 }
 
 /// Reads rows.
-pub(crate) async fn get(
+async fn get(
     keys: &Keyspace,
     layout: &Layout,
     fingerprints: &[Fingerprint],

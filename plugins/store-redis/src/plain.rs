@@ -3,18 +3,16 @@
 //! Every command can stand alone: a crash between two of them leaves a key that the purge removes, or a count that is off by a
 //! batch.
 
-use crate::insert::{Change, MARGIN_S};
+use crate::change::{Change, MARGIN_S};
 use crate::keyspace::Keyspace;
-use crate::layout::{Fingerprint, Layout, Name};
+use crate::layout::{Layout, Name};
 use crate::net::{Fault, Request};
-use crate::peers::{self, Row, Told};
 use hydra_api::UnixSeconds;
 use redis::Value;
 use std::collections::HashMap;
-use std::sync::Arc;
 
 /// Commands that keep a key for at least this long: an expiry is set if there is none, and is never shortened.
-fn keep(name: &Name, seconds: u64) -> [Request; 2] {
+pub(crate) fn keep(name: &Name, seconds: u64) -> [Request; 2] {
     ["NX", "GT"].map(|when| {
         let mut command = redis::cmd("EXPIRE");
         command.arg(&name.bytes).arg(seconds).arg(when);
@@ -68,41 +66,4 @@ pub(crate) async fn count(keys: &Keyspace, layout: &Layout, added: HashMap<u16, 
     for fault in keys.fleet.send(&requests).await.into_iter().filter_map(Result::err) {
         tracing::debug!(%fault, "a number of records is not counted");
     }
-}
-
-/// Writes peers' rows; the rows afterwards.
-pub(crate) async fn put_peers(
-    keys: &Keyspace,
-    layout: &Layout,
-    stale: &[(Fingerprint, Told)],
-    now: UnixSeconds,
-) -> Vec<Result<Option<Arc<Row>>, Fault>> {
-    let fingerprints: Vec<_> = stale.iter().map(|(fingerprint, _)| *fingerprint).collect();
-    let mut rows = peers::get(keys, layout, &fingerprints).await;
-    let mut requests = Vec::new();
-    let mut places = Vec::new();
-    for (at, (row, (fingerprint, told))) in rows.iter_mut().zip(stale).enumerate() {
-        let Ok(known) = row else { continue };
-        if known.as_ref().is_some_and(|known| known.peer != told.peer) {
-            continue;
-        }
-        let after = Arc::new(match known {
-            Some(known) if told.addresses.is_empty() => (**known).clone(),
-            _ => Row { peer: told.peer, addresses: told.addresses.clone(), addresses_at: now },
-        });
-        let name = layout.peer(fingerprint);
-        let mut set = redis::cmd("SET");
-        set.arg(&name.bytes).arg(after.to_bytes()).arg("KEEPTTL");
-        requests.push(Request { slot: name.slot, command: set, script: None });
-        requests.extend(keep(&name, peers::life(told, now)));
-        places.push(at);
-        *known = Some(after);
-    }
-    let answers = keys.fleet.send(&requests).await;
-    for (at, answers) in places.into_iter().zip(answers.chunks(3)) {
-        if let Some(Err(fault)) = answers.iter().find(|answer| answer.is_err()) {
-            rows[at] = Err(fault.clone());
-        }
-    }
-    rows
 }

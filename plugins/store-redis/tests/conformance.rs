@@ -68,6 +68,26 @@ fn sentinel(program: &Path) -> std::io::Result<(RedisSentinel, Config)> {
     Ok((servers, Config { mode: Mode::Sentinel, sentinel, ..config }))
 }
 
+/// A server whose memory is soon full.
+fn full(program: Option<PathBuf>) -> Suite {
+    const BYTES_MAX: &str = "6000000";
+    let absent = program.is_none();
+    let suite = hydra_conformance::store::<Redis, _, _>(move || {
+        let program = program.clone();
+        async move {
+            let Some(program) = program else { return Place::with_defaults() };
+            match Server::start(&program, &["--maxmemory", BYTES_MAX]) {
+                Ok(server) => {
+                    let config = fresh(&hosts([server.port()]));
+                    Place::of(config).guarded_by(server).full_within(60_000)
+                }
+                Err(cause) => panic!("cannot start Redis: {cause}"),
+            }
+        }
+    });
+    suite.only("s17_what").named("full").ignored_if(absent)
+}
+
 fn main() -> ExitCode {
     // Without a server the cases are shown as ignored, except where all has to be tested.
     let is_required = std::env::var_os("CI").is_some_and(|ci| ci == "true");
@@ -78,6 +98,7 @@ fn main() -> ExitCode {
         suite("without scripts", redis.clone(), without_scripts),
         suite("cluster", redis.clone(), cluster),
         suite("cluster without scripts", redis.clone(), cluster_without_scripts),
+        full(redis.clone()),
         suite("sentinel", redis, sentinel),
         suite("valkey", valkey.clone(), standalone),
         suite("valkey cluster", valkey, cluster),
