@@ -5,8 +5,7 @@ use hydra_conformance::{Place, Suite};
 use hydra_store_redis::{Config, Mode, Redis, Scripts, Sentinel};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A prefix of its own for each case.
@@ -22,14 +21,14 @@ type Start<S> = fn(&Path) -> std::io::Result<(S, Config)>;
 
 fn suite<S: Send + Sync + 'static>(name: &str, program: Option<PathBuf>, start: Start<S>) -> Suite {
     let absent = program.is_none();
-    let servers: LazyLock<Arc<(S, Config)>, Box<dyn FnOnce() -> Arc<(S, Config)> + Send>> =
-        LazyLock::new(Box::new(move || match start(&program.unwrap_or_default()) {
-            Ok(started) => Arc::new(started),
-            Err(cause) => panic!("cannot start Redis: {cause}"),
-        }));
+    let servers = OnceLock::new();
     let suite = hydra_conformance::store::<Redis, _, _>(move || {
-        let servers = if absent { None } else { Some(Arc::clone(&servers)) };
-        async move { servers.map_or_else(Place::with_defaults, |servers| Place::of(fresh(&servers.1))) }
+        let started = |program: &PathBuf| {
+            let started = servers.get_or_init(|| start(program).map_err(|cause| cause.to_string()));
+            started.as_ref().unwrap_or_else(|cause| panic!("cannot start Redis: {cause}"))
+        };
+        let place = program.as_ref().map(|program| Place::of(fresh(&started(program).1)));
+        async move { place.unwrap_or_else(Place::with_defaults) }
     });
     suite.named(name).ignored_if(absent)
 }

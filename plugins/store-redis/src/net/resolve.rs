@@ -50,7 +50,7 @@ async fn sentinel(connector: &Arc<Connector>, before: &Map) -> Result<Map, Fault
     for host in &connector.config.hosts {
         let sentinel = Address::of_sentinel(host);
         let said = question(connector, &sentinel, Wanted::Sentinel, &ask).await;
-        match said.map(|said| redis::from_redis_value::<Option<(String, u16)>>(said)) {
+        match said.map(redis::from_redis_value::<Option<(String, u16)>>) {
             Ok(Ok(Some((host, port)))) => {
                 let Some(master) = Address::of_answer(&host, port, &sentinel) else { continue };
                 return Ok(one(master, before, connector));

@@ -15,10 +15,7 @@ use hydra_conformance::servers::Redis as Server;
 use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
 
-fn trial<F: Future<Output = ()>>(name: &str, case: fn() -> F) -> Trial
-where
-    F: 'static,
-{
+fn trial<F: Future<Output = ()> + 'static>(name: &str, case: fn() -> F) -> Trial {
     Trial::test(name, move || {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         runtime.unwrap().block_on(case());
