@@ -5,9 +5,11 @@
 
 mod pgbouncer;
 mod postgres;
+mod redis;
 
 pub use pgbouncer::PgBouncer;
 pub use postgres::Postgres;
+pub use redis::{Redis, RedisCluster, RedisSentinel};
 
 use std::io::{self, Read};
 use std::net::TcpListener;

@@ -25,6 +25,7 @@ fn every_feature_adds_its_plugin_and_no_other() {
         ("fjall", cfg!(feature = "store-fjall")),
         ("memory", cfg!(feature = "store-memory")),
         ("postgres", cfg!(feature = "store-postgres")),
+        ("redis", cfg!(feature = "store-redis")),
         ("sled", cfg!(feature = "store-sled")),
     ]);
     assert_eq!(kinds::<Store>(&registry), stores);

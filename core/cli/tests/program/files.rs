@@ -4,11 +4,17 @@ use crate::{Hydra, project, stderr};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-const FILES: [&str; 4] =
-    ["config/hydra.toml", "config/amino.toml", "config/private.toml", "config/postgres.toml"];
+const FILES: [&str; 6] = [
+    "config/hydra.toml",
+    "config/amino.toml",
+    "config/private.toml",
+    "config/postgres.toml",
+    "config/redis.toml",
+    "config/redis-cluster.toml",
+];
 
 /// Those that need a server: tests that have one run them.
-const SERVED: [&str; 1] = ["config/postgres.toml"];
+const SERVED: [&str; 3] = ["config/postgres.toml", "config/redis.toml", "config/redis-cluster.toml"];
 
 fn text(file: &str) -> String {
     std::fs::read_to_string(project(file)).unwrap()

@@ -1,0 +1,127 @@
+//! A Redis server, and what is made of several.
+
+mod cluster;
+mod sentinel;
+
+pub use cluster::RedisCluster;
+pub use sentinel::RedisSentinel;
+
+use super::{Process, complete, free_port, wait};
+use std::fs::File;
+use std::io;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+/// A Redis or Valkey server. Stopped when dropped.
+#[derive(Debug)]
+pub struct Redis {
+    process: Option<Process>,
+    program: PathBuf,
+    port: u16,
+    home: TempDir,
+    settings: Vec<String>,
+}
+
+impl Redis {
+    /// The server program of Redis: that of the variable `HYDRA_TEST_REDIS`, or Debian's. None if it is not installed.
+    pub fn installed() -> Option<PathBuf> {
+        let named = std::env::var_os("HYDRA_TEST_REDIS").map(PathBuf::from);
+        named.or_else(|| Some(PathBuf::from("/usr/bin/redis-server")).filter(|program| program.exists()))
+    }
+
+    /// The server program of Valkey, of the variable `HYDRA_TEST_VALKEY`. None if it is not named.
+    pub fn valkey() -> Option<PathBuf> {
+        std::env::var_os("HYDRA_TEST_VALKEY").map(PathBuf::from)
+    }
+
+    /// Starts a server with these settings, each as a name and a value: `["--maxmemory", "10mb"]`. It listens on a free port of
+    /// 127.0.0.1, unless the settings say otherwise, and keeps nothing unless they do.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start(program: &Path, settings: &[&str]) -> io::Result<Self> {
+        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let home = tempfile::tempdir()?;
+        let mut server =
+            Self { process: None, program: program.to_owned(), port: free_port()?, home, settings };
+        server.launch()?;
+        Ok(server)
+    }
+
+    /// Starts it again on the same port, with the files of before.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn launch(&mut self) -> io::Result<()> {
+        let mut command = Command::new(&self.program);
+        command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
+        command.arg("--dir").arg(self.home.path()).args(&self.settings);
+        let log = File::options().create(true).append(true).open(self.home.path().join("log"))?;
+        let mut process = Process::start(&command, "TERM", log)?;
+        let port = self.port;
+        wait(&mut process, || TcpStream::connect(("127.0.0.1", port)).is_ok())?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Runs a command there, with `redis-cli`; its output. The connection has these options.
+    ///
+    /// # Errors
+    /// If it cannot be run or the server answers with an error.
+    pub fn command(&self, options: &[&str], command: &[&str]) -> io::Result<String> {
+        command_at(self.port, options, command)
+    }
+
+    /// Its port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The pid of the server; none while it is stopped.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(|process| process.pid)
+    }
+
+    /// The directory of its files, and of its log in the file `log`.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Sends it a signal, such as `KILL` or `STOP`.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn signal(&self, signal: &str) -> io::Result<()> {
+        let pid = self.pid().ok_or_else(|| io::Error::other("the server does not run"))?;
+        complete(Command::new("kill").args(["-s", signal, &pid.to_string()]))
+    }
+
+    /// Stops it in order; [`Self::launch`] starts it again.
+    pub fn stop(&mut self) {
+        self.process = None;
+    }
+
+    /// Kills it as a crash does; [`Self::launch`] starts it again.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn kill(&mut self) -> io::Result<()> {
+        self.signal("KILL")?;
+        self.stop();
+        Ok(())
+    }
+}
+
+/// Runs a command with `redis-cli`.
+pub(super) fn command_at(port: u16, options: &[&str], command: &[&str]) -> io::Result<String> {
+    let mut cli = Command::new("redis-cli");
+    cli.args(["-h", "127.0.0.1", "-p", &port.to_string(), "-e"]).args(options).args(command);
+    let output = cli.output()?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned());
+    }
+    let said = [output.stdout, output.stderr].concat();
+    Err(io::Error::other(format!("{command:?}: {}", String::from_utf8_lossy(&said).trim_end())))
+}

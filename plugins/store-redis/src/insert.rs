@@ -1,0 +1,113 @@
+//! Writing a batch.
+
+use crate::change::{Change, MARGIN_S};
+use crate::keyspace::Keyspace;
+use crate::layout::{self, Form, Layout, Name};
+use crate::net::{Class, Fault, Request};
+use crate::peers::{Peers, Told, Written};
+use crate::{plain, scripts};
+use hydra_api::{ContentKey, Inserted, PeerId, ProviderRecord, RecordOutcome, StoreError, UnixSeconds};
+use std::collections::HashMap;
+
+/// Writes a batch: the rows of the peers first, then the records, one request for each bucket.
+pub(crate) async fn insert(
+    keys: &Keyspace,
+    peers: &Peers,
+    batch: &[ProviderRecord],
+    now: UnixSeconds,
+) -> Result<Inserted, StoreError> {
+    let layout = keys.layout();
+    let written = peers.write(keys, &layout, told(batch), now).await;
+    let mut outcomes = vec![RecordOutcome::Taken; batch.len()];
+    let mut failed: Option<Fault> = None;
+    let mut changes: HashMap<ContentKey, Change> = HashMap::new();
+    for (at, record) in batch.iter().enumerate().filter(|(_, record)| record.expires > now) {
+        match written.get(&record.provider) {
+            Some(Written::Done(fingerprint)) => {
+                let change = changes.entry(record.key).or_insert_with(|| Change::new(record.key));
+                change.places.push(at);
+                change.providers.push((*fingerprint, record.expires));
+            }
+            Some(Written::Failed(fault)) => {
+                outcomes[at] = outcome(fault);
+                failed = Some(fault.clone());
+            }
+            Some(Written::Foreign) | None => {
+                outcomes[at] = RecordOutcome::Refused("another peer has the same fingerprint".into());
+            }
+        }
+    }
+    let changes: Vec<Change> = changes.into_values().collect();
+    let results = match layout.form {
+        Form::Buckets { .. } => write(keys, &layout, &changes, now).await,
+        Form::Plain => plain::write(keys, &layout, &changes, now).await,
+    };
+    for (change, result) in changes.iter().zip(results) {
+        if let Err(fault) = result {
+            change.places.iter().for_each(|at| outcomes[*at] = outcome(&fault));
+            failed = Some(fault);
+        }
+    }
+    let is_unknown = |outcome: &RecordOutcome| matches!(outcome, RecordOutcome::Unknown(_));
+    match failed {
+        Some(fault) if outcomes.iter().all(is_unknown) => Err(fault.into_error("insert")),
+        _ => Ok(Inserted::of(outcomes)),
+    }
+}
+
+fn outcome(fault: &Fault) -> RecordOutcome {
+    match fault.class {
+        Class::OutOfMemory => RecordOutcome::NoRoom,
+        _ => RecordOutcome::Unknown(fault.kind()),
+    }
+}
+
+/// What the batch says of each provider. A record that has expired is never seen, but its addresses are news of the provider.
+fn told(batch: &[ProviderRecord]) -> Vec<Told> {
+    let mut told: HashMap<PeerId, Told> = HashMap::new();
+    for record in batch {
+        let ProviderRecord { provider, addresses, expires, .. } = record;
+        let of_peer = told.entry(*provider).or_insert_with(|| Told {
+            peer: *provider,
+            addresses: addresses.clone(),
+            expires: *expires,
+        });
+        of_peer.expires = of_peer.expires.max(*expires);
+        if !addresses.is_empty() {
+            of_peer.addresses = addresses.clone();
+        }
+    }
+    told.into_values().collect()
+}
+
+/// Writes the changes, one script for each bucket; a result for each change.
+async fn write(
+    keys: &Keyspace,
+    layout: &Layout,
+    changes: &[Change],
+    now: UnixSeconds,
+) -> Vec<Result<(), Fault>> {
+    let mut buckets: HashMap<Name, Vec<usize>> = HashMap::new();
+    for (at, change) in changes.iter().enumerate() {
+        buckets.entry(layout.bucket(&change.key)).or_default().push(at);
+    }
+    let buckets: Vec<(Name, Vec<usize>)> = buckets.into_iter().collect();
+    let request = |(bucket, places): &(Name, Vec<usize>)| {
+        let count = layout.count(bucket.partition);
+        let mut command = scripts::WRITE.call(&[&bucket.bytes, &count.bytes]);
+        let latest = places.iter().map(|at| changes[*at].latest()).max().unwrap_or_default();
+        command.arg(now.0).arg(MARGIN_S).arg(latest.0);
+        for change in places.iter().map(|at| &changes[*at]) {
+            command.arg(layout::field(&change.key)).arg(change.packed());
+        }
+        Request { slot: bucket.slot, command, script: Some(&scripts::WRITE) }
+    };
+    let requests: Vec<_> = buckets.iter().map(request).collect();
+    let mut results: Vec<Result<(), Fault>> = changes.iter().map(|_| Ok(())).collect();
+    for ((_, places), answer) in buckets.iter().zip(keys.fleet.send(&requests).await) {
+        if let Err(fault) = answer {
+            places.iter().for_each(|at| results[*at] = Err(fault.clone()));
+        }
+    }
+    results
+}

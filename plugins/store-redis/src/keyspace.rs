@@ -1,0 +1,135 @@
+//! The servers, and the layout of the keys there, which the first node of a prefix decides for all.
+
+use crate::config::{Config, Scripts};
+use crate::layout::{Form, Layout, Name};
+use crate::net::{Class, Connector, Fault, Fleet, Request};
+use crate::scripts;
+use arc_swap::ArcSwap;
+use hydra_api::{OpenError, Purpose};
+use redis::Value;
+use std::sync::Arc;
+
+/// The keys of one prefix.
+#[derive(Debug)]
+pub(crate) struct Keyspace {
+    pub(crate) fleet: Fleet,
+    prefix: String,
+    layout: ArcSwap<Layout>,
+}
+
+/// Whether the layout is still that of before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Renewal {
+    Same,
+    /// The keys were removed, and another node has begun anew.
+    Replaced,
+}
+
+impl Keyspace {
+    /// Connects, and reads the layout or decides it.
+    pub(crate) async fn open(config: Config, purpose: Purpose) -> Result<Self, OpenError> {
+        let (prefix, scripts, log2) = (config.prefix.clone(), config.scripts, config.buckets_log2);
+        let hosts = config.hosts.join(", ");
+        let connector =
+            Connector::new(config).map_err(|cause| OpenError::config("tls", cause.to_string()))?;
+        let unavailable = |fault| OpenError::unavailable(format!("cannot use Redis at {hosts}"), fault);
+        let fleet = Fleet::open(connector).await.map_err(unavailable)?;
+        let mut found = read(&fleet, &prefix).await.map_err(unavailable)?;
+        if found.is_none() && purpose != Purpose::Check {
+            let layout =
+                Layout::new(&prefix, form(&fleet, &prefix, scripts, log2).await.map_err(unavailable)?);
+            write(&fleet, &prefix, &layout).await.map_err(unavailable)?;
+            found = read(&fleet, &prefix).await.map_err(unavailable)?;
+        }
+        let wanted = Layout::form(scripts, log2);
+        let layout = match found {
+            None => Layout::new(&prefix, wanted),
+            Some(text) => Layout::of_text(&prefix, &text).ok_or_else(|| {
+                OpenError::config("prefix", format!("the keys of `{prefix}` are of another version: {text}"))
+            })?,
+        };
+        agree(layout.form, wanted)?;
+        Ok(Self { fleet, prefix, layout: ArcSwap::from_pointee(layout) })
+    }
+
+    pub(crate) fn layout(&self) -> Arc<Layout> {
+        self.layout.load_full()
+    }
+
+    /// Writes the layout again if it is gone, and takes up that of another node if that was first.
+    pub(crate) async fn renew(&self) -> Result<Renewal, Fault> {
+        let own = self.layout();
+        match write(&self.fleet, &self.prefix, &own).await {
+            // It is there, or there is no room for it now.
+            Ok(()) => {}
+            Err(fault) if matches!(fault.class, Class::OutOfMemory | Class::Misconfigured) => {}
+            Err(fault) => return Err(fault),
+        }
+        let Some(text) = read(&self.fleet, &self.prefix).await? else { return Ok(Renewal::Same) };
+        match Layout::of_text(&self.prefix, &text) {
+            Some(other) if other != *own => {
+                tracing::warn!("the keys in Redis were removed, and another node has begun anew");
+                self.layout.store(Arc::new(other));
+                Ok(Renewal::Replaced)
+            }
+            Some(_) => Ok(Renewal::Same),
+            None => Err(Fault::nobody("the keys in Redis are of another version now")),
+        }
+    }
+
+    /// Sends one command to the master of a key.
+    pub(crate) async fn ask(&self, name: &Name, command: redis::Cmd) -> Result<Value, Fault> {
+        self.fleet.ask(Request { slot: name.slot, command, script: None }).await
+    }
+}
+
+async fn read(fleet: &Fleet, prefix: &str) -> Result<Option<String>, Fault> {
+    let name = Layout::meta(prefix);
+    let mut command = redis::cmd("GET");
+    command.arg(&name.bytes);
+    let said = fleet.ask(Request { slot: name.slot, command, script: None }).await?;
+    Ok(redis::from_redis_value(said).unwrap_or_default())
+}
+
+async fn write(fleet: &Fleet, prefix: &str, layout: &Layout) -> Result<(), Fault> {
+    let name = Layout::meta(prefix);
+    let mut command = redis::cmd("SET");
+    command.arg(&name.bytes).arg(layout.text()).arg("NX");
+    fleet.ask(Request { slot: name.slot, command, script: None }).await.map(drop)
+}
+
+/// The form of a new prefix: without scripts if the server forbids them.
+async fn form(fleet: &Fleet, prefix: &str, scripts: Scripts, log2: u8) -> Result<Form, Fault> {
+    let wanted = Layout::form(scripts, log2);
+    if scripts == Scripts::Off {
+        return Ok(wanted);
+    }
+    let slot = Layout::meta(prefix).slot;
+    let load = Request { slot, command: scripts::WRITE.load(), script: None };
+    match fleet.ask(load).await {
+        Ok(_) => Ok(wanted),
+        Err(fault) if matches!(fault.class, Class::Forbidden | Class::UnknownCommand) => {
+            tracing::warn!(%fault, "the server permits no scripts: records take three times the memory");
+            Ok(Form::Plain)
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+fn agree(found: Form, wanted: Form) -> Result<(), OpenError> {
+    match (found, wanted) {
+        (Form::Buckets { log2: found }, Form::Buckets { log2: wanted }) if found != wanted => {
+            let text =
+                format!("the keys of this prefix are in 2^{found} buckets: set {found}, or another `prefix`");
+            Err(OpenError::config("buckets_log2", text))
+        }
+        (Form::Buckets { .. }, Form::Plain) => Err(OpenError::config(
+            "scripts",
+            "the keys of this prefix were written by scripts: set \"auto\", or another `prefix`",
+        )),
+        // Scripts may be used, and the first node of the prefix did without.
+        (Form::Plain, Form::Buckets { .. } | Form::Plain) | (Form::Buckets { .. }, Form::Buckets { .. }) => {
+            Ok(())
+        }
+    }
+}

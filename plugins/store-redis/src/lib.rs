@@ -1,0 +1,20 @@
+//! The store `redis`: provider records in Redis 6.2 or later or in Valkey, shared by all nodes that use the same prefix.
+
+mod change;
+mod config;
+mod estimate;
+mod insert;
+mod keyspace;
+mod layout;
+mod lease;
+mod net;
+mod peers;
+mod plain;
+mod purge;
+mod read;
+mod scripts;
+mod store;
+mod survey;
+
+pub use config::{Config, Mode, Scripts, Sentinel, Tls, TlsMode};
+pub use store::Redis;

@@ -1,0 +1,236 @@
+//! Peers: the records name a provider by its fingerprint, and its id and addresses are kept once.
+
+mod plain;
+mod row;
+
+pub(crate) use row::Row;
+
+use crate::keyspace::Keyspace;
+use crate::layout::{Fingerprint, Form, Layout};
+use crate::net::{Fault, Request};
+use crate::scripts;
+use hydra_api::{Addresses, PeerId, UnixSeconds};
+use quick_cache::sync::Cache;
+use redis::Value;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How old what is remembered of another node's writes may be: new addresses of a provider that announced itself elsewhere
+/// are served after this time at the latest.
+const FRESH: Duration = Duration::from_secs(60);
+/// A peer is kept for this much longer than its last record, so that it is written once for many records.
+const HEADROOM: Duration = Duration::from_secs(6 * 3600);
+
+#[derive(Debug)]
+struct Known {
+    row: Arc<Row>,
+    read_at: Instant,
+    /// The row outlives records up to this expiry.
+    covers: UnixSeconds,
+    /// How many connections had been lost when it was written: what came before may be lost too.
+    losses: u64,
+}
+
+/// What a batch says of one provider.
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    pub(crate) peer: PeerId,
+    /// Its newest addresses; empty to keep those that are known.
+    pub(crate) addresses: Addresses,
+    /// When its last record of the batch expires.
+    pub(crate) expires: UnixSeconds,
+}
+
+/// How the write of a peer's row has ended.
+#[derive(Debug, Clone)]
+pub(crate) enum Written {
+    Done(Fingerprint),
+    Failed(Fault),
+    /// The row is that of another peer with the same fingerprint.
+    Foreign,
+}
+
+/// The rows of some fingerprints.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    pub(crate) found: HashMap<Fingerprint, Arc<Row>>,
+    /// Those whose server could not be asked.
+    pub(crate) failed: HashMap<Fingerprint, Fault>,
+}
+
+/// The peers of one store, as far as they are remembered.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    known: Cache<Fingerprint, Arc<Known>>,
+}
+
+impl Peers {
+    /// Remembers this many peers.
+    pub(crate) fn new(len_max: usize) -> Self {
+        Self { known: Cache::new(len_max) }
+    }
+
+    /// Forgets all, after the keys were removed.
+    pub(crate) fn clear(&self) {
+        self.known.clear();
+    }
+
+    /// The rows of these fingerprints. One that is not there is left out: half a record reads as none.
+    pub(crate) async fn rows(
+        &self,
+        keys: &Keyspace,
+        layout: &Layout,
+        fingerprints: impl IntoIterator<Item = Fingerprint>,
+    ) -> Rows {
+        let (mut rows, now) = (Rows::default(), Instant::now());
+        let fingerprints: HashSet<Fingerprint> = fingerprints.into_iter().collect();
+        let mut wanted = Vec::new();
+        for fingerprint in fingerprints {
+            match self.known.get(&fingerprint) {
+                Some(known) if now.saturating_duration_since(known.read_at) < FRESH => {
+                    rows.found.insert(fingerprint, Arc::clone(&known.row));
+                }
+                _ => wanted.push(fingerprint),
+            }
+        }
+        for (fingerprint, answer) in wanted.iter().zip(get(keys, layout, &wanted).await) {
+            match answer {
+                Ok(row) => {
+                    if let Some(row) = row {
+                        self.remember(*fingerprint, Arc::clone(&row), (now, UnixSeconds(0), 0));
+                        rows.found.insert(*fingerprint, row);
+                    }
+                }
+                Err(fault) => match self.known.get(fingerprint) {
+                    // Old addresses are better than none.
+                    Some(known) => drop(rows.found.insert(*fingerprint, Arc::clone(&known.row))),
+                    None => drop(rows.failed.insert(*fingerprint, fault)),
+                },
+            }
+        }
+        rows
+    }
+
+    fn remember(
+        &self,
+        fingerprint: Fingerprint,
+        row: Arc<Row>,
+        (read_at, covers, losses): (Instant, UnixSeconds, u64),
+    ) {
+        let (mut covers, mut losses) = (covers, losses);
+        if let Some(before) = self.known.get(&fingerprint)
+            && before.covers > covers
+        {
+            (covers, losses) = (before.covers, before.losses);
+        }
+        self.known.insert(fingerprint, Arc::new(Known { row, read_at, covers, losses }));
+    }
+
+    fn says_the_same(&self, fingerprint: &Fingerprint, told: &Told) -> bool {
+        self.known.get(fingerprint).is_some_and(|known| {
+            let is_known = told.addresses.is_empty() || told.addresses == known.row.addresses;
+            known.row.peer == told.peer && is_known
+        })
+    }
+
+    /// Writes the rows that have to change for what a batch says.
+    pub(crate) async fn write(
+        &self,
+        keys: &Keyspace,
+        layout: &Layout,
+        told: Vec<Told>,
+        now: UnixSeconds,
+    ) -> HashMap<PeerId, Written> {
+        let losses = keys.fleet.connector.losses();
+        let mut written = HashMap::with_capacity(told.len());
+        let mut stale = Vec::new();
+        for told in told {
+            let fingerprint = layout.fingerprint(&told.peer);
+            match self.known.get(&fingerprint) {
+                Some(known) if known.losses == losses && !known.needs(&told, now) => {
+                    let same = known.row.peer == told.peer;
+                    let how = if same { Written::Done(fingerprint) } else { Written::Foreign };
+                    written.insert(told.peer, how);
+                }
+                _ => stale.push((fingerprint, told)),
+            }
+        }
+        let read_at = Instant::now();
+        let rows = match layout.form {
+            Form::Buckets { .. } => put(keys, layout, &stale, now).await,
+            Form::Plain => plain::put(keys, layout, &stale, now).await,
+        };
+        for ((fingerprint, told), row) in stale.into_iter().zip(rows) {
+            let how = match row {
+                Ok(Some(row)) if row.peer == told.peer => {
+                    // What the keys outlive is a promise from before the headroom.
+                    let covers = told.expires.saturating_add(HEADROOM);
+                    self.remember(fingerprint, row, (read_at, covers, losses));
+                    Written::Done(fingerprint)
+                }
+                Ok(_) => Written::Foreign,
+                // The row is there as far as is known, and says the same: its server costs other servers' keys nothing.
+                Err(_) if self.says_the_same(&fingerprint, &told) => Written::Done(fingerprint),
+                Err(fault) => Written::Failed(fault),
+            };
+            written.insert(told.peer, how);
+        }
+        written
+    }
+}
+
+impl Known {
+    /// True if the row has to change for what a batch says.
+    fn needs(&self, told: &Told, now: UnixSeconds) -> bool {
+        let Row { addresses, addresses_at, .. } = &*self.row;
+        let is_old = now.since(*addresses_at) > Addresses::SLACK / 2 || *addresses_at > now;
+        told.expires > self.covers || (!told.addresses.is_empty() && (is_old || told.addresses != *addresses))
+    }
+}
+
+/// How long a row is kept.
+fn life(told: &Told, now: UnixSeconds) -> u64 {
+    (told.expires.since(now) + 2 * HEADROOM).as_secs()
+}
+
+/// Reads rows.
+async fn get(
+    keys: &Keyspace,
+    layout: &Layout,
+    fingerprints: &[Fingerprint],
+) -> Vec<Result<Option<Arc<Row>>, Fault>> {
+    let request = |fingerprint: &Fingerprint| {
+        let name = layout.peer(fingerprint);
+        let mut command = redis::cmd("GET");
+        command.arg(&name.bytes);
+        Request { slot: name.slot, command, script: None }
+    };
+    let requests: Vec<_> = fingerprints.iter().map(request).collect();
+    keys.fleet.send(&requests).await.into_iter().map(|answer| answer.map(|said| row(&said))).collect()
+}
+
+fn row(said: &Value) -> Option<Arc<Row>> {
+    match said {
+        Value::BulkString(bytes) => Row::of_bytes(bytes).map(Arc::new),
+        _ => None,
+    }
+}
+
+/// Writes rows by script; the rows afterwards.
+async fn put(
+    keys: &Keyspace,
+    layout: &Layout,
+    stale: &[(Fingerprint, Told)],
+    now: UnixSeconds,
+) -> Vec<Result<Option<Arc<Row>>, Fault>> {
+    let request = |(fingerprint, told): &(Fingerprint, Told)| {
+        let name = layout.peer(fingerprint);
+        let mut command = scripts::PEER.call(&[&name.bytes]);
+        command.arg(told.peer.as_bytes()).arg(&told.addresses.encoded()[..]);
+        command.arg(&now.0.to_be_bytes()).arg(life(told, now));
+        Request { slot: name.slot, command, script: Some(&scripts::PEER) }
+    };
+    let requests: Vec<_> = stale.iter().map(request).collect();
+    keys.fleet.send(&requests).await.into_iter().map(|answer| answer.map(|said| row(&said))).collect()
+}

@@ -1,0 +1,160 @@
+//! Removing what has expired: by one process of all that share the keys, a few buckets at a time, round robin.
+
+mod plain;
+
+use crate::keyspace::Keyspace;
+use crate::layout::{Form, Layout, Name, PARTITIONS};
+use crate::lease::Lease;
+use crate::net::{Fault, Request};
+use crate::scripts;
+use hydra_api::{PurgeProgress, Purged, StoreError, UnixSeconds};
+use redis::Value;
+use std::collections::VecDeque;
+use tokio::sync::Mutex;
+
+/// Buckets of one round trip.
+const BUCKETS: u64 = 64;
+/// Round trips of one call, so that a call ends in time where little has expired.
+const ROUNDS_MAX: usize = 16;
+
+/// How far the purge is.
+#[derive(Debug)]
+pub(crate) struct Purge {
+    lease: Lease,
+    walk: Mutex<Walk>,
+}
+
+/// A pass over all buckets.
+#[derive(Debug, Default)]
+struct Walk {
+    partition: u16,
+    bucket: u64,
+    /// Buckets with more to remove.
+    again: VecDeque<Visit>,
+    plain: plain::Scan,
+}
+
+/// A part of a bucket.
+#[derive(Debug, Clone)]
+struct Visit {
+    bucket: Name,
+    cursor: Vec<u8>,
+}
+
+/// What a script says of one part.
+struct Swept {
+    cursor: Vec<u8>,
+    removed: u64,
+    has_more: bool,
+}
+
+impl Purge {
+    pub(crate) fn new() -> Self {
+        Self { lease: Lease::new("purge"), walk: Mutex::default() }
+    }
+
+    /// One step: some buckets, and `limit` records at most.
+    pub(crate) async fn step(
+        &self,
+        keys: &Keyspace,
+        now: UnixSeconds,
+        limit: u32,
+    ) -> Result<Purged, StoreError> {
+        let mut walk = self.walk.lock().await;
+        let failed = |fault: Fault| fault.into_error("purge_expired");
+        if !self.lease.take(keys).await.map_err(failed)? {
+            return Ok(Purged::new(0, PurgeProgress::Elsewhere));
+        }
+        let layout = keys.layout();
+        match layout.form {
+            Form::Buckets { .. } => walk.sweep(keys, &layout, now, u64::from(limit)).await.map_err(failed),
+            Form::Plain => walk.plain.step(keys, &layout, now, u64::from(limit)).await.map_err(failed),
+        }
+    }
+
+    /// Lets another process purge.
+    pub(crate) async fn release(&self, keys: &Keyspace) -> Result<(), Fault> {
+        self.lease.release(keys).await
+    }
+}
+
+impl Walk {
+    async fn sweep(
+        &mut self,
+        keys: &Keyspace,
+        layout: &Layout,
+        now: UnixSeconds,
+        limit: u64,
+    ) -> Result<Purged, Fault> {
+        let mut left = limit;
+        for _ in 0..ROUNDS_MAX {
+            let visits = self.next(layout, left.min(BUCKETS));
+            if visits.is_empty() && left > 0 {
+                self.partition = 0;
+                return Ok(Purged::new(limit - left, PurgeProgress::Done));
+            }
+            // Each may remove its share, so that all together stay within the limit.
+            let share = left / (visits.len() as u64).max(1);
+            let requests: Vec<_> = visits.iter().map(|visit| visit.request(layout, now, share)).collect();
+            let (mut failed, count) = (None, visits.len());
+            for (visit, answer) in visits.into_iter().zip(keys.fleet.send(&requests).await) {
+                match answer.map(|said| Swept::of(&said)) {
+                    Ok(Some(swept)) => {
+                        left = left.saturating_sub(swept.removed);
+                        if swept.has_more {
+                            self.again.push_back(Visit { cursor: swept.cursor, ..visit });
+                        }
+                    }
+                    Ok(None) => {}
+                    // The next pass comes by again.
+                    Err(fault) => failed = Some((failed.map_or(1, |(times, _)| times + 1), fault)),
+                }
+            }
+            match failed {
+                Some((times, fault)) if times == count => return Err(fault),
+                _ => {}
+            }
+            if left == 0 {
+                break;
+            }
+        }
+        Ok(Purged::new(limit - left, PurgeProgress::More))
+    }
+
+    /// The next parts: at most `count`, those with more to remove first.
+    fn next(&mut self, layout: &Layout, count: u64) -> Vec<Visit> {
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let again = count.min(self.again.len());
+        let mut visits: Vec<Visit> = self.again.drain(..again).collect();
+        while visits.len() < count && self.partition < PARTITIONS {
+            let room = count - visits.len();
+            let before = visits.len();
+            let first = |bucket| Visit { bucket, cursor: b"0".to_vec() };
+            visits.extend(layout.buckets(self.partition, self.bucket).take(room).map(first));
+            let taken = visits.len() - before;
+            self.bucket += taken as u64;
+            if taken < room {
+                self.partition += 1;
+                self.bucket = 0;
+            }
+        }
+        visits
+    }
+}
+
+impl Visit {
+    fn request(&self, layout: &Layout, now: UnixSeconds, limit: u64) -> Request {
+        let count = layout.count(self.bucket.partition);
+        let mut command = scripts::SWEEP.call(&[&self.bucket.bytes, &count.bytes]);
+        command.arg(now.0).arg(limit).arg(&self.cursor);
+        Request { slot: self.bucket.slot, command, script: Some(&scripts::SWEEP) }
+    }
+}
+
+impl Swept {
+    fn of(said: &Value) -> Option<Self> {
+        let (cursor, removed, _, left): (Vec<u8>, u64, u64, u64) = redis::from_redis_value_ref(said).ok()?;
+        let has_more = left == 0 || cursor != b"0";
+        Some(Self { cursor, removed, has_more })
+    }
+}

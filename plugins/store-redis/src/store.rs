@@ -1,0 +1,134 @@
+//! The store: what the node calls.
+
+use crate::config::Config;
+use crate::keyspace::{Keyspace, Renewal};
+use crate::peers::Peers;
+use crate::purge::Purge;
+use crate::{estimate, insert, read, survey};
+use hydra_api::{
+    ContentKey, Durability, Estimate, Expiry, Found, Inserted, OpenError, Plugin, ProviderRecord,
+    ProviderStore, Purged, Purpose, Scope, Sharing, Store, StoreError, StoreProfile, UnixSeconds,
+    async_trait,
+};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Keys of one read and records of one insert: larger batches gain little, and hold up a server that does one thing at a time.
+const READ_BATCH_LEN_MAX: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+const WRITE_BATCH_LEN_MAX: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+/// With `appendfsync everysec` the log is on the disk after two seconds at most (Redis documentation, *Persistence*).
+const WINDOW: Duration = Duration::from_secs(2);
+
+/// Keeps records in Redis.
+#[derive(Debug)]
+pub struct Redis {
+    keys: Keyspace,
+    peers: Peers,
+    purge: Purge,
+    profile: StoreProfile,
+    closed: AtomicBool,
+}
+
+impl Plugin for Redis {
+    type Role = Store;
+    type Config = Config;
+    const KIND: &'static str = "redis";
+    const SUMMARY: &'static str =
+        "keeps records in Redis 6.2 or later or in Valkey, shared by all nodes that use the same prefix";
+
+    async fn open(config: Config, scope: &Scope) -> Result<Arc<dyn ProviderStore>, OpenError> {
+        Ok(Arc::new(Self::new(config, scope).await?))
+    }
+}
+
+impl Redis {
+    async fn new(mut config: Config, scope: &Scope) -> Result<Self, OpenError> {
+        for file in [&mut config.tls.ca_file, &mut config.tls.cert_file, &mut config.tls.key_file] {
+            *file = file.take().map(|file| scope.resolve(&file));
+        }
+        let profile = profile(&config);
+        let peers = Peers::new(usize::try_from(config.peers_cache_len_max).unwrap_or(usize::MAX));
+        let keys = Keyspace::open(config, scope.purpose()).await?;
+        if scope.purpose() == Purpose::Serve {
+            survey::survey(&keys.fleet).await;
+        }
+        Ok(Self { keys, peers, purge: Purge::new(), profile, closed: AtomicBool::new(false) })
+    }
+
+    fn open_for(&self, operation: &'static str) -> Result<(), StoreError> {
+        if self.closed.load(Ordering::Acquire) { Err(StoreError::closed(operation)) } else { Ok(()) }
+    }
+
+    /// Makes sure that the layout is still that of all nodes.
+    async fn renew(&self, operation: &'static str) -> Result<(), StoreError> {
+        if self.keys.renew().await.map_err(|fault| fault.into_error(operation))? == Renewal::Replaced {
+            self.peers.clear();
+        }
+        Ok(())
+    }
+}
+
+fn profile(config: &Config) -> StoreProfile {
+    let connections = usize::try_from(config.connections_max).ok().and_then(NonZeroUsize::new);
+    StoreProfile::builder()
+        .concurrency_max(connections.unwrap_or(NonZeroUsize::MIN))
+        .read_batch_len_max(READ_BATCH_LEN_MAX)
+        .write_batch_len_max(WRITE_BATCH_LEN_MAX)
+        .durability(Durability::SurvivesRestart { window: WINDOW })
+        .sharing(Sharing::BetweenProcesses)
+        .expiry(Expiry::ByPurge)
+        .build()
+}
+
+#[async_trait]
+impl ProviderStore for Redis {
+    fn profile(&self) -> StoreProfile {
+        self.profile
+    }
+
+    async fn insert(&self, batch: Arc<[ProviderRecord]>, now: UnixSeconds) -> Result<Inserted, StoreError> {
+        self.open_for("insert")?;
+        if batch.is_empty() {
+            return Ok(Inserted::All);
+        }
+        insert::insert(&self.keys, &self.peers, &batch, now).await
+    }
+
+    async fn providers(
+        &self,
+        keys: Arc<[ContentKey]>,
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<Vec<Found>, StoreError> {
+        self.open_for("providers")?;
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        read::providers(&self.keys, &self.peers, &keys, (now, limit)).await
+    }
+
+    async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {
+        self.open_for("purge_expired")?;
+        self.purge.step(&self.keys, now, limit.get()).await
+    }
+
+    async fn estimate(&self) -> Result<Estimate, StoreError> {
+        self.open_for("estimate")?;
+        self.renew("estimate").await?;
+        estimate::estimate(&self.keys).await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        // The lease ends by itself too, so a server that is gone is no failure: the servers have every acknowledged record.
+        if let Err(fault) = self.purge.release(&self.keys).await {
+            tracing::debug!(%fault, "cannot release the lease of the purge");
+        }
+        self.keys.fleet.close();
+        Ok(())
+    }
+}

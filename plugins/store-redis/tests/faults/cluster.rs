@@ -1,0 +1,113 @@
+//! Faults of a cluster.
+
+use crate::shop::{PATIENCE, Shop, config};
+use hydra_api::{Inserted, RecordOutcome, StoreErrorKind};
+use hydra_conformance::servers::{Redis as Server, RedisCluster};
+use hydra_store_redis::{Config, Mode};
+use std::time::Instant;
+
+pub(crate) fn cluster(replicas: usize) -> (RedisCluster, Config) {
+    let program = Server::installed().unwrap_or_else(|| "redis-server".into());
+    let cluster = RedisCluster::start(&program, 3, replicas, &["--appendonly", "yes"]).unwrap();
+    let ports: Vec<_> = cluster.nodes.iter().map(Server::port).collect();
+    (cluster, Config { mode: Mode::Cluster, ..config(&ports) })
+}
+
+pub(crate) async fn dead_master() {
+    let (mut cluster, config) = cluster(0);
+    let shop = Shop::of(config).await;
+    shop.insert(0..256).await;
+    cluster.nodes[1].kill().unwrap();
+    let looked = shop.look(0..256).await;
+    let unknown = looked.iter().filter(|state| state.is_none()).count();
+    assert!((40..130).contains(&unknown), "{unknown} of 256 keys are unknown");
+    assert!(!looked.contains(&Some(false)), "a record is said to be absent");
+    // Now the server is known to be dead: nobody waits for it.
+    let since = Instant::now();
+    for _ in 0..50 {
+        let looked = shop.look(0..256).await;
+        assert_eq!(looked.iter().filter(|state| state.is_none()).count(), unknown);
+    }
+    assert!(since.elapsed() < PATIENCE / 2, "50 reads took {:?}", since.elapsed());
+    // Writes likewise.
+    let Ok(Inserted::Each(outcomes)) = shop.try_insert(0..256).await else { panic!("all failed, or none") };
+    let lost = RecordOutcome::Unknown(StoreErrorKind::Unavailable);
+    assert!(outcomes.contains(&RecordOutcome::Taken) && outcomes.contains(&lost), "{outcomes:?}");
+    let estimate = shop.0.estimate().await;
+    assert!(estimate.is_err() || estimate.is_ok_and(|estimate| (128..512).contains(&estimate.records)));
+    cluster.nodes[1].launch().unwrap();
+    shop.recovers(0..256).await;
+}
+
+pub(crate) async fn failover() {
+    let (mut cluster, config) = cluster(1);
+    let shop = Shop::of(config).await;
+    shop.insert(0..256).await;
+    // In order, each replica takes over from its master.
+    for replica in 3..6 {
+        cluster.nodes[replica].command(&[], &["CLUSTER", "FAILOVER"]).unwrap();
+        while !cluster.nodes[replica].command(&[], &["ROLE"]).unwrap().starts_with("master") {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        shop.recovers(256..300).await;
+        shop.has(0..256).await;
+    }
+    // And by force: the master is killed.
+    cluster.nodes[3].kill().unwrap();
+    shop.recovers(0..256).await;
+    shop.has(0..256).await;
+}
+
+/// Moves a slot as `redis-cli --cluster reshard` does, with calls at each step.
+pub(crate) async fn moving_slots() {
+    let (cluster, config) = cluster(0);
+    let shop = Shop::of(config).await;
+    shop.insert(0..256).await;
+    // A key with many providers has two keys in Redis that move one after the other.
+    let crowd: Vec<_> = (0..40).map(|peer| hydra_conformance::given::record(1000, peer)).collect();
+    shop.0.insert(crowd.into(), hydra_conformance::given::NOW).await.unwrap();
+    let (from, to) = (&cluster.nodes[0], &cluster.nodes[1]);
+    let id = |node: &Server| node.command(&[], &["CLUSTER", "MYID"]).unwrap();
+    let (from_id, to_id, to_port) = (id(from), id(to), to.port().to_string());
+    // The slots of the first third belong to the first node.
+    for slot in (0..5000).filter(|slot| used(from, *slot)).take(30) {
+        let slot = slot.to_string();
+        to.command(&[], &["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]).unwrap();
+        from.command(&[], &["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]).unwrap();
+        shop.has(0..256).await;
+        // Half of the keys are there, half are here: what is not known must not be said to be absent.
+        let names = names(from, &slot);
+        let (first, second) = names.split_at(names.len() / 2);
+        migrate(from, first, &to_port);
+        assert!(!shop.look(0..256).await.contains(&Some(false)));
+        migrate(from, second, &to_port);
+        shop.recovers(0..256).await;
+        for node in [to, from, &cluster.nodes[2]] {
+            node.command(&[], &["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]).unwrap();
+        }
+        shop.insert(0..256).await;
+        shop.has(0..256).await;
+    }
+    let found = shop.try_read(1000..1001).await.unwrap();
+    assert_eq!(found[0].providers().len(), 40);
+}
+
+fn used(node: &Server, slot: u32) -> bool {
+    node.command(&[], &["CLUSTER", "COUNTKEYSINSLOT", &slot.to_string()]).unwrap() != "0"
+}
+
+fn connection(node: &Server) -> redis::Connection {
+    redis::Client::open(format!("redis://127.0.0.1:{}", node.port())).unwrap().get_connection().unwrap()
+}
+
+fn names(node: &Server, slot: &str) -> Vec<Vec<u8>> {
+    redis::cmd("CLUSTER").arg("GETKEYSINSLOT").arg(slot).arg(1000).query(&mut connection(node)).unwrap()
+}
+
+fn migrate(from: &Server, names: &[Vec<u8>], to_port: &str) {
+    for name in names {
+        let mut migrate = redis::cmd("MIGRATE");
+        migrate.arg("127.0.0.1").arg(to_port).arg(name).arg(0).arg(5000);
+        migrate.exec(&mut connection(from)).unwrap();
+    }
+}

@@ -1,0 +1,58 @@
+//! What the store does while servers fail in various ways: errors at once or in bounded time, and all is well again after
+//! the cause has gone, without a restart.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod cluster;
+mod files;
+mod login;
+mod memory;
+mod one_server;
+mod sentinel;
+mod shop;
+
+use hydra_conformance::servers::Redis as Server;
+use libtest_mimic::{Arguments, Trial};
+use std::process::ExitCode;
+
+fn trial<F: Future<Output = ()> + 'static>(name: &str, case: fn() -> F) -> Trial {
+    Trial::test(name, move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        runtime.unwrap().block_on(case());
+        Ok(())
+    })
+}
+
+fn main() -> ExitCode {
+    let is_required = std::env::var_os("CI").is_some_and(|ci| ci == "true");
+    let is_absent = Server::installed().is_none() && !is_required;
+    let trials = [
+        trial("a_server_that_is_silent_is_given_up", one_server::silent),
+        trial("a_frozen_server_fails_calls_in_time_and_gives_no_foreign_answer", one_server::frozen),
+        trial("paused_clients_fail_in_time", one_server::paused),
+        trial("a_server_that_was_killed_has_what_it_acknowledged", one_server::killed),
+        trial("connections_that_the_server_closes_are_replaced", one_server::closes_idle_connections),
+        trial("scripts_that_were_flushed_are_loaded_again", one_server::flushed_scripts),
+        trial("a_master_that_becomes_a_replica_is_unavailable", one_server::demoted),
+        trial("the_first_of_several_hosts_that_is_a_master_is_used", one_server::several_hosts),
+        trial("a_server_that_cannot_persist_serves_reads", one_server::cannot_persist),
+        trial("full_memory_drops_new_records_and_serves_reads", memory::full),
+        trial("full_memory_is_purged", memory::full_is_purged),
+        trial("half_a_record_reads_as_none", memory::half_a_record),
+        trial("all_keys_that_were_removed_come_back", memory::removed_keys),
+        trial("a_changed_layout_is_refused", memory::changed_layout),
+        trial("an_acl_user_needs_its_own_keys_alone", login::acl),
+        trial("an_error_of_the_login_holds_no_secret", login::wrong_password),
+        trial("a_changed_password_is_taken_up", login::rotated_password),
+        trial("a_user_without_scripts_does_without", login::no_scripts),
+        trial("tls_is_verified", login::tls),
+        trial("a_dead_master_costs_its_own_keys", cluster::dead_master),
+        trial("a_failover_is_followed", cluster::failover),
+        trial("slots_on_their_way_are_followed", cluster::moving_slots),
+        trial("config_redis_toml_is_opened", files::standalone),
+        trial("config_redis_cluster_toml_is_opened", files::of_cluster),
+        trial("a_replica_that_the_sentinels_promote_is_followed", sentinel::promoted),
+    ];
+    let trials = trials.into_iter().map(|trial| trial.with_ignored_flag(is_absent)).collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}

@@ -1,0 +1,124 @@
+//! Faults of a single server.
+
+use crate::shop::{PATIENCE, Shop, config, open, server};
+use hydra_api::{Causes, StoreErrorKind};
+use hydra_store_redis::Config;
+use std::net::TcpListener;
+use std::time::Duration;
+
+const UNAVAILABLE: StoreErrorKind = StoreErrorKind::Unavailable;
+
+pub(crate) async fn silent() {
+    // The kernel accepts, and nobody answers.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let opened = open(config(&[listener.local_addr().unwrap().port()]));
+    let error = tokio::time::timeout(PATIENCE, opened).await.expect("opening takes no end").unwrap_err();
+    assert!(Causes(&error).to_string().contains("time limit"), "{}", Causes(&error));
+}
+
+pub(crate) async fn frozen() {
+    let server = server(&[]);
+    let shop = Shop::of(config(&[server.port()])).await;
+    shop.insert(0..50).await;
+    server.signal("STOP").unwrap();
+    for number in 0..20 {
+        shop.fails(UNAVAILABLE).await;
+        // Requests for other keys leave answers behind.
+        assert_eq!(shop.look(number..number + 1).await, [None]);
+    }
+    let error = shop.try_read(0..1).await.unwrap_err();
+    assert!(error.pause().is_some(), "it does not say when to try again: {error:?}");
+    server.signal("CONT").unwrap();
+    shop.recovers(50..60).await;
+    for number in 0..60 {
+        shop.has(number..number + 1).await;
+    }
+}
+
+pub(crate) async fn paused() {
+    let server = server(&[]);
+    let shop = Shop::of(config(&[server.port()])).await;
+    shop.insert(0..10).await;
+    server.command(&[], &["CLIENT", "PAUSE", "3000", "ALL"]).unwrap();
+    shop.fails(UNAVAILABLE).await;
+    shop.recovers(10..20).await;
+    shop.has(0..20).await;
+}
+
+pub(crate) async fn killed() {
+    let mut server = server(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let shop = Shop::of(config(&[server.port()])).await;
+    shop.insert(0..500).await;
+    server.kill().unwrap();
+    shop.fails(UNAVAILABLE).await;
+    server.launch().unwrap();
+    // While it loads its data it is unavailable too.
+    shop.recovers(500..510).await;
+    shop.has(0..510).await;
+    let other = Shop::of(config(&[server.port()])).await;
+    other.has(0..510).await;
+}
+
+pub(crate) async fn closes_idle_connections() {
+    let server = server(&["--timeout", "1"]);
+    let shop = Shop::of(config(&[server.port()])).await;
+    for round in 0..3 {
+        shop.insert(10 * round..10 * round + 10).await;
+        while server.command(&[], &["CLIENT", "LIST"]).unwrap().contains("name=hydra") {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    shop.has(0..30).await;
+}
+
+pub(crate) async fn flushed_scripts() {
+    let server = server(&[]);
+    let shop = Shop::of(config(&[server.port()])).await;
+    shop.insert(0..10).await;
+    server.command(&[], &["SCRIPT", "FLUSH"]).unwrap();
+    shop.insert(5..20).await;
+    shop.has(0..20).await;
+}
+
+pub(crate) async fn demoted() {
+    let (server, other) = (server(&[]), server(&[]));
+    let shop = Shop::of(config(&[server.port()])).await;
+    shop.insert(0..20).await;
+    server.command(&[], &["REPLICAOF", "127.0.0.1", &other.port().to_string()]).unwrap();
+    assert_eq!(shop.try_insert(20..40).await.unwrap_err().kind(), UNAVAILABLE);
+    assert_eq!(shop.try_insert(20..40).await.unwrap_err().kind(), UNAVAILABLE);
+    server.command(&[], &["REPLICAOF", "NO", "ONE"]).unwrap();
+    shop.recovers(0..20).await;
+}
+
+pub(crate) async fn several_hosts() {
+    let (mut one, other) = (server(&[]), server(&[]));
+    let port = one.port().to_string();
+    other.command(&[], &["REPLICAOF", "127.0.0.1", &port]).unwrap();
+    let shop = Shop::of(config(&[other.port(), one.port()])).await;
+    shop.insert(0..20).await;
+    one.kill().unwrap();
+    shop.fails(UNAVAILABLE).await;
+    other.command(&[], &["REPLICAOF", "NO", "ONE"]).unwrap();
+    shop.recovers(20..40).await;
+}
+
+pub(crate) async fn cannot_persist() {
+    let server = server(&["--save", "3600 1"]);
+    let shop = Shop::of(Config { statement_timeout_ms: 5000, ..config(&[server.port()]) }).await;
+    shop.insert(0..20).await;
+    // The snapshot cannot take the place of a directory.
+    std::fs::create_dir(server.home().join("dump.rdb")).unwrap();
+    let info = || server.command(&[], &["INFO", "persistence"]).unwrap();
+    server.command(&[], &["BGSAVE"]).unwrap();
+    while !info().contains("rdb_last_bgsave_status:err") {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let error = shop.try_insert(20..40).await.unwrap_err();
+    assert_eq!(error.kind(), UNAVAILABLE);
+    assert!(Causes(&error).to_string().contains("MISCONF"), "{}", Causes(&error));
+    shop.has(0..20).await;
+    std::fs::remove_dir(server.home().join("dump.rdb")).unwrap();
+    server.command(&[], &["BGSAVE"]).unwrap();
+    shop.recovers(20..40).await;
+}
