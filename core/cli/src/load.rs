@@ -46,6 +46,8 @@ enum Failure {
 }
 
 fn load(args: &LoadArgs, plan: Plan) -> Result<(), Failure> {
+    // A client takes up to four descriptors. Where the limit stays low, some clients report that they cannot connect.
+    drop(rlimit::increase_nofile_limit(u64::MAX));
     let mut watcher = Watcher::new(args.csv.as_deref())
         .map_err(|cause| Failure::Failed(format!("cannot write the CSV file: {cause}")))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

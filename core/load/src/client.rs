@@ -4,7 +4,7 @@ use crate::identity::identity;
 use crate::plan::{Connections, Head, Plan};
 use crate::session::Session;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Semaphore;
 
 /// A client. It has one session at a time, and a later one after a number of requests if identities rotate.
@@ -22,9 +22,10 @@ pub(crate) struct Client {
 
 #[derive(Debug)]
 struct Current {
-    session: Arc<Session>,
+    /// None once its last request has it; the next request makes another one.
+    session: Option<Arc<Session>>,
     requests: u64,
-    /// How many sessions came before.
+    /// How many sessions there were before.
     nth: u64,
 }
 
@@ -50,9 +51,11 @@ impl Client {
             }
             Connections::Kept => (plan.streams_per_client_max as usize, None),
         };
-        let session = Arc::new(session(&plan, index, &head, 0)?);
-        let current = Mutex::new(Current { session, requests: 0, nth: 0 });
-        Ok(Self { plan, index, head, current, permits: Semaphore::new(in_flight_max), requests_max })
+        let current = Mutex::new(Current { session: None, requests: 0, nth: 0 });
+        let client =
+            Self { plan, index, head, current, permits: Semaphore::new(in_flight_max), requests_max };
+        client.current_session()?;
+        Ok(client)
     }
 
     /// The session for one more request. The caller holds one of the permits.
@@ -60,20 +63,40 @@ impl Client {
     /// # Errors
     /// If a further session cannot be made.
     pub(crate) fn session(&self) -> io::Result<(Arc<Session>, Later)> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.requests_max.is_some_and(|max| current.requests >= max) {
-            let nth = current.nth + 1;
-            let session = Arc::new(session(&self.plan, self.index, &self.head, nth)?);
-            *current = Current { session, requests: 0, nth };
-        }
+        let mut current = self.lock();
+        let session = self.held(&mut current)?;
         current.requests += 1;
-        let is_last = self.requests_max.is_some_and(|max| current.requests >= max);
-        Ok((Arc::clone(&current.session), if is_last { Later::Closed } else { Later::Used }))
+        if self.requests_max.is_none_or(|max| current.requests < max) {
+            return Ok((session, Later::Used));
+        }
+        *current = Current { session: None, requests: 0, nth: current.nth + 1 };
+        Ok((session, Later::Closed))
     }
 
-    /// The session of the first requests, without counting one.
-    pub(crate) fn first_session(&self) -> Arc<Session> {
-        Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner).session)
+    /// The session of the next request, without counting one.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub(crate) fn current_session(&self) -> io::Result<Arc<Session>> {
+        self.held(&mut self.lock())
+    }
+
+    /// True if sessions end before the run does.
+    pub(crate) const fn rotates(&self) -> bool {
+        self.requests_max.is_some()
+    }
+
+    fn held(&self, current: &mut Current) -> io::Result<Arc<Session>> {
+        if let Some(session) = &current.session {
+            return Ok(Arc::clone(session));
+        }
+        let session = Arc::new(session(&self.plan, self.index, &self.head, current.nth)?);
+        current.session = Some(Arc::clone(&session));
+        Ok(session)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

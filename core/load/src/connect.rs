@@ -43,7 +43,7 @@ pub(crate) async fn connect(plan: &Arc<Plan>, keys: &KeySpace) -> io::Result<Con
 }
 
 async fn first_answer(plan: &Plan, keys: &KeySpace, client: Arc<Client>) -> Result<(), String> {
-    let session = client.first_session();
+    let session = client.current_session().map_err(|cause| cause.to_string())?;
     let at = vec![session.head().address().clone()];
     let answer = session.client().ask(session.head().peer(), at, probe(keys), plan.timeout).await;
     match answer {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::timeout_at;
 
-/// How long a session lives on after an announcement that was its last request: what was written is still on its way
+/// How long a session lives at least after an announcement: what was written is still on its way
 /// through the multiplexer, and nothing tells when the server has it.
 const ANNOUNCEMENT_LINGER: Duration = Duration::from_millis(250);
 /// The identity multihash code, that of peer ids with short keys.
@@ -77,7 +77,7 @@ async fn attempt(
     };
     if answer.is_ok() && drawn.operation == Operation::Add {
         keys.announced(drawn.key);
-        if later == Later::Closed {
+        if client.rotates() {
             tokio::spawn(linger(session));
         }
     }

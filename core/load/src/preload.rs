@@ -35,17 +35,14 @@ pub(crate) async fn preload(
     stop: &Stop,
 ) -> Preloaded {
     let start = Instant::now();
-    let shares = (0..).zip(clients).map(|(first, client)| {
+    let shares = (0..).zip(clients).map(async |(first, client)| {
         let numbers = (first..plan.keys).step_by(clients.len().max(1));
-        Announcer {
-            plan,
-            keys,
-            session: client.first_session(),
-            stream: None,
-            unchecked: 0,
-            done: Preloaded::default(),
-        }
-        .announce(numbers, start, per_second, stop)
+        let Ok(session) = client.current_session() else {
+            return Preloaded { failed: numbers.count() as u64, ..Preloaded::default() };
+        };
+        let (stream, unchecked, done) = (None, 0, Preloaded::default());
+        let announcer = Announcer { plan, keys, session, stream, unchecked, done };
+        announcer.announce(numbers, start, per_second, stop).await
     });
     let mut all = Preloaded::default();
     for done in join_all(shares).await {

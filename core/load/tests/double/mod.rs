@@ -157,10 +157,10 @@ impl Seen {
         self.peers.lock().unwrap().insert(from.peer);
         self.connections.lock().unwrap().insert(format!("{} {}", from.peer, from.address));
         match request {
-            Request::AddProvider { key, providers } => {
-                if providers.iter().all(|provider| provider.id == from.peer.to_bytes()) {
-                    self.announced.lock().unwrap().insert(key.to_vec());
-                }
+            Request::AddProvider { key, providers }
+                if providers.iter().all(|provider| provider.id == from.peer.to_bytes()) =>
+            {
+                self.announced.lock().unwrap().insert(key.to_vec());
             }
             Request::GetProviders { key } => self.asked.lock().unwrap().push(key.to_vec()),
             _ => {}
