@@ -84,6 +84,11 @@ fn an_arrow_the_wrong_way_is_found() {
         ("core/kad", "hydra-api", false, false),
         ("core/node", "hydra-store-one", false, false),
         ("core/node", "hydra-kad", false, true),
+        ("core/load", "hydra-kad", false, true),
+        ("core/load", "hydra-engine", false, false),
+        ("core/load", "hydra-node", true, false),
+        ("core/node", "hydra-load", false, false),
+        ("core/cli", "hydra-load", false, true),
         ("plugins/store-two", "hydra-store-one", false, false),
         ("plugins/store-two", "hydra-embedded", false, true),
         ("plugins/ids-two", "hydra-embedded", false, false),
@@ -102,7 +107,7 @@ fn an_arrow_the_wrong_way_is_found() {
         ("integration-tests/external-plugin", "hydra-conformance", true, true),
     ];
     for (folder, on, test, allowed) in cases {
-        let mut all: BTreeMap<String, Package> = ["api", "engine", "kad", "node", "conformance"]
+        let mut all: BTreeMap<String, Package> = ["api", "engine", "kad", "load", "node", "conformance"]
             .map(|name| (format!("hydra-{name}"), package(&format!("core/{name}"), "serde", false)))
             .into();
         all.insert("hydra-store-one".to_owned(), package("plugins/store-one", "serde", false));

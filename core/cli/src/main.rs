@@ -1,4 +1,6 @@
-//! The program `hydra`: every plugin that comes with it, and the node.
+//! The program `hydra`: every plugin that comes with it, the node, and the load generator.
+
+mod load;
 
 use hydra_api::Registry;
 use std::process::ExitCode;
@@ -6,5 +8,5 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let mut registry = Registry::default();
     hydra_bundle::add_all(&mut registry);
-    hydra_node::run(registry, std::env::args_os())
+    hydra_node::run_with(registry, vec![load::command()], std::env::args_os())
 }

@@ -4,6 +4,7 @@ mod args;
 mod ask;
 mod check;
 mod completions;
+mod extra;
 mod failure;
 mod ids;
 mod logging;
@@ -13,30 +14,60 @@ mod plugins;
 mod run;
 mod show;
 
+pub use extra::ExtraCommand;
 pub(crate) use failure::Failure;
 pub(crate) use output::Output;
 
 use crate::config::{Loaded, load};
 use args::{Command, ConfigCommand, Invocation};
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use hydra_api::Registry;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// Runs the command of the arguments.
-pub(crate) fn main(registry: Registry, args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let invocation = match Invocation::try_parse_from(args) {
+/// Where extra commands stand in the help: after the node's own.
+const EXTRA_ORDER: usize = 100;
+
+/// Runs the command of the arguments, one of the node's or one of `extra`.
+pub(crate) fn main(
+    registry: Registry,
+    extra: Vec<ExtraCommand>,
+    args: impl IntoIterator<Item = OsString>,
+) -> ExitCode {
+    let runs: Vec<_> = extra.iter().map(|extra| (extra.command.get_name().to_owned(), extra.run)).collect();
+    let extras = extra.into_iter().map(|extra| extra.command.display_order(EXTRA_ORDER));
+    let mut program = Invocation::command().subcommands(extras);
+    let invocation = match program.try_get_matches_from_mut(args) {
+        Ok(matches) => {
+            let chosen = matches.subcommand();
+            let run = chosen.and_then(|(name, args)| {
+                let (_, run) = runs.iter().find(|(extra, _)| extra == name)?;
+                Some((run, args))
+            });
+            if let Some((run, args)) = run {
+                return run(args);
+            }
+            Invocation::from_arg_matches(&matches)
+        }
+        Err(answer) => Err(answer),
+    };
+    let invocation = match invocation {
         Ok(invocation) => invocation,
         Err(answer) => return failure::usage(&answer),
     };
     let mut out = Output::stdout();
-    match dispatch(registry, invocation, &mut out) {
+    match dispatch(registry, invocation, program, &mut out) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
 }
 
-fn dispatch(registry: Registry, invocation: Invocation, out: &mut Output) -> Result<(), Failure> {
+fn dispatch(
+    registry: Registry,
+    invocation: Invocation,
+    program: clap::Command,
+    out: &mut Output,
+) -> Result<(), Failure> {
     let Invocation { config, command } = invocation;
     match command.unwrap_or(Command::Run) {
         Command::Run => {
@@ -64,7 +95,7 @@ fn dispatch(registry: Registry, invocation: Invocation, out: &mut Output) -> Res
         Command::Config(ConfigCommand::Schema) => show::schema(&registry, out),
         Command::Config(ConfigCommand::Docs) => show::docs(&registry, out),
         Command::Plugins { json } => plugins::plugins(&registry, json, out),
-        Command::Completions { shell } => completions::completions(shell, out),
+        Command::Completions { shell } => completions::completions(shell, program, out),
     }
 }
 

@@ -71,6 +71,8 @@ pub mod telemetry;
 mod traces;
 pub mod unique_peers;
 
+pub use cli::ExtraCommand;
+
 use hydra_api::Registry;
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -80,5 +82,14 @@ use std::process::ExitCode;
 /// The exit code is 0 when that is done, 1 when it failed, 2 when the config or the command line is wrong,
 /// and 3 when a backend cannot be reached at the start.
 pub fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    cli::main(registry, args)
+    cli::main(registry, Vec::new(), args)
+}
+
+/// As [`run`], with further commands.
+pub fn run_with(
+    registry: Registry,
+    commands: Vec<ExtraCommand>,
+    args: impl IntoIterator<Item = OsString>,
+) -> ExitCode {
+    cli::main(registry, commands, args)
 }

@@ -12,14 +12,14 @@ const CID_V1: &str = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyk
 const MULTIHASH: &str = "1220e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// A node in the directory of its `Hydra`; it ends with the test.
-struct Node {
+pub(crate) struct Node {
     child: Child,
     /// The address of each line, by the index of its head.
     heads: Vec<(usize, String)>,
 }
 
 impl Node {
-    fn start(hydra: &Hydra) -> Self {
+    pub(crate) fn start(hydra: &Hydra) -> Self {
         Self::start_with(hydra, &[], Stdio::null())
     }
 
@@ -38,14 +38,18 @@ impl Node {
         Self { child, heads }
     }
 
-    fn tcp(&self, head: usize) -> &str {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn tcp(&self, head: usize) -> &str {
         let of_head =
             self.heads.iter().filter(|(index, address)| *index == head && address.contains("/tcp/"));
         &of_head.map(|(_, address)| address).next().unwrap()[..]
     }
 
     /// Asks it to stop, and waits until it has.
-    fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         assert!(self.child.wait().unwrap().success());

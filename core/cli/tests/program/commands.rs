@@ -11,7 +11,8 @@ const CID: &str = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy";
 fn help_and_version_are_no_failure_and_a_wrong_flag_is_one() {
     let hydra = Hydra::new();
     let help = hydra.prints(&["--help"]);
-    for word in ["Examples:", "run", "check", "config", "ids", "ask", "plugins", "completions", "Exit codes"]
+    for word in
+        ["Examples:", "run", "check", "config", "ids", "ask", "plugins", "completions", "load", "Exit codes"]
     {
         assert!(help.contains(word), "{word}: {help}");
     }
@@ -117,7 +118,8 @@ fn plugins_lists_every_kind_with_its_role() {
 fn completions_are_there_for_every_shell() {
     let hydra = Hydra::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        assert!(hydra.prints(&["completions", shell]).contains("providers"), "{shell}");
+        let script = hydra.prints(&["completions", shell]);
+        assert!(script.contains("providers") && script.contains("late-after"), "{shell}");
     }
 }
 

@@ -5,6 +5,7 @@
 mod ask;
 mod commands;
 mod files;
+mod load;
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
