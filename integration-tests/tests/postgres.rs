@@ -20,6 +20,7 @@ fn main() -> ExitCode {
     let ignored = Postgres::installed().is_none() && !is_required;
     let trials = [
         trial("a_node_without_its_store_ends_with_3_or_serves_until_it_appears", || Box::pin(late())),
+        trial("settings_that_hurt_are_named_at_the_start", || Box::pin(warned())),
         trial("two_nodes_see_each_others_records", || Box::pin(two())),
     ];
     let trials = trials.into_iter().map(|trial| trial.with_ignored_flag(ignored)).collect();
@@ -91,4 +92,23 @@ async fn two() {
     assert!(!found.providers[0].addresses.is_empty());
     one.stop().await.unwrap();
     other.stop().await.unwrap();
+}
+
+async fn warned() {
+    let server = Postgres::start(&["autovacuum=off", "max_connections=10"]).unwrap();
+    let node = start(&server, &[]).await.unwrap();
+    let log = node.home().log();
+    for said in [
+        "autovacuum is off",
+        "fsync is off",
+        "has room for 7 connections, others use 0, and connections_max is 8",
+    ] {
+        assert!(log.contains(said), "{said} is not in the log:\n{log}");
+    }
+    node.stop().await.unwrap();
+
+    let server = Postgres::start(&["fsync=on"]).unwrap();
+    let node = start(&server, &[]).await.unwrap();
+    assert!(!node.home().log().contains("PostgreSQL:"), "{}", node.home().log());
+    node.stop().await.unwrap();
 }

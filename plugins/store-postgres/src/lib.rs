@@ -10,6 +10,7 @@ mod purge;
 mod read;
 mod schema;
 mod store;
+mod survey;
 mod time;
 
 pub use config::{Config, Migrate, Prepared, Target, Tls, TlsMode};

@@ -5,7 +5,7 @@ use crate::connections::Connections;
 use crate::peers::Peers;
 use crate::purge::Purge;
 use crate::schema::{SchemaError, Tables};
-use crate::{estimate, insert, read};
+use crate::{estimate, insert, read, survey};
 use hydra_api::{
     ContentKey, Durability, Estimate, Expiry, Found, Inserted, OpenError, Plugin, ProviderRecord,
     ProviderStore, Purged, Purpose, Scope, Sharing, Store, StoreError, StoreProfile, UnixSeconds,
@@ -67,12 +67,28 @@ impl Postgres {
         ready
             .await
             .map_err(|cause: SchemaError| OpenError::unavailable("the tables cannot be used", cause))?;
+        warn(&connections, profile.concurrency_max).await;
         let (purge, closed) = (Purge::new(), AtomicBool::new(false));
         Ok(Self { connections, tables, peers, purge, profile, refresh_slack, closed })
     }
 
     fn open_for(&self, operation: &'static str) -> Result<(), StoreError> {
         if self.closed.load(Ordering::Acquire) { Err(StoreError::closed(operation)) } else { Ok(()) }
+    }
+}
+
+/// Tells what will hurt. A server that does not say is no reason not to start.
+async fn warn(connections: &Connections, max: NonZeroUsize) {
+    let max = u32::try_from(max.get()).unwrap_or(u32::MAX);
+    let open = connections.open_len();
+    let found = connections.run_plain(move |connection| {
+        Box::pin(async move { Ok::<_, SchemaError>(survey::warnings(connection, max, open).await?) })
+    });
+    match found.await {
+        Ok(warnings) => warnings.iter().for_each(|warning| tracing::warn!("PostgreSQL: {warning}")),
+        Err(error) => {
+            tracing::debug!(error = %hydra_api::Causes(&error), "cannot look at the server's settings")
+        }
     }
 }
 

@@ -1,0 +1,56 @@
+//! What the settings and the sessions of the server will do to the store, found at the start and by a check.
+
+use sqlx::{AssertSqlSafe, PgConnection, Row};
+
+/// A transaction that is open for longer keeps vacuum from removing what refreshes leave behind.
+const TRANSACTION_MAX: &str = "1 hour";
+
+const SETTINGS: &str = "
+SELECT current_setting('max_connections')::int8 - current_setting('superuser_reserved_connections')::int8,
+    (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()),
+    current_setting('autovacuum')::bool, current_setting('fsync')::bool";
+
+/// Other roles' transactions are seen by members of `pg_read_all_stats` alone.
+const TRANSACTIONS: &str = "
+SELECT count(*), coalesce(max(extract(epoch FROM now() - since)), 0)::int8 FROM (
+    SELECT xact_start FROM pg_stat_activity WHERE backend_type = 'client backend'
+    UNION ALL SELECT prepared FROM pg_prepared_xacts) t (since)
+WHERE since < now() - interval '{max}'";
+
+/// One warning for each thing that hurts. `connections` is how many this node is going to use, `open` how many of them are open.
+pub(crate) async fn warnings(
+    connection: &mut PgConnection,
+    connections: u32,
+    open: u32,
+) -> Result<Vec<String>, sqlx::Error> {
+    // Each query in one message: behind a pooler its halves could reach two processes of the server.
+    let settings = sqlx::raw_sql(SETTINGS).fetch_one(&mut *connection).await?;
+    let (room, used): (i64, i64) = (settings.try_get(0)?, settings.try_get(1)?);
+    let (vacuums, syncs): (bool, bool) = (settings.try_get(2)?, settings.try_get(3)?);
+    let text = TRANSACTIONS.replace("{max}", TRANSACTION_MAX);
+    let transactions = sqlx::raw_sql(AssertSqlSafe(text)).fetch_one(connection).await?;
+    let (held, seconds): (i64, i64) = (transactions.try_get(0)?, transactions.try_get(1)?);
+
+    let mut warnings = Vec::new();
+    let others = (used + 1 - i64::from(open)).max(0);
+    if others + i64::from(connections) > room {
+        warnings.push(format!(
+            "the server has room for {room} connections, others use {others}, and connections_max is {connections}: \
+             raise max_connections of the server or lower connections_max"
+        ));
+    }
+    if held > 0 {
+        warnings.push(format!(
+            "{held} transactions are open for more than {TRANSACTION_MAX}, the longest for {} hours: the tables grow until they end \
+             (pg_stat_activity.xact_start, pg_prepared_xacts)",
+            seconds / 3600
+        ));
+    }
+    if !vacuums {
+        warnings.push("autovacuum is off: the tables grow with every refresh".to_owned());
+    }
+    if !syncs {
+        warnings.push("fsync is off: a crash of the server's machine may damage the records".to_owned());
+    }
+    Ok(warnings)
+}
