@@ -109,12 +109,14 @@ pub(crate) async fn tls() {
         cert_file: Some(cert.clone()),
         key_file: Some(key.clone()),
     };
-    let shop = Shop::of(Config { tls: tls.clone(), ..config(&[port]) }).await;
+    // The client library reads the certificates of the machine for each connection, which a debug build is slow at.
+    let patient = |ports: &[u16]| Config { connect_timeout_ms: 20_000, ..config(ports) };
+    let shop = Shop::of(Config { tls: tls.clone(), ..patient(&[port]) }).await;
     shop.insert(0..50).await;
     shop.has(0..50).await;
     // A certificate that nobody vouches for, and one for another name.
     let untrusted = Tls { ca_file: None, ..tls.clone() };
-    open(Config { tls: untrusted, ..config(&[port]) }).await.unwrap_err();
-    let other = Config { tls, hosts: vec![format!("localhost:{port}")], ..config(&[]) };
+    open(Config { tls: untrusted, ..patient(&[port]) }).await.unwrap_err();
+    let other = Config { tls, hosts: vec![format!("localhost:{port}")], ..patient(&[]) };
     open(other).await.unwrap_err();
 }
