@@ -9,11 +9,11 @@ use hydra_load::{Operation, Pace, Plan, Presence, Report, Step, run};
 use std::time::Duration;
 
 /// The server answers after this.
-const DELAY_MS: f64 = 20.0;
-/// It stalls once, from one second after its first request, for two of five seconds.
+const DELAY_MS: f64 = 50.0;
+/// It stalls once, from one second after its first request, for four of ten seconds.
 const STALL_FROM_MS: f64 = 1000.0;
-const STALL_MS: f64 = 2000.0;
-const RUN_MS: f64 = 5000.0;
+const STALL_MS: f64 = 4000.0;
+const RUN_MS: f64 = 10_000.0;
 
 async fn stalled(pace: Pace) -> Report {
     let ms = |ms: f64| Duration::from_secs_f64(ms / 1e3);
@@ -42,13 +42,13 @@ fn expected_ms(share: f64) -> f64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_loop_sees_a_stall_as_its_schedule_implies() {
-    let report = stalled(Pace::Open { per_second: 400.0 }).await;
+    let report = stalled(Pace::Open { per_second: 60.0 }).await;
     let full = report.total.ordinary.operations[&Operation::Get].full.unwrap();
     assert_eq!(full.count, report.total.ordinary.offered, "none is left out: {report}");
     for (share, measured) in [(0.9, full.p90_ms), (0.99, full.p99_ms), (1.0, full.max_ms)] {
         let expected = expected_ms(share);
-        // The noise of the machine, and of a Poisson process of 2,000 arrivals: 3 standard deviations.
-        let spread = 3.0 * (share * (1.0 - share) / 2000.0_f64).sqrt() * RUN_MS + 100.0;
+        // The noise of the machine, and of a Poisson process of 600 arrivals: 3 standard deviations.
+        let spread = 3.0 * (share * (1.0 - share) / 600.0_f64).sqrt() * RUN_MS + 400.0;
         assert!(
             (measured - expected).abs() <= spread,
             "p{}: {measured} not {expected:.0} ± {spread:.0}",
@@ -57,12 +57,12 @@ async fn an_open_loop_sees_a_stall_as_its_schedule_implies() {
     }
     assert!(full.p50_ms < STALL_MS / 4.0, "most requests were due outside of the stall: {full:?}");
     let mean = DELAY_MS + STALL_MS * STALL_MS / 2.0 / RUN_MS;
-    assert!((full.mean_ms - mean).abs() <= 0.15 * mean, "mean {} not {mean}", full.mean_ms);
+    assert!((full.mean_ms - mean).abs() <= 0.25 * mean, "mean {} not {mean}", full.mean_ms);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_loop_does_not_see_it() {
-    let report = stalled(Pace::Closed { concurrency: 8 }).await;
+    let report = stalled(Pace::Closed { concurrency: 4 }).await;
     let full = report.total.ordinary.operations[&Operation::Get].full.unwrap();
     assert!(full.p90_ms < STALL_MS / 4.0 && full.p50_ms >= DELAY_MS, "{full:?}");
     assert!(full.max_ms >= STALL_MS * 0.9, "{full:?}");

@@ -33,6 +33,12 @@ pub(crate) struct Behaves {
     pub(crate) stall: Option<(Duration, Duration)>,
 }
 
+/// Lets one test of a file run at a time: each loads the machine, and judges latencies.
+pub(crate) async fn alone() -> tokio::sync::MutexGuard<'static, ()> {
+    static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    ONE.lock().await
+}
+
 /// A running double.
 pub(crate) struct Double {
     pub(crate) head: Head,
