@@ -35,7 +35,7 @@ pub(crate) async fn warnings(
     let others = (used + 1 - i64::from(open)).max(0);
     if others + i64::from(connections) > room {
         warnings.push(format!(
-            "the server has room for {room} connections, others use {others}, and connections_max is {connections}: \
+            "the server has room for {room} connections, others use about {others}, and connections_max is {connections}: \
              raise max_connections of the server or lower connections_max"
         ));
     }
