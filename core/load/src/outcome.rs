@@ -18,7 +18,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Every operation, in the order of [`Self::index`].
+    /// Every operation, in the order of their declaration.
     pub const ALL: [Self; 4] = [Self::Get, Self::Add, Self::Find, Self::Ping];
 
     /// Its name in the mix, in CSV and in JSON.
