@@ -23,7 +23,7 @@ use std::time::Duration;
 /// # Rules
 /// - **S1** `insert` is idempotent: one record per (key, provider), however often it is announced.
 /// - **S2** The later expiry wins; an insert never shortens a record's life. The expiry of a record may stay behind the latest
-///   one that was inserted, by [`StoreProfile::refresh_slack`] at most. The conformance suite wants a store without slack.
+///   one that was inserted, by [`StoreProfile::refresh_slack`] at most.
 /// - **S3** `providers` returns one entry per key asked for, in that order, repeated keys too; an absent key's is known
 ///   and empty.
 /// - **S4** What has expired (`expires <= now`) is never returned, purged or not.

@@ -26,7 +26,11 @@ const fn rule(id: &'static str, text: &'static str) -> Rule {
 /// The rules of [`ProviderStore`](hydra_api::ProviderStore), as its documentation words them.
 pub const RULES: [Rule; 19] = [
     rule("S1", "insert is idempotent: one record per (key, provider), however often it is announced."),
-    rule("S2", "The later expiry wins; an insert never shortens a record's life."),
+    rule(
+        "S2",
+        "The later expiry wins; an insert never shortens a record's life. The expiry of a record may stay behind the latest one \
+         that was inserted, by StoreProfile::refresh_slack at most.",
+    ),
     rule(
         "S3",
         "providers returns one entry per key asked for, in that order, repeated keys too; an absent key's is known and \

@@ -20,7 +20,7 @@ pub struct StoreProfile {
     /// Who removes expired records.
     pub expiry: Expiry,
     /// An insert that would move a record's expiry by no more than this may leave it as it is (rule S2): a refresh of a record
-    /// that is still fresh then writes nothing.
+    /// that is still fresh then writes nothing. The conformance suite wants a store that is configured without slack.
     pub refresh_slack: Duration,
 }
 
