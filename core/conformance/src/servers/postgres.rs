@@ -153,8 +153,11 @@ impl Postgres {
         let pid = self.pid().ok_or_else(|| io::Error::other("the server does not run"))?;
         let children = Command::new("pgrep").args(["-P", &pid.to_string()]).output()?;
         let children = String::from_utf8_lossy(&children.stdout).into_owned();
-        let pids = children.lines().map(str::to_owned).chain([pid.to_string()]);
-        complete(Command::new("kill").args(["-s", signal]).args(pids))
+        if !children.is_empty() {
+            // A session may end meanwhile: then it needs no signal.
+            let _some_are_gone = Command::new("kill").args(["-s", signal]).args(children.lines()).output()?;
+        }
+        complete(Command::new("kill").args(["-s", signal, &pid.to_string()]))
     }
 
     /// Its port on 127.0.0.1.
