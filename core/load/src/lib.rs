@@ -26,6 +26,7 @@ mod exchange;
 mod figures;
 mod identity;
 mod keys;
+mod measure;
 mod outcome;
 mod pacer;
 mod plan;

@@ -33,7 +33,7 @@ pub struct ProcessUse {
 pub struct StepUse {
     /// CPU seconds per second, on average.
     pub cpu_cores: f64,
-    /// CPU time per request sent, in µs.
+    /// CPU time per request that ended during the step, in µs.
     pub cpu_us_per_request: f64,
     /// The maximum of the resident memory, in MiB, looked at once a second.
     pub rss_mib_max: f64,

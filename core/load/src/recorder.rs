@@ -21,6 +21,8 @@ struct Counted {
     now: Now,
     steps: Vec<StepTally>,
     outstanding: u64,
+    /// Requests that were sent and have ended, since the start.
+    ended: u64,
 }
 
 /// What happened since the last second was taken.
@@ -110,6 +112,7 @@ impl Recorder {
     pub(crate) fn ended(&self, step: usize, drawn: &Drawn, end: RequestEnd) {
         let mut counted = self.lock();
         counted.outstanding = counted.outstanding.saturating_sub(1);
+        counted.ended += 1;
         self.count(&mut counted, step, drawn, end);
     }
 
@@ -152,6 +155,11 @@ impl Recorder {
         now.answered.iter_mut().for_each(Latencies::reset);
         now.lag.reset();
         second
+    }
+
+    /// The requests that were sent and have ended so far.
+    pub(crate) fn ended_len(&self) -> u64 {
+        self.lock().ended
     }
 
     /// The requests of each step so far.

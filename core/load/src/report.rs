@@ -3,13 +3,14 @@
 mod table;
 
 use crate::figures::Figures;
+use crate::measure::{Process, StepMeasure, used};
 use crate::plan::{Connections, Pace, Plan, Presence, Streams};
 use crate::preload::Preloaded;
-use crate::process::{ProcessUse, Reading, StepUse};
+use crate::process::StepUse;
 use crate::recorder::StepTally;
 use crate::tally::Latencies;
 use serde::Serialize;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The result of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -93,55 +94,6 @@ pub struct Lag {
     pub max_ms: f64,
 }
 
-/// What the processes did during a step.
-#[derive(Debug)]
-pub(crate) struct StepMeasure {
-    began: Instant,
-    duration: Option<Duration>,
-    /// The server and the generator.
-    first: [Option<Reading>; 2],
-    last: [Option<Reading>; 2],
-    rss_mib_max: f64,
-    fds_max: Option<u64>,
-}
-
-impl StepMeasure {
-    pub(crate) fn begin(first: [Option<Reading>; 2]) -> Self {
-        Self { began: Instant::now(), duration: None, last: first, first, rss_mib_max: 0.0, fds_max: None }
-    }
-
-    /// Takes note of the server once a second.
-    pub(crate) fn note(&mut self, server: Option<&ProcessUse>) {
-        if let Some(server) = server {
-            self.rss_mib_max = self.rss_mib_max.max(server.rss_mib);
-            self.fds_max = self.fds_max.max(server.fds);
-        }
-    }
-
-    pub(crate) fn end(&mut self, last: [Option<Reading>; 2]) {
-        self.last = last;
-        self.duration = Some(self.began.elapsed());
-    }
-
-    fn duration(&self) -> Duration {
-        self.duration.unwrap_or_else(|| self.began.elapsed())
-    }
-
-    /// The use of the server (0) or of the generator (1).
-    fn used(&self, process: usize, requests: u64) -> Option<StepUse> {
-        let first = self.first.get(process)?.as_ref()?;
-        let last = self.last.get(process)?.as_ref()?;
-        let (used, cpu) = (last.since(first), last.cpu_since(first));
-        let is_server = process == 0;
-        Some(StepUse {
-            cpu_cores: used.cpu_cores,
-            cpu_us_per_request: cpu.as_secs_f64() * 1e6 / requests.max(1) as f64,
-            rss_mib_max: if is_server { self.rss_mib_max.max(used.rss_mib) } else { used.rss_mib },
-            fds_max: if is_server { self.fds_max.max(used.fds) } else { used.fds },
-        })
-    }
-}
-
 /// Puts the report together.
 pub(crate) fn report(
     plan: &Plan,
@@ -171,37 +123,16 @@ fn step_report(plan: &Plan, tally: &StepTally, measures: &[StepMeasure]) -> Step
     let duration: Duration = measures.iter().map(StepMeasure::duration).sum();
     let ordinary = tally.ordinary.figures(duration);
     let abusive = plan.abusive.map(|_| tally.abusive.figures(duration));
-    let sent = ordinary.sent + abusive.as_ref().map_or(0, |abusive| abusive.sent);
-    let used = |process| overall(measures, |measure| measure.used(process, sent), sent);
     StepReport {
         rate: None,
         concurrency: None,
         duration_s: duration.as_secs_f64(),
         lag: lag(&tally.lag),
-        server: used(0),
-        generator: used(1),
+        server: used(measures, Process::Server),
+        generator: used(measures, Process::Generator),
         ordinary,
         abusive,
     }
-}
-
-/// The use of a process over some steps, if it could be measured in all of them.
-fn overall(
-    measures: &[StepMeasure],
-    used: impl Fn(&StepMeasure) -> Option<StepUse>,
-    requests: u64,
-) -> Option<StepUse> {
-    let (mut all, mut cpu_s, mut time_s) = (StepUse::default(), 0.0, 0.0);
-    for measure in measures {
-        let step = used(measure)?;
-        let step_s = measure.duration().as_secs_f64();
-        cpu_s += step.cpu_us_per_request * requests.max(1) as f64 / 1e6;
-        time_s += step_s;
-        all.rss_mib_max = all.rss_mib_max.max(step.rss_mib_max);
-        all.fds_max = all.fds_max.max(step.fds_max);
-    }
-    let cpu_us_per_request = cpu_s * 1e6 / requests.max(1) as f64;
-    (time_s > 0.0).then(|| StepUse { cpu_cores: cpu_s / time_s, cpu_us_per_request, ..all })
 }
 
 fn lag(latencies: &Latencies) -> Option<Lag> {

@@ -3,12 +3,13 @@
 use crate::client::Client;
 use crate::connect::{Connected, connect};
 use crate::keys::KeySpace;
+use crate::measure::{Look, StepMeasure};
 use crate::pacer::{STOP_WAIT, Shared, pace};
 use crate::plan::{Pace, Plan, PlanError, Presence};
 use crate::preload::{Preloaded, preload};
 use crate::process::{Meter, Reading};
 use crate::recorder::Recorder;
-use crate::report::{Ended, Report, StepMeasure, report};
+use crate::report::{Ended, Report, report};
 use crate::second::Second;
 use crate::stop::Stop;
 use std::io;
@@ -175,11 +176,11 @@ impl Run {
             if self.shared.stop.is_set() {
                 break;
             }
-            self.measures().push(StepMeasure::begin(self.readings()));
+            self.measures().push(StepMeasure::begin(self.look()));
             pace(&self.shared, nth, start).await;
-            let readings = self.readings();
+            let last = self.look();
             if let Some(measure) = self.measures().last_mut() {
-                measure.end(readings);
+                measure.end(last);
             }
             start += step.duration;
         }
@@ -208,10 +209,11 @@ impl Run {
         }
     }
 
-    /// The server, if its process id is known, and this process.
-    fn readings(&self) -> [Option<Reading>; 2] {
+    /// The server, if its process id is known, this process, and the requests that have ended.
+    fn look(&self) -> Look {
         let server = self.shared.plan.server_pid.and_then(Reading::take);
-        [server, Reading::take(std::process::id())]
+        let generator = Reading::take(std::process::id());
+        Look { at: Instant::now(), server, generator, ended: self.shared.recorder.ended_len() }
     }
 
     fn measures(&self) -> std::sync::MutexGuard<'_, Vec<StepMeasure>> {

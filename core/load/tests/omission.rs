@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// The server answers after this.
 const DELAY_MS: f64 = 50.0;
-/// It stalls once, from one second after its first request, for four of ten seconds.
+/// It stalls once, from one second after its first GET_PROVIDERS, for four of ten seconds.
 const STALL_FROM_MS: f64 = 1000.0;
 const STALL_MS: f64 = 4000.0;
 const RUN_MS: f64 = 10_000.0;

@@ -29,7 +29,7 @@ pub(crate) struct Behaves {
     pub(crate) reset_every: u64,
     /// Every so many GET_PROVIDERS are answered without providers; 0 is none.
     pub(crate) empty_every: u64,
-    /// From the first, in this time after the first request, no request is answered.
+    /// From the first time after the first GET_PROVIDERS, for the second, no GET_PROVIDERS is answered.
     pub(crate) stall: Option<(Duration, Duration)>,
 }
 
@@ -125,7 +125,10 @@ impl Service for DoubleService {
     async fn handle(&self, from: &Remote, request: Request) -> Reply {
         let nth = self.seen.note(from, &request);
         let is_nth = |every: u64, nth: u64| every > 0 && nth.is_multiple_of(every);
-        if let Some(rest) = self.stalled() {
+        // The probes of the clients' connections are FIND_NODE: they come before the run.
+        if matches!(request, Request::GetProviders { .. })
+            && let Some(rest) = self.stalled()
+        {
             tokio::time::sleep(rest).await;
         }
         let wait = if is_nth(self.behaves.slow_every, nth) { self.behaves.slow } else { self.behaves.delay };
