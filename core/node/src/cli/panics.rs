@@ -1,5 +1,6 @@
 //! Panics in the log: as lines of it, and a bounded number of them.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{self, PanicHookInfo};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ const PERIOD: Duration = Duration::from_secs(10);
 pub(crate) fn log() {
     let pace = Mutex::new(Pace::default());
     panic::set_hook(Box::new(move |info| {
-        // A panic while another is paced is not worth to wait for.
+        // A hook must not wait: of two panics at the same moment one is left out.
         let Ok(mut pace) = pace.try_lock() else { return };
         let Some(suppressed) = pace.next(Instant::now()) else { return };
         drop(pace);
@@ -23,7 +24,10 @@ pub(crate) fn log() {
 fn write(info: &PanicHookInfo<'_>, suppressed: u64) {
     let message = info.payload_as_str().unwrap_or("no message");
     let place = info.location().map(ToString::to_string).unwrap_or_default();
-    tracing::error!(error = message, place, suppressed, "a task panicked");
+    // With RUST_BACKTRACE, as without this hook.
+    let backtrace = Backtrace::capture();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+    tracing::error!(error = message, place, suppressed, backtrace, "a task panicked");
 }
 
 /// How many lines were written in the current period.

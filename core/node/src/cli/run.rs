@@ -3,9 +3,9 @@
 use super::{Failure, Output};
 use crate::backends::Backends;
 use crate::config::Loaded;
-use crate::node::Node;
+use crate::node::{Node, StartError};
 use crate::telemetry::Exporter;
-use hydra_api::Registry;
+use hydra_api::{IdErrorKind, Registry};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Starts the node, prints the addresses of its heads, and waits for a signal to stop it. A second signal ends the
@@ -23,7 +23,7 @@ pub(crate) async fn run(
     let backends = Backends { exporter, ..loaded.open(registry).await? };
     let node = tokio::select! {
         started = Node::start(loaded.config.clone(), backends) => {
-            started.map_err(|cause| Failure::failed("cannot start", cause))?
+            started.map_err(not_started)?
         }
         () = stop.given() => return Err(Failure::Failed("stopped by a signal before the start was complete".to_owned())),
     };
@@ -49,6 +49,18 @@ pub(crate) async fn run(
     tokio::select! {
         stopped = node.stop() => stopped.map_err(|cause| Failure::failed("the node did not stop cleanly", cause)),
         () = stop.given() => Err(Failure::Failed("ended at once by a second signal".to_owned())),
+    }
+}
+
+/// Identities that cannot be reached or are in use may be free later, as any other backend.
+fn not_started(error: StartError) -> Failure {
+    let is_away = matches!(
+        &error,
+        StartError::Ids(ids) if matches!(ids.kind(), IdErrorKind::Unavailable | IdErrorKind::Held)
+    );
+    match Failure::failed("cannot start", error) {
+        Failure::Failed(message) if is_away => Failure::Unavailable(message),
+        failure => failure,
     }
 }
 
