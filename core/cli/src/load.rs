@@ -6,10 +6,10 @@ mod progress;
 
 use args::LoadArgs;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use hydra_api::Causes;
 use hydra_load::{Plan, Report, RunError};
 use hydra_node::ExtraCommand;
 use progress::Watcher;
-use std::error::Error;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
@@ -65,7 +65,7 @@ fn load(args: &LoadArgs, plan: Plan) -> Result<(), Failure> {
     runtime.shutdown_background();
     let report = report.map_err(|error| match error {
         RunError::Plan(error) => Failure::Plan(error.to_string()),
-        RunError::Client(_) | RunError::NotConnected(_) => Failure::Failed(with_causes(&error)),
+        RunError::Client(_) | RunError::NotConnected(_) => Failure::Failed(Causes(&error).to_string()),
     })?;
     watcher.finish().map_err(|cause| Failure::Failed(format!("cannot write the CSV file: {cause}")))?;
     print(args, &report).map_err(|cause| Failure::Failed(format!("cannot write the report: {cause}")))
@@ -80,13 +80,6 @@ fn print(args: &LoadArgs, report: &Report) -> io::Result<()> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(cause) if cause.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written,
-    }
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {}", with_causes(cause)),
-        None => error.to_string(),
     }
 }
 

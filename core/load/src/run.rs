@@ -94,7 +94,8 @@ impl Run {
         observe: &mut impl FnMut(Progress<'_>),
         mut stop: Stop,
     ) -> Result<Report, RunError> {
-        let (plan, keys) = (Arc::new(plan.clone()), Arc::new(KeySpace::new(&plan)?));
+        let keys = Arc::new(KeySpace::new(&plan)?);
+        let plan = Arc::new(plan);
         let connected = tokio::select! {
             connected = connect(&plan, &keys) => connected.map_err(RunError::Client)?,
             () = stop.set() => Connected { clients: Vec::new(), connected: 0, failure: None },
