@@ -14,7 +14,7 @@ mod stock;
 #[path = "requests/turns.rs"]
 mod turns;
 
-use common::{Link, figure};
+use common::figure;
 use hydra_integration_tests::measure;
 use hydra_integration_tests::node::Node;
 use libp2p::Multiaddr;
@@ -79,11 +79,7 @@ async fn measure() -> io::Result<()> {
 }
 
 async fn one_server(name: &str, pid: u32, address: &Multiaddr) -> io::Result<()> {
-    let mut links = Vec::with_capacity(CONNECTIONS);
-    for _ in 0..CONNECTIONS {
-        links.push(Link::connect(address).await?);
-    }
-    let mut load = Load::new(links);
+    let mut load = Load::connect(address, CONNECTIONS).await?;
     load.announce_all().await?;
     tokio::time::sleep(WRITTEN).await;
     let mut of = async |streams, requests| {

@@ -48,7 +48,7 @@ struct Asker {
 
 impl Load {
     /// Each connection asks on its own, one request after the other.
-    pub(crate) fn new(links: Vec<Link>) -> Self {
+    fn new(links: Vec<Link>) -> Self {
         let at: Multiaddr = "/ip4/127.0.0.1/tcp/4001".parse().unwrap_or_else(|_| Multiaddr::empty());
         let asker = |(nth, link): (usize, Link)| Asker {
             random: nth as u64,
@@ -59,6 +59,15 @@ impl Load {
             sample: Sample::default(),
         };
         Self { askers: links.into_iter().enumerate().map(asker).collect() }
+    }
+
+    /// Connections to this address.
+    pub(crate) async fn connect(address: &Multiaddr, connections: usize) -> io::Result<Self> {
+        let mut links = Vec::with_capacity(connections);
+        for _ in 0..connections {
+            links.push(Link::connect(address).await?);
+        }
+        Ok(Self::new(links))
     }
 
     /// Announces every key once.

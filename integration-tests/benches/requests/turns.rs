@@ -1,6 +1,6 @@
 //! Two builds of the node beside each other, asked in short turns: what else runs on the machine falls on both.
 
-use crate::common::{Link, figure};
+use crate::common::figure;
 use crate::load::{Load, Streams};
 use crate::{CONNECTIONS, HEADS, WRITTEN};
 use hydra_integration_tests::measure;
@@ -53,11 +53,7 @@ impl Side {
     async fn of(node: &Node, transport: &str) -> io::Result<Self> {
         let head = node.heads().first().ok_or_else(|| io::Error::other("no head"))?;
         let address: &Multiaddr = if transport == "TCP" { head.tcp() } else { head.quic() };
-        let mut links = Vec::with_capacity(CONNECTIONS);
-        for _ in 0..CONNECTIONS {
-            links.push(Link::connect(address).await?);
-        }
-        let mut load = Load::new(links);
+        let mut load = Load::connect(address, CONNECTIONS).await?;
         load.announce_all().await?;
         tokio::time::sleep(WRITTEN).await;
         Ok(Self { pid: node.pid(), load })
