@@ -48,6 +48,11 @@ impl Process {
         !matches!(self.shell.try_wait(), Ok(None))
     }
 
+    /// Sends it a signal, such as `KILL` or `STOP`.
+    fn signal(&self, signal: &str) -> io::Result<()> {
+        complete(Command::new("kill").args(["-s", signal, &self.pid.to_string()]))
+    }
+
     /// Stops it, and waits until it has ended.
     fn stop(&mut self) {
         drop(self.shell.stdin.take());
@@ -65,6 +70,10 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+fn not_running() -> io::Error {
+    io::Error::other("the server does not run")
 }
 
 /// Waits until `is_ready`.

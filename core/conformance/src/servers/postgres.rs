@@ -1,6 +1,6 @@
 //! A PostgreSQL server.
 
-use super::{PATIENCE, Process, complete, free_port, is_root, wait};
+use super::{PATIENCE, Process, complete, free_port, is_root, not_running, wait};
 use std::fs::File;
 use std::io;
 use std::net::TcpStream;
@@ -141,8 +141,7 @@ impl Postgres {
     /// # Errors
     /// If it does not run.
     pub fn signal(&self, signal: &str) -> io::Result<()> {
-        let pid = self.pid().ok_or_else(|| io::Error::other("the server does not run"))?;
-        complete(Command::new("kill").args(["-s", signal, &pid.to_string()]))
+        self.process.as_ref().ok_or_else(not_running)?.signal(signal)
     }
 
     /// Sends a signal to all its processes.
@@ -150,14 +149,14 @@ impl Postgres {
     /// # Errors
     /// If it does not run.
     pub fn signal_all(&self, signal: &str) -> io::Result<()> {
-        let pid = self.pid().ok_or_else(|| io::Error::other("the server does not run"))?;
-        let children = Command::new("pgrep").args(["-P", &pid.to_string()]).output()?;
+        let process = self.process.as_ref().ok_or_else(not_running)?;
+        let children = Command::new("pgrep").args(["-P", &process.pid.to_string()]).output()?;
         let children = String::from_utf8_lossy(&children.stdout).into_owned();
         if !children.is_empty() {
             // A session may end meanwhile: then it needs no signal.
             let _some_are_gone = Command::new("kill").args(["-s", signal]).args(children.lines()).output()?;
         }
-        complete(Command::new("kill").args(["-s", signal, &pid.to_string()]))
+        process.signal(signal)
     }
 
     /// Its port on 127.0.0.1.

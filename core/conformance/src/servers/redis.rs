@@ -6,7 +6,7 @@ mod sentinel;
 pub use cluster::RedisCluster;
 pub use sentinel::RedisSentinel;
 
-use super::{Process, complete, free_port, wait};
+use super::{Process, free_port, not_running, wait};
 use std::fs::File;
 use std::io;
 use std::net::TcpStream;
@@ -94,8 +94,7 @@ impl Redis {
     /// # Errors
     /// If it does not run.
     pub fn signal(&self, signal: &str) -> io::Result<()> {
-        let pid = self.pid().ok_or_else(|| io::Error::other("the server does not run"))?;
-        complete(Command::new("kill").args(["-s", signal, &pid.to_string()]))
+        self.process.as_ref().ok_or_else(not_running)?.signal(signal)
     }
 
     /// Stops it in order; [`Self::launch`] starts it again.
