@@ -38,10 +38,10 @@ const RULES: [Rule; 12] = [
     },
     rule("core/cli", &["hydra-node", "hydra-load", "hydra-bundle", "hydra-api"]),
     rule("plugins/bundle", &["plugins/", "hydra-api"]),
-    // Stores that keep files share what an engine is embedded with.
+    // Stores that keep files share what an engine is embedded with, those over a network what they say of servers and peers.
     Rule {
         tests_may: &["hydra-conformance", "hydra-store-memory"],
-        ..rule("plugins/store-", &["hydra-api", "hydra-embedded"])
+        ..rule("plugins/store-", &["hydra-api", "hydra-embedded", "hydra-remote"])
     },
     Rule { tests_may: &["hydra-conformance", "hydra-store-memory"], ..rule("plugins/", &["hydra-api"]) },
     // As a third party's: what its library and its `main` need.

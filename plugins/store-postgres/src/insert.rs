@@ -1,12 +1,13 @@
 //! Writing a batch.
 
 use crate::connections::Connections;
-use crate::peers::{Peers, Told};
+use crate::peers::Peers;
 use crate::schema::Tables;
 use crate::time::to_column;
 use hydra_api::{
     ContentKey, Inserted, PeerId, ProviderRecord, RecordOutcome, StoreError, StoreErrorKind, UnixSeconds,
 };
+use hydra_remote::ProviderNews;
 use sqlx::AssertSqlSafe;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -37,7 +38,7 @@ pub(crate) async fn insert(
     batch: &[ProviderRecord],
     (now, slack): (UnixSeconds, Duration),
 ) -> Result<Inserted, StoreError> {
-    let ids = peers.write(connections, tables, told(batch), now).await?;
+    let ids = peers.write(connections, tables, ProviderNews::of_batch(batch), now).await?;
     let rows = rows(batch, &ids, now);
     if !rows.is_empty() {
         write(connections, tables, &rows, (now, slack)).await?;
@@ -49,24 +50,6 @@ pub(crate) async fn insert(
         false => RecordOutcome::Unknown(StoreErrorKind::Overloaded),
     };
     Ok(Inserted::of(batch.iter().map(outcome).collect()))
-}
-
-/// What the batch says of each provider. A record that has expired is never seen, but its addresses are news of the provider.
-fn told(batch: &[ProviderRecord]) -> Vec<Told> {
-    let mut told: HashMap<PeerId, Told> = HashMap::new();
-    for record in batch {
-        let ProviderRecord { provider, addresses, expires, .. } = record;
-        let of_peer = told.entry(*provider).or_insert_with(|| Told {
-            peer: *provider,
-            addresses: addresses.clone(),
-            expires: *expires,
-        });
-        of_peer.expires = of_peer.expires.max(*expires);
-        if !addresses.is_empty() {
-            of_peer.addresses = addresses.clone();
-        }
-    }
-    told.into_values().collect()
 }
 
 /// The rows of a batch, each living key and provider once, in the order of the index.

@@ -5,17 +5,12 @@ use crate::schema::Tables;
 use crate::time::{of_column, to_column};
 use bytes::Bytes;
 use hydra_api::{Addresses, PeerId, StoreError, UnixSeconds};
+use hydra_remote::{PROVIDER_FRESH, PROVIDER_HEADROOM, ProviderNews};
 use quick_cache::sync::Cache;
 use sqlx::{AssertSqlSafe, Row};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// How old what is remembered of another node's writes may be: new addresses of a provider that announced itself elsewhere
-/// are served after this time at the latest.
-const FRESH: Duration = Duration::from_secs(60);
-/// A peer is kept for this much longer than its last record, so that it is written once for many records.
-const HEADROOM: Duration = Duration::from_secs(6 * 3600);
+use std::time::Instant;
 
 /// A peer as its row has it.
 #[derive(Debug, Clone)]
@@ -27,16 +22,6 @@ pub(crate) struct Known {
     /// No record of the peer expires later.
     expires: UnixSeconds,
     read_at: Instant,
-}
-
-/// What a batch says of one provider.
-#[derive(Debug, Clone)]
-pub(crate) struct Told {
-    pub(crate) peer: PeerId,
-    /// Its newest addresses; empty to keep those that are known.
-    pub(crate) addresses: Addresses,
-    /// When its last record of the batch expires.
-    pub(crate) expires: UnixSeconds,
 }
 
 /// The peers of one store, as far as they are remembered.
@@ -74,7 +59,7 @@ impl Peers {
         let (mut found, mut wanted) = (HashMap::new(), Vec::new());
         for id in ids {
             match self.by_id.get(&id) {
-                Some(known) if now.saturating_duration_since(known.read_at) < FRESH => {
+                Some(known) if now.saturating_duration_since(known.read_at) < PROVIDER_FRESH => {
                     found.insert(id, known);
                 }
                 _ => wanted.push(id),
@@ -105,24 +90,24 @@ impl Peers {
         &self,
         connections: &Connections,
         tables: &Tables,
-        told: Vec<Told>,
+        news: Vec<ProviderNews>,
         now: UnixSeconds,
     ) -> Result<HashMap<PeerId, i32>, StoreError> {
         let unknown: Vec<PeerId> =
-            told.iter().filter(|told| self.find(&told.peer).is_none()).map(|told| told.peer).collect();
+            news.iter().filter(|news| self.find(&news.peer).is_none()).map(|news| news.peer).collect();
         if !unknown.is_empty() {
             self.read(connections, tables, unknown).await?;
         }
         let (new, known): (Vec<_>, Vec<_>) =
-            told.into_iter().partition(|told| self.find(&told.peer).is_none());
+            news.into_iter().partition(|news| self.find(&news.peer).is_none());
         let mut ids = HashMap::with_capacity(new.len() + known.len());
         let mut stale = Vec::new();
-        for told in known {
+        for news in known {
             // It may have been forgotten since: then the next batch finds it.
-            if let Some(row) = self.find(&told.peer) {
-                ids.insert(told.peer, row.id);
-                if row.needs(&told, now) {
-                    stale.push((row, told));
+            if let Some(row) = self.find(&news.peer) {
+                ids.insert(news.peer, row.id);
+                if row.needs(&news, now) {
+                    stale.push((row, news));
                 }
             }
         }
@@ -164,7 +149,7 @@ impl Peers {
         &self,
         connections: &Connections,
         tables: &Tables,
-        mut new: Vec<Told>,
+        mut new: Vec<ProviderNews>,
         now: UnixSeconds,
     ) -> Result<HashMap<PeerId, i32>, StoreError> {
         // In one order at every node: no deadlock.
@@ -174,16 +159,18 @@ impl Peers {
              SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::int4[], $4::int4[]) ON CONFLICT (peer_id) DO NOTHING",
         );
         let persistent = connections.is_prepared();
-        let peers: Vec<PeerId> = new.iter().map(|told| told.peer).collect();
+        let peers: Vec<PeerId> = new.iter().map(|news| news.peer).collect();
         connections
             .run("insert", move |connection| {
                 Box::pin(async move {
-                    let ids: Vec<&[u8]> = new.iter().map(|told| told.peer.as_bytes()).collect();
+                    let ids: Vec<&[u8]> = new.iter().map(|news| news.peer.as_bytes()).collect();
                     let addresses: Vec<Option<&[u8]>> =
-                        new.iter().map(|told| encoded(&told.addresses)).collect();
+                        new.iter().map(|news| encoded(&news.addresses)).collect();
                     let at = vec![to_column(now); new.len()];
-                    let expires: Vec<i32> =
-                        new.iter().map(|told| to_column(told.expires.saturating_add(HEADROOM))).collect();
+                    let expires: Vec<i32> = new
+                        .iter()
+                        .map(|news| to_column(news.expires.saturating_add(PROVIDER_HEADROOM)))
+                        .collect();
                     let query = sqlx::query(AssertSqlSafe(text)).persistent(persistent);
                     query.bind(ids).bind(addresses).bind(at).bind(expires).execute(connection).await
                 })
@@ -197,22 +184,22 @@ impl Peers {
         &self,
         connections: &Connections,
         tables: &Tables,
-        mut stale: Vec<(Arc<Known>, Told)>,
+        mut stale: Vec<(Arc<Known>, ProviderNews)>,
         now: UnixSeconds,
     ) -> Result<(), StoreError> {
         stale.sort_unstable_by_key(|(row, _)| row.id);
         let text = tables.sql(UPDATE);
         let persistent = connections.is_prepared();
-        let written: Vec<Known> = stale.iter().map(|(row, told)| row.after(told, now)).collect();
+        let written: Vec<Known> = stale.iter().map(|(row, news)| row.after(news, now)).collect();
         connections
             .run("insert", move |connection| {
                 Box::pin(async move {
                     let ids: Vec<i32> = stale.iter().map(|(row, _)| row.id).collect();
                     let addresses: Vec<Option<&[u8]>> =
-                        stale.iter().map(|(_, told)| encoded(&told.addresses)).collect();
+                        stale.iter().map(|(_, news)| encoded(&news.addresses)).collect();
                     let expires: Vec<i32> = stale
                         .iter()
-                        .map(|(_, told)| to_column(told.expires.saturating_add(HEADROOM)))
+                        .map(|(_, news)| to_column(news.expires.saturating_add(PROVIDER_HEADROOM)))
                         .collect();
                     let query = sqlx::query(AssertSqlSafe(text)).persistent(persistent);
                     query
@@ -232,27 +219,25 @@ impl Peers {
 
 /// Rows are locked in the order of their numbers first, so that two nodes cannot deadlock.
 const UPDATE: &str = "
-WITH told AS (SELECT * FROM unnest($1::int4[], $2::bytea[], $4::int4[]) t (id, addrs, expires)),
+WITH news AS (SELECT * FROM unnest($1::int4[], $2::bytea[], $4::int4[]) t (id, addrs, expires)),
 locked AS MATERIALIZED (
     SELECT p.id FROM {s}.peers p WHERE p.id = ANY($1) ORDER BY p.id FOR NO KEY UPDATE)
 UPDATE {s}.peers p SET addrs = coalesce(t.addrs, p.addrs),
     addrs_at = CASE WHEN t.addrs IS NULL THEN p.addrs_at ELSE $3 END, expires = greatest(p.expires, t.expires)
-FROM told t JOIN locked USING (id) WHERE p.id = t.id";
+FROM news t JOIN locked USING (id) WHERE p.id = t.id";
 
 impl Known {
     /// True if the row has to change for what a batch says.
-    fn needs(&self, told: &Told, now: UnixSeconds) -> bool {
-        let is_old = now.since(self.addresses_at) > Addresses::SLACK / 2 || self.addresses_at > now;
-        told.expires > self.expires
-            || (!told.addresses.is_empty() && (is_old || told.addresses != self.addresses))
+    fn needs(&self, news: &ProviderNews, now: UnixSeconds) -> bool {
+        news.expires > self.expires || news.changes(&self.addresses, self.addresses_at, now)
     }
 
     /// The row after an update.
-    fn after(&self, told: &Told, now: UnixSeconds) -> Self {
+    fn after(&self, news: &ProviderNews, now: UnixSeconds) -> Self {
         let mut after = Self { read_at: Instant::now(), ..self.clone() };
-        after.expires = after.expires.max(told.expires.saturating_add(HEADROOM));
-        if !told.addresses.is_empty() {
-            after.addresses = told.addresses.clone();
+        after.expires = after.expires.max(news.expires.saturating_add(PROVIDER_HEADROOM));
+        if !news.addresses.is_empty() {
+            after.addresses = news.addresses.clone();
             after.addresses_at = now;
         }
         after

@@ -42,12 +42,16 @@ impl Plugin for Postgres {
         "keeps records in PostgreSQL 14 or later, shared by all nodes that use the same schema";
 
     async fn open(config: Config, scope: &Scope) -> Result<Arc<dyn ProviderStore>, OpenError> {
-        Ok(Arc::new(Self::new(config, scope.purpose()).await?))
+        Ok(Arc::new(Self::new(config, scope).await?))
     }
 }
 
 impl Postgres {
-    async fn new(config: Config, purpose: Purpose) -> Result<Self, OpenError> {
+    async fn new(mut config: Config, scope: &Scope) -> Result<Self, OpenError> {
+        let tls = &mut config.tls;
+        for file in [&mut tls.root_cert_file, &mut tls.client_cert_file, &mut tls.client_key_file] {
+            *file = file.take().map(|file| scope.resolve(&file));
+        }
         let (hosts, tables) = (config.hosts.join(", "), Tables::new(&config.schema));
         let (migrate, profile) = (config.migrate, profile(&config));
         let refresh_slack = Duration::from_secs(config.refresh_slack_s.into());
@@ -56,7 +60,7 @@ impl Postgres {
             OpenError::unavailable(format!("cannot connect to PostgreSQL at {hosts}"), cause)
         })?;
         // A check changes nothing: tables that are missing are made at the start.
-        let migrate = match (purpose, migrate) {
+        let migrate = match (scope.purpose(), migrate) {
             (Purpose::Check, Migrate::Auto) => Migrate::Off,
             (_, migrate) => migrate,
         };

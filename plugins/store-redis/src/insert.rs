@@ -4,9 +4,10 @@ use crate::change::{Change, MARGIN_S};
 use crate::keyspace::Keyspace;
 use crate::layout::{self, Form, Layout, Name};
 use crate::net::{Class, Fault, Request};
-use crate::peers::{Peers, Told, Written};
+use crate::peers::{Peers, Written};
 use crate::{plain, scripts};
-use hydra_api::{ContentKey, Inserted, PeerId, ProviderRecord, RecordOutcome, StoreError, UnixSeconds};
+use hydra_api::{ContentKey, Inserted, ProviderRecord, RecordOutcome, StoreError, UnixSeconds};
+use hydra_remote::ProviderNews;
 use std::collections::HashMap;
 
 /// Writes a batch: the rows of the peers first, then the records, one request for each bucket.
@@ -17,7 +18,7 @@ pub(crate) async fn insert(
     now: UnixSeconds,
 ) -> Result<Inserted, StoreError> {
     let layout = keys.layout();
-    let written = peers.write(keys, &layout, told(batch), now).await;
+    let written = peers.write(keys, &layout, ProviderNews::of_batch(batch), now).await;
     let mut outcomes = vec![RecordOutcome::Taken; batch.len()];
     let mut failed: Option<Fault> = None;
     let mut changes: HashMap<ContentKey, Change> = HashMap::new();
@@ -60,24 +61,6 @@ fn outcome(fault: &Fault) -> RecordOutcome {
         Class::OutOfMemory => RecordOutcome::NoRoom,
         _ => RecordOutcome::Unknown(fault.kind()),
     }
-}
-
-/// What the batch says of each provider. A record that has expired is never seen, but its addresses are news of the provider.
-fn told(batch: &[ProviderRecord]) -> Vec<Told> {
-    let mut told: HashMap<PeerId, Told> = HashMap::new();
-    for record in batch {
-        let ProviderRecord { provider, addresses, expires, .. } = record;
-        let of_peer = told.entry(*provider).or_insert_with(|| Told {
-            peer: *provider,
-            addresses: addresses.clone(),
-            expires: *expires,
-        });
-        of_peer.expires = of_peer.expires.max(*expires);
-        if !addresses.is_empty() {
-            of_peer.addresses = addresses.clone();
-        }
-    }
-    told.into_values().collect()
 }
 
 /// Writes the changes, one script for each bucket; a result for each change.

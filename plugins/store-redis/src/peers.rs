@@ -9,18 +9,13 @@ use crate::keyspace::Keyspace;
 use crate::layout::{Fingerprint, Form, Layout};
 use crate::net::{Fault, Request};
 use crate::scripts;
-use hydra_api::{Addresses, PeerId, UnixSeconds};
+use hydra_api::{PeerId, UnixSeconds};
+use hydra_remote::{PROVIDER_FRESH, PROVIDER_HEADROOM, ProviderNews};
 use quick_cache::sync::Cache;
 use redis::Value;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// How old what is remembered of another node's writes may be: new addresses of a provider that announced itself elsewhere
-/// are served after this time at the latest.
-const FRESH: Duration = Duration::from_secs(60);
-/// A peer is kept for this much longer than its last record, so that it is written once for many records.
-const HEADROOM: Duration = Duration::from_secs(6 * 3600);
+use std::time::Instant;
 
 #[derive(Debug)]
 struct Known {
@@ -30,16 +25,6 @@ struct Known {
     covers: UnixSeconds,
     /// How many connections had been lost when it was written: what came before may be lost too.
     losses: u64,
-}
-
-/// What a batch says of one provider.
-#[derive(Debug, Clone)]
-pub(crate) struct Told {
-    pub(crate) peer: PeerId,
-    /// Its newest addresses; empty to keep those that are known.
-    pub(crate) addresses: Addresses,
-    /// When its last record of the batch expires.
-    pub(crate) expires: UnixSeconds,
 }
 
 /// How the write of a peer's row has ended.
@@ -88,7 +73,7 @@ impl Peers {
         let mut wanted = Vec::new();
         for fingerprint in fingerprints {
             match self.known.get(&fingerprint) {
-                Some(known) if now.saturating_duration_since(known.read_at) < FRESH => {
+                Some(known) if now.saturating_duration_since(known.read_at) < PROVIDER_FRESH => {
                     rows.found.insert(fingerprint, Arc::clone(&known.row));
                 }
                 _ => wanted.push(fingerprint),
@@ -127,10 +112,10 @@ impl Peers {
         self.known.insert(fingerprint, Arc::new(Known { row, read_at, covers, losses }));
     }
 
-    fn says_the_same(&self, fingerprint: &Fingerprint, told: &Told) -> bool {
+    fn says_the_same(&self, fingerprint: &Fingerprint, news: &ProviderNews) -> bool {
         self.known.get(fingerprint).is_some_and(|known| {
-            let is_known = told.addresses.is_empty() || told.addresses == known.row.addresses;
-            known.row.peer == told.peer && is_known
+            let is_known = news.addresses.is_empty() || news.addresses == known.row.addresses;
+            known.row.peer == news.peer && is_known
         })
     }
 
@@ -139,21 +124,21 @@ impl Peers {
         &self,
         keys: &Keyspace,
         layout: &Layout,
-        told: Vec<Told>,
+        news: Vec<ProviderNews>,
         now: UnixSeconds,
     ) -> HashMap<PeerId, Written> {
         let losses = keys.fleet.connector.losses();
-        let mut written = HashMap::with_capacity(told.len());
+        let mut written = HashMap::with_capacity(news.len());
         let mut stale = Vec::new();
-        for told in told {
-            let fingerprint = layout.fingerprint(&told.peer);
+        for news in news {
+            let fingerprint = layout.fingerprint(&news.peer);
             match self.known.get(&fingerprint) {
-                Some(known) if known.losses == losses && !known.needs(&told, now) => {
-                    let same = known.row.peer == told.peer;
+                Some(known) if known.losses == losses && !known.needs(&news, now) => {
+                    let same = known.row.peer == news.peer;
                     let how = if same { Written::Done(fingerprint) } else { Written::Foreign };
-                    written.insert(told.peer, how);
+                    written.insert(news.peer, how);
                 }
-                _ => stale.push((fingerprint, told)),
+                _ => stale.push((fingerprint, news)),
             }
         }
         let read_at = Instant::now();
@@ -161,20 +146,20 @@ impl Peers {
             Form::Buckets { .. } => put(keys, layout, &stale, now).await,
             Form::Plain => plain::put(keys, layout, &stale, now).await,
         };
-        for ((fingerprint, told), row) in stale.into_iter().zip(rows) {
+        for ((fingerprint, news), row) in stale.into_iter().zip(rows) {
             let how = match row {
-                Ok(Some(row)) if row.peer == told.peer => {
+                Ok(Some(row)) if row.peer == news.peer => {
                     // What the keys outlive is a promise from before the headroom.
-                    let covers = told.expires.saturating_add(HEADROOM);
+                    let covers = news.expires.saturating_add(PROVIDER_HEADROOM);
                     self.remember(fingerprint, row, (read_at, covers, losses));
                     Written::Done(fingerprint)
                 }
                 Ok(_) => Written::Foreign,
                 // The row is there as far as is known, and says the same: its server costs other servers' keys nothing.
-                Err(_) if self.says_the_same(&fingerprint, &told) => Written::Done(fingerprint),
+                Err(_) if self.says_the_same(&fingerprint, &news) => Written::Done(fingerprint),
                 Err(fault) => Written::Failed(fault),
             };
-            written.insert(told.peer, how);
+            written.insert(news.peer, how);
         }
         written
     }
@@ -182,16 +167,15 @@ impl Peers {
 
 impl Known {
     /// True if the row has to change for what a batch says.
-    fn needs(&self, told: &Told, now: UnixSeconds) -> bool {
+    fn needs(&self, news: &ProviderNews, now: UnixSeconds) -> bool {
         let Row { addresses, addresses_at, .. } = &*self.row;
-        let is_old = now.since(*addresses_at) > Addresses::SLACK / 2 || *addresses_at > now;
-        told.expires > self.covers || (!told.addresses.is_empty() && (is_old || told.addresses != *addresses))
+        news.expires > self.covers || news.changes(addresses, *addresses_at, now)
     }
 }
 
 /// How long a row is kept.
-fn life(told: &Told, now: UnixSeconds) -> u64 {
-    (told.expires.since(now) + 2 * HEADROOM).as_secs()
+fn life(news: &ProviderNews, now: UnixSeconds) -> u64 {
+    (news.expires.since(now) + 2 * PROVIDER_HEADROOM).as_secs()
 }
 
 /// Reads rows.
@@ -221,14 +205,14 @@ fn row(said: &Value) -> Option<Arc<Row>> {
 async fn put(
     keys: &Keyspace,
     layout: &Layout,
-    stale: &[(Fingerprint, Told)],
+    stale: &[(Fingerprint, ProviderNews)],
     now: UnixSeconds,
 ) -> Vec<Result<Option<Arc<Row>>, Fault>> {
-    let request = |(fingerprint, told): &(Fingerprint, Told)| {
+    let request = |(fingerprint, news): &(Fingerprint, ProviderNews)| {
         let name = layout.peer(fingerprint);
         let mut command = scripts::PEER.call(&[&name.bytes]);
-        command.arg(told.peer.as_bytes()).arg(&told.addresses.encoded()[..]);
-        command.arg(&now.0.to_be_bytes()).arg(life(told, now));
+        command.arg(news.peer.as_bytes()).arg(&news.addresses.encoded()[..]);
+        command.arg(&now.0.to_be_bytes()).arg(life(news, now));
         Request { slot: name.slot, command, script: Some(&scripts::PEER) }
     };
     let requests: Vec<_> = stale.iter().map(request).collect();

@@ -1,68 +1,32 @@
-//! Where a server is.
+//! Where a server is, as the config and other servers say it.
 
-use std::fmt;
-use std::path::PathBuf;
-
-/// Where a server is reached.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Address {
-    /// A host name or an IP address, and a port.
-    Network(String, u16),
-    /// A Unix socket.
-    Socket(PathBuf),
-}
+pub(crate) use hydra_remote::ServerAddress as Address;
 
 const PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
 
-impl Address {
-    /// The server of a `hosts` entry.
-    pub(crate) fn of_server(host: &str) -> Self {
-        Self::parse(host, PORT)
-    }
-
-    /// The sentinel of a `hosts` entry.
-    pub(crate) fn of_sentinel(host: &str) -> Self {
-        Self::parse(host, SENTINEL_PORT)
-    }
-
-    fn parse(host: &str, port: u16) -> Self {
-        if host.starts_with('/') {
-            return Self::Socket(host.into());
-        }
-        if let Some((inner, rest)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            let own = rest.strip_prefix(':').and_then(|port| port.parse().ok());
-            return Self::Network(inner.to_owned(), own.unwrap_or(port));
-        }
-        match host.rsplit_once(':').map(|(name, port)| (name, port.parse())) {
-            Some((name, Ok(own))) if !name.contains(':') => Self::Network(name.to_owned(), own),
-            _ => Self::Network(host.to_owned(), port),
-        }
-    }
-
-    /// The node that an error such as `MOVED 1 10.0.0.1:6379` names; the host is left out for the node that was asked.
-    pub(crate) fn of_redirect(named: &str, asked: &Self) -> Option<Self> {
-        let (host, port) = named.rsplit_once(':')?;
-        Self::of_answer(host, port.parse().ok()?, asked)
-    }
-
-    /// A node that a server names; without a host it is the one that was asked.
-    pub(crate) fn of_answer(host: &str, port: u16, asked: &Self) -> Option<Self> {
-        match (host, asked) {
-            ("" | "?", Self::Network(asked, _)) => Some(Self::Network(asked.clone(), port)),
-            ("" | "?", Self::Socket(_)) => None,
-            (host, _) => Some(Self::Network(host.to_owned(), port)),
-        }
-    }
+/// The server of a `hosts` entry.
+pub(crate) fn of_server(host: &str) -> Address {
+    Address::parse(host, PORT)
 }
 
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Network(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Self::Network(host, port) => write!(f, "{host}:{port}"),
-            Self::Socket(path) => path.display().fmt(f),
-        }
+/// The sentinel of a `hosts` entry.
+pub(crate) fn of_sentinel(host: &str) -> Address {
+    Address::parse(host, SENTINEL_PORT)
+}
+
+/// The node that an error such as `MOVED 1 10.0.0.1:6379` names; the host is left out for the node that was asked.
+pub(crate) fn of_redirect(named: &str, asked: &Address) -> Option<Address> {
+    let (host, port) = named.rsplit_once(':')?;
+    of_answer(host, port.parse().ok()?, asked)
+}
+
+/// A node that a server names; without a host it is the one that was asked.
+pub(crate) fn of_answer(host: &str, port: u16, asked: &Address) -> Option<Address> {
+    match (host, asked) {
+        ("" | "?", Address::Network(asked, _)) => Some(Address::Network(asked.clone(), port)),
+        ("" | "?", Address::Socket(_)) => None,
+        (host, _) => Some(Address::Network(host.to_owned(), port)),
     }
 }
 
@@ -75,25 +39,17 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_names_addresses_and_sockets() {
-        for (host, expected) in [
-            ("redis", network("redis", 6379)),
-            ("redis:7000", network("redis", 7000)),
-            ("::1", network("::1", 6379)),
-            ("[::1]:7000", network("::1", 7000)),
-            ("/run/redis.sock", Address::Socket("/run/redis.sock".into())),
-        ] {
-            assert_eq!(Address::of_server(host), expected);
-        }
-        assert_eq!(Address::of_sentinel("one"), network("one", 26379));
+    fn servers_and_sentinels_have_ports_of_their_own() {
+        assert_eq!(of_server("one"), network("one", 6379));
+        assert_eq!(of_sentinel("one"), network("one", 26379));
     }
 
     #[test]
     fn redirects_name_a_node_or_mean_the_one_that_was_asked() {
         let asked = network("10.0.0.1", 6379);
-        assert_eq!(Address::of_redirect("10.0.0.2:7001", &asked), Some(network("10.0.0.2", 7001)));
-        assert_eq!(Address::of_redirect("2001:db8::1:7001", &asked), Some(network("2001:db8::1", 7001)));
-        assert_eq!(Address::of_redirect(":7001", &asked), Some(network("10.0.0.1", 7001)));
-        assert_eq!(Address::of_redirect("nonsense", &asked), None);
+        assert_eq!(of_redirect("10.0.0.2:7001", &asked), Some(network("10.0.0.2", 7001)));
+        assert_eq!(of_redirect("2001:db8::1:7001", &asked), Some(network("2001:db8::1", 7001)));
+        assert_eq!(of_redirect(":7001", &asked), Some(network("10.0.0.1", 7001)));
+        assert_eq!(of_redirect("nonsense", &asked), None);
     }
 }

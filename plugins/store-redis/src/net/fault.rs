@@ -1,6 +1,6 @@
 //! From an error of a server or a connection to what the node does about it.
 
-use super::address::Address;
+use super::address::{Address, of_redirect};
 use hydra_api::{StoreError, StoreErrorKind};
 use redis::{RedisError, ServerError};
 use std::time::Duration;
@@ -119,7 +119,7 @@ impl Fault {
 fn class(code: &str, rest: &str, node: &Address) -> Class {
     let redirect = || {
         let (slot, named) = rest.split_once(' ')?;
-        Some((slot.parse().ok()?, Address::of_redirect(named.trim(), node)?))
+        Some((slot.parse().ok()?, of_redirect(named.trim(), node)?))
     };
     match code {
         "MOVED" => redirect().map_or(Class::Other, |(slot, node)| Class::Moved(slot, node)),
@@ -157,11 +157,12 @@ fn within(rest: &str, node: &Address) -> Class {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::address::of_server;
 
     #[test]
     fn the_first_word_of_a_reply_decides() {
-        let node = Address::of_server("one");
-        let other = Address::of_server("10.0.0.2:7001");
+        let node = of_server("one");
+        let other = of_server("10.0.0.2:7001");
         for (code, rest, expected) in [
             ("MOVED", "3999 10.0.0.2:7001", Class::Moved(3999, other.clone())),
             ("ASK", "3999 10.0.0.2:7001", Class::Ask(other)),

@@ -1,6 +1,6 @@
 //! Finding the masters.
 
-use super::address::Address;
+use super::address::{Address, of_answer, of_sentinel, of_server};
 use super::connector::{Connector, Wanted};
 use super::fault::{Class, Fault};
 use super::map::Map;
@@ -23,12 +23,12 @@ pub(crate) async fn resolve(connector: &Arc<Connector>, before: &Map) -> Result<
 async fn standalone(connector: &Arc<Connector>, before: &Map) -> Result<Map, Fault> {
     let hosts = &connector.config.hosts;
     if let ([host], [node]) = (&hosts[..], &before.nodes[..]) {
-        debug_assert_eq!(Address::of_server(host), node.address);
+        debug_assert_eq!(of_server(host), node.address);
         return Ok(before.clone());
     }
     let mut last = Fault::nobody("no host is named");
     for host in hosts {
-        let address = Address::of_server(host);
+        let address = of_server(host);
         match connector.connect(&address, Wanted::Master).await {
             Ok(_) => return Ok(one(address, before, connector)),
             Err(fault) => last = fault,
@@ -48,11 +48,11 @@ async fn sentinel(connector: &Arc<Connector>, before: &Map) -> Result<Map, Fault
     ask.arg("GET-MASTER-ADDR-BY-NAME").arg(&connector.config.sentinel.master);
     let mut last = Fault::nobody("no sentinel is named");
     for host in &connector.config.hosts {
-        let sentinel = Address::of_sentinel(host);
+        let sentinel = of_sentinel(host);
         let said = question(connector, &sentinel, Wanted::Sentinel, &ask).await;
         match said.map(redis::from_redis_value::<Option<(String, u16)>>) {
             Ok(Ok(Some((host, port)))) => {
-                let Some(master) = Address::of_answer(&host, port, &sentinel) else { continue };
+                let Some(master) = of_answer(&host, port, &sentinel) else { continue };
                 return Ok(one(master, before, connector));
             }
             Ok(Ok(None)) => {
@@ -73,7 +73,7 @@ async fn cluster(connector: &Arc<Connector>, before: &Map) -> Result<Map, Fault>
     let mut known: Vec<Address> =
         before.nodes.iter().filter(|node| node.is_up()).map(|node| node.address.clone()).collect();
     for host in &connector.config.hosts {
-        let address = Address::of_server(host);
+        let address = of_server(host);
         if !known.contains(&address) {
             known.push(address);
         }
@@ -98,7 +98,7 @@ fn ranges(said: &Value, asked: &Address) -> Option<Vec<(u16, u16, Address)>> {
         let [host, port, ..] = master.as_sequence()? else { return None };
         let number = |value: &Value| redis::from_redis_value_ref::<u16>(value).ok();
         let host = redis::from_redis_value_ref::<Option<String>>(host).ok()?.unwrap_or_default();
-        Some((number(first)?, number(last)?, Address::of_answer(&host, number(port)?, asked)?))
+        Some((number(first)?, number(last)?, of_answer(&host, number(port)?, asked)?))
     };
     let ranges: Vec<_> = said.as_sequence()?.iter().filter_map(range).collect();
     (!ranges.is_empty()).then_some(ranges)
@@ -138,8 +138,8 @@ mod tests {
             Value::Array(vec![Value::Int(100), Value::Int(16_383), node(Value::Nil, 7001)]),
             Value::Array(vec![Value::Int(100)]),
         ]);
-        let asked = Address::of_server("10.0.0.1:7001");
-        let expected = vec![(0, 99, Address::of_server("10.0.0.2:7000")), (100, 16_383, asked.clone())];
+        let asked = of_server("10.0.0.1:7001");
+        let expected = vec![(0, 99, of_server("10.0.0.2:7000")), (100, 16_383, asked.clone())];
         assert_eq!(ranges(&said, &asked), Some(expected));
         assert_eq!(ranges(&Value::Array(Vec::new()), &asked), None);
     }

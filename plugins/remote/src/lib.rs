@@ -1,0 +1,10 @@
+//! What stores over a network share: where a server is, and what a batch says of its providers.
+//!
+//! Such a store keeps a provider's addresses once, in a row of its own, and remembers rows so that it need not read or write them
+//! with every batch.
+
+mod news;
+mod server;
+
+pub use news::{PROVIDER_FRESH, PROVIDER_HEADROOM, ProviderNews};
+pub use server::ServerAddress;
