@@ -1,10 +1,9 @@
 //! What a process uses, as Linux tells it.
 
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
 use std::io;
 use std::time::Duration;
-
-/// The unit of CPU time in `/proc`, the same on every architecture of Linux that Rust has.
-const TICK: Duration = Duration::from_millis(10);
 
 /// Memory that a process holds, in bytes (`VmRSS`).
 ///
@@ -39,17 +38,11 @@ fn status(pid: u32, name: &str) -> io::Result<u64> {
     value.ok_or_else(|| io::Error::other(format!("no {name}")))
 }
 
-/// CPU time that a process has used, in steps of 10 ms: its own and what the kernel did for it.
+/// CPU time that a process has used: its own and what the kernel did for it.
 ///
 /// # Errors
 /// When the process has ended.
 pub fn cpu_time(pid: u32) -> io::Result<Duration> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The second field is the name, which may hold spaces; `utime` and `stime` are the 14th and the 15th.
-    let ticks = stat.rsplit_once(") ").and_then(|(_, rest)| {
-        let mut fields = rest.split(' ').skip(11);
-        let (user, system): (u32, u32) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-        Some(user + system)
-    });
-    ticks.map(|ticks| ticks * TICK).ok_or_else(|| io::Error::other("no CPU time"))
+    let pid = i32::try_from(pid).map_err(io::Error::other)?;
+    Ok(clock_gettime(clock_getcpuclockid(Pid::from_raw(pid))?)?.into())
 }
