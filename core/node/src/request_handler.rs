@@ -119,11 +119,12 @@ impl RequestHandler {
 
     async fn providers(&self, caller: Caller, from: &Remote, key: &[u8]) -> Reply {
         let Ok(found) = self.shared.engine.providers(caller, key).await else { return Reply::Reset };
-        // Encoded once for all requests that this answer serves. A client takes the first ones: each answer begins with
-        // another one (requirement V14).
+        // Encoded once for all requests that this answer serves from the second on. A client takes the first ones: each
+        // answer begins with another one (requirement V14).
         let listed =
             |providers: &[Provider]| -> Arc<[ListedPeer]> { providers.iter().map(encoded).collect() };
-        let providers = found.answer.map_or_else(Providers::default, |answer| {
+        let known = found.answer.filter(|answer| !answer.providers().is_empty());
+        let providers = known.map_or_else(Providers::default, |answer| {
             Providers::beginning_at(Arc::clone(&answer.rendered(listed)), rand::random::<u32>() as usize)
         });
         let mut closer = Vec::with_capacity(CLOSER_MAX);

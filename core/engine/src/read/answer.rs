@@ -5,6 +5,7 @@ use crate::request::{Ending, ReadCall, Source};
 use hydra_api::{Addresses, PeerId, Provider, ProviderRecord, Rung, UnixSeconds};
 use std::any::Any;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,8 @@ pub struct Answer {
     partial: bool,
     /// The first of the providers, as many as a short answer has: given as often as the whole, so it is kept, too.
     short: OnceLock<Arc<Self>>,
+    /// It was given before.
+    given: AtomicBool,
     /// What the caller has made of the providers.
     rendered: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
@@ -97,6 +100,7 @@ impl Answer {
             whole_until,
             partial,
             short: OnceLock::new(),
+            given: AtomicBool::new(false),
             rendered: OnceLock::new(),
         }
     }
@@ -106,10 +110,16 @@ impl Answer {
         &self.providers
     }
 
-    /// What `render` makes of the providers, made once and kept with them.
+    /// What `render` makes of the providers, kept with them from the second time on: most answers are given once, and
+    /// what is kept of them takes memory for nothing.
     ///
     /// A caller asks with one type: what was kept for another one is not found, and made anew each time.
     pub fn rendered<T: Any + Send + Sync>(&self, render: impl Fn(&[Provider]) -> T) -> Arc<T> {
+        // Read before it is written, so that connections that share an answer do not take it from each other.
+        if !self.given.load(Ordering::Relaxed) {
+            self.given.store(true, Ordering::Relaxed);
+            return Arc::new(render(&self.providers));
+        }
         let kept = self.rendered.get_or_init(|| Arc::new(render(&self.providers)));
         kept.clone().downcast().unwrap_or_else(|_| Arc::new(render(&self.providers)))
     }
@@ -280,10 +290,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_rendered_is_rendered_once() {
+    fn what_is_rendered_is_kept_from_the_second_time_on() {
         let answer = of_store(vec![provider(1, NOW.0 + 10)]);
         let first = answer.rendered(<[Provider]>::len);
-        assert!(Arc::ptr_eq(&first, &answer.rendered(|_| -> usize { unreachable!("it is kept") })));
+        let second = answer.rendered(<[Provider]>::len);
+        assert!(Arc::strong_count(&first) == 1 && !Arc::ptr_eq(&first, &second), "most are given once");
+        assert!(Arc::ptr_eq(&second, &answer.rendered(|_| -> usize { unreachable!("it is kept") })));
         assert_eq!(*answer.rendered(|providers| providers.len() as u8), 1, "another type");
     }
 }

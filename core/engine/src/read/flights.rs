@@ -4,10 +4,11 @@ use super::answer::Answer;
 use super::cache::Cache;
 use crate::request::{Ending, ReadCall};
 use crate::sync::lock;
+use foldhash::quality::RandomState;
 use hydra_api::{ContentKey, ProviderRecord, UnixSeconds};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -32,7 +33,7 @@ pub(crate) struct Flights {
 struct Shard {
     /// Held while an answer of a key of this shard changes: by a landing and by an announcement. Never by a miss.
     edits: Mutex<()>,
-    under_way: Mutex<HashMap<ContentKey, Arc<Flight>>>,
+    under_way: Mutex<HashMap<ContentKey, Arc<Flight>, RandomState>>,
 }
 
 /// A read of a key: first in line for a permit, then departed, then landed.
@@ -73,7 +74,7 @@ impl Flights {
         Self {
             cache,
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             len: AtomicUsize::new(0),
         }
     }

@@ -5,8 +5,9 @@ mod present;
 use crate::sync::lock;
 use hydra_api::admission::Level;
 use hydra_api::{ContentKey, PeerId, ProviderRecord};
+use nohash_hasher::IntMap;
 use present::Present;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU32;
 use std::sync::Mutex;
@@ -44,9 +45,9 @@ struct Queue {
     /// How many of the first entries are in hand.
     in_hand: usize,
     /// The number of the newest entry by a hash of (key, provider).
-    records: HashMap<u64, u64>,
+    records: IntMap<u64, u64>,
     /// The number of the newest entry by a hash of the key.
-    keys: HashMap<u64, u64>,
+    keys: IntMap<u64, u64>,
     bytes: usize,
     /// Nothing new is taken; what was taken may still be tried again.
     closed: bool,
@@ -66,8 +67,17 @@ pub(crate) struct Tries {
 struct Waiting {
     record: ProviderRecord,
     tries: Tries,
+    hashes: Hashes,
     /// The number of the entry before it with the same hash of its key.
     before: Option<u64>,
+}
+
+/// Under which an entry is found: computed once, as long keys take a while.
+#[derive(Debug, Clone, Copy)]
+struct Hashes {
+    key: u64,
+    /// Of the key and the provider.
+    record: u64,
 }
 
 /// A record of the window in hand.
@@ -120,12 +130,12 @@ impl WriteQueue {
     }
 
     pub(crate) fn push(&self, record: ProviderRecord) -> Pushed {
-        let (key, both) = self.hashes(&record);
+        let hashes = self.hashes(&record);
         let mut queue = lock(&self.queue);
         if queue.closed {
             return Pushed::Closed;
         }
-        if let Some(place) = queue.find_waiting(both, &record) {
+        if let Some(place) = queue.find_waiting(hashes.record, &record) {
             queue.merge(place, record, self.bytes_max);
             self.note(&queue);
             return Pushed::Merged;
@@ -134,8 +144,8 @@ impl WriteQueue {
         if queue.entries.len() >= self.len_max || queue.bytes + bytes > self.bytes_max {
             return Pushed::Full;
         }
-        self.present.add(key);
-        queue.append(record, Tries::default(), key, both);
+        self.present.add(hashes.key);
+        queue.append(record, Tries::default(), hashes);
         self.note(&queue);
         let ready = queue.entries.len() - queue.in_hand;
         drop(queue);
@@ -208,17 +218,17 @@ impl WriteQueue {
         for fates in fates.chunks(LOCKED_MAX) {
             let mut queue = lock(&self.queue);
             for fate in fates {
-                let Some(waiting) = queue.pop_first(&self.hasher) else { break };
-                let (key, both) = self.hashes(&waiting.record);
+                let Some(waiting) = queue.pop_first() else { break };
+                let hashes = waiting.hashes;
                 match *fate {
-                    Fate::Done | Fate::Dropped => self.present.remove(key),
-                    Fate::Again(tries) => match queue.find_waiting(both, &waiting.record) {
+                    Fate::Done | Fate::Dropped => self.present.remove(hashes.key),
+                    Fate::Again(tries) => match queue.find_waiting(hashes.record, &waiting.record) {
                         // Something newer about it waits already.
                         Some(place) => {
                             queue.merge_older(place, waiting.record, self.bytes_max);
-                            self.present.remove(key);
+                            self.present.remove(hashes.key);
                         }
-                        None => queue.append(waiting.record, tries, key, both),
+                        None => queue.append(waiting.record, tries, hashes),
                     },
                 }
             }
@@ -259,8 +269,11 @@ impl WriteQueue {
         self.bytes.store(queue.bytes as u64, Ordering::Relaxed);
     }
 
-    fn hashes(&self, record: &ProviderRecord) -> (u64, u64) {
-        (self.hasher.hash_one(record.key), self.hasher.hash_one((record.key, record.provider)))
+    fn hashes(&self, record: &ProviderRecord) -> Hashes {
+        Hashes {
+            key: self.hasher.hash_one(record.key),
+            record: self.hasher.hash_one((record.key, record.provider)),
+        }
     }
 }
 
@@ -270,35 +283,32 @@ impl Queue {
     }
 
     /// The place of the entry of this key and provider that is not in hand.
-    fn find_waiting(&self, both: u64, record: &ProviderRecord) -> Option<usize> {
-        let place = usize::try_from(self.records.get(&both)?.checked_sub(self.first)?).ok()?;
+    fn find_waiting(&self, hash: u64, record: &ProviderRecord) -> Option<usize> {
+        let place = usize::try_from(self.records.get(&hash)?.checked_sub(self.first)?).ok()?;
         let known = &self.entries.get(place)?.record;
         let same = known.key == record.key && known.provider == record.provider;
         (same && place >= self.in_hand).then_some(place)
     }
 
-    fn append(&mut self, record: ProviderRecord, tries: Tries, key: u64, both: u64) {
+    fn append(&mut self, record: ProviderRecord, tries: Tries, hashes: Hashes) {
         let number = self.first + self.entries.len() as u64;
-        self.records.insert(both, number);
-        let before = self.keys.insert(key, number);
+        self.records.insert(hashes.record, number);
+        let before = self.keys.insert(hashes.key, number);
         self.bytes += size(&record);
-        self.entries.push_back(Waiting { record, tries, before });
+        self.entries.push_back(Waiting { record, tries, hashes, before });
     }
 
-    fn pop_first(&mut self, hasher: &RandomState) -> Option<Waiting> {
+    fn pop_first(&mut self) -> Option<Waiting> {
         let waiting = self.entries.pop_front()?;
-        let record = &waiting.record;
-        for (index, hash) in [
-            (&mut self.records, hasher.hash_one((record.key, record.provider))),
-            (&mut self.keys, hasher.hash_one(record.key)),
-        ] {
+        let Hashes { key, record } = waiting.hashes;
+        for (index, hash) in [(&mut self.records, record), (&mut self.keys, key)] {
             if index.get(&hash) == Some(&self.first) {
                 index.remove(&hash);
             }
         }
         self.first += 1;
         self.in_hand = self.in_hand.saturating_sub(1);
-        self.bytes -= size(record);
+        self.bytes -= size(&waiting.record);
         Some(waiting)
     }
 

@@ -111,7 +111,7 @@ async fn a_full_read_that_widens_a_flight_sees_all_that_was_taken() {
 
 /// A degraded answer costs no more than a full one: what the caller made of it is kept, too.
 #[tokio::test(start_paused = true)]
-async fn a_short_hit_is_rendered_once() {
+async fn a_hit_is_rendered_at_most_twice_a_short_one_too() {
     let short = Arc::new(AtomicUsize::new(0));
     let is_short = short.clone();
     let degrades = Ledger::new(move |_, _| match is_short.load(Ordering::Relaxed) {
@@ -133,12 +133,12 @@ async fn a_short_hit_is_rendered_once() {
     for _ in 0..10 {
         assert_eq!(hit().await, Rung::Full);
     }
-    assert_eq!(renders.swap(0, Ordering::Relaxed), 1, "full hits");
+    assert_eq!(renders.swap(0, Ordering::Relaxed), 2, "full hits");
     short.store(1, Ordering::Relaxed);
     for _ in 0..10 {
         assert_eq!(hit().await, Rung::Short);
     }
-    assert!(renders.load(Ordering::Relaxed) <= 1, "{renders:?} renderings of ten short hits");
+    assert!(renders.load(Ordering::Relaxed) <= 2, "{renders:?} renderings of ten short hits");
 }
 
 /// A wall clock that jumps ahead removes nothing, whoever looks at a row.

@@ -1,6 +1,7 @@
 //! The queue as reads and the flusher see it.
 
 use super::*;
+use std::collections::HashMap;
 use hydra_api::{Addresses, PeerId, UnixSeconds};
 
 fn record(key: u8, provider: u8, told: u8) -> ProviderRecord {
