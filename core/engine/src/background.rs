@@ -20,6 +20,12 @@ const RESTART_PAUSE: Duration = Duration::from_secs(1);
 /// The pause between two steps of a purge, so that it never takes more than a small part of the store.
 const PURGE_PAUSE: Duration = Duration::from_millis(50);
 
+/// For how long a purge rests at most because the node is degraded: a table that only grows fills its disk.
+const PURGE_REST_MAX: Duration = Duration::from_secs(3_600);
+
+/// The pause between two steps of a purge on a degraded node.
+const PURGE_PAUSE_DEGRADED: Duration = Duration::from_secs(1);
+
 /// The background tasks. They end with the engine.
 #[derive(Debug)]
 pub(crate) struct Background {
@@ -152,29 +158,35 @@ fn probe_idle(parts: &Parts, lane: Lane) {
 }
 
 async fn purge(parts: Arc<Parts>) {
+    let mut rests_since = Instant::now();
     loop {
         sleep(parts.limits.purge_interval).await;
-        while purge_step(&parts).await == PurgeProgress::More {
-            sleep(PURGE_PAUSE).await;
+        while let Some(permit) = purge_permit(&parts, rests_since.elapsed()).await {
+            let step = purge_call(&parts, permit).await.unwrap_or(PurgeProgress::Done);
+            if step != PurgeProgress::More {
+                // After a failure the next step comes with the next round.
+                rests_since = Instant::now();
+                break;
+            }
+            let degraded = parts.ladder.rung() > Rung::Short;
+            sleep(if degraded { PURGE_PAUSE_DEGRADED } else { PURGE_PAUSE }).await;
         }
     }
 }
 
-/// One step, as far as the node's rung allows; after a failure the next comes with the next round.
-async fn purge_step(parts: &Parts) -> PurgeProgress {
+/// A permit for a step, if the node's rung allows one.
+async fn purge_permit(parts: &Parts, rests_for: Duration) -> Option<Permit> {
     let backend = &parts.backend;
     if parts.writer.is_closing() || backend.expiry() == Expiry::ByItself {
-        return PurgeProgress::Done;
+        return None;
     }
-    let permit = match parts.ladder.rung() {
-        Rung::Full => backend.gate.acquire(Lane::Writes).await,
-        Rung::Short => match backend.gate.try_acquire(Lane::Writes) {
-            Some(spare) => spare,
-            None => return PurgeProgress::Done,
-        },
-        _ => return PurgeProgress::Done,
-    };
-    purge_call(parts, permit).await.unwrap_or(PurgeProgress::Done)
+    match parts.ladder.rung() {
+        Rung::Full => Some(backend.gate.acquire(Lane::Writes).await),
+        Rung::Short => backend.gate.try_acquire(Lane::Writes),
+        // A purge that a paused store obeys would count as its answer to writes.
+        _ if rests_for < PURGE_REST_MAX || backend.breaker.is_open(Lane::Writes) => None,
+        _ => Some(backend.gate.acquire(Lane::Writes).await),
+    }
 }
 
 /// One step under this permit. One that fails has done what there was to do.

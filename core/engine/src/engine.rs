@@ -73,14 +73,16 @@ impl Engine {
                 return Err(cause.into());
             }
         };
-        let (node_rung, now) = (parts.ladder.note_read(), parts.clock.read());
+        let now = parts.clock.read();
         let request = caller.request(Operation::GetProviders, key);
         let mut ticket = parts.chain.ticket(&request, now.instant);
-        if let Err(turned_away) = self.admit(&mut trace, &mut ticket, node_rung) {
-            trace.end(&turned_away);
-            return Ok(Reply::nothing(turned_away.ending, turned_away.rung));
-        }
-        let rung = ticket.rung().max(node_rung);
+        let rung = match self.admit(&mut trace, &mut ticket) {
+            Ok(rung) => rung,
+            Err(turned_away) => {
+                trace.end(&turned_away);
+                return Ok(Reply::nothing(turned_away.ending, turned_away.rung));
+            }
+        };
         let reply = parts.reader.read(content, rung, now, &trace.span).await;
         // What the cache answers takes no time that is worth another look at the clock.
         let ended = if reply.call.is_some() || reply.ending != Ending::Served {
@@ -121,14 +123,16 @@ impl Engine {
                 return Err(cause);
             }
         };
-        let (node_rung, now) = (parts.ladder.note_write(), parts.clock.read());
+        let now = parts.clock.read();
         let request = caller.request(Operation::AddProvider, key);
         let mut ticket = parts.chain.ticket(&request, now.instant);
-        if let Err(turned_away) = self.admit(&mut trace, &mut ticket, node_rung) {
-            trace.end(&turned_away);
-            return Ok(turned_away.ending);
-        }
-        let rung = ticket.rung().max(node_rung);
+        let rung = match self.admit(&mut trace, &mut ticket) {
+            Ok(rung) => rung,
+            Err(turned_away) => {
+                trace.end(&turned_away);
+                return Ok(turned_away.ending);
+            }
+        };
         let expires = now.unix.saturating_add(parts.limits.record_ttl);
         let record = ProviderRecord { key: content, provider: caller.peer, addresses: addresses(), expires };
         let ending = parts.writer.take(record.clone(), rung, now);
@@ -170,20 +174,31 @@ impl Engine {
         RequestTrace::new(&self.parts.backend.tracer, &self.parts.stats, operation, head)
     }
 
-    /// Lets a request for the store in, unless the node is on the rung of full decline, is closing, or a policy declines.
+    /// Lets a request for the store in, unless the engine is closing, a policy declines, or the node is on the rung of full
+    /// decline; the rung on which it is served.
+    ///
+    /// The policies are asked first: what they decline takes nothing of the node's peak, so that a single peer's excess
+    /// does not decline everybody (ADR 14).
     #[inline]
     fn admit<'a>(
         &'a self,
         trace: &mut RequestTrace<'a>,
         ticket: &mut Ticket<'a, '_>,
-        rung: Rung,
-    ) -> Result<(), Departure> {
+    ) -> Result<Rung, Departure> {
         let parts = &*self.parts;
-        if rung == Rung::RoutingOnly || parts.writer.is_closing() {
-            return Err(Departure::at_once(Ending::Shed, rung));
+        let is_read = trace.operation() == Operation::GetProviders;
+        let standing = if is_read { parts.ladder.read_rung() } else { parts.ladder.write_rung() };
+        if parts.writer.is_closing() {
+            return Err(Departure::at_once(Ending::Shed, standing));
         }
         let declined = |_| Departure::at_once(Ending::Declined, Rung::RoutingOnly);
-        trace.admit(ticket, &parts.load(rung)).map_err(declined)
+        trace.admit(ticket, &parts.load(standing)).map_err(declined)?;
+        let node_rung = if is_read { parts.ladder.note_read() } else { parts.ladder.note_write() };
+        if node_rung == Rung::RoutingOnly {
+            ticket.give_back();
+            return Err(Departure::at_once(Ending::Shed, node_rung));
+        }
+        Ok(ticket.rung().max(node_rung))
     }
 }
 

@@ -10,17 +10,24 @@ pub type FrozenStore = Double<Frozen>;
 
 /// The behaviour of a [`FrozenStore`]: which calls it holds up.
 #[derive(Debug)]
-pub struct Frozen(watch::Sender<Option<Calls>>);
+pub struct Frozen(watch::Sender<State>);
+
+#[derive(Debug, Clone, Copy, Default)]
+struct State {
+    calls: Option<Calls>,
+    thawed: u64,
+}
 
 impl FrozenStore {
     /// A store that is frozen from the start.
     pub fn frozen(inner: Arc<dyn ProviderStore>) -> Self {
-        Self::of(inner, Frozen(watch::Sender::new(Some(Calls::AllWithClose))))
+        let state = State { calls: Some(Calls::AllWithClose), thawed: 0 };
+        Self::of(inner, Frozen(watch::Sender::new(state)))
     }
 
     /// A store that serves until it is frozen.
     pub fn thawed(inner: Arc<dyn ProviderStore>) -> Self {
-        Self::of(inner, Frozen(watch::Sender::new(None)))
+        Self::of(inner, Frozen(watch::Sender::default()))
     }
 
     /// Lets no call through from now on, `close` included.
@@ -30,12 +37,17 @@ impl FrozenStore {
 
     /// Lets through all calls but these from now on.
     pub fn freeze_calls(&self, calls: Calls) {
-        self.behaviour.0.send_replace(Some(calls));
+        self.behaviour.0.send_modify(|state| state.calls = Some(calls));
     }
 
     /// Lets all calls through, those that wait as well.
     pub fn thaw(&self) {
-        self.behaviour.0.send_replace(None);
+        self.behaviour.0.send_modify(|state| *state = State { calls: None, thawed: state.thawed + 1 });
+    }
+
+    /// Lets through the calls that begin from now on. Those that wait go on waiting until it is thawed.
+    pub fn pass_new(&self) {
+        self.behaviour.0.send_modify(|state| state.calls = None);
     }
 }
 
@@ -44,7 +56,13 @@ impl Behaviour for Frozen {
     async fn enter(&self, call: Call) -> Result<(), StoreError> {
         // The sender lives as long as the store: waiting ends with the thaw alone.
         let mut frozen = self.0.subscribe();
-        let passes = frozen.wait_for(|frozen| frozen.is_none_or(|calls| !calls.contain(call))).await;
+        let State { calls, thawed } = *frozen.borrow_and_update();
+        let holds = |calls: Calls| calls.contain(call);
+        if !calls.is_some_and(holds) {
+            return Ok(());
+        }
+        let passes = |state: &State| state.thawed > thawed || state.calls.is_some_and(|calls| !holds(calls));
+        let passes = frozen.wait_for(passes).await;
         passes.map(drop).map_err(|_| StoreError::closed(call.operation()))
     }
 }

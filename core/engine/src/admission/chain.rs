@@ -222,6 +222,11 @@ impl<'a> Ticket<'a, '_> {
         self.started
     }
 
+    /// The request is not served though the policies admitted it: they give back what they took.
+    pub fn give_back(&mut self) {
+        self.settle(&Outcome::NeverStarted, self.started);
+    }
+
     /// Tells every policy how the request has ended. Each is told once, however often this is called.
     pub fn settle(&mut self, outcome: &Outcome, now: Instant) {
         self.admitted = false;

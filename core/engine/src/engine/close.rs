@@ -59,9 +59,8 @@ impl Engine {
         self.background.stop();
         // With every permit in hand no call is under way; one of them is then for the store's own close. It is not kept
         // from a store that is paused.
-        parts.backend.resume();
         let gate = &parts.backend.gate;
-        gate.end_reads();
+        gate.close();
         let mut permits = Vec::new();
         while gate.in_flight().used > permits.len() as u32 || permits.is_empty() {
             let Ok(permit) = timeout_at(deadline - share / 2, gate.acquire(Lane::Writes)).await else {
@@ -84,6 +83,6 @@ impl Engine {
                 }
             }
         };
-        CloseReport { unwritten: parts.queue.level().used.into(), running, store }
+        CloseReport { unwritten: parts.queue.unwritten().into(), running, store }
     }
 }

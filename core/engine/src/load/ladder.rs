@@ -1,6 +1,6 @@
 //! On which rung reads and writes are served: degraded at once, recovered a rung at a time after a time of calm.
 
-use super::peak::{Peak, Rate};
+use super::peak::{Fraction, Peak};
 use super::signals::{Pulse, Reading, Signal, Signals, Strains};
 use crate::config::Config;
 use crate::sync::lock;
@@ -11,6 +11,9 @@ use std::time::Duration;
 
 /// How often the ladder looks at the load.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
+
+/// The most that one tick counts for the signals.
+const WATCHED_MAX: Duration = Duration::from_millis(200);
 
 /// A rung that is entered again within this many times the calm after it was left was left too soon.
 const SOON: u32 = 5;
@@ -34,7 +37,7 @@ struct LaneLadder {
     peak: Peak,
     /// As of the last tick.
     rung: AtomicU8,
-    /// Requests have gone over the peak since.
+    /// Requests have gone over the peak since, those included that were declined for it.
     over: AtomicBool,
     entered: [AtomicU64; Rung::ALL.len()],
 }
@@ -59,7 +62,7 @@ struct Ticked {
 
 #[derive(Debug)]
 struct Climb {
-    rate: Rate,
+    tokens: Fraction,
     rung: Rung,
     calm_for: Duration,
     /// How long the ladder has been watched.
@@ -77,7 +80,7 @@ struct Step {
 impl Default for Climb {
     fn default() -> Self {
         Self {
-            rate: Rate::default(),
+            tokens: Fraction::default(),
             rung: Rung::Full,
             calm_for: Duration::ZERO,
             age: Duration::ZERO,
@@ -99,13 +102,14 @@ impl LaneLadder {
     /// Counts a request; the rung on which it is served.
     #[inline]
     fn note_request(&self) -> Rung {
-        let in_peak = self.peak.take();
-        let rung = self.rung();
-        if !in_peak && rung != Rung::RoutingOnly {
-            self.over.store(true, Ordering::Relaxed);
-            return Rung::RoutingOnly;
+        if self.peak.take() {
+            return self.rung();
         }
-        rung
+        // Above the peak it is read by all, and written once a tick.
+        if !self.over.load(Ordering::Relaxed) {
+            self.over.store(true, Ordering::Relaxed);
+        }
+        Rung::RoutingOnly
     }
 
     #[inline]
@@ -123,7 +127,7 @@ impl Ladder {
         Self { reads: LaneLadder::new(peak), writes: LaneLadder::new(peak), ticked: Mutex::default(), config }
     }
 
-    /// Counts a read; the rung on which it is served.
+    /// Counts a read that the policies admit; the rung on which it is served.
     #[inline]
     pub(crate) fn note_read(&self) -> Rung {
         // What reads take of the peak is not there for writes.
@@ -131,7 +135,7 @@ impl Ladder {
         self.reads.note_request()
     }
 
-    /// Counts a write; the rung on which it is served.
+    /// Counts a write that the policies admit; the rung on which it is served.
     #[inline]
     pub(crate) fn note_write(&self) -> Rung {
         self.writes.note_request()
@@ -165,7 +169,9 @@ impl Ladder {
         let mut ticked = lock(&self.ticked);
         let Ticked { signals, reads, writes } = &mut *ticked;
         let rungs = (&self.config.short, &self.config.stale);
-        let reading = signals.read(rungs, &self.config.peak, elapsed, pulse);
+        // A tick that comes late says that this process stood still, and nothing of the store.
+        let watched = elapsed.min(WATCHED_MAX);
+        let reading = signals.read(rungs, &self.config.peak, watched, pulse);
         let changes = [
             self.step("reads", &self.reads, reads, elapsed, &reading.reads, &reading),
             self.step("writes", &self.writes, writes, elapsed, &reading.writes, &reading),
@@ -184,7 +190,7 @@ impl Ladder {
         reading: &Reading,
     ) -> Option<Change> {
         climb.age += elapsed;
-        lane.peak.tick(&mut climb.rate, elapsed);
+        lane.peak.tick(&mut climb.tokens, elapsed);
         let over = lane.over.load(Ordering::Relaxed);
         let (up, because) = if over {
             (Rung::RoutingOnly, Signal::Peak)
@@ -195,11 +201,11 @@ impl Ladder {
         let (now, because) = if up > before {
             self.enter(climb, up);
             (up, because)
-        } else if self.holds(before, lane, climb, strains, reading) {
+        } else if over || self.holds(before, strains, reading) {
             climb.calm_for = Duration::ZERO;
             (before, because)
         } else {
-            climb.calm_for += elapsed;
+            climb.calm_for += elapsed.min(WATCHED_MAX);
             let calm = climb.calm_for >= self.calm() * climb.steps[before.index()].patience;
             if before > Rung::Full && calm {
                 (self.leave(climb, before).max(up), Signal::Calm)
@@ -242,18 +248,12 @@ impl Ladder {
         }
     }
 
-    /// Whether a rung's own signals are not calm.
-    fn holds(
-        &self,
-        rung: Rung,
-        lane: &LaneLadder,
-        climb: &Climb,
-        strains: &Strains,
-        reading: &Reading,
-    ) -> bool {
+    /// Whether a rung's own signals are not calm. That of full decline is a request above the peak: a share of the peak
+    /// would hold a node there under a load that it can serve.
+    fn holds(&self, rung: Rung, strains: &Strains, reading: &Reading) -> bool {
         let calm_percent = self.config.peak.calm_percent.max(1);
         match rung {
-            Rung::RoutingOnly => lane.peak.is_near(&climb.rate, calm_percent),
+            Rung::RoutingOnly => false,
             Rung::CacheOnly => reading.still,
             Rung::Stale => strains.paused || reading.stalled || strains.stale.0 >= calm_percent,
             _ => strains.of(rung).0 >= calm_percent,

@@ -82,6 +82,7 @@ pub(super) type Strain = (u32, Signal);
 #[derive(Debug, Default)]
 pub(super) struct Signals {
     released: u64,
+    /// For how long no store call has ended while all permits were in use.
     still_for: Duration,
     /// How many store reads had ended at the last tick, and for how long none has ended while some were under way.
     reads_ended: u64,
@@ -100,7 +101,7 @@ pub(super) struct Reading {
     pub(super) writes: Strains,
     /// The store counts as stalled.
     pub(super) stalled: bool,
-    /// The store has not moved since the last tick.
+    /// The store has not moved for half of the time after which it counts as stalled.
     pub(super) still: bool,
 }
 
@@ -143,7 +144,7 @@ impl Signals {
             ])
         };
         let writes = |threshold: u32| nearest([(pulse.write_queue.percent(), threshold, Signal::WriteQueue)]);
-        let still = self.stand_still(elapsed, pulse);
+        self.stand_still(elapsed, pulse);
         self.reads_stand_still(elapsed, pulse.demand);
         let stuck = u32::try_from(self.reads_still_for.as_millis()).unwrap_or(u32::MAX);
         Reading {
@@ -162,16 +163,14 @@ impl Signals {
                 paused: pulse.paused[1],
             },
             stalled: self.stalled(peak).is_some(),
-            still: peak.stall_ms > 0 && still,
+            still: peak.stall_ms > 0 && self.still_for >= stall(peak) / 2,
         }
     }
 
-    /// Whether no store call has ended since the last tick while all permits were in use.
-    fn stand_still(&mut self, elapsed: Duration, pulse: &Pulse) -> bool {
+    fn stand_still(&mut self, elapsed: Duration, pulse: &Pulse) {
         let still = pulse.busy && pulse.released == self.released;
         self.released = pulse.released;
         self.still_for = if still { self.still_for + elapsed } else { Duration::ZERO };
-        still
     }
 
     fn reads_stand_still(&mut self, elapsed: Duration, demand: Demand) {
@@ -185,8 +184,7 @@ impl Signals {
 
     /// For how long the store has stood still, if it counts as stalled.
     pub(super) fn stalled(&self, peak: &Peak) -> Option<Duration> {
-        let after = Duration::from_millis(u64::from(peak.stall_ms));
-        (peak.stall_ms > 0 && self.still_for >= after).then_some(self.still_for)
+        (peak.stall_ms > 0 && self.still_for >= stall(peak)).then_some(self.still_for)
     }
 
     /// What there was of reads in the last one to two windows.
@@ -206,6 +204,10 @@ impl Signals {
             above: [since(now.above[0], before.above[0]), since(now.above[1], before.above[1])],
         }
     }
+}
+
+fn stall(peak: &Peak) -> Duration {
+    Duration::from_millis(u64::from(peak.stall_ms))
 }
 
 /// The threshold to which a value comes nearest. Thresholds of 0 are switched off.

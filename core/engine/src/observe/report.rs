@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 /// The time from one line of a kind to the next with another text.
 const PAUSE: Duration = Duration::from_secs(10);
+/// What has not been the case for so long is news again.
+const REST: Duration = Duration::from_secs(600);
 /// The longest text that is kept and logged of an error, in bytes.
 const TEXT_MAX: usize = 1_024;
 
@@ -20,6 +22,10 @@ pub(crate) struct Reports {
     corrupt: Mutex<Option<String>>,
     refused: Mutex<Option<Said>>,
     gave_up: Mutex<Option<Said>>,
+    no_room: Mutex<Option<Said>>,
+    inserts_hang: Mutex<Option<Said>>,
+    /// A part of the store that fails, by call.
+    in_part: [Mutex<Option<Said>>; StoreCall::ALL.len()],
 }
 
 #[derive(Debug, Default)]
@@ -29,11 +35,12 @@ struct Report {
     said: Mutex<Option<Failing>>,
 }
 
-/// A text, and when it was logged.
+/// A text, when it was logged, and when it was last to be logged.
 #[derive(Debug)]
 struct Said {
     text: String,
     at: Instant,
+    last: Instant,
 }
 
 #[derive(Debug)]
@@ -60,33 +67,50 @@ impl Reports {
     pub(crate) fn failed(&self, call: StoreCall, error: &StoreError) {
         let because = shortened(Causes(error).to_string());
         if error.kind() == StoreErrorKind::Corrupt {
-            let mut corrupt = lock(&self.corrupt);
-            if corrupt.is_none() {
-                tracing::error!(
-                    call = call.as_str(),
-                    error = %because,
-                    "the store is corrupt: stop the node, see what the store's documentation says of damage, and restore \
-                     or remove what it keeps; records are announced again within 22 hours"
-                );
-                *corrupt = Some(because.clone());
-            }
+            self.is_corrupt(call, &because);
         }
         self.broke(call, because);
+    }
+
+    /// Notes a call that was answered, but for some keys or records, and logs it unless it did before.
+    pub(crate) fn failed_in_part(&self, call: StoreCall, kind: StoreErrorKind) {
+        let because = format!("a part of the store is {}", kind.as_str());
+        if kind == StoreErrorKind::Corrupt {
+            self.is_corrupt(call, &because);
+        }
+        if let Some(error) = changed(&self.in_part[call as usize], &because) {
+            tracing::warn!(call = call.as_str(), %error, "the store call fails for some keys");
+        }
+    }
+
+    fn is_corrupt(&self, call: StoreCall, because: &str) {
+        let mut corrupt = lock(&self.corrupt);
+        if corrupt.is_none() {
+            tracing::error!(
+                call = call.as_str(),
+                error = %because,
+                "the store is corrupt: stop the node, see what the store's documentation says of damage, and restore \
+                 or remove what it keeps; records are announced again within 22 hours"
+            );
+            *corrupt = Some(because.to_owned());
+        }
     }
 
     /// As [`Self::failed`], for a call that panicked or broke the contract of the store.
     pub(crate) fn broke(&self, call: StoreCall, because: String) {
         let report = &self.calls[call as usize];
         let mut said = lock(&report.said);
-        match &mut *said {
-            Some(failing) if failing.because.covers(&because) => failing.failures += 1,
-            other => {
-                let failures = other.as_ref().map_or(0, |failing| failing.failures) + 1;
-                tracing::warn!(call = call.as_str(), error = %because, "the store call fails");
-                *other = Some(Failing { because: Said::now(because), failures });
-                report.fails.store(true, Ordering::Relaxed);
+        let mut failures = 1;
+        if let Some(failing) = said.as_mut() {
+            failing.failures += 1;
+            if failing.because.covers(&because) {
+                return;
             }
+            failures = failing.failures;
         }
+        tracing::warn!(call = call.as_str(), error = %because, "the store call fails");
+        *said = Some(Failing { because: Said::now(because), failures });
+        report.fails.store(true, Ordering::Relaxed);
     }
 
     /// Notes a record that the store refuses, and logs the reason unless it is that of the one before. The counters say how
@@ -105,6 +129,21 @@ impl Reports {
         }
     }
 
+    /// Notes a record for which the store has no room, and logs the first.
+    pub(crate) fn no_room(&self) {
+        if changed(&self.no_room, "no room").is_some() {
+            tracing::warn!("the store has no room for more records; they are dropped");
+        }
+    }
+
+    /// Notes that no insert has ended for so long although writes are not paused, and logs it unless it was so before.
+    pub(crate) fn inserts_hang(&self, waited: Duration) {
+        if changed(&self.inserts_hang, "hangs").is_some() {
+            let seconds = waited.as_secs();
+            tracing::warn!(seconds, "no insert has ended for long; those that hang keep their permits");
+        }
+    }
+
     /// What is damaged.
     pub(crate) fn corrupt(&self) -> Option<String> {
         lock(&self.corrupt).clone()
@@ -115,7 +154,7 @@ impl Reports {
 fn changed(said: &Mutex<Option<Said>>, text: &str) -> Option<String> {
     let text = shortened(text.to_owned());
     let mut said = lock(said);
-    if said.as_ref().is_some_and(|said| said.covers(&text)) {
+    if said.as_mut().is_some_and(|said| said.covers(&text)) {
         return None;
     }
     *said = Some(Said::now(text.clone()));
@@ -124,13 +163,16 @@ fn changed(said: &Mutex<Option<Said>>, text: &str) -> Option<String> {
 
 impl Said {
     fn now(text: String) -> Self {
-        Self { text, at: monotonic() }
+        let now = monotonic();
+        Self { text, at: now, last: now }
     }
 
     /// True if another text need not be logged: it is the same, or it comes so soon that texts which differ each time, as
     /// those with a number in them, would fill the log.
-    fn covers(&self, text: &str) -> bool {
-        self.text == text || monotonic().saturating_duration_since(self.at) < PAUSE
+    fn covers(&mut self, text: &str) -> bool {
+        let now = monotonic();
+        let rested = now.saturating_duration_since(std::mem::replace(&mut self.last, now)) >= REST;
+        (self.text == text && !rested) || now.saturating_duration_since(self.at) < PAUSE
     }
 }
 
@@ -163,8 +205,12 @@ mod tests {
     async fn the_same_text_is_logged_once() {
         let said = Mutex::default();
         assert!(changed(&said, "no space").is_some());
-        tokio::time::sleep(Duration::from_secs(3_600)).await;
-        assert!(changed(&said, "no space").is_none());
+        for _ in 0..60 {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            assert!(changed(&said, "no space").is_none());
+        }
         assert!(changed(&said, "read-only").is_some());
+        tokio::time::sleep(REST).await;
+        assert!(changed(&said, "read-only").is_some(), "it was not so for a while");
     }
 }

@@ -44,6 +44,10 @@ impl<'a> RequestTrace<'a> {
         Self { tracer, stats, operation, head, judged: None, span, ended: false }
     }
 
+    pub(crate) const fn operation(&self) -> Operation {
+        self.operation
+    }
+
     /// Asks the policies.
     ///
     /// # Errors

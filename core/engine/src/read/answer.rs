@@ -2,8 +2,10 @@
 
 use crate::config::Life;
 use crate::request::{Ending, ReadCall, Source};
+use foldhash::fast::RandomState;
 use hydra_api::{Addresses, PeerId, Provider, ProviderRecord, Rung, UnixSeconds};
 use std::any::Any;
+use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -57,8 +59,8 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// What the store said. What it should not have said is left out: too many providers, expired ones, lives longer than
-    /// `life_max`, which a clock that jumped may have caused.
+    /// What the store said. What it should not have said is left out: too many providers, expired ones, one a second time,
+    /// lives longer than `life_max`, which a clock that jumped may have caused.
     pub(crate) fn of_store(
         mut providers: Vec<Provider>,
         len_max: NonZeroU32,
@@ -72,6 +74,11 @@ impl Answer {
             provider.addresses_at = provider.addresses_at.min(now);
             provider.expires > now
         });
+        if providers.len() > 1 {
+            providers.sort_by_key(|provider| std::cmp::Reverse(provider.expires));
+            let mut seen = HashSet::with_capacity_and_hasher(providers.len(), RandomState::default());
+            providers.retain(|provider| seen.insert(provider.peer));
+        }
         Self::new(providers, len_max, asked_at, false)
     }
 
@@ -267,6 +274,7 @@ mod tests {
             provider(3, u32::MAX),
             provider(4, NOW.0 + 30),
             provider(5, NOW.0 + 20),
+            provider(4, NOW.0 + 25),
         ]);
         let said: Vec<_> =
             answer.providers().iter().map(|one| (one.peer.as_bytes()[0], one.expires.0)).collect();

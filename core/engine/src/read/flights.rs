@@ -138,7 +138,7 @@ impl Flights {
         let _edit = lock(&shard.edits);
         let flight = lock(&shard.under_way).get(&record.key).cloned();
         if let Some(flight) = flight {
-            flight.accept([record.clone()]);
+            flight.accept(record.clone());
         }
         if let Some(known) = self.cache.peek(&record.key) {
             self.cache.put(record.key, Arc::new(known.with([record], now)));
@@ -207,16 +207,38 @@ impl Flight {
         self.len_max.fetch_max(len_max.get(), Ordering::Relaxed) < len_max.get()
     }
 
-    /// Notes records that the store's answer may lack; the newest of each provider, and the freshest of them, no more than an
-    /// answer holds.
-    pub(crate) fn accept(&self, records: impl IntoIterator<Item = ProviderRecord>) {
+    /// Notes a record that was accepted just now, in place of an older one of its provider.
+    fn accept(&self, record: ProviderRecord) {
+        self.note([record], |known, record| {
+            known.expires = known.expires.max(record.expires);
+            if !record.addresses.is_empty() {
+                known.addresses = record.addresses;
+            }
+        });
+    }
+
+    /// Notes records that wait to be written. What was noted of their providers before is as new, or newer: these were read
+    /// a moment ago.
+    pub(crate) fn accept_waiting(&self, records: Vec<ProviderRecord>) {
+        self.note(records, |known, record| {
+            known.expires = known.expires.max(record.expires);
+            if known.addresses.is_empty() {
+                known.addresses = record.addresses;
+            }
+        });
+    }
+
+    /// Notes records that the store's answer may lack; one of each provider, and the freshest of them, no more than an answer
+    /// holds.
+    fn note(
+        &self,
+        records: impl IntoIterator<Item = ProviderRecord>,
+        merge: impl Fn(&mut ProviderRecord, ProviderRecord),
+    ) {
         let mut accepted = lock(&self.accepted);
         for record in records {
             match accepted.iter_mut().find(|known| known.provider == record.provider) {
-                Some(known) if record.addresses.is_empty() => {
-                    known.expires = known.expires.max(record.expires);
-                }
-                Some(known) => *known = record,
+                Some(known) => merge(known, record),
                 None => {
                     if accepted.len() < self.len_max().get() as usize {
                         accepted.push(record);

@@ -58,12 +58,13 @@ impl Line {
         Some(evicted)
     }
 
-    /// Takes up to `len_max` flights, the newest first.
+    /// Takes up to `len_max` flights, the newest first: at least one if there is any, as the call may be the probe of a store
+    /// that was away for longer than a flight stays.
     pub(super) fn take(&self, len_max: usize, now: Instant) -> Taken {
         let mut taken = Taken::default();
         let mut flights = lock(&self.flights);
         let waited = |since: Instant| now.saturating_duration_since(since);
-        while flights.front().is_some_and(|(since, _)| waited(*since) >= STAY_MAX) {
+        while flights.len() > 1 && flights.front().is_some_and(|(since, _)| waited(*since) >= STAY_MAX) {
             taken.expired.extend(flights.pop_front().map(|(_, flight)| flight));
         }
         let first = flights.len().saturating_sub(len_max);

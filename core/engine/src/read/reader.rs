@@ -229,7 +229,7 @@ impl Reader {
             |answer: &Answer| answer.is_fresh(plan.life, now.instant) && answer.suffices(plan.answer_len);
         let joined = self.flights.join(key, plan.answer_len, flights_max, fresh);
         if let Joined::Follow { flight, is_widened: true } = &joined {
-            flight.accept(self.queue.pending(&key, flight.len_max()));
+            flight.accept_waiting(self.queue.pending(&key, flight.len_max()));
         }
         joined
     }
@@ -237,7 +237,7 @@ impl Reader {
     /// Puts a flight in line, with what is accepted of its key and not written yet. It is known already, so that nothing
     /// is accepted between the two without its knowledge.
     fn line_up(&self, flight: &Arc<Flight>, now: Now, span: &Span) {
-        flight.accept(self.queue.pending(&flight.key, flight.len_max()));
+        flight.accept_waiting(self.queue.pending(&flight.key, flight.len_max()));
         add(&self.backend.stats.reads.wanted, 1);
         flight.traced(span, trace::waiting(span));
         if let Some(evicted) = self.line.push(flight.clone(), now.instant) {
@@ -385,18 +385,23 @@ impl Aboard {
             return;
         };
         let (reader, life) = (self.reader.clone(), self.reader.limits.record_ttl);
+        let mut unknown = None;
         for (flight, found) in std::mem::take(&mut self.flights).into_iter().zip(found) {
             let end = match found {
                 Found::Known(providers) => {
                     let (at, now) = (self.departed.instant, self.departed.unix);
                     Ok(Answer::of_store(providers, self.len_max, at, now, life))
                 }
-                Found::Unknown(_) => {
+                Found::Unknown(kind) => {
+                    unknown = unknown.or(Some(kind));
                     add(&reader.backend.stats.reads.unknown, 1);
                     Err(Ending::StoreFailed)
                 }
             };
             reader.flights.land(&flight, end, self.departed.unix);
+        }
+        if let Some(kind) = unknown {
+            reader.backend.failed_in_part(StoreCall::Providers, kind);
         }
     }
 }

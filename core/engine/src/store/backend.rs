@@ -78,14 +78,6 @@ impl Backend {
         profile(&*self.store).map_or(Expiry::ByPurge, |profile| profile.expiry)
     }
 
-    /// Lets every call start, whatever the breaker says: the last calls are about to be made.
-    pub(crate) fn resume(&self) {
-        for lane in Lane::ALL {
-            self.gate.set_paused(lane, false);
-        }
-        self.gate.advance();
-    }
-
     /// What the store serves at a time.
     pub(crate) fn capacity(&self) -> Capacity {
         lock(&self.permits).capacity
@@ -180,6 +172,15 @@ impl Backend {
         self.gate.advance();
     }
 
+    /// The store answered a call, but could say nothing of some keys or records: what it says of them is acted on as if the
+    /// whole call had failed so, but for the breaker.
+    pub(crate) fn failed_in_part(&self, call: StoreCall, kind: StoreErrorKind) {
+        self.reports.failed_in_part(call, kind);
+        if kind == StoreErrorKind::Overloaded {
+            self.relieve(None, monotonic());
+        }
+    }
+
     /// The store says that it is at its limit: half of the permits for a while.
     fn relieve(&self, pause: Option<Duration>, now: Instant) {
         let mut permits = lock(&self.permits);
@@ -204,7 +205,9 @@ impl Backend {
             Failure::Broke(how) => self.reports.broke(call, (*how).to_owned()),
             Failure::Store(error) | Failure::Unknown(error, _) => self.reports.failed(call, error),
         }
-        if self.breaker.failed(lane, failure, &because, now, &self.gate) {
+        // Too much for it with a single call at a time: it needs a pause.
+        let has_more = failure.kind() == Some(StoreErrorKind::Overloaded) && lock(&self.permits).allowed > 1;
+        if !has_more && self.breaker.failed(lane, failure, &because, now, &self.gate) {
             add(&self.stats.breaker_opened, 1);
             let lane = lane.as_str();
             tracing::warn!(lane, error = %because, "the store is unavailable and is asked by single probes");
@@ -272,6 +275,13 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.settle(Some(&Failure::PANICKED));
+        if std::thread::panicking() {
+            return self.settle(Some(&Failure::PANICKED));
+        }
+        // The runtime shuts down with the call under way: that is nothing the store has done.
+        if let Some(permit) = self.permit.take() {
+            add(&self.backend.stats.statements_ended, 1);
+            drop(permit);
+        }
     }
 }

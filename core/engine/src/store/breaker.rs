@@ -78,7 +78,8 @@ impl Breaker {
         self.lanes[lane as usize].open.load(Ordering::Relaxed)
     }
 
-    /// Counts a call that failed so; whether its lane is paused from now on.
+    /// Counts a call that failed so; whether its lane is paused from now on. One that was overloaded counts only while it had
+    /// no more calls to serve than one.
     pub(crate) fn failed(
         &self,
         lane: Lane,
@@ -87,7 +88,7 @@ impl Breaker {
         now: Instant,
         gate: &Gate,
     ) -> bool {
-        if matches!(failure.kind(), Some(StoreErrorKind::Overloaded | StoreErrorKind::Refused)) {
+        if failure.kind() == Some(StoreErrorKind::Refused) {
             return false;
         }
         let state = &self.lanes[lane as usize];
@@ -227,12 +228,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_or_too_much_is_no_trouble_of_the_breaker() {
+    fn what_is_refused_is_no_trouble_of_the_breaker() {
         let (breaker, gate) = (Breaker::new(1, Duration::from_millis(300)), Gate::new(1, 1));
-        for kind in [StoreErrorKind::Refused, StoreErrorKind::Overloaded] {
-            let failure = StoreError::new(kind, "insert").into();
-            assert!(!breaker.failed(Lane::Writes, &failure, "", Instant::now(), &gate));
-        }
+        let failure = StoreError::new(StoreErrorKind::Refused, "insert").into();
+        assert!(!breaker.failed(Lane::Writes, &failure, "", Instant::now(), &gate));
     }
 
     #[test]

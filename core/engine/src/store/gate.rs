@@ -8,8 +8,12 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use tokio::sync::oneshot;
 
+/// The part of the permits that is kept for reads, if there is more than one: a quarter.
+const READS_PART: u32 = 4;
+
 /// Hands out permits. Reads wait in a line of their own, which is told when its turn has come; other calls, those in the *background*,
-/// wait here, the oldest first, for as long as it takes. When both wait they take turns, so that neither starves.
+/// wait here, the oldest first, for as long as it takes. When both wait they take turns, so that neither starves, and a part of
+/// the permits is kept for reads, so that calls in the background that take long do not hold them all.
 ///
 /// The breaker pauses calls of a [`Lane`]; then a single probe at a time passes.
 pub(crate) struct Gate {
@@ -55,7 +59,7 @@ struct State {
     reads_max: u32,
     reads_in_flight: u32,
     paused: [bool; 2],
-    /// The engine closes: no read starts any more.
+    /// The engine closes.
     closing: bool,
     /// A probe that may pass although its lane is paused.
     probe: [bool; 2],
@@ -127,7 +131,7 @@ impl Gate {
     /// A permit for a background call, if one is free. None is free while anyone waits for it.
     pub(crate) fn try_acquire(self: &Arc<Self>, lane: Lane) -> Option<Permit> {
         let mut state = lock(&self.state);
-        if !state.may_start(lane) {
+        if !state.background_may_start(lane) {
             return None;
         }
         state.start(lane, false);
@@ -170,13 +174,20 @@ impl Gate {
     /// Lets calls of this lane start, or none but for probes. When they may, the gate is to be advanced.
     pub(super) fn set_paused(&self, lane: Lane, paused: bool) {
         let mut state = lock(&self.state);
-        state.paused[lane as usize] = paused;
-        state.probe[lane as usize] = false;
+        // The last calls are made whatever the breaker says.
+        if !state.closing {
+            state.paused[lane as usize] = paused;
+            state.probe[lane as usize] = false;
+        }
     }
 
-    /// Starts no read from now on. Those that wait are answered without the store when their time is up.
-    pub(crate) fn end_reads(&self) {
-        lock(&self.state).closing = true;
+    /// Only the last calls in the background start from now on, no lane is paused any more, and no permit is kept for reads:
+    /// those that wait are answered without the store when their time is up.
+    pub(crate) fn close(self: &Arc<Self>) {
+        let mut state = lock(&self.state);
+        (state.closing, state.paused, state.probe) = (true, [false; 2], [false; 2]);
+        drop(state);
+        self.advance();
     }
 
     /// Lets one call of a paused lane start; whether one of those that wait did.
@@ -223,6 +234,12 @@ impl State {
         self.in_flight < self.limit && (!self.paused[lane as usize] || self.probe[lane as usize])
     }
 
+    fn background_may_start(&self, lane: Lane) -> bool {
+        let kept = if self.closing || self.limit == 1 { 0 } else { (self.limit / READS_PART).max(1) };
+        let background = self.in_flight - self.reads_in_flight;
+        background < self.limit - kept && self.may_start(lane)
+    }
+
     fn start(&mut self, lane: Lane, is_read: bool) {
         self.in_flight += 1;
         self.reads_in_flight += u32::from(is_read);
@@ -235,7 +252,7 @@ impl State {
     fn next_turn(&mut self, reads_wait: bool) -> Option<Turn> {
         let reads_start = !self.closing && self.reads_in_flight < self.reads_max;
         let read = reads_wait && reads_start && self.may_start(Lane::Reads);
-        let call = self.background.iter().find(|(_, (lane, _))| self.may_start(*lane));
+        let call = self.background.iter().find(|(_, (lane, _))| self.background_may_start(*lane));
         let call = call.map(|(id, (lane, _))| (*id, *lane)).filter(|_| !read || !self.last_was_background);
         if let Some((id, lane)) = call {
             let (_, sender) = self.background.remove(&id)?;

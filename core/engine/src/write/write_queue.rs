@@ -33,6 +33,8 @@ pub(crate) struct WriteQueue {
     len: AtomicU32,
     bytes: AtomicU64,
     ready: AtomicU32,
+    /// Records of the window in hand that have a fate already.
+    settled: AtomicU32,
     window_waits: Notify,
 }
 
@@ -125,6 +127,7 @@ impl WriteQueue {
             len: AtomicU32::new(0),
             bytes: AtomicU64::new(0),
             ready: AtomicU32::new(0),
+            settled: AtomicU32::new(0),
             window_waits: Notify::new(),
         }
     }
@@ -179,19 +182,10 @@ impl WriteQueue {
 
     /// Whether a record of this key and provider is accepted and not known to be in the store.
     pub(crate) fn has_pending(&self, key: &ContentKey, provider: &PeerId) -> bool {
-        let hash = self.hasher.hash_one(key);
-        if !self.present.may_have(hash) {
-            return false;
-        }
         let queue = lock(&self.queue);
-        let mut next = queue.keys.get(&hash).copied();
-        while let Some(waiting) = next.and_then(|number| queue.get(number)) {
-            if waiting.record.key == *key && waiting.record.provider == *provider {
-                return true;
-            }
-            next = waiting.before;
-        }
-        false
+        let newest = queue.records.get(&self.hasher.hash_one((key, provider)));
+        let waiting = newest.and_then(|number| queue.get(*number));
+        waiting.is_some_and(|waiting| waiting.record.key == *key && waiting.record.provider == *provider)
     }
 
     /// Takes the oldest entries in hand, at most a window of them. Not to be called with a window in hand.
@@ -211,6 +205,16 @@ impl WriteQueue {
                 return window;
             }
         }
+    }
+
+    /// So many more records of the window in hand have left for good, though they stay in the queue until its end.
+    pub(crate) fn settle(&self, records: u32) {
+        self.settled.fetch_add(records, Ordering::Relaxed);
+    }
+
+    /// How many records have been accepted and neither written nor given up.
+    pub(crate) fn unwritten(&self) -> u32 {
+        self.level().used.saturating_sub(self.settled.load(Ordering::Relaxed))
     }
 
     /// Ends the window in hand: each record leaves the queue or goes to its end. Those without a fate stay where they are.
@@ -237,6 +241,7 @@ impl WriteQueue {
         let mut queue = lock(&self.queue);
         queue.in_hand = 0;
         self.note(&queue);
+        self.settled.store(0, Ordering::Relaxed);
     }
 
     /// Takes nothing new from now on: once it is empty, it stays so.

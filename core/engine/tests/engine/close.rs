@@ -70,6 +70,26 @@ async fn no_read_starts_while_the_store_is_closed() {
     );
 }
 
+/// What the store has taken of the window in hand is not reported as lost.
+#[tokio::test(start_paused = true)]
+async fn only_what_was_not_written_counts_as_unwritten() {
+    let store = Store::new(2, 32);
+    let engine = open(&store, vec![], permits(2));
+    sleep(millis(10)).await;
+    store.set_writes(Mood::Frozen);
+    for number in 0..64 {
+        engine.announce(caller(number), &key(number), || addresses(0)).unwrap();
+    }
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(store.running(), 1, "the other permit is for reads");
+    store.set_writes(Mood::Takes(Duration::ZERO));
+    // The second half comes only now.
+    store.set_writes(Mood::Frozen);
+    sleep(Duration::from_secs(1)).await;
+    let report = engine.close(Duration::from_secs(4)).await;
+    assert_eq!(report.unwritten, 32, "{report:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_frozen_store_does_not_hold_the_close_beyond_its_time() {
     let store = Store::new(2, 16);

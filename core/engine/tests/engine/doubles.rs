@@ -133,6 +133,16 @@ impl Store {
         self.unknown.set(StoreErrorKind::Unavailable, if forgets { 500 } else { 0 });
     }
 
+    /// As [`Self::forget_half`], with this kind.
+    pub(crate) fn forget_half_as(&self, kind: StoreErrorKind) {
+        self.unknown.set(kind, 500);
+    }
+
+    /// The calls that run hang until the next mood; new ones are served.
+    pub(crate) fn hang_those_under_way(&self) {
+        self.frozen.pass_new();
+    }
+
     /// What it was asked, and how many calls run.
     pub(crate) fn counted(&self) -> Counted {
         self.asked.counted()

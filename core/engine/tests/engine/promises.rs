@@ -229,7 +229,7 @@ async fn a_store_that_fails_its_last_calls_is_closed() {
         engine.announce(caller(1), &key(number), || addresses(1)).unwrap();
     }
     sleep(seconds(1)).await;
-    assert_eq!(store.running(), 4);
+    assert_eq!(store.running(), 3, "one permit is kept for reads");
     let closing = tokio::spawn({
         let engine = engine.clone();
         async move { engine.close(seconds(8)).await }
@@ -239,6 +239,39 @@ async fn a_store_that_fails_its_last_calls_is_closed() {
     store.set_writes(FAILS);
     let report = closing.await.unwrap();
     assert!(store.is_closed(), "{report:?}");
+}
+
+/// With one permit, the failure of a call under way must not keep the store's own close from it.
+#[tokio::test(start_paused = true)]
+async fn a_store_with_one_permit_that_fails_its_last_call_is_closed() {
+    let store = Store::new(1, 1);
+    let mut config = permits(1);
+    config.breaker.failures = 1;
+    let engine = open(&store, vec![], config);
+    sleep(seconds(1)).await;
+    store.set_writes(Mood::Frozen);
+    engine.announce(caller(1), &key(1), || addresses(1)).unwrap();
+    sleep(seconds(1)).await;
+    assert_eq!(store.running(), 1);
+    let closing = tokio::spawn({
+        let engine = engine.clone();
+        async move { engine.close(seconds(8)).await }
+    });
+    sleep(millis(6_100)).await;
+    store.set_writes(FAILS);
+    let report = closing.await.unwrap();
+    assert!(store.is_closed(), "{report:?}");
+}
+
+/// A part of the store that is damaged, and only says so for single keys, is damage all the same.
+#[tokio::test(start_paused = true)]
+async fn a_part_that_is_corrupt_fails_the_health_of_the_node() {
+    let store = Store::new(4, 256);
+    let engine = open(&store, vec![], permits(4));
+    store.forget_half_as(StoreErrorKind::Corrupt);
+    (0..100).for_each(|number| ask(&engine, number));
+    sleep(seconds(1)).await;
+    assert!(engine.health().corrupt.is_some());
 }
 
 /// A rung that the config switches off is not entered.

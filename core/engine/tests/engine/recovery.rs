@@ -112,6 +112,118 @@ async fn writes_above_their_pace_leave_reads_alone() {
     clients.until_full(500).await;
 }
 
+/// Inserts that take long do not hold all permits, so that reads stay in time.
+#[tokio::test(start_paused = true)]
+async fn slow_writes_above_their_pace_leave_reads_alone() {
+    let store = Store::new(4, 32);
+    let config = Config { write_queue_len_max: 2_000, window_len_max: 200, ..permits(4) };
+    let engine = open(&store, vec![], config);
+    let mut clients = Clients::of(&engine);
+    store.set_writes(Mood::Takes(millis(300)));
+    let before = clients.offer(500, Duration::from_secs(1)).await;
+    let mut number = 0;
+    for _ in 0..100 {
+        for _ in 0..1_000 {
+            number += 1;
+            engine.announce(caller(1), &key(number), || addresses(1)).unwrap();
+        }
+        let during = clients.offer(500, millis(100)).await;
+        assert_eq!(engine.read_rung(), Rung::Full);
+        assert!(during * 100 >= before * 90, "{during} of {before}");
+    }
+}
+
+/// With a single permit, which long inserts hold most of the time, reads come back to the store after a stall.
+#[tokio::test(start_paused = true)]
+async fn long_inserts_do_not_keep_reads_from_a_store_that_had_stalled() {
+    let store = Store::new(1, 8);
+    let engine = open(&store, vec![], permits(1));
+    let mut clients = Clients::of(&engine);
+    store.set_writes(Mood::Takes(millis(250)));
+    let writing = tokio::spawn({
+        let engine = engine.clone();
+        async move {
+            for number in 0.. {
+                engine.announce(caller(1), &key(number), || addresses(1)).unwrap();
+                sleep(millis(5)).await;
+            }
+        }
+    });
+    clients.offer(20, Duration::from_secs(2)).await;
+    store.set(Mood::Frozen);
+    clients.offer(20, Duration::from_secs(2)).await;
+    assert_eq!(engine.read_rung(), Rung::CacheOnly);
+    store.set_writes(Mood::Takes(millis(250)));
+    clients.offer(20, BACK_WITHIN).await;
+    let read = store.reads().len();
+    clients.offer(20, Duration::from_secs(5)).await;
+    assert!(store.reads().len() >= read + 20, "on {}", engine.read_rung());
+    writing.abort();
+}
+
+/// A line full of keys that have waited too long took each probe for itself.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_probed_seldom_is_found_to_be_back_by_a_full_line() {
+    let store = Store::new(4, 32);
+    let mut config = permits(4);
+    config.breaker.probe_interval_ms = 5_000;
+    let engine = open(&store, vec![], config);
+    let mut clients = Clients::of(&engine);
+    clients.offer(1_000, Duration::from_secs(1)).await;
+    store.set(FAILS);
+    clients.offer(1_000, Duration::from_secs(20)).await;
+    assert!(engine.health().paused.is_some());
+    store.set(Mood::Takes(Duration::ZERO));
+    clients.offer(1_000, Duration::from_secs(7)).await;
+    assert!(engine.health().paused.is_none(), "the first probe finds it back");
+    clients.until_full(1_000).await;
+}
+
+/// An error that costs nothing gives its permit back at once: one call after another.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_overloaded_at_once_is_asked_by_single_probes() {
+    let store = Store::new(4, 32);
+    let engine = open(&store, vec![], permits(4));
+    let mut clients = Clients::of(&engine);
+    clients.offer(1_000, Duration::from_secs(1)).await;
+    store.set(Mood::Fails(StoreErrorKind::Overloaded));
+    clients.offer(1_000, Duration::from_secs(5)).await;
+    let before = store.counted().statements;
+    clients.offer(1_000, Duration::from_secs(10)).await;
+    let asked = store.counted().statements - before;
+    assert!(asked <= 10_000 / 225 + 2, "{asked} calls in ten seconds");
+    store.set(Mood::Takes(Duration::ZERO));
+    clients.until_full(1_000).await;
+}
+
+/// A purge rests while the node is degraded, but not for ever: what has expired fills the store.
+#[tokio::test(start_paused = true)]
+async fn a_purge_rests_for_an_hour_at_most() {
+    let store = Store::new(4, 32);
+    let engine = open(&store, vec![], Config { purge_interval_s: 60, ..permits(4) });
+    store.set_reads(Mood::Takes(millis(400)));
+    let reading = tokio::spawn({
+        let engine = engine.clone();
+        async move {
+            for number in 0.. {
+                let engine = engine.clone();
+                tokio::spawn(async move { engine.providers(caller(0), &key(number)).await });
+                sleep(millis(20)).await;
+            }
+        }
+    });
+    sleep(Duration::from_secs(10)).await;
+    let purges = store.counted().purges;
+    for _ in 0..3_500 {
+        assert!(engine.read_rung() >= Rung::Stale);
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(store.counted().purges, purges);
+    sleep(Duration::from_secs(300)).await;
+    assert!(store.counted().purges > purges);
+    reading.abort();
+}
+
 /// A failed purge paused the writes of a node to which nothing was announced, and no rung but "full" purges.
 #[tokio::test(start_paused = true)]
 async fn paused_writes_are_resumed_where_nothing_is_written() {
@@ -187,19 +299,19 @@ async fn comes_back(cause: Cause, seed: u64) {
     let mut config = Config { write_queue_len_max: 400, window_len_max: 40, ..permits(8) };
     let load = 80 + dice.below(60);
     if matches!(cause, Cause::Hiccup) {
-        config.peak.requests_per_second = (load * 100 / 85) as u32;
+        config.peak.requests_per_second = ((load + WRITES_PER_SECOND) * 100 / 85) as u32;
     }
     let engine = open(&store, vec![], config);
     let mut clients = Clients::of(&engine);
     let usual = Mood::Takes(millis(1 + dice.below(5)));
     store.set(usual);
+    let writing = tokio::spawn(writes(engine.clone()));
     let before = clients.offer(load, Duration::from_secs(2)).await;
     let lasts = millis(3_000 + dice.below(3_000));
     let begun = Instant::now();
     let mut number = 0;
     while begun.elapsed() < lasts {
-        let writes = if matches!(cause, Cause::Writes) { 200 } else { 2 };
-        for _ in 0..writes {
+        for _ in 0..if matches!(cause, Cause::Writes) { 200 } else { 0 } {
             number += 1;
             engine.announce(caller(number % 7), &key(number), || addresses(1)).unwrap();
         }
@@ -229,12 +341,24 @@ async fn comes_back(cause: Cause, seed: u64) {
         engine.write_rung(),
         engine.stats().gauge
     );
+    assert_eq!((engine.read_rung(), engine.write_rung()), (Rung::Full, Rung::Full), "{cause:?}, seed {seed}");
+    writing.abort();
     // What was taken is written, and nothing is left over.
     sleep(Duration::from_secs(20)).await;
     let stats = engine.stats();
     assert_eq!((engine.rung(), stats.gauge.write_queue.used), (Rung::Full, 0), "{cause:?}, seed {seed}");
     assert_eq!((stats.gauge.in_flight.used, stats.gauge.flights), (0, 0), "{cause:?}, seed {seed}");
     assert!(!stats.gauge.paused, "{cause:?}, seed {seed}");
+}
+
+const WRITES_PER_SECOND: u64 = 40;
+
+/// Announcements at a steady rate: before the cause, meanwhile and afterwards.
+async fn writes(engine: Arc<Engine>) {
+    for number in 0.. {
+        engine.announce(caller(number % 7), &key(1 << 50 | number), || addresses(1)).unwrap();
+        sleep(millis(1_000 / WRITES_PER_SECOND)).await;
+    }
 }
 
 /// Each seed is a run of its own on a clock of its own.

@@ -232,3 +232,62 @@ async fn background_runs_under_permits() {
     assert_eq!((store.running_max(), engine.load().in_flight.used), (1, 1));
     assert_eq!(engine.stats().statements.started - engine.stats().statements.ended, 1);
 }
+
+/// An insert that never returns costs its permit, and not the writes.
+#[tokio::test(start_paused = true)]
+async fn an_insert_that_hangs_does_not_stop_the_others() {
+    let store = Store::new(4, 32);
+    let engine = open(&store, vec![], permits(4));
+    store.set_writes(Mood::Frozen);
+    engine.announce(caller(1), &key(1), || addresses(1)).unwrap();
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(store.running(), 1);
+    store.hang_those_under_way();
+    engine.announce(caller(2), &key(2), || addresses(2)).unwrap();
+    sleep(Duration::from_secs(60)).await;
+    assert!(store.knows(&key(2), peer(2)) && store.running() == 1);
+    assert!(store.knows(&key(1), peer(1)), "it is written again, as nobody knows whether the store has it");
+    assert_eq!(engine.load().write_queue.used, 0);
+}
+
+/// What waited for a store that was away is written in full batches as soon as one call has shown that it is back.
+#[tokio::test(start_paused = true)]
+async fn after_an_outage_batches_are_full_again() {
+    let store = Store::new(4, 64);
+    let engine = open(&store, vec![], permits(4));
+    store.set(FAILS);
+    for number in 0..640 {
+        engine.announce(caller(1), &key(number), || addresses(1)).unwrap();
+    }
+    sleep(Duration::from_secs(60)).await;
+    let inserts = store.counted().inserts;
+    store.set(Mood::Takes(millis(1)));
+    sleep(Duration::from_secs(5)).await;
+    let caught_up = store.counted().inserts - inserts;
+    assert_eq!(engine.load().write_queue.used, 0);
+    assert!(caught_up <= 640 / 64 + 4, "{caught_up} inserts of 640 records");
+}
+
+/// Records of a part that does not answer are tried again at the pace of the flush interval, however many they are.
+#[tokio::test(start_paused = true)]
+async fn a_part_that_is_away_is_tried_at_a_slow_pace() {
+    let store = Store::new(4, 64);
+    let config = Config { window_len_max: 40, write_queue_len_max: 2_000, ..permits(4) };
+    let engine = open(&store, vec![], config);
+    store.forget_half(true);
+    for number in 0..400 {
+        engine.announce(caller(1), &key(number), || addresses(1)).unwrap();
+    }
+    let steadily = async |seconds: u64| {
+        let windows = engine.stats().writes.windows;
+        for number in 0..seconds * 10 {
+            let number = windows * 1_000 + number;
+            engine.announce(caller(1), &key(1 << 20 | number), || addresses(1)).unwrap();
+            sleep(millis(100)).await;
+        }
+        engine.stats().writes.windows - windows
+    };
+    steadily(10).await;
+    let windows = steadily(10).await;
+    assert!(windows <= 30, "{windows} windows in ten seconds, of which the flush interval allows twenty");
+}

@@ -86,16 +86,39 @@ async fn a_paused_lane_lets_one_probe_pass_and_the_other_lane_goes_on() {
     assert!(gate.probe(Lane::Reads));
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert_eq!(*lock(&order), ["write", "read"], "one probe, and its end lets no other pass");
-    assert!(!gate.probe(Lane::Writes) || gate.in_flight().used == 0);
+    gate.set_paused(Lane::Writes, true);
+    assert!(!gate.probe(Lane::Writes), "nobody waits there");
     gate.set_paused(Lane::Reads, false);
     gate.advance();
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert_eq!(lock(&order).len(), 4);
 }
 
+#[test]
+fn a_quarter_of_the_permits_is_kept_for_reads_until_the_gate_closes() {
+    for (limit, background) in [(1, 1), (2, 1), (3, 2), (4, 3), (8, 6), (100, 75)] {
+        let gate = Gate::new(limit, limit);
+        let mut held: Vec<_> =
+            std::iter::repeat_with(|| gate.try_acquire(Lane::Writes)).take_while(Option::is_some).collect();
+        assert_eq!(held.len(), background, "of {limit}");
+        gate.close();
+        held.extend(std::iter::repeat_with(|| gate.try_acquire(Lane::Reads)).take_while(Option::is_some));
+        assert_eq!(held.len(), limit as usize);
+    }
+}
+
+#[test]
+fn a_gate_that_closes_is_paused_no_more() {
+    let gate = Gate::new(1, 1);
+    gate.set_paused(Lane::Writes, true);
+    gate.close();
+    gate.set_paused(Lane::Writes, true);
+    assert!(gate.try_acquire(Lane::Writes).is_some());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_limit_that_moves_is_kept_and_used() {
-    let (gate, reads, order) = gate(4, 0);
+    let (gate, reads, order) = gate(5, 0);
     let held: Vec<_> = (0..4).map(|_| gate.try_acquire(Lane::Writes).unwrap()).collect();
     gate.set_limit(2, 2);
     reads.waiting.store(9, Ordering::SeqCst);

@@ -1,8 +1,8 @@
 //! The queue as reads and the flusher see it.
 
 use super::*;
-use std::collections::HashMap;
 use hydra_api::{Addresses, PeerId, UnixSeconds};
+use std::collections::HashMap;
 
 fn record(key: u8, provider: u8, told: u8) -> ProviderRecord {
     ProviderRecord {
