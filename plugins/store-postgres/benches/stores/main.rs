@@ -1,0 +1,159 @@
+//! What records cost a PostgreSQL server, CPU and disk, beside hydra-booster's layout with one statement per request on the same
+//! server; how that changes with the number of records and with rounds of refreshes.
+//!
+//! `cargo bench -p hydra-store-postgres --bench stores -- [--sizes 200000,1000000] [--rounds 5] [--round-records 200000]` starts a
+//! server of its own in a temporary directory.
+
+#![allow(clippy::unwrap_used, reason = "a measurement that cannot go on fails")]
+#![allow(clippy::print_stdout, reason = "figures are for the terminal")]
+
+mod booster;
+mod server;
+
+use booster::Booster;
+use hydra_api::{ContentKey, Plugin, ProviderRecord, ProviderStore, Scope, UnixSeconds};
+use hydra_conformance::given::{Chance, LIFE, NOW, key, record};
+use hydra_conformance::servers::Postgres as Server;
+use hydra_store_postgres::{Config, Postgres};
+use server::{Cpu, bytes, settle};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+/// Records of a window of the write queue, and of a batch of it, by default.
+const WINDOW: usize = 4_096;
+const WRITE_BATCH: usize = 256;
+const READ_BATCH: usize = 64;
+/// Ten providers announce half of all records, in a public network.
+const PROVIDERS: u64 = 20_000;
+/// Requests of a measurement: new records, and reads.
+const MEASURED: u64 = 50_000;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let sizes = argument("--sizes").unwrap_or_else(|| vec![200_000]);
+    let rounds = argument("--rounds").map_or(5, |rounds| rounds[0]);
+    let round_records = argument("--round-records").map_or(200_000, |records| records[0]);
+    let server =
+        Server::start(&["shared_buffers=1GB", "max_wal_size=4GB"]).unwrap();
+    let booster = Booster::open(&server).await;
+    let store = open(&server, "hydra").await;
+    let mut filled = 0;
+    for size in sizes {
+        compare(&server, &*store, &booster, &mut filled, size).await;
+    }
+    refresh(&server, rounds, round_records).await;
+}
+
+/// The numbers that follow this word on the command line.
+fn argument(name: &str) -> Option<Vec<u64>> {
+    let mut arguments = std::env::args().skip_while(|argument| argument != name);
+    arguments.next()?;
+    Some(arguments.next()?.split(',').map(|number| number.parse().unwrap()).collect())
+}
+
+async fn open(server: &Server, schema: &str) -> Arc<dyn ProviderStore> {
+    let config = Config {
+        hosts: vec![format!("127.0.0.1:{}", server.port())],
+        user: "hydra".to_owned(),
+        schema: schema.to_owned(),
+        connections_max: 2,
+        statement_timeout_ms: 60_000,
+        refresh_slack_s: 0,
+        ..Config::default()
+    };
+    Postgres::open(config, &Scope::new(std::env::temp_dir())).await.unwrap()
+}
+
+/// Half of the records are of ten providers.
+fn nth(number: u64) -> ProviderRecord {
+    record(number, if number.is_multiple_of(2) { number / 2 % 10 } else { number % PROVIDERS })
+}
+
+async fn compare(server: &Server, store: &dyn ProviderStore, booster: &Booster, filled: &mut u64, size: u64) {
+    fill(store, *filled..size).await;
+    booster.fill(*filled..size).await;
+    settle(server);
+    println!("{size} records");
+    let (ours, theirs) = (bytes(server, "hydra"), bytes(server, "booster"));
+    let each = |bytes: u64| bytes as f64 / size as f64;
+    println!(
+        "  disk, bytes per record:        {:8.0} {:8.0}  {:5.2}",
+        each(ours),
+        each(theirs),
+        each(ours) / each(theirs)
+    );
+    let (mut chance, mut lines) = (Chance::of(size), Vec::new());
+    let wanted: Vec<u64> = (0..MEASURED).map(|_| chance.below(size)).collect();
+    let absent: Vec<u64> = (0..MEASURED).map(|_| u64::MAX / 2 + chance.below(size)).collect();
+    for (what, wanted, found) in
+        [("reads, present key", &wanted, true), ("reads, absent key", &absent, false)]
+    {
+        let cpu = Cpu::now(server);
+        read(store, wanted, found).await;
+        let ours = cpu.micros_each(server, MEASURED);
+        let cpu = Cpu::now(server);
+        booster.read(&wanted[..wanted.len() / 5], found).await;
+        lines.push((what, ours, cpu.micros_each(server, MEASURED / 5)));
+    }
+    let cpu = Cpu::now(server);
+    fill(store, size..size + MEASURED).await;
+    let ours = cpu.micros_each(server, MEASURED);
+    let cpu = Cpu::now(server);
+    booster.write_singly(size..size + MEASURED / 5).await;
+    lines.push(("writes, new record", ours, cpu.micros_each(server, MEASURED / 5)));
+    booster.fill(size + MEASURED / 5..size + MEASURED).await;
+    for (what, ours, theirs) in lines {
+        println!(
+            "  {what}, µs of CPU:  {ours:8.2} {theirs:8.2}  {:5.1} times as many per CPU",
+            theirs / ours
+        );
+    }
+    *filled = size + MEASURED;
+}
+
+/// As the engine writes: windows, sorted by key and cut into batches.
+async fn fill(store: &dyn ProviderStore, numbers: std::ops::Range<u64>) {
+    write(store, numbers, NOW.saturating_add(LIFE)).await;
+}
+
+async fn write(store: &dyn ProviderStore, numbers: std::ops::Range<u64>, expires: UnixSeconds) {
+    let numbers: Vec<u64> = numbers.collect();
+    for window in numbers.chunks(WINDOW) {
+        let mut window: Vec<_> =
+            window.iter().map(|number| ProviderRecord { expires, ..nth(*number) }).collect();
+        window.sort_by(|a, b| (&a.key, &a.provider).cmp(&(&b.key, &b.provider)));
+        for batch in window.chunks(WRITE_BATCH) {
+            store.insert(batch.into(), NOW).await.unwrap();
+        }
+    }
+}
+
+async fn read(store: &dyn ProviderStore, numbers: &[u64], found: bool) {
+    for batch in numbers.chunks(READ_BATCH) {
+        let keys: Vec<ContentKey> = batch.iter().map(|number| key(*number)).collect();
+        let answers = store.providers(keys.into(), NOW, NonZeroU32::new(128).unwrap()).await.unwrap();
+        assert!(answers.iter().all(|answer| answer.providers().is_empty() != found));
+    }
+}
+
+/// Each round announces every record anew, as providers do every 22 hours.
+async fn refresh(server: &Server, rounds: u64, records: u64) {
+    let store = open(server, "rounds").await;
+    fill(&*store, 0..records).await;
+    settle(server);
+    let first = bytes(server, "rounds");
+    println!("{records} records, refreshed {rounds} times");
+    let mut chance = Chance::of(records);
+    for round in 1..=rounds {
+        let cpu = Cpu::now(server);
+        // In another order each time.
+        let start = chance.below(records);
+        let expires = NOW.saturating_add(LIFE).saturating_add(std::time::Duration::from_secs(round * 3_600));
+        write(&*store, start..records, expires).await;
+        write(&*store, 0..start, expires).await;
+        let each = cpu.micros_each(server, records);
+        let size = bytes(server, "rounds") as f64 / first as f64;
+        println!("  round {round:3}: {each:6.2} µs of CPU per record, disk {size:.2} of the first");
+    }
+    store.close().await.unwrap();
+}
