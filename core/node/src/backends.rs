@@ -1,22 +1,33 @@
 //! Opens the plugins of a config.
 
+pub use crate::late_store::StoreOpening;
+
 use crate::config::{Issue, Issues, KeyPath, Loaded, Origin};
 use crate::late_store::{LateStore, Opening};
+use crate::opening::{self, AttemptError};
 use crate::telemetry::{Exporter, ExporterError, SettingOrigin, Target};
 use hydra_api::{
-    Admission, IdAllocator, Ids, OpenError, OpenErrorKind, ProviderStore, Purpose, Registry, Role, Scope,
-    Store,
+    Admission, Causes, Entry, IdAllocator, Ids, OpenError, OpenErrorKind, ProviderStore, Purpose, Registry,
+    Role, Scope, Store,
 };
 use hydra_engine::NamedPolicy;
 use serde_json::Value;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// After this time the log says that a plugin is not open yet, and a node that may start without its store does so.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The open plugins of a config.
 #[derive(Debug)]
 pub struct Backends {
     /// The store of provider records.
     pub store: Arc<dyn ProviderStore>,
+    /// How far the opening of the store is, if the node starts without it (`start_without_store`); the default is an open store.
+    pub opening: StoreOpening,
     /// The source of the identities.
     pub ids: Arc<dyn IdAllocator>,
     /// The policies, named by their kinds, in the order in which they are evaluated.
@@ -49,6 +60,14 @@ pub enum OpenBackendsError {
         kind: String,
         /// The cause.
         source: OpenError,
+    },
+    /// A plugin panicked. The panic is in the log.
+    #[error("cannot open {role} `{kind}`: the plugin panicked")]
+    Panicked {
+        /// The role of the plugin.
+        role: &'static str,
+        /// Its kind.
+        kind: String,
     },
     /// Traces cannot be sent.
     #[error("cannot send traces")]
@@ -83,29 +102,39 @@ impl Loaded {
         }
         let ids = self.open_ids_in(registry, &scope).await?;
         self.check_heads(&*ids)?;
-        let store = self.open_store(registry, &scope).await?;
-        Ok(Backends { store, ids, admission, exporter: Exporter::default() })
+        let (store, opening) = self.open_store(registry, &scope).await?;
+        Ok(Backends { store, opening, ids, admission, exporter: Exporter::default() })
     }
 
+    /// Opens the store. A node that may start without it does not wait long for it.
     async fn open_store(
         &self,
         registry: &Registry,
         scope: &Scope,
-    ) -> Result<Arc<dyn ProviderStore>, OpenBackendsError> {
+    ) -> Result<(Arc<dyn ProviderStore>, StoreOpening), OpenBackendsError> {
         let (kind, table) = (&self.config.store.kind, self.config.store.table());
         let at = KeyPath::root().key(Store::NAME);
-        match self.open_one::<Store>(registry, kind, table.clone(), at, scope).await {
-            Err(OpenBackendsError::Open { source, .. })
-                if self.config.start_without_store
-                    && scope.purpose() == Purpose::Serve
-                    && *source.kind() == OpenErrorKind::Unavailable =>
-            {
-                let (registry, scope, kind) = (registry.clone(), scope.clone(), kind.clone());
-                let open = move || open_again(registry.clone(), kind.clone(), table.clone(), scope.clone());
-                Ok(Arc::new(LateStore::new(&source, open)))
-            }
-            opened => opened,
+        if !self.config.start_without_store || scope.purpose() != Purpose::Serve {
+            let store = self.open_one::<Store>(registry, kind, table, at, scope).await?;
+            return Ok((store, StoreOpening::default()));
         }
+        let (entry, within) = (self.entry::<Store>(registry, kind, &at)?, self.open_within(scope));
+        let scope = scope.clone();
+        let open = move || -> Opening {
+            Box::pin(opening::open(entry.clone(), table.clone(), scope.clone(), within))
+        };
+        let mut first = open();
+        let (cause, under_way) = match timeout(PATIENCE, &mut first).await {
+            Ok(Ok(store)) => return Ok((store, StoreOpening::default())),
+            Ok(Err(AttemptError::Open(error))) if *error.kind() == OpenErrorKind::Unavailable => {
+                (Causes(&error).to_string(), None)
+            }
+            Ok(Err(error)) => return Err(self.open_error::<Store>(kind, &at, error)),
+            Err(_) => (format!("it has not opened within {PATIENCE:?}"), Some(first)),
+        };
+        let late = LateStore::new(cause, under_way, open);
+        let opening = late.opening();
+        Ok((Arc::new(late), opening))
     }
 
     /// Starts the export of traces if the config or the standard variables name a collector.
@@ -180,6 +209,7 @@ impl Loaded {
         Ok(Scope::new(path).with_purpose(purpose).with_registry(Arc::new(registry.clone())))
     }
 
+    /// Opens a plugin within `open_timeout_s`.
     async fn open_one<R: Role>(
         &self,
         registry: &Registry,
@@ -188,25 +218,47 @@ impl Loaded {
         at: KeyPath,
         scope: &Scope,
     ) -> Result<Arc<R::Object>, OpenBackendsError> {
-        let Some(entry) = registry.find::<R>(kind) else {
-            return Err(config_error(self.issue(at.key("kind"), format!("unknown kind `{kind}`"), None)));
-        };
-        entry.open(table, scope).await.map_err(|source| match source.kind() {
-            OpenErrorKind::Config { key } => {
-                config_error(self.issue(at.join(&KeyPath::of_dotted(key)), source.to_string(), None))
+        let (entry, within) = (self.entry::<R>(registry, kind, &at)?, self.open_within(scope));
+        let mut attempt = pin!(opening::open(entry, table, scope.clone(), within));
+        let opened = match timeout(PATIENCE, &mut attempt).await {
+            Ok(opened) => opened,
+            Err(_) => {
+                let (role, after_s) = (R::NAME, PATIENCE.as_secs());
+                tracing::warn!(role, kind, after_s, "the plugin is not open yet, waiting for it");
+                attempt.await
             }
-            _ => OpenBackendsError::Open { role: R::NAME, kind: kind.to_owned(), source },
-        })
+        };
+        opened.map_err(|error| self.open_error::<R>(kind, &at, error))
     }
-}
 
-fn open_again(registry: Registry, kind: String, table: Value, scope: Scope) -> Opening {
-    Box::pin(async move {
-        match registry.find::<Store>(&kind) {
-            Some(entry) => entry.open(table, &scope).await,
-            None => Err(OpenError::config("kind", "unknown kind")),
+    fn entry<R: Role>(
+        &self,
+        registry: &Registry,
+        kind: &str,
+        at: &KeyPath,
+    ) -> Result<Entry<R>, OpenBackendsError> {
+        let unknown = || config_error(self.issue(at.key("kind"), format!("unknown kind `{kind}`"), None));
+        registry.find::<R>(kind).cloned().ok_or_else(unknown)
+    }
+
+    /// A migration takes as long as it takes.
+    fn open_within(&self, scope: &Scope) -> Option<Duration> {
+        let within = Duration::from_secs(self.config.open_timeout_s.into());
+        (scope.purpose() != Purpose::Migrate).then_some(within)
+    }
+
+    fn open_error<R: Role>(&self, kind: &str, at: &KeyPath, error: AttemptError) -> OpenBackendsError {
+        let (role, kind) = (R::NAME, kind.to_owned());
+        match error {
+            AttemptError::Panicked => OpenBackendsError::Panicked { role, kind },
+            AttemptError::Open(source) => match source.kind() {
+                OpenErrorKind::Config { key } => {
+                    config_error(self.issue(at.join(&KeyPath::of_dotted(key)), source.to_string(), None))
+                }
+                _ => OpenBackendsError::Open { role, kind, source },
+            },
         }
-    })
+    }
 }
 
 fn config_error(issue: Issue) -> OpenBackendsError {

@@ -5,6 +5,7 @@ mod pages;
 mod probes;
 
 use crate::config::Http;
+use crate::failure_log::FailureLog;
 use crate::node_view::NodeView;
 use axum::Router;
 use hyper::server::conn::http1;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Connections at a time; further ones wait to be accepted.
 const CONNECTIONS_MAX: usize = 32;
@@ -97,17 +98,16 @@ impl Drop for Server {
 
 async fn accept_all(listener: TcpListener, pages: Router) {
     let mut connections = JoinSet::new();
-    let mut failure = None;
+    let mut failures = FailureLog::default();
     loop {
         tokio::select! {
             accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
                 Ok((stream, _)) => {
-                    failure = None;
+                    let _was_logged = failures.end();
                     connections.spawn(serve(stream, pages.clone()));
                 }
                 Err(cause) => {
-                    // Tried again every second, and logged once per change.
-                    if failure.replace(cause.kind()) != Some(cause.kind()) {
+                    if failures.is_news(&cause.to_string(), Instant::now()) {
                         tracing::warn!(error = %cause, "cannot accept a connection to the operator pages");
                     }
                     sleep(ACCEPT_PAUSE).await;

@@ -1,26 +1,32 @@
 //! A store that could not be opened at the start, and is opened as soon as it can be.
 
+mod attempts;
+mod cut;
+#[cfg(test)]
+mod tests;
+
+use crate::opening::AttemptError;
+use attempts::{Shared, open_in_time};
 use hydra_api::{
-    Causes, ContentKey, Durability, Estimate, Found, Inserted, OpenError, OpenErrorKind, ProviderRecord,
-    ProviderStore, Purged, ReconfigureError, StoreError, StoreErrorKind, StoreProfile, UnixSeconds,
-    async_trait,
+    ContentKey, Durability, Estimate, Found, Inserted, ProviderRecord, ProviderStore, Purged,
+    ReconfigureError, Sharing, StoreError, StoreErrorKind, StoreProfile, UnixSeconds, async_trait,
 };
-use rand::RngExt;
 use serde_json::Value;
-use std::future::Future;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::AbortHandle;
-use tokio::time::sleep;
 
-/// The pause between two attempts to open the store, give or take a quarter.
-const PAUSE: Duration = Duration::from_secs(1);
+/// What a store is taken to serve until it is open: what those over a network do. The first windows are cut by it, and cut
+/// again if the store takes less.
+const CONCURRENCY_MAX: NonZeroUsize = NonZeroUsize::new(8).unwrap();
+const READ_BATCH_LEN_MAX: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+const WRITE_BATCH_LEN_MAX: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
-/// One attempt to open the store.
+/// One attempt to open the store, bounded in time.
 pub(crate) type Opening =
-    Pin<Box<dyn Future<Output = Result<Arc<dyn ProviderStore>, OpenError>> + Send + 'static>>;
+    Pin<Box<dyn Future<Output = Result<Arc<dyn ProviderStore>, AttemptError>> + Send + 'static>>;
 
 /// Every call fails until the store is open, so the node answers from its peer table and its cache, and keeps
 /// announcements in its write queue.
@@ -30,67 +36,46 @@ pub(crate) struct LateStore {
     task: AbortHandle,
 }
 
-#[derive(Debug)]
-struct Shared {
-    store: OnceLock<Arc<dyn ProviderStore>>,
-    /// Why the last attempt failed.
-    failure: Mutex<Failure>,
-}
+/// How far the opening of a store is that was not open when its node started. The default is a store that was.
+#[derive(Debug, Clone, Default)]
+pub struct StoreOpening(Option<Arc<Shared>>);
 
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("the store is not open yet: {causes}")]
-struct Failure {
-    causes: String,
-    kind: StoreErrorKind,
-}
-
-impl Failure {
-    fn of(error: &OpenError) -> Self {
-        let kind = match error.kind() {
-            OpenErrorKind::Corrupt => StoreErrorKind::Corrupt,
-            _ => StoreErrorKind::Unavailable,
-        };
-        Self { causes: Causes(error).to_string(), kind }
+impl StoreOpening {
+    /// For how long the store has been awaited, and why the last attempt to open it failed; `None` once it is open.
+    pub fn awaited(&self) -> Option<(Duration, String)> {
+        self.0.as_ref()?.awaited()
     }
 }
 
+/// The store is not open yet.
+#[derive(Debug, thiserror::Error)]
+#[error("the store is not open yet: {0}")]
+struct NotOpen(String);
+
 impl LateStore {
-    /// Opens the store in the background, as often as it takes, after it failed with `error`.
-    pub(crate) fn new(error: &OpenError, open: impl Fn() -> Opening + Send + Sync + 'static) -> Self {
-        let failure = Failure::of(error);
-        tracing::error!(error = failure.causes, "cannot open the store, serving without it and trying again");
-        let shared = Arc::new(Shared { store: OnceLock::new(), failure: Mutex::new(failure) });
-        let task = tokio::spawn(open_in_time(Arc::clone(&shared), open)).abort_handle();
+    /// Opens the store in the background, as often as it takes: `cause` says why it is not open, `first` is an attempt that is
+    /// under way.
+    pub(crate) fn new(
+        cause: String,
+        first: Option<Opening>,
+        open: impl Fn() -> Opening + Send + Sync + 'static,
+    ) -> Self {
+        let shared = Shared::awaiting(cause);
+        let task = tokio::spawn(open_in_time(Arc::clone(&shared), first, open)).abort_handle();
         Self { shared, task }
     }
 
-    fn store(&self, operation: &'static str) -> Result<&dyn ProviderStore, StoreError> {
-        self.shared.store.get().map(|store| &**store).ok_or_else(|| {
-            let failure = self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            StoreError::because(failure.kind, operation, failure)
-        })
+    /// How far the opening is.
+    pub(crate) fn opening(&self) -> StoreOpening {
+        StoreOpening(Some(Arc::clone(&self.shared)))
     }
-}
 
-async fn open_in_time(shared: Arc<Shared>, open: impl Fn() -> Opening) {
-    loop {
-        let pause = PAUSE.mul_f64(rand::rng().random_range(0.75..1.25));
-        sleep(pause).await;
-        match open().await {
-            Ok(store) => {
-                tracing::info!("the store is open");
-                let _first = shared.store.set(store);
-                return;
-            }
-            Err(error) => {
-                let failure = Failure::of(&error);
-                let mut last = shared.failure.lock().unwrap_or_else(PoisonError::into_inner);
-                if last.causes != failure.causes {
-                    tracing::error!(error = failure.causes, "cannot open the store, trying again");
-                    *last = failure;
-                }
-            }
-        }
+    /// A store that cannot be opened, for whatever reason, is away: what it keeps is damaged only if it says so once it is open.
+    fn store(&self, operation: &'static str) -> Result<&dyn ProviderStore, StoreError> {
+        self.shared.store().ok_or_else(|| {
+            let why = NotOpen(self.shared.cause());
+            StoreError::because(StoreErrorKind::Unavailable, operation, why)
+        })
     }
 }
 
@@ -104,14 +89,19 @@ impl Drop for LateStore {
 impl ProviderStore for LateStore {
     fn profile(&self) -> StoreProfile {
         let unknown = || {
-            let durability = Durability::SurvivesRestart { window: Duration::ZERO };
-            StoreProfile::builder().durability(durability).build()
+            StoreProfile::builder()
+                .concurrency_max(CONCURRENCY_MAX)
+                .read_batch_len_max(READ_BATCH_LEN_MAX)
+                .write_batch_len_max(WRITE_BATCH_LEN_MAX)
+                .durability(Durability::SurvivesRestart { window: Duration::ZERO })
+                .sharing(Sharing::BetweenProcesses)
+                .build()
         };
-        self.shared.store.get().map_or_else(unknown, |store| store.profile())
+        self.shared.store().map_or_else(unknown, |store| store.profile())
     }
 
     async fn insert(&self, batch: Arc<[ProviderRecord]>, now: UnixSeconds) -> Result<Inserted, StoreError> {
-        self.store("insert")?.insert(batch, now).await
+        cut::insert(self.store("insert")?, batch, now).await
     }
 
     async fn providers(
@@ -120,7 +110,7 @@ impl ProviderStore for LateStore {
         now: UnixSeconds,
         limit: NonZeroU32,
     ) -> Result<Vec<Found>, StoreError> {
-        self.store("providers")?.providers(keys, now, limit).await
+        cut::providers(self.store("providers")?, keys, now, limit).await
     }
 
     async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {
@@ -134,54 +124,16 @@ impl ProviderStore for LateStore {
     /// A store that was never opened has nothing to flush.
     async fn close(&self) -> Result<(), StoreError> {
         self.task.abort();
-        match self.shared.store.get() {
+        match self.shared.store() {
             Some(store) => store.close().await,
             None => Ok(()),
         }
     }
 
     fn reconfigure(&self, table: Value) -> Result<(), ReconfigureError> {
-        match self.shared.store.get() {
+        match self.shared.store() {
             Some(store) => store.reconfigure(table),
             None => Err(ReconfigureError::needs_restart()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use hydra_api::{Plugin, Scope, StoreErrorKind};
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    #[tokio::test(start_paused = true)]
-    async fn a_store_that_is_away_at_the_start_serves_once_it_is_there() {
-        let error = || OpenError::unavailable("cannot connect", std::io::Error::other("refused"));
-        let attempts = Arc::new(AtomicU32::new(0));
-        let counted = Arc::clone(&attempts);
-        let late = LateStore::new(&error(), move || {
-            let attempt = counted.fetch_add(1, Ordering::Relaxed);
-            Box::pin(async move {
-                match attempt {
-                    0..30 => Err(error()),
-                    _ => {
-                        let config = hydra_store_memory::Config::default();
-                        hydra_store_memory::Memory::open(config, &Scope::new("unused")).await
-                    }
-                }
-            })
-        });
-        let failed = late.estimate().await.unwrap_err();
-        assert_eq!(failed.kind(), StoreErrorKind::Unavailable);
-        assert!(Causes(&failed).to_string().ends_with("cannot connect: refused"), "{}", Causes(&failed));
-        assert_eq!(late.profile().concurrency_max.get(), 1);
-
-        sleep(Duration::from_secs(20)).await;
-        assert!((15..=27).contains(&attempts.load(Ordering::Relaxed)), "about once in a second");
-        sleep(Duration::from_secs(20)).await;
-        assert!(late.estimate().await.is_ok());
-        assert!(late.profile().concurrency_max.get() > 1, "it is the store's own");
-        late.close().await.unwrap();
-        assert!(late.estimate().await.is_err(), "the store is closed");
     }
 }

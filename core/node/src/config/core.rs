@@ -35,10 +35,15 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// The store of provider records: `kind`, and the keys of that kind.
     pub store: PluginTable,
-    /// Starts the node without its store if that cannot be reached, and opens the store as soon as it can be. Until then
-    /// requests are answered with closer peers alone and announcements wait in the write queue. If `false`, such a node ends with
-    /// exit code 3. Set it where nodes and databases start in any order.
+    /// Starts the node without its store if that cannot be reached, or is not open after 10 seconds, and opens the store as
+    /// soon as it can be. Until then requests are answered with closer peers alone and announcements wait in the write queue. If
+    /// `false`, such a node ends with exit code 3. Set it where nodes and databases start in any order.
     pub start_without_store: bool,
+    /// The time limit of one attempt to open a plugin, such as to connect to a database or to recover the files of an embedded
+    /// store, in seconds. If it is exceeded, the node ends with exit code 3; with `start_without_store` it tries the store
+    /// again. Raise it for an embedded store that takes longer to recover.
+    #[schemars(range(min = 1, max = 86_400))]
+    pub open_timeout_s: u32,
     /// The source of the identities: `kind`, and the keys of that kind.
     pub ids: PluginTable,
     /// The policies that decide whether a request is served in full, degraded or declined, in the order in which they
@@ -54,6 +59,8 @@ impl Config {
     pub const DATA_DIR: &'static str = "./hydra-data";
     /// The kind of [`Self::store`] by default.
     pub const STORE_KIND: &'static str = "fjall";
+    /// [`Self::open_timeout_s`] by default.
+    pub const OPEN_TIMEOUT_S: u32 = 120;
     /// The kind of [`Self::ids`] by default.
     pub const IDS_KIND: &'static str = "balanced";
     /// The kinds of [`Self::admission`] by default.
@@ -74,6 +81,7 @@ impl Default for Config {
             telemetry: Telemetry::default(),
             store: PluginTable::of(Self::STORE_KIND),
             start_without_store: false,
+            open_timeout_s: Self::OPEN_TIMEOUT_S,
             ids: PluginTable::of(Self::IDS_KIND),
             admission: Self::ADMISSION_KINDS.map(PolicyTable::of).into(),
         }

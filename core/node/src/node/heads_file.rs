@@ -1,11 +1,13 @@
 //! The file that tells other processes of this machine where the heads are.
 
 use super::{HEADS_FILE, HeadLine};
+use crate::failure_log::FailureLog;
 use crate::head::HeadList;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The pause between a change and its writing: heads that start or stop together are written once.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -19,9 +21,9 @@ pub(super) fn write(data_dir: &Path, heads: &[HeadLine]) -> io::Result<()> {
 
 /// Writes where the heads are after every change from `written` on, for ever.
 pub(super) async fn keep(data_dir: PathBuf, heads: Arc<HeadList>, mut written: Vec<HeadLine>) {
-    let mut failure = None;
+    let (mut failures, mut has_failed) = (FailureLog::default(), false);
     loop {
-        if failure.is_none() {
+        if !has_failed {
             heads.changed().await;
             tokio::time::sleep(PAUSE).await;
         } else {
@@ -29,14 +31,17 @@ pub(super) async fn keep(data_dir: PathBuf, heads: Arc<HeadList>, mut written: V
         }
         let lines = heads.lines();
         if lines == written {
-            failure = None;
+            has_failed = false;
             continue;
         }
         match write(&data_dir, &lines) {
-            Ok(()) => (written, failure) = (lines, None),
+            Ok(()) => {
+                (written, has_failed) = (lines, false);
+                let _was_logged = failures.end();
+            }
             Err(error) => {
-                // Logged once per change.
-                if failure.replace(error.kind()) != Some(error.kind()) {
+                has_failed = true;
+                if failures.is_news(&error.to_string(), Instant::now()) {
                     tracing::warn!(%error, file = HEADS_FILE, "cannot write where the heads are, trying again");
                 }
             }
