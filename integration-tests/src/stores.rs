@@ -93,3 +93,44 @@ impl Plugin for Failing {
         Ok(Arc::new(FailingStore::new(inner, StoreErrorKind::Unavailable, config.per_mille, 1)))
     }
 }
+
+/// A store that does not open.
+#[derive(Debug)]
+pub struct Shut;
+
+/// In which way.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShutConfig {
+    /// What the attempt to open it does.
+    pub how: ShutHow,
+}
+
+/// What an attempt to open a store does that has no end.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ShutHow {
+    /// It never ends.
+    Hangs,
+    /// It holds up its thread.
+    Blocks,
+    /// It panics.
+    Panics,
+}
+
+impl Plugin for Shut {
+    type Role = Store;
+    type Config = ShutConfig;
+    const KIND: &'static str = "shut";
+    const SUMMARY: &'static str = "does not open";
+
+    async fn open(config: ShutConfig, _: &Scope) -> Result<Arc<dyn ProviderStore>, OpenError> {
+        match config.how {
+            ShutHow::Hangs => std::future::pending().await,
+            ShutHow::Blocks => loop {
+                std::thread::park();
+            },
+            ShutHow::Panics => panic!("as this store always does"),
+        }
+    }
+}

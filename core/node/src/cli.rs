@@ -112,8 +112,9 @@ fn in_runtime<E: Into<Failure>>(work: impl Future<Output = Result<(), E>>) -> Re
         .build()
         .map_err(|cause| Failure::failed("cannot start the runtime", cause))?;
     let ended = runtime.block_on(work);
-    // The command has waited for its work, under a deadline. Dropping the runtime would also wait for every blocking
-    // call: a disk that hangs would keep the process alive for ever.
-    runtime.shutdown_background();
+    // The command has waited for its work, under a deadline, and the process ends. To drop the runtime would wait for every
+    // blocking call: a disk that hangs would keep the process alive for ever. To shut it down in the background would abort
+    // the calls that the store still runs, which would be counted and logged as panics of the store.
+    std::mem::forget(runtime);
     ended.map_err(Into::into)
 }

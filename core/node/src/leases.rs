@@ -10,7 +10,7 @@ mod state;
 mod view;
 
 pub(crate) use heads::{HeadError, HeadParts, NodeHeads};
-pub(crate) use run::{LeaseKeeper, acquire};
+pub(crate) use run::{BeginError, LeaseKeeper};
 pub(crate) use view::{LeaseView, OUTCOMES};
 
 #[cfg(test)]

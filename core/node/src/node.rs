@@ -1,6 +1,7 @@
 //! The whole node: what starts in which order, and how it ends.
 
 mod heads_file;
+mod running;
 mod start;
 mod stop;
 
@@ -12,16 +13,13 @@ use crate::config::Config;
 use crate::connection_limits::NodeConnections;
 use crate::head::HeadList;
 use crate::http;
-use crate::supervise::Phase;
 use crate::table::Table;
 use crate::telemetry::Exporter;
-use hydra_api::{HeldSlot, IdAllocator};
 use hydra_engine::Engine;
+use running::Running;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinHandle};
 
 /// The file in the data directory that tells where the heads of a running node are.
 pub const HEADS_FILE: &str = "heads.json";
@@ -31,50 +29,35 @@ pub const PEERS_FILE: &str = "peers.json";
 /// A node that serves.
 #[derive(Debug)]
 pub struct Node {
-    config: Arc<Config>,
-    engine: Arc<Engine>,
-    ids: Arc<dyn IdAllocator>,
+    running: Running,
     heads: Arc<HeadList>,
-    tasks: Tasks,
-    phase: watch::Sender<Phase>,
     table: Arc<Table>,
     connections: Arc<NodeConnections>,
     kad: hydra_kad::Config,
-    http: Option<http::Server>,
-    exporter: Exporter,
-}
-
-/// The tasks that run from the start to the stop.
-#[derive(Debug)]
-struct Tasks {
-    /// Returns the leases that are to be released.
-    leases: JoinHandle<Vec<HeldSlot>>,
-    scout: JoinHandle<()>,
-    table_maintenance: JoinHandle<()>,
-    advertiser: JoinHandle<()>,
-    heads_file: JoinHandle<()>,
-}
-
-impl Tasks {
-    /// Each with its name.
-    fn abort_handles(&self) -> [(&'static str, AbortHandle); 5] {
-        [
-            ("leases", self.leases.abort_handle()),
-            ("scout", self.scout.abort_handle()),
-            ("table_maintenance", self.table_maintenance.abort_handle()),
-            ("advertiser", self.advertiser.abort_handle()),
-            ("heads_file", self.heads_file.abort_handle()),
-        ]
-    }
 }
 
 impl Node {
     /// Starts a node and returns when every head can be reached.
     ///
     /// # Errors
-    /// [`StartError`]; whatever was started is stopped again.
+    /// [`StartError`]; whatever was started is stopped again as [`Self::stop`] does, and the store is closed.
+    ///
+    /// # Cancel safety
+    /// A dropped future releases no lease and leaves the store open: use [`Self::start_until`].
     pub async fn start(config: Config, backends: Backends) -> Result<Self, StartError> {
-        start::start(config, backends).await
+        Self::start_until(config, backends, std::future::pending()).await
+    }
+
+    /// As [`Self::start`], unless `stop` ends before the start is complete.
+    ///
+    /// # Errors
+    /// As there; [`StartError::Stopped`] if `stop` has ended.
+    pub async fn start_until(
+        config: Config,
+        backends: Backends,
+        stop: impl Future<Output = ()>,
+    ) -> Result<Self, StartError> {
+        start::start(config, backends, stop).await
     }
 
     /// Where the heads listen now.
@@ -84,7 +67,7 @@ impl Node {
 
     /// Where the operator pages are, unless `telemetry.http` is switched off.
     pub fn http(&self) -> Option<SocketAddr> {
-        self.http.as_ref().map(http::Server::address)
+        self.running.http.as_ref().map(http::Server::address)
     }
 
     /// How often heads were started again, after a panic or because they could not listen.
@@ -94,7 +77,7 @@ impl Node {
 
     /// The requests and the store, counted.
     pub fn engine(&self) -> &Arc<Engine> {
-        &self.engine
+        &self.running.engine
     }
 
     /// The wire, counted.
@@ -114,7 +97,7 @@ impl Node {
 
     /// Where the spans of traced requests go, and what became of them.
     pub fn exporter(&self) -> &Exporter {
-        &self.exporter
+        &self.running.exporter
     }
 
     /// Stops in stages: leave server mode, answer what is under way, write what was taken, close the store, give the
@@ -123,7 +106,7 @@ impl Node {
     /// # Errors
     /// What could not be written, or did not end in time.
     pub async fn stop(self) -> Result<(), StopError> {
-        stop::stop(self).await
+        stop::stop(self.running, Some(&self.kad.stats)).await
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the operator pages read of a node, at the moment in which they are asked for.
 
+use crate::backends::StoreOpening;
 use crate::config::Config;
 use crate::connection_limits::NodeConnections;
 use crate::head::HeadList;
@@ -8,7 +9,9 @@ use crate::supervise::Phase;
 use crate::table::Table;
 use crate::telemetry::Exporter;
 use crate::traces::Traces;
+use hydra_api::{ProviderStore, Sharing};
 use hydra_engine::Engine;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -20,6 +23,10 @@ pub(crate) struct NodeView {
     pub(crate) config: Arc<Config>,
     /// Requests and the store.
     pub(crate) engine: Arc<Engine>,
+    /// The store of the engine.
+    pub(crate) store: Arc<dyn ProviderStore>,
+    /// How far its opening is.
+    pub(crate) opening: StoreOpening,
     /// The wire.
     pub(crate) wire: Arc<hydra_kad::Stats>,
     /// Verified servers.
@@ -50,6 +57,12 @@ impl NodeView {
     /// Whether all heads could be reached once.
     pub(crate) fn has_started(&self) -> bool {
         self.tasks.get().is_some()
+    }
+
+    /// Who else uses the store. One that panics instead of saying so is taken to be of this process alone.
+    pub(crate) fn sharing(&self) -> Sharing {
+        let sharing = catch_unwind(AssertUnwindSafe(|| self.store.profile().sharing));
+        sharing.unwrap_or(Sharing::OneProcess)
     }
 
     /// How far the node is.

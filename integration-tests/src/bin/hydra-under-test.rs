@@ -2,12 +2,12 @@
 
 use hydra_api::Registry;
 use hydra_integration_tests::policies::Panicking;
-use hydra_integration_tests::stores::{Failing, Freezing, Slow};
+use hydra_integration_tests::stores::{Failing, Freezing, Shut, Slow};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut registry = Registry::default();
     hydra_bundle::add_all(&mut registry);
-    registry.add::<Slow>().add::<Freezing>().add::<Failing>().add::<Panicking>();
+    registry.add::<Slow>().add::<Freezing>().add::<Failing>().add::<Shut>().add::<Panicking>();
     hydra_node::run(registry, std::env::args_os())
 }

@@ -8,26 +8,41 @@ use crate::telemetry::Exporter;
 use hydra_api::{IdErrorKind, Registry};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Starts the node, prints the addresses of its heads, and waits for a signal to stop it. A second signal ends the
-/// process at once.
+/// Starts the node, prints the addresses of its heads, and waits for a signal to stop it: also during the start. A second
+/// signal ends the process at once.
 pub(crate) async fn run(
     loaded: &Loaded,
     registry: &Registry,
     exporter: Exporter,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let mut stop = StopSignal::new().map_err(|cause| Failure::failed("cannot wait for signals", cause))?;
+    let signals = || StopSignal::new().map_err(|cause| Failure::failed("cannot wait for signals", cause));
+    let (stop, mut hurry) = (signals()?, signals()?);
+    tokio::select! {
+        ended = serve(loaded, registry, exporter, out, stop) => ended,
+        () = async { hurry.given().await; hurry.given().await } => {
+            Err(Failure::Failed("ended at once by a second signal".to_owned()))
+        }
+    }
+}
+
+async fn serve(
+    loaded: &Loaded,
+    registry: &Registry,
+    exporter: Exporter,
+    out: &mut Output,
+    mut stop: StopSignal,
+) -> Result<(), Failure> {
     if let Some(collector) = exporter.target() {
         tracing::info!(%collector, "traces are sent");
     }
-    let backends = Backends { exporter, ..loaded.open(registry).await? };
-    let node = tokio::select! {
-        started = Node::start(loaded.config.clone(), backends) => {
-            started.map_err(not_started)?
-        }
-        () = stop.given() => return Err(Failure::Failed("stopped by a signal before the start was complete".to_owned())),
+    let opened = tokio::select! {
+        opened = loaded.open(registry) => opened?,
+        () = stop.given() => return Err(not_started(StartError::Stopped)),
     };
+    let backends = Backends { exporter, ..opened };
     let config = &loaded.config;
+    let node = Node::start_until(config.clone(), backends, stop.given()).await.map_err(not_started)?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         heads = config.heads.count,
@@ -36,6 +51,17 @@ pub(crate) async fn run(
         data_dir = %config.data_dir.display(),
         "serving"
     );
+    let printed = print(&node, out);
+    if printed.is_ok() {
+        stop.given().await;
+    }
+    let stopped = node.stop().await.map_err(|cause| Failure::failed("the node did not stop cleanly", cause));
+    printed?;
+    stopped
+}
+
+/// Prints where the node is.
+fn print(node: &Node, out: &mut Output) -> std::io::Result<()> {
     for head in node.heads() {
         for address in head.addresses {
             out.line(format_args!("head {} {address}", head.slot))?;
@@ -44,16 +70,14 @@ pub(crate) async fn run(
     if let Some(http) = node.http() {
         out.line(format_args!("http http://{http}"))?;
     }
-    out.line("ready")?;
-    stop.given().await;
-    tokio::select! {
-        stopped = node.stop() => stopped.map_err(|cause| Failure::failed("the node did not stop cleanly", cause)),
-        () = stop.given() => Err(Failure::Failed("ended at once by a second signal".to_owned())),
-    }
+    out.line("ready")
 }
 
 /// Identities that cannot be reached or are in use may be free later, as any other backend.
 fn not_started(error: StartError) -> Failure {
+    if matches!(error, StartError::Stopped) {
+        return Failure::Failed("stopped by a signal before the start was complete".to_owned());
+    }
     let is_away = matches!(
         &error,
         StartError::Ids(ids) if matches!(ids.kind(), IdErrorKind::Unavailable | IdErrorKind::Held)

@@ -3,6 +3,7 @@
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use hydra_api::{IdError, IdErrorKind};
+use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -13,6 +14,12 @@ pub(super) struct Call<T> {
     /// When it began: lives count from here.
     pub(super) begun: Instant,
     result: BoxFuture<'static, Result<T, IdError>>,
+}
+
+impl<T> fmt::Debug for Call<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").field("begun", &self.begun).finish_non_exhaustive()
+    }
 }
 
 impl<T: Send + 'static> Call<T> {

@@ -1,8 +1,13 @@
 //! The task that keeps the leases and has the heads follow them.
 
+mod begin;
+
+pub(crate) use begin::BeginError;
+
 use super::call::{Call, ended};
 use super::state::Leases;
 use super::view::{LeaseCall, LeaseView};
+use crate::failure_log::FailureLog;
 use crate::proof::Proof;
 use crate::supervise::Phase;
 use hydra_api::{Causes, HeadCount, HeadLease, HeldSlot, IdAllocator, IdError, Renewal};
@@ -11,13 +16,11 @@ use std::future::Future;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 /// How long a head has to end after it was told to stop; after this it is aborted.
 const STOP_WAIT: Duration = Duration::from_secs(2);
-/// How long the first acquisition may take: the search for many new identities takes a while.
-const FIRST_CALL_MAX: Duration = Duration::from_secs(600);
 /// How long a stop waits for an acquisition that is under way; without, its slots stay leased until their lives end.
 const LAST_WAIT: Duration = Duration::from_millis(500);
 
@@ -42,6 +45,7 @@ pub(crate) trait Heads: Send + 'static {
 #[derive(Debug)]
 pub(crate) struct LeaseKeeper<H> {
     ids: Arc<dyn IdAllocator>,
+    wanted: HeadCount,
     leases: Leases,
     heads: H,
     /// The heads that run, by slot; with a time, those that are stopping and are aborted then.
@@ -49,67 +53,50 @@ pub(crate) struct LeaseKeeper<H> {
     phase: Phase,
     /// Leases that were given beyond what was wanted, to be released.
     surplus: Vec<HeldSlot>,
+    /// The acquisition that is under way when the keeper begins to keep.
+    acquiring: Option<Call<Vec<HeadLease>>>,
     view: Arc<LeaseView>,
-    /// The last failure that was logged, of renewals and of acquisitions: each is logged once per change.
-    failures: [Option<String>; 2],
-}
-
-/// Takes the first leases, and says when the call began: lives count from there.
-///
-/// # Errors
-/// [`IdError`]; nothing is held then.
-pub(crate) async fn acquire(ids: &Arc<dyn IdAllocator>, wanted: HeadCount) -> Result<FirstLeases, IdError> {
-    let ids = Arc::clone(ids);
-    let mut call = Some(Call::new("acquire", FIRST_CALL_MAX, async move { ids.acquire(wanted).await }));
-    let (begun, leases) = ended(&mut call).await;
-    Ok(FirstLeases { leases: leases?, begun })
-}
-
-/// The leases that a node starts with.
-#[derive(Debug)]
-pub(crate) struct FirstLeases {
-    leases: Vec<HeadLease>,
-    begun: Instant,
+    /// What is logged of failures, of renewals and of acquisitions.
+    failures: [FailureLog; 2],
 }
 
 impl<H: Heads> LeaseKeeper<H> {
     /// Is to keep `wanted` leases.
     pub(crate) fn new(ids: Arc<dyn IdAllocator>, wanted: HeadCount, heads: H, view: Arc<LeaseView>) -> Self {
         let leases = Leases::new(wanted.get() as usize, Instant::now());
-        let (running, phase, surplus) = (BTreeMap::new(), Phase::Serving, Vec::new());
-        Self { ids, leases, heads, running, phase, surplus, view, failures: [None, None] }
+        view.publish(&leases, Instant::now());
+        let (running, phase, surplus, acquiring) = (BTreeMap::new(), Phase::Serving, Vec::new(), None);
+        let failures = Default::default();
+        Self { ids, wanted, leases, heads, running, phase, surplus, acquiring, view, failures }
     }
 
-    /// Starts the heads of the first leases.
-    ///
-    /// # Errors
-    /// The first head that cannot start; the others end when the keeper is dropped.
-    pub(crate) fn start_all(&mut self, first: FirstLeases) -> Result<(), H::Error> {
-        self.on_acquired(first.begun, Ok(first.leases));
-        for slot in self.idle(Instant::now()) {
-            self.start(slot)?;
+    /// Acquires the first leases and starts their heads, tells `begun` how that went, and keeps the leases until the node stops
+    /// and all heads have ended. Returns what is held then, to be released: also after a beginning that failed or that the stop
+    /// interrupted.
+    pub(crate) async fn run(
+        mut self,
+        mut phase: watch::Receiver<Phase>,
+        begun: oneshot::Sender<Result<(), BeginError<H::Error>>>,
+    ) -> Vec<HeldSlot> {
+        let result = tokio::select! {
+            result = self.begin() => Some(result),
+            () = stopped(&mut phase) => None,
+        };
+        let is_begun = matches!(result, Some(Ok(())));
+        if let Some(result) = result {
+            // A node that is gone is told nothing.
+            let _is_told = begun.send(result).is_ok();
         }
-        self.view.publish(&self.leases, Instant::now());
-        Ok(())
-    }
-
-    /// Reports the ports that the heads listen on, if one of them is not the port of its lease.
-    ///
-    /// # Errors
-    /// [`IdError`]: a later start would not find the ports.
-    pub(crate) async fn report_ports(&mut self) -> Result<(), IdError> {
-        if self.leases.renewal_is_due(Instant::now()) {
-            let asked = self.leases.slots();
-            let mut call = Some(self.renew(asked.clone()));
-            let (begun, result) = ended(&mut call).await;
-            self.on_renewed(&asked, begun, Ok(result?));
+        if !is_begun {
+            stopped(&mut phase).await;
+            self.phase = Phase::Stopping;
+            self.set_phase();
         }
-        Ok(())
+        self.keep(phase).await
     }
 
-    /// Keeps the leases until the node stops and all heads have ended. Returns what is held then, to be released.
-    pub(crate) async fn run(mut self, mut phase: watch::Receiver<Phase>) -> Vec<HeldSlot> {
-        let (mut renewing, mut acquiring, mut releasing) = (None, None, None);
+    async fn keep(mut self, mut phase: watch::Receiver<Phase>) -> Vec<HeldSlot> {
+        let (mut renewing, mut acquiring, mut releasing) = (None, self.acquiring.take(), None);
         let mut asked = Vec::new();
         while self.phase != Phase::Stopping || !self.running.is_empty() {
             let now = Instant::now();
@@ -214,7 +201,7 @@ impl<H: Heads> LeaseKeeper<H> {
                 }
                 Err(cause) => {
                     let causes = Causes(&cause).to_string();
-                    if self.leases.on_start_failed(slot, causes.clone(), now) {
+                    if self.leases.on_start_failed(slot, &causes, now) {
                         tracing::error!(head = slot, error = causes, "the head cannot start, trying again");
                     }
                 }
@@ -282,13 +269,13 @@ impl<H: Heads> LeaseKeeper<H> {
         if !was_stopping && self.phase == Phase::Serving {
             // Its task restarts it after every failure, so this is a fault of the node itself.
             tracing::error!(head = slot, "the task of the head has ended, starting it again");
-            let _logged = self.leases.on_start_failed(slot, "its task has ended".to_owned(), Instant::now());
+            let _logged = self.leases.on_start_failed(slot, "its task has ended", Instant::now());
         }
     }
 
     fn on_answer(&mut self, call: LeaseCall) {
         self.view.record(call, Ok(()));
-        if self.failures[call as usize].take().is_some() {
+        if self.failures[call as usize].end() {
             tracing::info!(call = call.as_str(), "the allocator of identities answers again");
         }
     }
@@ -296,16 +283,19 @@ impl<H: Heads> LeaseKeeper<H> {
     fn on_failure(&mut self, call: LeaseCall, error: &IdError) {
         self.view.record(call, Err(error));
         let causes = Causes(error).to_string();
-        let logged = &mut self.failures[call as usize];
-        if logged.as_ref() != Some(&causes) {
+        if self.failures[call as usize].is_news(&causes, Instant::now()) {
             tracing::error!(
                 call = call.as_str(),
                 error = causes,
                 "the allocator of identities failed, trying again"
             );
-            *logged = Some(causes);
         }
     }
+}
+
+/// Waits until the node stops. A node that is gone has stopped, too.
+async fn stopped(phase: &mut watch::Receiver<Phase>) {
+    let _is_gone = phase.wait_for(|phase| *phase == Phase::Stopping).await.is_err();
 }
 
 fn on_released(result: Result<(), IdError>) {

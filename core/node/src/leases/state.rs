@@ -1,5 +1,6 @@
 //! Which leases are held, and what is due when. No I/O; time is an argument.
 
+use crate::failure_log::FailureLog;
 use crate::proof::Proof;
 use hydra_api::{HeadLease, HeldSlot, Renewal};
 use rand::RngExt;
@@ -52,21 +53,21 @@ pub(super) struct Held {
     expired: bool,
     /// The head could not start: not again before then.
     pub(super) start_at: Instant,
-    /// Why it could not: logged once per change.
-    pub(super) start_failure: Option<String>,
+    start_failures: FailureLog,
 }
 
 impl Held {
     fn new(lease: HeadLease, begun: Instant, now: Instant) -> Self {
         let until = end(begun, lease.life);
         let proof = Arc::new(Proof::new(until.map(Instant::into_std)));
-        Self { lease, proof, until, expired: false, start_at: now, start_failure: None }
+        Self { lease, proof, until, expired: false, start_at: now, start_failures: FailureLog::default() }
     }
 
-    fn prove(&mut self, begun: Instant, life: Option<Duration>) {
+    fn prove(&mut self, begun: Instant, life: Option<Duration>, now: Instant) {
         self.lease.life = life;
         self.until = end(begun, life);
         self.proof.extend(self.until.map(Instant::into_std));
+        self.expired &= !self.is_proven(now);
     }
 
     /// When its head stops unless the lease is renewed; `None` for never.
@@ -168,8 +169,7 @@ impl Leases {
             if let Some(held) = self.held.get_mut(&renewed.slot)
                 && same(held, renewed.slot)
             {
-                held.prove(begun, renewed.life);
-                held.expired &= !held.is_proven(now);
+                held.prove(begun, renewed.life, now);
             }
         }
         // A slot whose lease has ended and that the answer leaves out is lost, too: else it would never be acquired again.
@@ -231,7 +231,7 @@ impl Leases {
                     lease.port = held.lease.port;
                     let life = lease.life;
                     held.lease = lease;
-                    held.prove(begun, life);
+                    held.prove(begun, life, now);
                 }
                 // Another identity for a slot whose head may run (I1 is broken): the old lease ends by itself.
                 Some(held) if held.lease.epoch < lease.epoch => surplus.push(lease.held_on(lease.port)),
@@ -252,17 +252,17 @@ impl Leases {
         self.acquire_pause = (2 * self.acquire_pause).min(ACQUIRE_PAUSE_MAX);
     }
 
-    /// The head of a slot could not start: it is tried again after a pause. True if the cause is another than before.
-    pub(super) fn on_start_failed(&mut self, slot: u32, cause: String, now: Instant) -> bool {
+    /// The head of a slot could not start: it is tried again after a pause. True if the cause is to be logged.
+    pub(super) fn on_start_failed(&mut self, slot: u32, cause: &str, now: Instant) -> bool {
         let Some(held) = self.held.get_mut(&slot) else { return false };
         held.start_at = now + jittered(RETRY_MAX);
-        held.start_failure.replace(cause) != held.start_failure
+        held.start_failures.is_news(cause, now)
     }
 
     /// The head of a slot has started.
     pub(super) fn on_started(&mut self, slot: u32) {
         if let Some(held) = self.held.get_mut(&slot) {
-            held.start_failure = None;
+            let _was_logged = held.start_failures.end();
         }
     }
 

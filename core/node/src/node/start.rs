@@ -1,39 +1,32 @@
 //! Starting: identities, ports, heads, scout, table.
 
-use super::{Node, Tasks, heads_file};
+use super::running::Running;
+use super::{Node, heads_file, stop};
 use crate::advertiser;
 use crate::backends::Backends;
 use crate::config::{Config, Diversity, Network};
 use crate::connection_limits::{Marks, NodeConnections};
 use crate::head::{HeadList, Status};
 use crate::http;
-use crate::leases::{self, HeadError, HeadParts, LeaseKeeper, LeaseView, NodeHeads};
+use crate::leases::{BeginError, HeadError, HeadParts, LeaseKeeper, LeaseView, NodeHeads};
 use crate::lookup::{Contact, Pace};
 use crate::node::PEERS_FILE;
 use crate::node_view::NodeView;
 use crate::peer_addresses::{PeerAddresses, without_id};
 use crate::request_handler::Shared;
 use crate::scout::{self, Scout};
-use crate::supervise::Phase;
 use crate::table::{Limits, Table};
 use crate::table_maintenance::{self, CANDIDATES_MAX};
-use crate::telemetry::Exporter;
-use crate::traces::Traces;
-use hydra_api::{Causes, HeadCount, HeldSlot, IdAllocator, IdError, ProviderStore};
-use hydra_engine::{Clock, Engine, NamedPolicy, NamedStore, Watch};
+use hydra_api::{HeadCount, IdError};
 use libp2p::StreamProtocol;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Peers whose addresses are remembered, over all heads.
 const PEER_ADDRESSES_LEN_MAX: usize = 16_384;
-/// How long leases may take to be released after a start that failed.
-const RELEASE_WAIT: Duration = Duration::from_secs(1);
 /// Closer peers in answers and peers in a bucket (k).
 const BUCKET_LEN_MAX: usize = 20;
 
@@ -69,6 +62,9 @@ pub enum StartError {
     /// The protocol's name begins with no slash.
     #[error("`{0}` is not a protocol name: it does not begin with a slash")]
     Protocol(String),
+    /// The stop came first.
+    #[error("stopped before the start was complete")]
+    Stopped,
     /// The system refused something.
     #[error("{what}: {cause}")]
     System {
@@ -88,173 +84,165 @@ impl From<HeadError> for StartError {
     }
 }
 
-pub(super) async fn start(config: Config, backends: Backends) -> Result<Node, StartError> {
+impl From<BeginError<HeadError>> for StartError {
+    fn from(error: BeginError<HeadError>) -> Self {
+        match error {
+            BeginError::Ids(cause) => cause.into(),
+            BeginError::Head(cause) => cause.into(),
+        }
+    }
+}
+
+/// Starts a node unless `stop` ends first. However the start ends, what it has started is stopped.
+pub(super) async fn start(
+    config: Config,
+    backends: Backends,
+    stop: impl Future<Output = ()>,
+) -> Result<Node, StartError> {
     raise_descriptors();
+    let mut running = Running::new(config, backends);
+    let begun = tokio::select! {
+        begun = begin(&mut running) => begun,
+        () = stop => Err(StartError::Stopped),
+    };
+    match begun {
+        Ok(Core { heads, table, connections, kad, .. }) => {
+            Ok(Node { running, heads, table, connections, kad })
+        }
+        Err(cause) => {
+            if let Err(error) = stop::stop(running, None).await {
+                tracing::warn!(%error, "what the failed start had started did not stop cleanly");
+            }
+            Err(cause)
+        }
+    }
+}
+
+/// Starts one part after another. What runs is in `running` before the next wait.
+async fn begin(running: &mut Running) -> Result<Core, StartError> {
+    let config = Arc::clone(&running.config);
     let kad = kad_config(&config)?;
     let listen = config.telemetry.http.listen;
-    let http =
+    let bound =
         http::bind(&config.telemetry.http).await.map_err(|cause| StartError::Http { listen, cause })?;
-    let wanted = HeadCount::new(config.heads.count).unwrap_or(HeadCount::MIN);
-    let first_leases = leases::acquire(&backends.ids, wanted).await?;
-    let ids = Arc::clone(&backends.ids);
-    let (phase, phase_seen) = watch::channel(Phase::Serving);
-    let (core, scout) = Core::open(config, kad, backends, phase_seen);
+    let core = Core::open(running, kad);
     let (candidates, met) = mpsc::channel(CANDIDATES_MAX);
-
-    let mut keeper = core.lease_keeper(Arc::clone(&ids), wanted, candidates);
-    let begun = match keeper.start_all(first_leases) {
-        Ok(()) => keeper.report_ports().await.map_err(StartError::from),
-        Err(cause) => Err(cause.into()),
-    };
-    let leases = tokio::spawn(keeper.run(core.phase.clone()));
-    let node_view = core.node_view();
+    let keeper = core.lease_keeper(running, candidates);
+    let (begun, told) = oneshot::channel();
+    running.tasks.leases = Some(tokio::spawn(keeper.run(running.phase.subscribe(), begun)));
+    let node_view = core.node_view(running);
     // From here on probes are told how far the start is.
-    let http = http.map(|bound| bound.serve(Arc::clone(&node_view)));
-    let ready = match begun {
-        Ok(()) => core.heads_listen().await,
-        failed => failed,
-    };
-    if let Err(cause) = ready {
-        phase.send_replace(Phase::Stopping);
-        release(&*ids, leases).await;
-        return Err(cause);
-    }
-    let tasks = core.spawn_tasks(leases, scout, met);
-    node_view.started(tasks.abort_handles().into());
-    Ok(Node {
-        config: core.config,
-        engine: core.engine,
-        ids,
-        heads: core.heads,
-        tasks,
-        phase,
-        table: core.table,
-        connections: core.connections,
-        kad: core.kad,
-        http,
-        exporter: core.exporter,
-    })
+    running.http = bound.map(|bound| bound.serve(Arc::clone(&node_view)));
+    told.await.map_err(|_| StartError::System {
+        what: "the lease keeper has ended",
+        cause: io::Error::other("its task panicked"),
+    })??;
+    core.heads_listen(&config).await?;
+    core.spawn_tasks(running, met);
+    node_view.started(running.tasks.abort_handles());
+    Ok(core)
 }
 
 /// What the tasks of a node share.
 #[derive(Debug)]
 struct Core {
-    config: Arc<Config>,
     kad: hydra_kad::Config,
     table: Arc<Table>,
     peer_addresses: Arc<PeerAddresses>,
     connections: Arc<NodeConnections>,
-    engine: Arc<Engine>,
     heads: Arc<HeadList>,
     lease_view: Arc<LeaseView>,
     scout: Scout,
-    traces: Option<Arc<Traces>>,
-    exporter: Exporter,
-    phase: watch::Receiver<Phase>,
 }
 
 impl Core {
-    /// Opens the parts that no head is needed for. The scout runs already.
-    fn open(
-        config: Config,
-        kad: hydra_kad::Config,
-        backends: Backends,
-        phase: watch::Receiver<Phase>,
-    ) -> (Self, JoinHandle<()>) {
-        let config = Arc::new(config);
+    /// Opens the parts that no head is needed for, and starts the scout.
+    fn open(running: &mut Running, kad: hydra_kad::Config) -> Self {
+        let config = &running.config;
         let peer_addresses = Arc::new(PeerAddresses::new(PEER_ADDRESSES_LEN_MAX));
-        let (scout, scout_task) = scout::spawn(kad.clone(), Arc::clone(&peer_addresses), phase.clone());
-        let exporter = backends.exporter;
-        let traces = exporter.tracer().map(|tracer| Traces::start(&config.telemetry.traces, tracer.clone()));
-        let core = Self {
+        let (scout, task) = scout::spawn(kad.clone(), Arc::clone(&peer_addresses), running.phase.subscribe());
+        running.tasks.scout = Some(task);
+        Self {
             table: Arc::new(Table::new(config.network.addresses, table_limits(&config.network))),
             connections: Arc::new(NodeConnections::new(Marks::of_node(&config.connections))),
-            engine: open_engine(&config, backends.store, backends.admission, traces.clone()),
             heads: Arc::default(),
             lease_view: Arc::default(),
-            config,
             kad,
             peer_addresses,
             scout,
-            traces,
-            exporter,
-            phase,
-        };
-        (core, scout_task)
+        }
     }
 
-    fn lease_keeper(
-        &self,
-        ids: Arc<dyn IdAllocator>,
-        wanted: HeadCount,
-        candidates: mpsc::Sender<Contact>,
-    ) -> LeaseKeeper<NodeHeads> {
+    fn lease_keeper(&self, running: &Running, candidates: mpsc::Sender<Contact>) -> LeaseKeeper<NodeHeads> {
+        let config = &running.config;
         let shared = Arc::new(Shared {
-            engine: Arc::clone(&self.engine),
+            engine: Arc::clone(&running.engine),
             table: Arc::clone(&self.table),
             peer_addresses: Arc::clone(&self.peer_addresses),
-            policy: self.config.network.addresses,
-            small_answers: self.config.kad.small_answers,
+            policy: config.network.addresses,
+            small_answers: config.kad.small_answers,
         });
         let heads = NodeHeads::new(HeadParts {
-            config: Arc::clone(&self.config),
+            config: Arc::clone(config),
             kad: self.kad.clone(),
             shared,
             connections: Arc::clone(&self.connections),
             candidates,
             list: Arc::clone(&self.heads),
         });
-        LeaseKeeper::new(ids, wanted, heads, Arc::clone(&self.lease_view))
+        let wanted = HeadCount::new(config.heads.count).unwrap_or(HeadCount::MIN);
+        LeaseKeeper::new(Arc::clone(&running.ids), wanted, heads, Arc::clone(&self.lease_view))
     }
 
-    fn node_view(&self) -> Arc<NodeView> {
+    fn node_view(&self, running: &Running) -> Arc<NodeView> {
         Arc::new(NodeView {
-            config: Arc::clone(&self.config),
-            engine: Arc::clone(&self.engine),
+            config: Arc::clone(&running.config),
+            engine: Arc::clone(&running.engine),
+            store: Arc::clone(&running.store),
+            opening: running.opening.clone(),
             wire: Arc::clone(&self.kad.stats),
             table: Arc::clone(&self.table),
             connections: Arc::clone(&self.connections),
             heads: Arc::clone(&self.heads),
             leases: Arc::clone(&self.lease_view),
-            traces: self.traces.clone(),
-            exporter: self.exporter.clone(),
-            phase: self.phase.clone(),
+            traces: running.traces.clone(),
+            exporter: running.exporter.clone(),
+            phase: running.phase.subscribe(),
             tasks: OnceLock::new(),
         })
     }
 
     /// Waits until every head listens, and writes where they are.
-    async fn heads_listen(&self) -> Result<(), StartError> {
+    async fn heads_listen(&self, config: &Config) -> Result<(), StartError> {
         for head in self.heads.now().iter() {
             reachable(head.slot, head.status.clone()).await?;
         }
-        heads_file::write(&self.config.data_dir, &self.heads.lines())
+        heads_file::write(&config.data_dir, &self.heads.lines())
             .map_err(|cause| StartError::System { what: "cannot write where the heads are", cause })
     }
 
     /// Spawns the tasks that need heads with addresses.
-    fn spawn_tasks(
-        &self,
-        leases: JoinHandle<Vec<HeldSlot>>,
-        scout: JoinHandle<()>,
-        met: mpsc::Receiver<Contact>,
-    ) -> Tasks {
-        let (data_dir, lines) = (self.config.data_dir.clone(), self.heads.lines());
-        let heads_file = tokio::spawn(heads_file::keep(data_dir, Arc::clone(&self.heads), lines));
-        let parts = self.table_maintenance();
-        let table_maintenance = tokio::spawn(async move { table_maintenance::run(&parts, met).await });
-        let advertiser = tokio::spawn(advertiser::run(
+    fn spawn_tasks(&self, running: &mut Running, met: mpsc::Receiver<Contact>) {
+        let config = &running.config;
+        let heads_file =
+            heads_file::keep(config.data_dir.clone(), Arc::clone(&self.heads), self.heads.lines());
+        let parts = self.table_maintenance(running);
+        let table_maintenance = async move { table_maintenance::run(&parts, met).await };
+        let advertiser = advertiser::run(
             Arc::clone(&self.heads),
             Arc::clone(&self.table),
-            Duration::from_secs(self.config.network.advertise_interval_s.into()),
-            probe_timeout(&self.config),
-            self.phase.clone(),
-        ));
-        Tasks { leases, scout, table_maintenance, advertiser, heads_file }
+            Duration::from_secs(config.network.advertise_interval_s.into()),
+            probe_timeout(config),
+            running.phase.subscribe(),
+        );
+        let tasks = &mut running.tasks;
+        tasks.heads_file = Some(tokio::spawn(heads_file));
+        tasks.table_maintenance = Some(tokio::spawn(table_maintenance));
+        tasks.advertiser = Some(tokio::spawn(advertiser));
     }
 
-    fn table_maintenance(&self) -> table_maintenance::Parts {
-        let config = &self.config;
+    fn table_maintenance(&self, running: &Running) -> table_maintenance::Parts {
+        let config = &running.config;
         table_maintenance::Parts {
             table: Arc::clone(&self.table),
             peer_addresses: Arc::clone(&self.peer_addresses),
@@ -265,34 +253,13 @@ impl Core {
             timeout: probe_timeout(config),
             pace: pace(&config.network),
             saved: config.data_dir.join(PEERS_FILE),
-            phase: self.phase.clone(),
+            phase: running.phase.subscribe(),
         }
     }
 }
 
-fn open_engine(
-    config: &Config,
-    store: Arc<dyn ProviderStore>,
-    policies: Vec<NamedPolicy>,
-    traces: Option<Arc<Traces>>,
-) -> Arc<Engine> {
-    let store = NamedStore { name: config.store.kind.clone(), store };
-    let watch = traces.map(|traces| -> Arc<dyn Watch> { traces });
-    Engine::open(store, policies, config.engine.clone(), Clock::system(), watch)
-}
-
 fn probe_timeout(config: &Config) -> Duration {
     Duration::from_millis(config.network.probe_timeout_ms.into())
-}
-
-/// Gives the leases of a start that failed back, when their heads have ended.
-async fn release(ids: &dyn IdAllocator, leases: JoinHandle<Vec<HeldSlot>>) {
-    let Ok(held) = leases.await else { return };
-    match timeout(RELEASE_WAIT, ids.release(&held)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(error = %Causes(&error), "cannot release the identities"),
-        Err(_) => tracing::warn!("cannot release the identities in time"),
-    }
 }
 
 async fn reachable(slot: u32, mut status: watch::Receiver<Status>) -> Result<(), StartError> {

@@ -1,6 +1,7 @@
 //! The view of a node that is not there, for tests.
 
 use super::NodeView;
+use crate::backends::StoreOpening;
 use crate::config::Config;
 use crate::connection_limits::{Marks, NodeConnections};
 use crate::head::{Head, HeadList, Status};
@@ -31,7 +32,8 @@ pub(crate) fn node(heads: u32) -> Sample {
     let (phase, phase_seen) = watch::channel(Phase::Serving);
     let (list, leases) = (HeadList::default(), LeaseView::holding(heads));
     let hands = (0..heads).map(|slot| add_head(slot, &list)).collect();
-    let store = NamedStore { name: "nothing".to_owned(), store: Arc::new(Nothing) };
+    let store: Arc<dyn ProviderStore> = Arc::new(Nothing);
+    let named = NamedStore { name: "nothing".to_owned(), store: Arc::clone(&store) };
     let config = Config::default();
     let limits = Limits {
         len_max: 100,
@@ -41,9 +43,11 @@ pub(crate) fn node(heads: u32) -> Sample {
         group_own_max: 20,
     };
     let node_view = Arc::new(NodeView {
-        engine: Engine::open(store, Vec::new(), config.engine.clone(), Clock::system(), None),
+        engine: Engine::open(named, Vec::new(), config.engine.clone(), Clock::system(), None),
         table: Arc::new(Table::new(config.network.addresses, limits)),
         config: Arc::new(config),
+        store,
+        opening: StoreOpening::default(),
         wire: Arc::default(),
         connections: Arc::new(NodeConnections::new(Marks { max: 3, high: 2, low: 1 })),
         heads: Arc::new(list),

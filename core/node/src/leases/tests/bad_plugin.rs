@@ -1,6 +1,6 @@
 //! An allocator that breaks the rules: the node keeps its head.
 
-use super::fake::{Keeper, LIFE, SECOND, run_for};
+use super::fake::{FakeHeads, Keeper, LIFE, Ledger, SECOND, run_for};
 use hydra_api::{
     HeadCount, HeadLease, HeadPreview, HeldSlot, IdAllocator, IdError, Identity, PeerId, Progress, Renewal,
     Renewed, async_trait,
@@ -208,8 +208,8 @@ async fn the_first_call_is_bounded_and_its_panic_is_an_error() {
         }
     }
     for does in [|| (), || panic!("the plugin is at fault")] {
-        let ids: std::sync::Arc<dyn IdAllocator> = std::sync::Arc::new(First(does));
-        assert!(super::super::acquire(&ids, HeadCount::MIN).await.is_err());
+        let heads = FakeHeads::new(0, Ledger::default(), SECOND / 2);
+        assert!(Keeper::join(First(does), 1, heads).await.is_err());
     }
 }
 
@@ -226,4 +226,28 @@ async fn a_lost_lease_proves_nothing() {
     let asked = leases.slots();
     assert_eq!(leases.on_renewed(&asked, now, &Renewal::new(Vec::new(), vec![0]), now), [0].into());
     assert!(!proof.holds((now + SECOND).into_std()), "the head goes on answering");
+}
+
+/// A slot that is given anew while its head has stopped is one that can lapse again.
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_given_anew_after_it_lapsed_lapses_again_in_time() {
+    use super::super::state::Leases;
+    let begun = tokio::time::Instant::now();
+    let given = |epoch| {
+        let peer = PeerId::new(&[0, 1, 7]).unwrap();
+        let lease = HeadLease::new(0, peer, Identity::from_ed25519_seed([7; 32]), 7_000);
+        vec![lease.with_epoch(epoch).with_life(LIFE)]
+    };
+    // Two are wanted, so slots are acquired again and again.
+    let mut leases = Leases::new(2, begun);
+    leases.on_acquired(begun, given(1), begun);
+    let lapsed = begun + LIFE;
+    assert_eq!((leases.expire(lapsed), leases.expire(lapsed)), (vec![0], vec![]));
+
+    leases.on_acquired(lapsed, given(2), lapsed);
+    let again = lapsed + LIFE;
+    // Neither a renewal nor an acquisition is due in between: both are under way.
+    assert!(leases.next(true, true, lapsed) < again, "the end of the second life is waited for");
+    assert_eq!(leases.expire(again), [0], "the second lapse is noticed");
+    assert_eq!(leases.expired, 2, "and counted");
 }

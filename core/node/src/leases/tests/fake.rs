@@ -1,7 +1,7 @@
 //! Heads that are tasks without a swarm, and a ledger of which process serves which slot.
 
 use super::super::LeaseView;
-use super::super::run::{Heads, LeaseKeeper, acquire};
+use super::super::run::{BeginError, Heads, LeaseKeeper};
 use crate::proof::Proof;
 use crate::supervise::Phase;
 use hydra_api::{HeadCount, HeadLease, HeldSlot, IdAllocator, IdError};
@@ -11,7 +11,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 pub(super) const LIFE: Duration = Duration::from_secs(30);
@@ -174,15 +174,17 @@ impl<I: IdAllocator> Keeper<I> {
     /// The same where the slots may be held by others.
     pub(super) async fn join(ids: I, wanted: u32, heads: FakeHeads) -> Result<Self, IdError> {
         let (ids, wanted) = (Arc::new(ids), HeadCount::new(wanted).unwrap());
-        let allocator: Arc<dyn IdAllocator> = Arc::<I>::clone(&ids);
-        let first = acquire(&allocator, wanted).await?;
         let (view, control, ledger) =
             (Arc::<LeaseView>::default(), heads.control.clone(), Arc::clone(&heads.ledger));
-        let mut keeper = LeaseKeeper::new(Arc::<I>::clone(&ids), wanted, heads, Arc::clone(&view));
-        keeper.start_all(first).unwrap();
-        keeper.report_ports().await.unwrap();
+        let keeper = LeaseKeeper::new(Arc::<I>::clone(&ids), wanted, heads, Arc::clone(&view));
         let (phase, seen) = watch::channel(Phase::Serving);
-        let task = tokio::spawn(keeper.run(seen));
+        let (begun, told) = oneshot::channel();
+        let task = tokio::spawn(keeper.run(seen, begun));
+        match told.await.unwrap() {
+            Ok(()) => {}
+            Err(BeginError::Ids(error)) => return Err(error),
+            Err(BeginError::Head(error)) => panic!("{error}"),
+        }
         Ok(Self { ids, view, heads: control, phase, task, ledger })
     }
 
