@@ -24,7 +24,8 @@ pub enum StoreErrorKind {
     Overloaded,
     /// The store never takes what it was given. The node splits the batch and drops the record that is the cause.
     Refused,
-    /// What is stored is damaged. The node reports itself as not alive and logs what the operator has to do.
+    /// What is stored is damaged. The node logs what the operator has to do. It reports itself as not alive if the store is of
+    /// this process alone ([`Sharing::OneProcess`](crate::Sharing)): a restart may mend such a store, and no other.
     Corrupt,
 }
 

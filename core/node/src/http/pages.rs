@@ -59,26 +59,26 @@ async fn readyz(State(site): State<Arc<Site>>, RawQuery(query): RawQuery) -> Res
 
 /// Says what went wrong, or every check when it is asked for, in the words of Kubernetes' own probes.
 fn verdict(page: &str, checks: &[Check], query: Option<&str>) -> Response {
-    let failed: Vec<_> = checks.iter().filter(|check| check.result.is_err()).collect();
+    let (is_verbose, passed) = (is_verbose(query), checks.iter().all(|check| check.result.is_ok()));
     let mut text = String::new();
-    if is_verbose(query) {
-        for check in checks {
-            match &check.result {
-                Ok(()) => _ = writeln!(text, "[+]{} ok", check.name),
-                Err(why) => _ = writeln!(text, "[-]{} failed: {why}", check.name),
-            }
-        }
-        _ = writeln!(text, "{page} check {}", if failed.is_empty() { "passed" } else { "failed" });
-    } else if failed.is_empty() {
+    if passed && !is_verbose {
         text.push_str("ok\n");
-    } else {
-        for check in &failed {
-            if let Err(why) = &check.result {
-                _ = writeln!(text, "{}: {why}", check.name);
-            }
+    }
+    for Check { name, result, note } in checks {
+        match (result, is_verbose) {
+            (Ok(()), true) => _ = writeln!(text, "[+]{name} ok"),
+            (Err(why), true) => _ = writeln!(text, "[-]{name} failed: {why}"),
+            (Ok(()), false) => {}
+            (Err(why), false) => _ = writeln!(text, "{name}: {why}"),
+        }
+        if let Some(note) = note {
+            _ = writeln!(text, "{}{name}: {note}", if is_verbose { "[!]" } else { "" });
         }
     }
-    let status = if failed.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    if is_verbose {
+        _ = writeln!(text, "{page} check {}", if passed { "passed" } else { "failed" });
+    }
+    let status = if passed { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     // Nobody is to take an old verdict for the present one.
     (status, [(header::CACHE_CONTROL, "no-store")], text).into_response()
 }

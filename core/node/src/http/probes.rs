@@ -2,6 +2,7 @@
 
 use crate::node_view::NodeView;
 use crate::supervise::Phase;
+use hydra_api::Sharing;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ const TICK_WAIT: Duration = Duration::from_secs(10);
 pub(super) struct Check {
     pub(super) name: &'static str,
     pub(super) result: Result<(), String>,
+    /// What an operator has to know although the check does not fail.
+    pub(super) note: Option<String>,
 }
 
 /// Whether the process should be kept. Only a restart mends what fails here: heads and background tasks that
@@ -26,7 +29,9 @@ pub(super) fn live(node_view: &NodeView) -> Vec<Check> {
         .then(|| format!("the runtime has not run a timer for {} s", health.ticked.as_secs()));
     let background =
         (!health.background_runs).then(|| "a background task of the engine has ended".to_owned());
-    let store = health.corrupt.map(|error| format!("the store is corrupt: {error}"));
+    // What several processes share is not mended by a restart of one of them, and all of them read the same damage.
+    let corrupt = health.corrupt.filter(|_| node_view.sharing() == Sharing::OneProcess);
+    let store = corrupt.map(|error| format!("the store is corrupt: {error}"));
     let leases = node_view.leases.is_corrupt();
     let leases = leases.then(|| "the state of the allocator of identities is damaged".to_owned());
     let mut tasks = node_view.tasks.get().into_iter().flatten();
@@ -55,17 +60,22 @@ pub(super) fn ready(node_view: &NodeView) -> Vec<Check> {
     let leases = node_view.leases.proven.load(Ordering::Relaxed) == 0;
     let leases = leases.then(|| format!("none of {all} is proven"));
     let health = node_view.engine.health();
+    let opening = node_view.opening.awaited().map(|(since, cause)| {
+        let since = since.as_secs();
+        format!("not open for {since} s: {cause}")
+    });
     let stalled = health.stalled.map(|still| format!("no call has ended for {} s", still.as_secs()));
     // A node whose writes alone are paused answers lookups, and keeps what it takes in its queue.
     let paused = health.paused.filter(|pause| pause.reads).map(|pause| {
         format!("{} unavailable for {} s: {}", pause.calls, pause.since.as_secs(), pause.because)
     });
-    let store = stalled.or(paused);
-    vec![check("node", node), check("leases", leases), check("heads", heads), check("store", store)]
+    let note = health.corrupt.map(|error| format!("it has reported damage since this node started: {error}"));
+    let store = Check { note, ..check("store", opening.or(stalled).or(paused)) };
+    vec![check("node", node), check("leases", leases), check("heads", heads), store]
 }
 
 fn check(name: &'static str, wrong: Option<String>) -> Check {
-    Check { name, result: wrong.map_or(Ok(()), Err) }
+    Check { name, result: wrong.map_or(Ok(()), Err), note: None }
 }
 
 #[cfg(test)]
