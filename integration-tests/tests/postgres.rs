@@ -20,6 +20,7 @@ fn main() -> ExitCode {
     let ignored = Postgres::installed().is_none() && !is_required;
     let trials = [
         trial("a_node_without_its_store_ends_with_3_or_serves_until_it_appears", || Box::pin(late())),
+        trial("a_frozen_server_holds_up_no_start", || Box::pin(frozen())),
         trial("settings_that_hurt_are_named_at_the_start", || Box::pin(warned())),
         trial("two_nodes_see_each_others_records", || Box::pin(two())),
     ];
@@ -74,6 +75,27 @@ async fn late() {
     }
     let answer = peer.providers(&head, KEY).await.unwrap();
     assert!(answer.providers.iter().any(|provider| provider.peer == peer.id));
+    node.stop().await.unwrap();
+}
+
+async fn frozen() {
+    let server = Postgres::start(&[]).unwrap();
+    server.signal("STOP").unwrap();
+    let node = start(&server, &[]).await;
+    let ready = match &node {
+        Ok(node) => node.page("/readyz").await.map(|page| (page.status, page.body)),
+        Err(_) => Ok((0, String::new())),
+    };
+    // Whatever the test finds: a frozen server does not stop.
+    server.signal("CONT").unwrap();
+    let (node, (status, body)) = (node.unwrap(), ready.unwrap());
+    assert!(status == 503 && body.starts_with("store: not open for "), "{status} {body}");
+    let since = Instant::now();
+    while node.page("/readyz").await.unwrap().status != 200 {
+        assert!(since.elapsed() < BACK_WITHIN, "the store stays away; the log:\n{}", node.home().log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(node.home().log().contains("the store is open"), "{}", node.home().log());
     node.stop().await.unwrap();
 }
 

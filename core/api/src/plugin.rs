@@ -37,10 +37,15 @@ pub trait Plugin: Send + Sync + 'static {
     /// One line on what it is good for.
     const SUMMARY: &'static str;
 
-    /// Opens it: connects, creates files, recovers. Called once, before any head listens.
+    /// Opens it: connects, creates files, recovers. Called before any head listens; with `start_without_store` a store is opened
+    /// again, while the heads serve, after an attempt that failed, panicked or took too long.
     ///
     /// # Errors
     /// [`OpenError`]; the node tells the operator and does not start.
+    ///
+    /// # Cancel safety
+    /// The node drops an attempt that takes longer than `open_timeout_s`. It leaves nothing behind that keeps the next one from
+    /// opening.
     fn open(
         config: Self::Config,
         scope: &Scope,
