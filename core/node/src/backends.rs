@@ -61,6 +61,16 @@ pub enum OpenBackendsError {
         /// The cause.
         source: OpenError,
     },
+    /// A plugin is not open after the time limit.
+    #[error("cannot open {role} `{kind}`: it is not open after {within:?} (open_timeout_s)")]
+    TooLate {
+        /// The role of the plugin.
+        role: &'static str,
+        /// Its kind.
+        kind: String,
+        /// The time limit.
+        within: Duration,
+    },
     /// A plugin panicked. The panic is in the log.
     #[error("cannot open {role} `{kind}`: the plugin panicked")]
     Panicked {
@@ -126,9 +136,7 @@ impl Loaded {
         let mut first = open();
         let (cause, under_way) = match timeout(PATIENCE, &mut first).await {
             Ok(Ok(store)) => return Ok((store, StoreOpening::default())),
-            Ok(Err(AttemptError::Open(error))) if *error.kind() == OpenErrorKind::Unavailable => {
-                (Causes(&error).to_string(), None)
-            }
+            Ok(Err(error)) if error.is_unavailable() => (Causes(&error).to_string(), None),
             Ok(Err(error)) => return Err(self.open_error::<Store>(kind, &at, error)),
             Err(_) => (format!("it has not opened within {PATIENCE:?}"), Some(first)),
         };
@@ -251,6 +259,7 @@ impl Loaded {
         let (role, kind) = (R::NAME, kind.to_owned());
         match error {
             AttemptError::Panicked => OpenBackendsError::Panicked { role, kind },
+            AttemptError::TooLate { within, .. } => OpenBackendsError::TooLate { role, kind, within },
             AttemptError::Open(source) => match source.kind() {
                 OpenErrorKind::Config { key } => {
                     config_error(self.issue(at.join(&KeyPath::of_dotted(key)), source.to_string(), None))

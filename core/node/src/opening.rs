@@ -1,27 +1,46 @@
 //! One attempt to open a plugin: bounded in time, in a task of its own, its panics caught.
 
-use hydra_api::{Entry, OpenError, Role, Scope, Value};
+use hydra_api::{Entry, OpenError, OpenErrorKind, Role, Scope, Value};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 /// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AttemptError {
-    /// The plugin says so, or it took too long.
+    /// The plugin says so.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// It took too long.
+    #[error("it is not open after {within:?} (open_timeout_s)")]
+    TooLate {
+        /// The time limit.
+        within: Duration,
+        /// The task, which ends as soon as the plugin does not block its thread.
+        task: AbortHandle,
+    },
     /// The plugin panicked. The panic is in the log.
     #[error("the plugin panicked")]
     Panicked,
+}
+
+impl AttemptError {
+    /// True if a later attempt may succeed.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Open(error) => *error.kind() == OpenErrorKind::Unavailable,
+            Self::TooLate { .. } => true,
+            Self::Panicked => false,
+        }
+    }
 }
 
 /// Opens a plugin within this time; without one, however long it takes. On a runtime of several threads, a plugin that blocks its
 /// thread holds up neither the time limit nor the caller.
 ///
 /// # Errors
-/// [`AttemptError`]. An attempt that took too long is `Unavailable`.
+/// [`AttemptError`]
 ///
 /// # Cancel safety
 /// A dropped future drops the attempt.
@@ -32,9 +51,12 @@ pub(crate) async fn open<R: Role>(
     within: Option<Duration>,
 ) -> Result<Arc<R::Object>, AttemptError> {
     let mut attempt = JoinSet::new();
-    attempt.spawn(async move { entry.open(table, &scope).await });
+    let task = attempt.spawn(async move { entry.open(table, &scope).await });
     let ended = match within {
-        Some(within) => timeout(within, attempt.join_next()).await.map_err(|_| too_late(within))?,
+        Some(within) => match timeout(within, attempt.join_next()).await {
+            Ok(ended) => ended,
+            Err(_) => return Err(AttemptError::TooLate { within, task }),
+        },
         None => attempt.join_next().await,
     };
     match ended {
@@ -43,14 +65,10 @@ pub(crate) async fn open<R: Role>(
     }
 }
 
-fn too_late(within: Duration) -> OpenError {
-    OpenError::unavailable(format!("it is not open after {within:?}"), "the time limit is open_timeout_s")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hydra_api::{Causes, OpenErrorKind, Plugin, ProviderStore, Registry, Store};
+    use hydra_api::{Causes, Plugin, ProviderStore, Registry, Store};
     use schemars::JsonSchema;
     use serde::{Deserialize, Serialize};
 
@@ -83,9 +101,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_attempt_ends_in_time_and_by_no_panic() {
-        let AttemptError::Open(late) = failed(false).await else { panic!("it does not panic") };
-        assert_eq!(*late.kind(), OpenErrorKind::Unavailable);
-        assert_eq!(Causes(&late).to_string(), "it is not open after 7s: the time limit is open_timeout_s");
+        let late = failed(false).await;
+        assert!(late.is_unavailable());
+        assert_eq!(Causes(&late).to_string(), "it is not open after 7s (open_timeout_s)");
         assert!(matches!(failed(true).await, AttemptError::Panicked));
     }
 }

@@ -36,6 +36,11 @@ pub(crate) struct Gate;
 /// The gates that were made: what is to come, and how many attempts there were.
 static GATES: Mutex<Vec<(Vec<Attempt>, usize)>> = Mutex::new(Vec::new());
 
+/// Attempts that hold up their threads now.
+static BLOCKED: AtomicUsize = AtomicUsize::new(0);
+/// Attempts that began meanwhile.
+static OVERLAPS: AtomicUsize = AtomicUsize::new(0);
+
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GateConfig {
@@ -49,6 +54,11 @@ impl Gate {
         let mut gates = GATES.lock().unwrap();
         gates.push((attempts.to_vec(), 0));
         (gates.len() - 1).to_string()
+    }
+
+    /// How many attempts began while one held up its thread.
+    pub(crate) fn overlaps() -> usize {
+        OVERLAPS.load(Ordering::SeqCst)
     }
 
     /// How many attempts there were.
@@ -69,11 +79,14 @@ impl Plugin for Gate {
             *made += 1;
             attempts[(*made - 1).min(attempts.len() - 1)]
         };
+        OVERLAPS.fetch_add(BLOCKED.load(Ordering::SeqCst), Ordering::SeqCst);
         match attempt {
             Attempt::Refused => Err(OpenError::unavailable("cannot connect", "refused")),
             Attempt::Hangs => std::future::pending().await,
             Attempt::Blocks => {
-                std::thread::sleep(Duration::from_secs(3));
+                BLOCKED.fetch_add(1, Ordering::SeqCst);
+                std::thread::sleep(Duration::from_secs(4));
+                BLOCKED.fetch_sub(1, Ordering::SeqCst);
                 std::future::pending().await
             }
             Attempt::Panics => panic!("as it is told to"),

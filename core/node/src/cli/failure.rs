@@ -86,6 +86,7 @@ impl From<OpenBackendsError> for Failure {
             OpenBackendsError::Open { ref source, .. } if *source.kind() == OpenErrorKind::Unavailable => {
                 Self::Unavailable(Causes(&error).to_string())
             }
+            error @ OpenBackendsError::TooLate { .. } => Self::Unavailable(error.to_string()),
             other => Self::Failed(Causes(&other).to_string()),
         }
     }

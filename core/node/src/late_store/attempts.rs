@@ -2,6 +2,7 @@
 
 use super::Opening;
 use crate::failure_log::FailureLog;
+use crate::opening::AttemptError;
 use hydra_api::{Causes, ProviderStore};
 use rand::RngExt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -70,6 +71,12 @@ pub(super) async fn open_in_time(
                     tracing::error!(error = cause, "cannot open the store, trying again");
                 }
                 *shared.cause.lock().unwrap_or_else(PoisonError::into_inner) = cause;
+                // A plugin that blocks its thread does not get another one to block.
+                if let AttemptError::TooLate { task, .. } = error {
+                    while !task.is_finished() {
+                        sleep(PAUSE).await;
+                    }
+                }
             }
         }
     }
