@@ -37,7 +37,8 @@ pub struct Config {
     pub store: PluginTable,
     /// Starts the node without its store if that cannot be reached, or is not open after 10 seconds, and opens the store as
     /// soon as it can be. Until then requests are answered with closer peers alone and announcements wait in the write queue. If
-    /// `false`, such a node ends with exit code 3. Set it where nodes and databases start in any order.
+    /// `false`, the node waits for the store for `open_timeout_s`, and ends with exit code 3 if it cannot be reached. Set it
+    /// where nodes and databases start in any order.
     pub start_without_store: bool,
     /// The time limit of one attempt to open a plugin, such as to connect to a database or to recover the files of an embedded
     /// store, in seconds. If it is exceeded, the node ends with exit code 3; with `start_without_store` it tries the store
