@@ -33,8 +33,7 @@ async fn main() {
     let sizes = argument("--sizes").unwrap_or_else(|| vec![200_000]);
     let rounds = argument("--rounds").map_or(5, |rounds| rounds[0]);
     let round_records = argument("--round-records").map_or(200_000, |records| records[0]);
-    let server =
-        Server::start(&["shared_buffers=1GB", "max_wal_size=4GB"]).unwrap();
+    let server = Server::start(&["shared_buffers=1GB", "max_wal_size=4GB"]).unwrap();
     let booster = Booster::open(&server).await;
     let store = open(&server, "hydra").await;
     let mut filled = 0;
