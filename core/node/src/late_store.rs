@@ -1,9 +1,9 @@
 //! A store that could not be opened at the start, and is opened as soon as it can be.
 
 use hydra_api::{
-    Causes, ContentKey, Durability, Estimate, Found, Inserted, OpenError, OpenErrorKind, ProviderRecord,
-    ProviderStore, Purged, ReconfigureError, StoreError, StoreErrorKind, StoreProfile, UnixSeconds,
-    async_trait,
+    Causes, ContentKey, Cursor, Deleted, Deletion, Durability, Estimate, Found, Inserted, OpenError,
+    OpenErrorKind, Page, ProviderRecord, ProviderStore, Purged, ReconfigureError, StoreError, StoreErrorKind,
+    StoreProfile, UnixSeconds, async_trait,
 };
 use rand::RngExt;
 use serde_json::Value;
@@ -129,6 +129,19 @@ impl ProviderStore for LateStore {
 
     async fn estimate(&self) -> Result<Estimate, StoreError> {
         self.store("estimate")?.estimate().await
+    }
+
+    async fn delete(&self, deletion: Deletion, limit: NonZeroU32) -> Result<Deleted, StoreError> {
+        self.store("delete")?.delete(deletion, limit).await
+    }
+
+    async fn scan(
+        &self,
+        from: Option<Cursor>,
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<Page, StoreError> {
+        self.store("scan")?.scan(from, now, limit).await
     }
 
     /// A store that was never opened has nothing to flush.
