@@ -87,6 +87,20 @@ impl Loaded {
         Ok(Backends { store, ids, admission, exporter: Exporter::default() })
     }
 
+    /// Opens only the store, for this purpose; one that cannot be reached is an error. A check creates nothing.
+    ///
+    /// # Errors
+    /// [`OpenBackendsError`]
+    pub async fn open_store_for(
+        &self,
+        registry: &Registry,
+        purpose: Purpose,
+    ) -> Result<Arc<dyn ProviderStore>, OpenBackendsError> {
+        let scope = self.scope(registry, purpose)?;
+        let (kind, table) = (&self.config.store.kind, self.config.store.table());
+        self.open_one::<Store>(registry, kind, table, KeyPath::root().key(Store::NAME), &scope).await
+    }
+
     async fn open_store(
         &self,
         registry: &Registry,

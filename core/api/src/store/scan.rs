@@ -38,7 +38,7 @@ pub struct Cursor(Bytes);
 
 impl Cursor {
     /// The longest cursor, in bytes.
-    pub const LEN_MAX: usize = 512;
+    pub const LEN_MAX: usize = 4096;
 
     /// A cursor of these bytes.
     ///
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn a_cursor_is_neither_empty_nor_long() {
         assert_eq!(Cursor::new(Vec::new()), Err(CursorError { len: 0 }));
-        assert_eq!(Cursor::new(vec![1; 512]).unwrap().as_bytes(), [1; 512]);
-        assert_eq!(Cursor::new(vec![1; 513]), Err(CursorError { len: 513 }));
+        assert_eq!(Cursor::new(vec![1; 4096]).unwrap().as_bytes(), [1; 4096]);
+        assert_eq!(Cursor::new(vec![1; 4097]), Err(CursorError { len: 4097 }));
     }
 }

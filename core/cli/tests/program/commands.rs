@@ -12,7 +12,7 @@ fn help_and_version_are_no_failure_and_a_wrong_flag_is_one() {
     let hydra = Hydra::new();
     let help = hydra.prints(&["--help"]);
     for word in
-        ["Examples:", "run", "check", "config", "ids", "ask", "plugins", "completions", "load", "Exit codes"]
+        ["Examples:", "run", "check", "config", "ids", "ask", "store", "plugins", "completions", "load", "Exit codes"]
     {
         assert!(help.contains(word), "{word}: {help}");
     }
