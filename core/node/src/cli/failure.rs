@@ -33,6 +33,9 @@ impl Failure {
 
     /// The call `what` of a store failed.
     pub(crate) fn of_store(what: &str, error: &StoreError) -> Self {
+        if error.is_not_supported() {
+            return Self::Failed(format!("{what}: the store does not support it"));
+        }
         let text = format!("{what}: {}", Causes(error));
         match error.kind() {
             StoreErrorKind::Unavailable | StoreErrorKind::Overloaded => Self::Unavailable(text),

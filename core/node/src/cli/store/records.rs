@@ -60,7 +60,11 @@ pub(super) async fn delete(
     let mut removed = 0;
     loop {
         let step = store.delete(deletion, STEP).await.map_err(|error| {
-            Failure::of_store(&format!("cannot remove more records, after {removed}"), &error)
+            let what = match removed {
+                0 => "cannot remove the records".to_owned(),
+                removed => format!("cannot remove more records, after {removed}"),
+            };
+            Failure::of_store(&what, &error)
         })?;
         removed += step.removed;
         match step.progress {

@@ -129,7 +129,12 @@ impl Target {
                 written.taken += batch.len() as u64;
                 return Ok(None);
             }
-            Inserted::Each(outcomes) => outcomes,
+            Inserted::Each(outcomes) if outcomes.len() == batch.len() => outcomes,
+            Inserted::Each(outcomes) => {
+                let text =
+                    format!("{} outcomes for {} records, from {}", outcomes.len(), batch.len(), self.kind);
+                return Err(Failure::Failed(text));
+            }
         };
         let (mut unknown, mut full) = (None, None);
         for (record, outcome) in batch.iter().zip(outcomes) {
@@ -185,3 +190,6 @@ impl Pauses {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use super::source::Source;
 use super::target::{Pauses, Target, Written};
 use crate::cli::stop::StopSignal;
 use crate::cli::{Failure, Output};
-use hydra_api::{Cursor, Durability, ProviderStore};
+use hydra_api::{Cursor, Durability, ProviderStore, StoreErrorKind};
 use serde_json::json;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -127,7 +127,9 @@ impl Moving {
             match job.source.page(self.cursor.clone(), job.page).await {
                 Ok(page) => break page,
                 Err(error) => {
-                    let what = format!("cannot read from {}", job.source.kind);
+                    let is_foreign = error.kind() == StoreErrorKind::Refused && self.cursor.is_some();
+                    let hint = if is_foreign { " (--restart begins anew)" } else { "" };
+                    let what = format!("cannot read from {}{hint}", job.source.kind);
                     pauses.after(&error, &what).await?;
                 }
             }
