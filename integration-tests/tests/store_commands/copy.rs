@@ -60,11 +60,11 @@ pub(crate) async fn killed() {
         let status = copy.end(signal);
         assert_eq!(status.code(), (signal == "INT").then_some(1), "{signal}");
         let told = std::fs::read_to_string(home.path().join("running.log")).unwrap();
-        assert_eq!(told.contains("the same command goes on from there"), signal == "INT", "{told}");
+        assert_eq!(told.contains("the same command continues from there"), signal == "INT", "{told}");
     }
     let output = run(&home, &args);
     assert!(output.status.success(), "{}", stderr(&output));
-    assert!(stderr(&output).contains("going on"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("continuing"), "{}", stderr(&output));
     let copied: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(copied["records"], json!(original.len()), "{copied}");
     same(&kept(&home, "to", &to).await, &original, 2);

@@ -87,7 +87,7 @@ pub(crate) async fn killed() {
     assert_eq!(import.end("KILL").code(), None);
     let output = run(&home, &args);
     assert!(output.status.success(), "{}", stderr(&output));
-    assert!(stderr(&output).contains("going on"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("continuing"), "{}", stderr(&output));
     let imported: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(imported["records"], json!(ROWS), "{imported}");
     assert_eq!((&imported["malformed"], &imported["expired"]), (&json!(bad), &json!(expired)), "{imported}");

@@ -81,8 +81,7 @@ pub(crate) enum Command {
     /// Sends one request to a head, as a client of the network does.
     #[command(subcommand)]
     Ask(AskCommand),
-    /// Looks into the store of the config, changes it, or moves its records. A store that only one process can use must not be
-    /// in use by a node.
+    /// Inspects and changes the store of the config, and copies its records. An embedded store must not be in use by a node.
     #[command(subcommand)]
     Store(StoreCommand),
     /// Lists the plugins that the config can name.

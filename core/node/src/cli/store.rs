@@ -79,7 +79,7 @@ async fn copy_from(
 ) -> Result<Transferred, Failure> {
     let identity = Identity::of_store(from)?;
     if store.profile().durability == Durability::InMemory {
-        return Err(in_memory("--from"));
+        return Err(in_memory("source"));
     }
     let target_identity = Identity::of_target(to)?;
     if identity == target_identity {
@@ -128,16 +128,16 @@ async fn transfer(
 ) -> Result<Transferred, Failure> {
     let target = to.open_store_for(registry, Purpose::Serve).await?;
     if target.profile().durability == Durability::InMemory {
-        return Err(in_memory("--to"));
+        close(&*target).await?;
+        return Err(in_memory("target"));
     }
     let state = resume::file(&to.config.data_dir, verb, identities);
     let job = Job { source, target, verb, kind: to.config.store.kind.clone(), state, page: args.page };
     transfer::run(job, args.restart).await
 }
 
-fn in_memory(flag: &str) -> Failure {
-    let what = if flag == "--to" { "nothing would be left of the records" } else { "there are no records" };
-    Failure::Usage(format!("the store keeps its records in memory, which ends with its process: {what}"))
+fn in_memory(which: &str) -> Failure {
+    Failure::Usage(format!("the {which} store keeps its records in memory: they end with its process"))
 }
 
 async fn close(store: &dyn ProviderStore) -> Result<(), Failure> {

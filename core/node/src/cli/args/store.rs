@@ -8,25 +8,25 @@ const COPY_EXAMPLE: &str = "\
 Example:
   hydra store copy --from old.toml --to new.toml
 
-Both files are read as they are: variables HYDRA_… and --set do not apply. Progress is kept in a file in the data
-directory of --to, so that the same command goes on after Ctrl-C, kill -9 or a failure.";
+Both files are read as they are: variables HYDRA_… and --set do not apply. Progress is saved in a file in the data
+directory of --to, so the same command continues after Ctrl-C, kill -9 or a failure.";
 
 const IMPORT_EXAMPLE: &str = "\
 Example:
   hydra store import --config new.toml --from hydra-booster-postgres postgres://hydra@db.example/hydra
 
-Reads the table `records` of hydra-booster, and writes to the store of the config. Addresses of imported records are not
-known until their providers announce them again. A password that is not in the URL is taken from PGPASSWORD. Progress is
-kept in a file in the data directory, so that the same command goes on after Ctrl-C, kill -9 or a failure.";
+Reads the table `records` of hydra-booster and writes to the store of the config. Imported records have no addresses until
+their providers announce them again. A password that is not in the URL is read from PGPASSWORD. Progress is saved in a
+file in the data directory, so the same command continues after Ctrl-C, kill -9 or a failure.";
 
 /// What to do with the store of a config.
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
-    /// Looks whether the store could be opened, prints what it is able to do, and changes nothing.
+    /// Checks whether the store can be opened and prints its properties. Changes nothing.
     Check,
-    /// Brings what the store keeps into the form that this version needs.
+    /// Migrates the files or tables of the store to the form that this version needs, and creates those that are missing.
     Migrate,
-    /// Prints about how many records there are, and what the store is able to do.
+    /// Prints an estimate of the number of records, and the properties of the store.
     Stats {
         /// Prints JSON. This is the default if standard output is not a terminal.
         #[arg(long)]
@@ -37,15 +37,15 @@ pub(crate) enum StoreCommand {
         after_help = "Example:\n  hydra store get bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
     )]
     Get(GetArgs),
-    /// Removes the records of a key, or the one of a provider. Exits with code 1 if there are none.
+    /// Deletes the records of a key, or only the record of one provider. Exits with code 1 if there are none.
     ///
-    /// A node that runs on the same store may answer from its cache for some time (`engine.cache`), and stores the record again
+    /// Nodes that run on the same store may answer from their caches for some time (`engine.cache`), and store a record again
     /// when it is announced again.
     Delete(DeleteArgs),
     /// Copies all records from the store of one config to that of another, of any kinds.
     #[command(after_help = COPY_EXAMPLE)]
     Copy(CopyArgs),
-    /// Imports the records of another program.
+    /// Imports provider records that another program has stored.
     #[command(after_help = IMPORT_EXAMPLE)]
     Import(ImportArgs),
 }
@@ -70,7 +70,7 @@ pub(crate) struct DeleteArgs {
     /// A CID (version 0 or 1), or a multihash in hexadecimal.
     #[arg(value_name = "CID")]
     pub(crate) key: String,
-    /// The provider whose record is removed. Without it, those of all providers are.
+    /// The provider whose record is deleted. Without it, the records of all providers are deleted.
     #[arg(long, value_name = "PEER ID")]
     pub(crate) provider: Option<String>,
     /// Prints JSON. This is the default if standard output is not a terminal.
@@ -94,10 +94,10 @@ pub(crate) struct CopyArgs {
 /// What to import.
 #[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
-    /// What wrote the records. `hydra plugins` lists the kinds.
+    /// The kind of the source. `hydra plugins` lists the kinds.
     #[arg(long, value_name = "KIND")]
     pub(crate) from: String,
-    /// Where they are.
+    /// The URL of the source.
     #[arg(value_name = "URL")]
     pub(crate) url: String,
     #[command(flatten)]
@@ -107,10 +107,10 @@ pub(crate) struct ImportArgs {
 /// How records are moved.
 #[derive(Debug, Args)]
 pub(crate) struct TransferArgs {
-    /// Begins anew if an earlier run was interrupted. Records that it has written stay.
+    /// Starts from the beginning, even if an earlier run was interrupted. Records that it wrote stay in the store.
     #[arg(long)]
     pub(crate) restart: bool,
-    /// The records of a page, which is read and written as one.
+    /// The number of records that are read at a time. Memory and repeated work after an interruption grow with it.
     #[arg(long, value_name = "N", default_value = "1024", value_parser = page_len)]
     pub(crate) page: NonZeroU32,
     /// Prints JSON. This is the default if standard output is not a terminal.

@@ -19,7 +19,7 @@ impl Progress {
     pub(super) fn begin(what: &str, done: u64, total: Option<u64>) -> Self {
         let of = total.map(|total| format!(" of about {total}")).unwrap_or_default();
         if !io::stderr().is_terminal() {
-            let goes_on = if done > 0 { ", going on" } else { "" };
+            let goes_on = if done > 0 { ", continuing" } else { "" };
             to_stderr(&format!("{what}: {done}{of} records{goes_on}"));
             return Self { bar: None, total, shown_at: Instant::now() };
         }

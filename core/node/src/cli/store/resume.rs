@@ -78,7 +78,7 @@ impl Resume {
     /// # Errors
     /// When the file cannot be read.
     pub(super) fn load(&self) -> Result<Option<State>, Failure> {
-        let what = || format!("cannot read the progress in {}", self.path.display());
+        let what = || format!("cannot read the progress file {}", self.path.display());
         let text = match fs::read(&self.path) {
             Ok(text) => text,
             Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
@@ -88,7 +88,9 @@ impl Resume {
         let state = state.filter(|state| state.version == VERSION && state.cursor().is_some());
         state.map(Some).ok_or_else(|| {
             let path = self.path.display();
-            Failure::Failed(format!("the progress in {path} cannot be used: begin anew with --restart"))
+            Failure::Failed(format!(
+                "the progress file {path} cannot be used; start from the beginning with --restart"
+            ))
         })
     }
 
@@ -129,7 +131,7 @@ impl Resume {
             fs::rename(&new, &self.path)
         };
         write().map_err(|cause| {
-            Failure::failed(&format!("cannot write the progress to {}", self.path.display()), cause)
+            Failure::failed(&format!("cannot write the progress file {}", self.path.display()), cause)
         })
     }
 

@@ -151,7 +151,7 @@ impl Target {
         }
         match full {
             Some(key) => Err(Failure::Failed(format!(
-                "the store {} has no room for a record of the key {key}: raise its limits or make room",
+                "the store {} has no room for a record of the key {key}; raise its limits or free some room",
                 self.kind
             ))),
             None => Ok(unknown),

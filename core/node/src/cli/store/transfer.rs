@@ -106,7 +106,7 @@ impl Moving {
                 biased;
                 () = stop.given() => {
                     let done = self.state.through();
-                    let text = format!("stopped by a signal after {done} records: the same command goes on from there");
+                    let text = format!("stopped by a signal after {done} records; the same command continues from there");
                     return Err(Failure::Failed(text));
                 }
                 more = self.page(job) => more?,
@@ -128,7 +128,7 @@ impl Moving {
                 Ok(page) => break page,
                 Err(error) => {
                     let is_foreign = error.kind() == StoreErrorKind::Refused && self.cursor.is_some();
-                    let hint = if is_foreign { " (--restart begins anew)" } else { "" };
+                    let hint = if is_foreign { " (--restart starts from the beginning)" } else { "" };
                     let what = format!("cannot read from {}{hint}", job.source.kind);
                     pauses.after(&error, &what).await?;
                 }
@@ -171,10 +171,10 @@ impl Transferred {
             out.line(format_args!("{refused} records refused{why}"))?;
         }
         if *malformed > 0 {
-            out.line(format_args!("{malformed} rows skipped: they are no provider records"))?;
+            out.line(format_args!("{malformed} rows skipped because they are not provider records"))?;
         }
         if *expired > 0 {
-            out.line(format_args!("{expired} records skipped: they have expired"))?;
+            out.line(format_args!("{expired} records skipped because they have expired"))?;
         }
         Ok(())
     }
