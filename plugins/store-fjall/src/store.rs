@@ -181,7 +181,7 @@ impl ProviderStore for Fjall {
     }
 
     async fn delete(&self, deletion: Deletion, limit: NonZeroU32) -> Result<Deleted, StoreError> {
-        let limit = u64::from(limit.get().min(DELETED_MAX));
+        let (deletion, limit) = (Box::new(deletion), u64::from(limit.get().min(DELETED_MAX)));
         self.write("delete", |reply| Job::Delete { deletion, limit, reply }).await
     }
 

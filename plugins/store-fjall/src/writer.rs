@@ -26,7 +26,7 @@ pub(crate) enum Job {
         reply: Reply<Purged>,
     },
     Delete {
-        deletion: Deletion,
+        deletion: Box<Deletion>,
         limit: u64,
         reply: Reply<Deleted>,
     },
@@ -121,7 +121,7 @@ fn work(keeper: &mut Keeper, job: Job) -> Wrote {
             })
         }),
         Job::Delete { deletion, limit, reply } => {
-            answer(reply, || keeper.write("delete", |engine| engine.delete(deletion, limit)))
+            answer(reply, || keeper.write("delete", |engine| engine.delete(*deletion, limit)))
         }
         #[cfg(test)]
         Job::Call { call, reply } => answer(reply, || {

@@ -13,6 +13,9 @@ pub(crate) struct Entry {
     pub(crate) expires: UnixSeconds,
 }
 
+/// A key and its entries.
+type Row<'s> = (&'s [u8], &'s [Entry]);
+
 /// Entries that need no memory of their own.
 const INLINE: usize = 2;
 
@@ -177,7 +180,7 @@ impl Shard {
     }
 
     /// The first `len_max` keys from `from` on, in order, with their entries; whether there are no more.
-    pub(crate) fn keys_from(&self, from: &[u8], len_max: usize) -> (Vec<(&[u8], &[Entry])>, bool) {
+    pub(crate) fn keys_from(&self, from: &[u8], len_max: usize) -> (Vec<Row<'_>>, bool) {
         // Only the keys of the page are put in order, not all of the shard.
         let mut first: BinaryHeap<&[u8]> = BinaryHeap::new();
         let mut is_all = true;

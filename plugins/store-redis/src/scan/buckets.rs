@@ -20,6 +20,9 @@ const FIELDS: usize = 1000;
 /// The fields of a bucket with their values, in order.
 type Fields = BTreeMap<Vec<u8>, Vec<u8>>;
 
+/// What HSCAN says: where the next step begins, and some fields with their values.
+type Step = (String, Vec<(Vec<u8>, Vec<u8>)>);
+
 /// Fills a page; where the next one begins, none at the end.
 pub(super) async fn fill(
     keys: &Keyspace,
@@ -64,7 +67,7 @@ fn request(name: &Name, cursor: &str) -> Request {
 async fn whole(keys: &Keyspace, name: &Name, first: Value) -> Result<Fields, Fault> {
     let (mut fields, mut answer) = (Fields::new(), first);
     loop {
-        let (cursor, step): (String, Vec<(Vec<u8>, Vec<u8>)>) =
+        let (cursor, step): Step =
             redis::from_redis_value(answer).unwrap_or_else(|_| ("0".to_owned(), Vec::new()));
         fields.extend(step);
         if cursor == "0" {
