@@ -18,6 +18,7 @@ mod addresses;
 pub mod admission;
 mod causes;
 pub mod ids;
+pub mod import;
 mod key;
 mod nested;
 mod peer;
@@ -38,6 +39,7 @@ pub use ids::{
     HeadCount, HeadLease, HeadPreview, HeldSlot, IdAllocator, IdError, IdErrorKind, Identity, Progress,
     Renewal, Renewed,
 };
+pub use import::{ImportEntry, ImportPage, ImportSource, ImportedRecord, Importer};
 pub use key::{ContentKey, KeyError};
 pub use nested::Nested;
 pub use peer::{PeerId, PeerIdError};
@@ -50,7 +52,8 @@ pub use record::{Provider, ProviderRecord};
 pub use secret::{Secret, SecretError, SecretSource};
 pub use serde_json::Value;
 pub use store::{
-    Durability, Estimate, EstimateMethod, Expiry, Found, Inserted, ProviderStore, PurgeProgress, Purged,
-    RecordOutcome, Sharing, StoreError, StoreErrorKind, StoreProfile,
+    Cursor, DeleteProgress, Deleted, Deletion, Durability, Estimate, EstimateMethod, Expiry, Found, Inserted,
+    KeyProvider, Page, ProviderStore, PurgeProgress, Purged, RecordOutcome, Sharing, StoreError,
+    StoreErrorKind, StoreProfile,
 };
 pub use time::UnixSeconds;

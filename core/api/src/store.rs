@@ -1,10 +1,14 @@
 //! Where provider records are kept.
 
+mod deletion;
 mod error;
 mod profile;
+mod scan;
 
+pub use deletion::{DeleteProgress, Deleted, Deletion};
 pub use error::{StoreError, StoreErrorKind};
 pub use profile::{Durability, Expiry, Lane, Sharing, StoreProfile, StoreProfileBuilder};
+pub use scan::{Cursor, CursorError, KeyProvider, Page};
 
 use crate::{ContentKey, Provider, ProviderRecord, ReconfigureError, UnixSeconds};
 use async_trait::async_trait;
@@ -48,6 +52,14 @@ use std::time::Duration;
 /// - **S18** With [`Sharing::BetweenProcesses`] each process that has opened the store reads what another has inserted,
 ///   and one process at a time purges: the others get [`PurgeProgress::Elsewhere`].
 /// - **S19** Opened with [`Purpose::Check`](crate::Purpose::Check) it reads at most: no file, table or record is created or changed.
+/// - **S20** `delete` removes the records of its [`Deletion`] and no others, at most `limit` of them, and says if there are
+///   more. A record that it removed is not returned by the next call and may be inserted again; one that is absent is no
+///   error.
+/// - **S21** `scan` returns at most `limit` records a page, none of them expired, with what `providers` says of them. From no
+///   cursor to the page without one, it returns each record that is live during the whole scan at least once, whatever is
+///   written meanwhile.
+/// - **S22** A cursor is good for the same store until its records are gone, after it was closed and opened again too; what is no
+///   cursor of the store is [`StoreErrorKind::Refused`].
 #[async_trait]
 pub trait ProviderStore: Debug + Send + Sync + 'static {
     /// What the node must know of this store to use it well. Asked again while the store is open: its capacity may
@@ -88,6 +100,34 @@ pub trait ProviderStore: Debug + Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`] when the store cannot be asked.
     async fn estimate(&self) -> Result<Estimate, StoreError>;
+
+    /// Removes up to `limit` records: one step of a task that the caller repeats until it is done. For operators; a node
+    /// that serves does not call it. What other processes keep in memory of the records is not changed.
+    ///
+    /// # Errors
+    /// [`StoreError`]: some may have been removed. [`StoreError::not_supported`] is the default.
+    ///
+    /// # Cancel safety
+    /// Each record is removed or not.
+    async fn delete(&self, deletion: Deletion, limit: NonZeroU32) -> Result<Deleted, StoreError> {
+        let _ = (deletion, limit);
+        Err(StoreError::not_supported("delete"))
+    }
+
+    /// One page of all records, from the beginning without a cursor, in an order of the store's own. It reads a bounded
+    /// number of rows, so a page may have fewer records than `limit`, or none, and not be the last.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the same page can be asked for again. [`StoreError::not_supported`] is the default.
+    async fn scan(
+        &self,
+        from: Option<Cursor>,
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<Page, StoreError> {
+        let _ = (from, now, limit);
+        Err(StoreError::not_supported("scan"))
+    }
 
     /// Flushes what is not durable yet and ends the store.
     ///

@@ -67,8 +67,8 @@ pub use unknown::{Unknowing, UnknownForSome};
 use crate::given::Chance;
 use counting::Counter;
 use hydra_api::{
-    ContentKey, Estimate, Found, Inserted, ProviderRecord, ProviderStore, Purged, StoreError, StoreProfile,
-    UnixSeconds, async_trait,
+    ContentKey, Cursor, Deleted, Deletion, Estimate, Found, Inserted, Page, ProviderRecord, ProviderStore,
+    Purged, StoreError, StoreProfile, UnixSeconds, async_trait,
 };
 use std::fmt::Debug;
 use std::num::NonZeroU32;
@@ -86,6 +86,10 @@ pub enum Call {
     PurgeExpired,
     /// An estimate.
     Estimate,
+    /// A step of a deletion.
+    Delete,
+    /// A page of a scan.
+    Scan,
     /// The end of the store.
     Close,
 }
@@ -98,6 +102,8 @@ impl Call {
             Self::Providers(_) => "providers",
             Self::PurgeExpired => "purge_expired",
             Self::Estimate => "estimate",
+            Self::Delete => "delete",
+            Self::Scan => "scan",
             Self::Close => "close",
         }
     }
@@ -106,7 +112,7 @@ impl Call {
     pub const fn rows(self) -> usize {
         match self {
             Self::Insert(len) | Self::Providers(len) => len,
-            Self::PurgeExpired | Self::Estimate | Self::Close => 1,
+            Self::PurgeExpired | Self::Estimate | Self::Delete | Self::Scan | Self::Close => 1,
         }
     }
 }
@@ -121,7 +127,7 @@ pub enum Calls {
     Reads,
     /// `insert`.
     Writes,
-    /// `purge_expired` and `estimate`.
+    /// `purge_expired`, `estimate`, `delete` and `scan`.
     Upkeep,
     /// `close`.
     Close,
@@ -137,7 +143,9 @@ impl Calls {
             Self::AllWithClose => true,
             Self::Reads => matches!(call, Call::Providers(_)),
             Self::Writes => matches!(call, Call::Insert(_)),
-            Self::Upkeep => matches!(call, Call::PurgeExpired | Call::Estimate),
+            Self::Upkeep => {
+                matches!(call, Call::PurgeExpired | Call::Estimate | Call::Delete | Call::Scan)
+            }
             Self::Close => matches!(call, Call::Close),
         }
     }
@@ -278,6 +286,21 @@ impl<B: Behaviour> ProviderStore for Double<B> {
     async fn estimate(&self) -> Result<Estimate, StoreError> {
         let in_flight = self.enter(Call::Estimate).await?;
         in_flight.ended(self.behaviour.estimate(&*self.inner).await)
+    }
+
+    async fn delete(&self, deletion: Deletion, limit: NonZeroU32) -> Result<Deleted, StoreError> {
+        let in_flight = self.enter(Call::Delete).await?;
+        in_flight.ended(self.inner.delete(deletion, limit).await)
+    }
+
+    async fn scan(
+        &self,
+        from: Option<Cursor>,
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<Page, StoreError> {
+        let in_flight = self.enter(Call::Scan).await?;
+        in_flight.ended(self.inner.scan(from, now, limit).await)
     }
 
     async fn close(&self) -> Result<(), StoreError> {

@@ -1,11 +1,13 @@
 //! The suite of [`ProviderStore`](hydra_api::ProviderStore).
 
 mod check;
+mod delete;
 mod insert;
 mod many;
 mod model;
 mod outcomes;
 mod read;
+mod scan;
 mod shared;
 mod shop;
 mod upkeep;
@@ -24,7 +26,7 @@ const fn rule(id: &'static str, text: &'static str) -> Rule {
 }
 
 /// The rules of [`ProviderStore`](hydra_api::ProviderStore), as its documentation words them.
-pub const RULES: [Rule; 19] = [
+pub const RULES: [Rule; 22] = [
     rule("S1", "insert is idempotent: one record per (key, provider), however often it is announced."),
     rule(
         "S2",
@@ -91,6 +93,23 @@ pub const RULES: [Rule; 19] = [
         "S19",
         "Opened with Purpose::Check it reads at most: no file, table or record is created or changed.",
     ),
+    rule(
+        "S20",
+        "delete removes the records of its Deletion and no others, at most limit of them, and says if there are more. A \
+         record that it removed is not returned by the next call and may be inserted again; one that is absent is no \
+         error.",
+    ),
+    rule(
+        "S21",
+        "scan returns at most limit records a page, none of them expired, with what providers says of them. From no cursor \
+         to the page without one, it returns each record that is live during the whole scan at least once, whatever is \
+         written meanwhile.",
+    ),
+    rule(
+        "S22",
+        "A cursor is good for the same store until its records are gone, after it was closed and opened again too; what is \
+         no cursor of the store is StoreErrorKind::Refused.",
+    ),
 ];
 
 /// What is asked of every plugin, beside the rules of its trait.
@@ -110,8 +129,12 @@ where
 }
 
 fn cases() -> Vec<Case<Store>> {
-    use {check::*, insert::*, many::*, model::*, outcomes::*, read::*, shared::*, upkeep::*};
-    let [s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15, s16, s17, s18, s19] = RULES;
+    use {
+        check::*, delete::*, insert::*, many::*, model::*, outcomes::*, read::*, scan::*, shared::*,
+        upkeep::*,
+    };
+    let [s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15, s16, s17, s18, s19, s20, s21, s22] =
+        RULES;
     vec![
         case!(CONFIG, an_unknown_key_of_the_table_is_refused),
         case!(CONFIG, a_changed_table_is_taken_up_whole_or_not_at_all),
@@ -144,6 +167,12 @@ fn cases() -> Vec<Case<Store>> {
         case!(s18, s18_one_process_at_a_time_purges),
         case!(s19, s19_a_check_of_an_empty_place_changes_nothing),
         case!(s19, s19_a_check_of_a_used_place_changes_nothing),
+        case!(s20, s20_a_deletion_removes_what_it_names),
+        case!(s20, s20_a_hot_key_is_deleted_in_steps),
+        case!(s21, s21_a_scan_returns_every_live_record),
+        case!(s21, s21_what_is_written_meanwhile_hides_nothing),
+        case!(s22, s21_s22_a_scan_goes_on_after_a_restart),
+        case!(s22, s22_what_is_no_cursor_is_refused),
     ]
 }
 

@@ -116,6 +116,20 @@ impl Loaded {
         Ok(Backends { store, opening, ids, admission, exporter: Exporter::default() })
     }
 
+    /// Opens only the store, for this purpose; one that cannot be reached is an error. A check creates nothing.
+    ///
+    /// # Errors
+    /// [`OpenBackendsError`]
+    pub async fn open_store_for(
+        &self,
+        registry: &Registry,
+        purpose: Purpose,
+    ) -> Result<Arc<dyn ProviderStore>, OpenBackendsError> {
+        let scope = self.scope(registry, purpose)?;
+        let (kind, table) = (&self.config.store.kind, self.config.store.table());
+        self.open_one::<Store>(registry, kind, table, KeyPath::root().key(Store::NAME), &scope).await
+    }
+
     /// Opens the store. A node that may start without it does not wait long for it.
     async fn open_store(
         &self,

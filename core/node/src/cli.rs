@@ -7,19 +7,22 @@ mod completions;
 mod extra;
 mod failure;
 mod ids;
+mod key;
 mod logging;
 mod output;
 mod panics;
 mod plugins;
 mod run;
 mod show;
+mod stop;
+mod store;
 
 pub use extra::ExtraCommand;
 pub(crate) use failure::Failure;
 pub(crate) use output::Output;
 
 use crate::config::{Loaded, load};
-use args::{Command, ConfigCommand, Invocation};
+use args::{Command, ConfigArgs, ConfigCommand, CopyArgs, Invocation, StoreCommand};
 use clap::{CommandFactory, FromArgMatches};
 use hydra_api::Registry;
 use std::ffi::OsString;
@@ -89,6 +92,11 @@ fn dispatch(
             let loaded = quiet(&registry, &config.sources(None))?;
             in_runtime(ask::ask(&loaded.config, &question, out))
         }
+        Command::Store(StoreCommand::Copy(args)) => copy(&registry, &config, &args, out),
+        Command::Store(command) => {
+            let loaded = quiet(&registry, &config.sources(None))?;
+            in_runtime(store::run(&loaded, &registry, &command, out))
+        }
         Command::Config(ConfigCommand::Show { json }) => {
             show::show(&load(&registry, &config.sources(None))?, json, out)
         }
@@ -97,6 +105,17 @@ fn dispatch(
         Command::Plugins { json } => plugins::plugins(&registry, json, out),
         Command::Completions { shell } => completions::completions(shell, program, out),
     }
+}
+
+/// A command with two configs.
+fn copy(registry: &Registry, config: &ConfigArgs, args: &CopyArgs, out: &mut Output) -> Result<(), Failure> {
+    let source = |file| {
+        let refused = |flag| format!("{flag} has no meaning here: set it in the files of --from and --to");
+        config.only_file(file).map_err(|flag| Failure::Usage(refused(flag)))
+    };
+    let from = load(registry, &source(&args.from)?)?;
+    let to = quiet(registry, &source(&args.to)?)?;
+    in_runtime(store::copy(&from, &to, registry, &args.transfer, out))
 }
 
 /// Loads the config for a short command, which logs warnings only.

@@ -8,8 +8,9 @@ mod tests;
 use crate::opening::AttemptError;
 use attempts::{Shared, open_in_time};
 use hydra_api::{
-    ContentKey, Durability, Estimate, Found, Inserted, ProviderRecord, ProviderStore, Purged,
-    ReconfigureError, Sharing, StoreError, StoreErrorKind, StoreProfile, UnixSeconds, async_trait,
+    ContentKey, Cursor, Deleted, Deletion, Durability, Estimate, Found, Inserted, Page, ProviderRecord,
+    ProviderStore, Purged, ReconfigureError, Sharing, StoreError, StoreErrorKind, StoreProfile, UnixSeconds,
+    async_trait,
 };
 use serde_json::Value;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -119,6 +120,19 @@ impl ProviderStore for LateStore {
 
     async fn estimate(&self) -> Result<Estimate, StoreError> {
         self.store("estimate")?.estimate().await
+    }
+
+    async fn delete(&self, deletion: Deletion, limit: NonZeroU32) -> Result<Deleted, StoreError> {
+        self.store("delete")?.delete(deletion, limit).await
+    }
+
+    async fn scan(
+        &self,
+        from: Option<Cursor>,
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<Page, StoreError> {
+        self.store("scan")?.scan(from, now, limit).await
     }
 
     /// A store that was never opened has nothing to flush.

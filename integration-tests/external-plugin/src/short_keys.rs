@@ -1,9 +1,9 @@
 //! A store that refuses long keys, and keeps everything else in another store.
 
 use hydra_api::{
-    ContentKey, Estimate, Found, Inserted, Nested, OpenError, Plugin, ProviderRecord, ProviderStore, Purged,
-    ReconfigureError, RecordOutcome, Scope, Store, StoreError, StoreErrorKind, StoreProfile, UnixSeconds,
-    Value, async_trait,
+    ContentKey, Cursor, Deleted, Deletion, Estimate, Found, Inserted, Nested, OpenError, Page, Plugin,
+    ProviderRecord, ProviderStore, Purged, ReconfigureError, RecordOutcome, Scope, Store, StoreError,
+    StoreErrorKind, StoreProfile, UnixSeconds, Value, async_trait,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -102,6 +102,19 @@ impl ProviderStore for ShortKeys {
 
     async fn estimate(&self) -> Result<Estimate, StoreError> {
         self.inner.estimate().await
+    }
+
+    async fn delete(&self, deletion: Deletion, limit: NonZeroU32) -> Result<Deleted, StoreError> {
+        self.inner.delete(deletion, limit).await
+    }
+
+    async fn scan(
+        &self,
+        from: Option<Cursor>,
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<Page, StoreError> {
+        self.inner.scan(from, now, limit).await
     }
 
     async fn close(&self) -> Result<(), StoreError> {

@@ -11,7 +11,7 @@ pub fn add_all(registry: &mut Registry) {
     #[cfg(feature = "store-sled")]
     registry.add::<hydra_store_sled::Sled>();
     #[cfg(feature = "store-postgres")]
-    registry.add::<hydra_store_postgres::Postgres>();
+    registry.add::<hydra_store_postgres::Postgres>().add_importer::<hydra_store_postgres::HydraBooster>();
     #[cfg(feature = "store-redis")]
     registry.add::<hydra_store_redis::Redis>();
     #[cfg(feature = "admission-token-bucket")]

@@ -36,4 +36,6 @@ fn every_feature_adds_its_plugin_and_no_other() {
     ]);
     assert_eq!(kinds::<Admission>(&registry), admissions);
     assert_eq!(kinds::<Ids>(&registry), on(&[("balanced", cfg!(feature = "ids-balanced"))]));
+    let imports: Vec<_> = registry.importers().iter().map(hydra_api::ImportEntry::kind).collect();
+    assert_eq!(imports, on(&[("hydra-booster-postgres", cfg!(feature = "store-postgres"))]));
 }

@@ -3,8 +3,8 @@
 use crate::damage::Damage;
 use crate::directory::{Owns, in_use, lock_path, refuse_foreign};
 use hydra_api::{
-    ContentKey, Estimate, Found, Inserted, OpenError, ProviderRecord, ProviderStore, Purged, StoreError,
-    StoreErrorKind, StoreProfile, UnixSeconds, async_trait,
+    ContentKey, Cursor, Deleted, Deletion, Estimate, Found, Inserted, OpenError, Page, ProviderRecord,
+    ProviderStore, Purged, StoreError, StoreErrorKind, StoreProfile, UnixSeconds, async_trait,
 };
 use rustix::fs::{Access, access};
 use std::fs::{self, File, TryLockError};
@@ -93,6 +93,14 @@ impl ProviderStore for Checked {
 
     async fn estimate(&self) -> Result<Estimate, StoreError> {
         Err(only_checked("estimate"))
+    }
+
+    async fn delete(&self, _: Deletion, _: NonZeroU32) -> Result<Deleted, StoreError> {
+        Err(only_checked("delete"))
+    }
+
+    async fn scan(&self, _: Option<Cursor>, _: UnixSeconds, _: NonZeroU32) -> Result<Page, StoreError> {
+        Err(only_checked("scan"))
     }
 
     async fn close(&self) -> Result<(), StoreError> {

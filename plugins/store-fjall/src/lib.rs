@@ -1,6 +1,7 @@
 //! The embedded store of provider records: over fjall, in a directory, no server needed.
 
 mod config;
+mod delete;
 mod engine;
 mod fault;
 mod filter;
@@ -13,6 +14,7 @@ mod providers;
 mod purge;
 mod read;
 mod readers;
+mod scan;
 mod store;
 mod watchdog;
 mod writer;

@@ -4,14 +4,17 @@ use crate::config::Config;
 use crate::fault::Fault;
 use crate::keeper::Keeper;
 use crate::open;
+use crate::read::Reader;
 use crate::readers::Readers;
+use crate::scan;
 use crate::watchdog::Pulse;
 use crate::writer::{Job, Reply, Writer};
 use hydra_api::{
-    ContentKey, Durability, Estimate, EstimateMethod, Found, Inserted, OpenError, Plugin, ProviderRecord,
-    ProviderStore, Purged, Scope, Store, StoreError, StoreErrorKind, StoreProfile, UnixSeconds, async_trait,
+    ContentKey, Cursor, Deleted, Deletion, Durability, Estimate, EstimateMethod, Found, Inserted, OpenError,
+    Page, Plugin, ProviderRecord, ProviderStore, Purged, Scope, Store, StoreError, StoreErrorKind,
+    StoreProfile, UnixSeconds, async_trait,
 };
-use hydra_embedded::{Damage, Fault as EngineFault, Lock, Opened};
+use hydra_embedded::{Damage, Fault as EngineFault, Lock, Opened, ScanPlace};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +24,8 @@ use std::time::Duration;
 use tokio::sync::{Mutex, Semaphore, oneshot};
 
 const BATCH_LEN_MAX: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+/// Records that one step of a deletion removes, whatever its limit: other writes wait for it.
+const DELETED_MAX: u32 = 4096;
 
 /// Keeps records in a directory. See the README for what a crash may cost.
 #[derive(Debug)]
@@ -75,6 +80,27 @@ impl Fjall {
 
     fn open_for(&self, operation: &'static str) -> Result<(), StoreError> {
         if self.closed.load(Ordering::Acquire) { Err(StoreError::closed(operation)) } else { Ok(()) }
+    }
+
+    /// Reads on a thread that may block.
+    async fn read<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        read: impl FnOnce(&Reader) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.open_for(operation)?;
+        let permit = Arc::clone(&self.reads).acquire_owned().await;
+        let permit = permit.map_err(|_| StoreError::closed(operation))?;
+        let reader = self.readers.reader(operation)?;
+        let read = tokio::task::spawn_blocking(move || {
+            let read = read(&reader);
+            // In this order: when all permits are free, no reader is left.
+            drop(reader);
+            drop(permit);
+            read
+        });
+        let read = read.await.unwrap_or_else(|cause| Err(Fault(EngineFault::Panic(cause.to_string()))));
+        read.map_err(|Fault(fault)| self.damage.noted(fault).into_error(operation))
     }
 
     /// Has the writer do something, and waits for it unless the writer is stuck.
@@ -147,24 +173,27 @@ impl ProviderStore for Fjall {
         now: UnixSeconds,
         limit: NonZeroU32,
     ) -> Result<Vec<Found>, StoreError> {
-        const OPERATION: &str = "providers";
-        self.open_for(OPERATION)?;
-        let permit = Arc::clone(&self.reads).acquire_owned().await;
-        let permit = permit.map_err(|_| StoreError::closed(OPERATION))?;
-        let reader = self.readers.reader(OPERATION)?;
-        let read = tokio::task::spawn_blocking(move || {
-            let read = reader.providers(&keys, now, limit.get() as usize);
-            // In this order: when all permits are free, no reader is left.
-            drop(reader);
-            drop(permit);
-            read
-        });
-        let read = read.await.unwrap_or_else(|cause| Err(Fault(EngineFault::Panic(cause.to_string()))));
-        read.map_err(|Fault(fault)| self.damage.noted(fault).into_error(OPERATION))
+        self.read("providers", move |reader| reader.providers(&keys, now, limit.get() as usize)).await
     }
 
     async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {
         self.write("purge_expired", |reply| Job::Purge { now, limit: limit.get().into(), reply }).await
+    }
+
+    async fn delete(&self, deletion: Deletion, limit: NonZeroU32) -> Result<Deleted, StoreError> {
+        let (deletion, limit) = (Box::new(deletion), u64::from(limit.get().min(DELETED_MAX)));
+        self.write("delete", |reply| Job::Delete { deletion, limit, reply }).await
+    }
+
+    async fn scan(
+        &self,
+        from: Option<Cursor>,
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<Page, StoreError> {
+        self.open_for("scan")?;
+        let from = from.map(|cursor| ScanPlace::of_cursor(&cursor, scan::TAG)).transpose()?;
+        self.read("scan", move |reader| reader.page(from, now, limit.get() as usize)).await
     }
 
     async fn estimate(&self) -> Result<Estimate, StoreError> {

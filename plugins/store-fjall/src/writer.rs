@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::keeper::Keeper;
 use crate::watchdog::{self, Pulse};
 use fjall::PersistMode;
-use hydra_api::{Causes, Inserted, ProviderRecord, Purged, StoreError, UnixSeconds};
+use hydra_api::{Causes, Deleted, Deletion, Inserted, ProviderRecord, Purged, StoreError, UnixSeconds};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
@@ -24,6 +24,11 @@ pub(crate) enum Job {
         now: UnixSeconds,
         limit: u64,
         reply: Reply<Purged>,
+    },
+    Delete {
+        deletion: Box<Deletion>,
+        limit: u64,
+        reply: Reply<Deleted>,
     },
     Close {
         reply: Reply<()>,
@@ -115,6 +120,9 @@ fn work(keeper: &mut Keeper, job: Job) -> Wrote {
                 engine.purge(now, limit)
             })
         }),
+        Job::Delete { deletion, limit, reply } => {
+            answer(reply, || keeper.write("delete", |engine| engine.delete(*deletion, limit)))
+        }
         #[cfg(test)]
         Job::Call { call, reply } => answer(reply, || {
             keeper.write("call", |engine| {

@@ -3,6 +3,7 @@
 mod config;
 mod providers;
 mod room;
+mod scan;
 mod shard;
 mod store;
 

@@ -102,6 +102,12 @@ impl Providers {
         }
     }
 
+    /// The number of a provider that has a record.
+    pub(crate) fn number(&self, peer: &PeerId) -> Option<u32> {
+        let (number, part) = self.part_of(peer);
+        part.numbers.get(peer).map(|slot| slot * PARTS + number)
+    }
+
     /// What is known of a provider.
     pub(crate) fn find(&self, number: u32) -> Option<Known> {
         self.part(number % PARTS).slots.get((number / PARTS) as usize)?.clone()

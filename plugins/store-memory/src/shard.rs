@@ -4,7 +4,7 @@ use crate::providers::Providers;
 use crate::room::Room;
 use hydra_api::{ContentKey, UnixSeconds};
 use smallvec::SmallVec;
-use std::collections::HashMap;
+use std::collections::{BinaryHeap, HashMap};
 
 /// A provider of a key, in eight bytes.
 #[derive(Debug, Clone, Copy)]
@@ -12,6 +12,9 @@ pub(crate) struct Entry {
     pub(crate) provider: u32,
     pub(crate) expires: UnixSeconds,
 }
+
+/// A key and its entries.
+type Row<'s> = (&'s [u8], &'s [Entry]);
 
 /// Entries that need no memory of their own.
 const INLINE: usize = 2;
@@ -146,6 +149,51 @@ impl Shard {
         });
         self.earliest = earliest;
         removed
+    }
+
+    /// Removes up to `limit` entries of a key, or its entry of one provider; those that went.
+    pub(crate) fn remove(
+        &mut self,
+        key: &ContentKey,
+        provider: Option<u32>,
+        limit: usize,
+        room: &Room,
+    ) -> Vec<Entry> {
+        let Some(entries) = self.keys.get_mut(key.as_bytes()) else { return Vec::new() };
+        let removed = match provider {
+            None => entries.drain(..limit.min(entries.len())).collect(),
+            Some(provider) => match entries.binary_search_by_key(&provider, |entry| entry.provider) {
+                Ok(place) => vec![entries.remove(place)],
+                Err(_) => Vec::new(),
+            },
+        };
+        if entries.is_empty() {
+            room.give_back(heap_bytes(key.as_bytes().len()) + entries_bytes(entries));
+            self.keys.remove(key.as_bytes());
+        }
+        removed
+    }
+
+    /// How many entries a key has, expired ones included.
+    pub(crate) fn len_of(&self, key: &ContentKey) -> usize {
+        self.keys.get(key.as_bytes()).map_or(0, |entries| entries.len())
+    }
+
+    /// The first `len_max` keys from `from` on, in order, with their entries; whether there are no more.
+    pub(crate) fn keys_from(&self, from: &[u8], len_max: usize) -> (Vec<Row<'_>>, bool) {
+        // Only the keys of the page are put in order, not all of the shard.
+        let mut first: BinaryHeap<&[u8]> = BinaryHeap::new();
+        let mut is_all = true;
+        for key in self.keys.keys().map(|key| &**key).filter(|key| *key >= from) {
+            first.push(key);
+            if first.len() > len_max {
+                first.pop();
+                is_all = false;
+            }
+        }
+        let keys = first.into_sorted_vec().into_iter();
+        let with_entries = keys.filter_map(|key| Some((key, &self.keys.get(key)?[..])));
+        (with_entries.collect(), is_all)
     }
 
     /// What the table is booked at.

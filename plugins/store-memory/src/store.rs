@@ -3,11 +3,12 @@
 use crate::config::Config;
 use crate::providers::Providers;
 use crate::room::Room;
+use crate::scan::Place;
 use crate::shard::{Entry, Put, Shard};
 use hydra_api::{
-    ContentKey, Estimate, EstimateMethod, Found, Inserted, OpenError, Plugin, Provider, ProviderRecord,
-    ProviderStore, PurgeProgress, Purged, RecordOutcome, Scope, Store, StoreError, StoreProfile, UnixSeconds,
-    async_trait,
+    ContentKey, Cursor, DeleteProgress, Deleted, Deletion, Estimate, EstimateMethod, Found, Inserted,
+    KeyProvider, OpenError, Page, Plugin, Provider, ProviderRecord, ProviderStore, PurgeProgress, Purged,
+    RecordOutcome, Scope, Store, StoreError, StoreProfile, UnixSeconds, async_trait,
 };
 use std::hash::BuildHasher;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -33,6 +34,8 @@ pub struct Memory {
     turn: AtomicUsize,
     purged_shard: AtomicUsize,
     closed: AtomicBool,
+    /// Marks the cursors of this store: they end with it.
+    id: u64,
 }
 
 impl Plugin for Memory {
@@ -49,9 +52,11 @@ impl Plugin for Memory {
 impl Memory {
     /// An empty store.
     pub fn new(config: &Config) -> Self {
+        let hasher = std::hash::RandomState::new();
         Self {
             shards: (0..SHARDS).map(|_| Mutex::new(Shard::new())).collect(),
-            hasher: std::hash::RandomState::new(),
+            id: hasher.hash_one("id"),
+            hasher,
             providers: Providers::new(),
             room: Room::of(config.bytes_max()),
             records: AtomicU64::new(0),
@@ -126,16 +131,60 @@ impl Memory {
         removed
     }
 
+    fn remove(&self, deletion: Deletion, limit: usize) -> Deleted {
+        let key = deletion.key();
+        let mut shard = self.shard_of(key);
+        let provider = match deletion {
+            Deletion::Key(_) => None,
+            Deletion::Record(_, peer) => match self.providers.number(&peer) {
+                Some(number) => Some(number),
+                None => return Deleted::new(0, DeleteProgress::Done),
+            },
+        };
+        let removed = shard.remove(key, provider, limit, &self.room);
+        removed.iter().for_each(|entry| self.providers.let_go(entry.provider, &self.room));
+        let removed = removed.len() as u64;
+        self.records.fetch_sub(removed, Ordering::Relaxed);
+        let is_done = provider.is_some() || shard.len_of(key) == 0;
+        Deleted::new(removed, if is_done { DeleteProgress::Done } else { DeleteProgress::More })
+    }
+
+    /// A page from a place on, and where the next one begins.
+    fn page(&self, mut place: Place, now: UnixSeconds, limit: usize) -> Page {
+        let mut records = Vec::new();
+        loop {
+            let shard = self.shard(usize::from(place.shard));
+            let part = shard.part(place.after.as_ref(), now, limit - records.len());
+            records.extend(part.entries.into_iter().filter_map(|(key, number, expires)| {
+                let provider = self.provider(Entry { provider: number, expires })?;
+                Some(KeyProvider { key, provider })
+            }));
+            place.after = part.after;
+            if place.after.is_none() {
+                match place.shard.checked_add(1) {
+                    Some(next) => place.shard = next,
+                    None => return Page::new(records, None),
+                }
+            }
+            if place.after.is_some() || records.len() == limit {
+                return Page::new(records, place.encode());
+            }
+        }
+    }
+
+    /// The provider of an entry, under the lock of the entry's shard: a provider is not forgotten, nor its number given
+    /// away, while an entry holds it.
+    fn provider(&self, entry: Entry) -> Option<Provider> {
+        let known = self.providers.find(entry.provider)?;
+        let (peer, addresses, addresses_at) = (known.peer, known.addresses, known.addresses_at);
+        Some(Provider { peer, addresses, addresses_at, expires: entry.expires })
+    }
+
     fn living(&self, key: &ContentKey, now: UnixSeconds, limit: usize) -> Vec<Provider> {
         let turn = self.turn.fetch_add(limit, Ordering::Relaxed);
         let shard = self.shard_of(key);
-        // Under the shard's lock: a provider is not forgotten, nor its number given away, while an entry holds it.
-        let provider = |entry: Entry| {
-            let known = self.providers.find(entry.provider)?;
-            let (peer, addresses, addresses_at) = (known.peer, known.addresses, known.addresses_at);
-            Some(Provider { peer, addresses, addresses_at, expires: entry.expires })
-        };
-        shard.living(key, now, limit, turn).into_iter().filter_map(provider).collect()
+        let living = shard.living(key, now, limit, turn);
+        living.into_iter().filter_map(|entry| self.provider(entry)).collect()
     }
 }
 
@@ -192,6 +241,27 @@ impl ProviderStore for Memory {
         self.open_for("estimate")?;
         let records = self.records.load(Ordering::Relaxed);
         Ok(Estimate::new(records, Duration::ZERO, EstimateMethod::Counted))
+    }
+
+    async fn delete(&self, deletion: Deletion, limit: NonZeroU32) -> Result<Deleted, StoreError> {
+        self.open_for("delete")?;
+        Ok(self.remove(deletion, limit.get() as usize))
+    }
+
+    async fn scan(
+        &self,
+        from: Option<Cursor>,
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<Page, StoreError> {
+        self.open_for("scan")?;
+        let place = match from {
+            None => Place { store: self.id, shard: 0, after: None },
+            Some(cursor) => {
+                Place::decode(&cursor, self.id).ok_or_else(|| StoreError::foreign_cursor("scan"))?
+            }
+        };
+        Ok(self.page(place, now, limit.get() as usize))
     }
 
     async fn close(&self) -> Result<(), StoreError> {

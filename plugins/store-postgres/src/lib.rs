@@ -2,16 +2,20 @@
 
 mod config;
 mod connections;
+mod delete;
 mod estimate;
 mod fault;
+mod import;
 mod insert;
 mod peers;
 mod purge;
 mod read;
+mod scan;
 mod schema;
 mod store;
 mod survey;
 mod time;
 
 pub use config::{Config, Migrate, Prepared, Target, Tls, TlsMode};
+pub use import::HydraBooster;
 pub use store::Postgres;

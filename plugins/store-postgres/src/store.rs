@@ -5,11 +5,11 @@ use crate::connections::Connections;
 use crate::peers::Peers;
 use crate::purge::Purge;
 use crate::schema::{SchemaError, Tables};
-use crate::{estimate, insert, read, survey};
+use crate::{delete, estimate, insert, read, scan, survey};
 use hydra_api::{
-    ContentKey, Durability, Estimate, Expiry, Found, Inserted, OpenError, Plugin, ProviderRecord,
-    ProviderStore, Purged, Purpose, Scope, Sharing, Store, StoreError, StoreProfile, UnixSeconds,
-    async_trait,
+    ContentKey, Cursor, Deleted, Deletion, Durability, Estimate, Expiry, Found, Inserted, OpenError, Page,
+    Plugin, ProviderRecord, ProviderStore, Purged, Purpose, Scope, Sharing, Store, StoreError, StoreProfile,
+    UnixSeconds, async_trait,
 };
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
@@ -59,9 +59,10 @@ impl Postgres {
         let connections = Connections::open(config).await.map_err(|cause| {
             OpenError::unavailable(format!("cannot connect to PostgreSQL at {hosts}"), cause)
         })?;
-        // A check changes nothing: tables that are missing are made at the start.
+        // A check changes nothing: tables that are missing are made at the start. Who asks for a migration gets it.
         let migrate = match (scope.purpose(), migrate) {
             (Purpose::Check, Migrate::Auto) => Migrate::Off,
+            (Purpose::Migrate, _) => Migrate::Auto,
             (_, migrate) => migrate,
         };
         let prepared = tables.clone();
@@ -145,6 +146,21 @@ impl ProviderStore for Postgres {
     async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {
         self.open_for("purge_expired")?;
         self.purge.step(&self.connections, &self.tables, now, limit.get()).await
+    }
+
+    async fn delete(&self, deletion: Deletion, limit: NonZeroU32) -> Result<Deleted, StoreError> {
+        self.open_for("delete")?;
+        delete::delete(&self.connections, &self.tables, deletion, limit).await
+    }
+
+    async fn scan(
+        &self,
+        from: Option<Cursor>,
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<Page, StoreError> {
+        self.open_for("scan")?;
+        scan::page(&self.connections, &self.tables, &self.peers, from, (now, limit)).await
     }
 
     async fn estimate(&self) -> Result<Estimate, StoreError> {

@@ -86,6 +86,11 @@ impl Layout {
         Self { prefix: prefix.to_owned(), salt: rand::random(), form }
     }
 
+    /// What tells these keys from those of another beginning.
+    pub(crate) fn salt(&self) -> &[u8; SALT_LEN] {
+        &self.salt
+    }
+
     /// The form that a config asks for.
     pub(crate) fn form(scripts: Scripts, buckets_log2: u8) -> Form {
         match scripts {
@@ -239,6 +244,15 @@ pub(crate) fn field(key: &ContentKey) -> Vec<u8> {
         [0x12, 0x20, digest @ ..] if digest.len() == 32 => digest.to_vec(),
         bytes if bytes.len() >= 32 => [bytes, &[0]].concat(),
         bytes => bytes.to_vec(),
+    }
+}
+
+/// The key of a field; none if it is no field.
+pub(crate) fn key_of(field: &[u8]) -> Option<ContentKey> {
+    match field {
+        digest if digest.len() == 32 => ContentKey::new(&[&[0x12, 0x20], digest].concat()).ok(),
+        [key @ .., 0] if key.len() >= 32 => ContentKey::new(key).ok(),
+        key => ContentKey::new(key).ok().filter(|key| key.as_bytes().len() < 32),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod change;
 mod config;
+mod delete;
 mod estimate;
 mod insert;
 mod keyspace;
@@ -12,6 +13,7 @@ mod peers;
 mod plain;
 mod purge;
 mod read;
+mod scan;
 mod scripts;
 mod store;
 mod survey;

@@ -13,9 +13,9 @@ use std::num::NonZeroU32;
 
 /// A provider of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Entry {
-    fingerprint: Fingerprint,
-    expires: UnixSeconds,
+pub(crate) struct Entry {
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) expires: UnixSeconds,
 }
 
 /// What is known of one key.
@@ -121,7 +121,7 @@ async fn buckets(
 }
 
 /// The living of a packed value.
-fn unpack(packed: &[u8], now: UnixSeconds) -> Vec<Entry> {
+pub(crate) fn unpack(packed: &[u8], now: UnixSeconds) -> Vec<Entry> {
     let entry = |packed: &[u8]| {
         let (fingerprint, rest) = packed.split_first_chunk()?;
         let (expires, _) = rest.split_first_chunk()?;

@@ -15,6 +15,9 @@ pub(crate) struct Script {
 pub(crate) static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/write.lua")));
 /// Removes what has expired from a bucket.
 pub(crate) static SWEEP: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/sweep.lua")));
+/// Removes records of one key from a bucket.
+pub(crate) static DELETE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("scripts/delete.lua")));
 /// Writes a peer's row.
 pub(crate) static PEER: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/peer.lua")));
 

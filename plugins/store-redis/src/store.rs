@@ -4,11 +4,11 @@ use crate::config::Config;
 use crate::keyspace::{Keyspace, Renewal};
 use crate::peers::Peers;
 use crate::purge::Purge;
-use crate::{estimate, insert, read, survey};
+use crate::{delete, estimate, insert, read, scan, survey};
 use hydra_api::{
-    ContentKey, Durability, Estimate, Expiry, Found, Inserted, OpenError, Plugin, ProviderRecord,
-    ProviderStore, Purged, Purpose, Scope, Sharing, Store, StoreError, StoreProfile, UnixSeconds,
-    async_trait,
+    ContentKey, Cursor, Deleted, Deletion, Durability, Estimate, Expiry, Found, Inserted, OpenError, Page,
+    Plugin, ProviderRecord, ProviderStore, Purged, Purpose, Scope, Sharing, Store, StoreError, StoreProfile,
+    UnixSeconds, async_trait,
 };
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
@@ -112,6 +112,24 @@ impl ProviderStore for Redis {
     async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {
         self.open_for("purge_expired")?;
         self.purge.step(&self.keys, now, limit.get()).await
+    }
+
+    async fn delete(&self, deletion: Deletion, limit: NonZeroU32) -> Result<Deleted, StoreError> {
+        self.open_for("delete")?;
+        delete::delete(&self.keys, &self.peers, deletion, limit).await
+    }
+
+    async fn scan(
+        &self,
+        from: Option<Cursor>,
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<Page, StoreError> {
+        self.open_for("scan")?;
+        if from.is_none() {
+            self.renew("scan").await?;
+        }
+        scan::page(&self.keys, &self.peers, from, (now, limit)).await
     }
 
     async fn estimate(&self) -> Result<Estimate, StoreError> {

@@ -5,7 +5,7 @@ use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::open;
 use crate::unflushed::Unflushed;
-use hydra_api::{Causes, Inserted, ProviderRecord, StoreError, UnixSeconds};
+use hydra_api::{Causes, Deleted, Deletion, Inserted, ProviderRecord, StoreError, UnixSeconds};
 use hydra_embedded::{Damage, Ended, Fault as EngineFault, Outage, ROOM_BYTES, Refused, guarded, probe};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -130,6 +130,15 @@ impl Keeper {
             }
         }
         Ok(inserted)
+    }
+
+    /// Removes records, and flushes: a batch that is not in the file yet would bring them back after an outage.
+    pub(crate) fn delete(&self, engine: &Engine, deletion: Deletion, limit: usize) -> Result<Deleted, Fault> {
+        let deleted = engine.delete(deletion, limit)?;
+        let mut unflushed = self.unflushed.lock().unwrap_or_else(PoisonError::into_inner);
+        engine.flush()?;
+        unflushed.flushed(Instant::now());
+        Ok(deleted)
     }
 
     /// Why calls are refused, when they are.

@@ -3,6 +3,7 @@
 //! The README tells its bill in memory, disk and time; the store `fjall` is the better one for nearly everybody.
 
 mod config;
+mod delete;
 mod engine;
 mod fault;
 mod insert;
@@ -11,6 +12,7 @@ mod layout;
 mod open;
 mod purge;
 mod read;
+mod scan;
 mod store;
 mod unflushed;
 

@@ -6,11 +6,13 @@ use crate::fault::Fault;
 use crate::keeper::{Call, Keeper};
 use crate::open;
 use crate::purge::Done;
+use crate::scan;
 use hydra_api::{
-    ContentKey, Durability, Estimate, EstimateMethod, Found, Inserted, OpenError, Plugin, ProviderRecord,
-    ProviderStore, Purged, Scope, Store, StoreError, StoreErrorKind, StoreProfile, UnixSeconds, async_trait,
+    ContentKey, Cursor, Deleted, Deletion, Durability, Estimate, EstimateMethod, Found, Inserted, OpenError,
+    Page, Plugin, ProviderRecord, ProviderStore, Purged, Scope, Store, StoreError, StoreErrorKind,
+    StoreProfile, UnixSeconds, async_trait,
 };
-use hydra_embedded::{Fault as EngineFault, Lock, Opened, guarded};
+use hydra_embedded::{Fault as EngineFault, Lock, Opened, ScanPlace, guarded};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -83,6 +85,18 @@ impl Sled {
         ended.await.unwrap_or_else(|cause| Err(EngineFault::Panic(cause.to_string()).into_error(operation)))
     }
 
+    /// Runs a read when one of the permits for reads is free.
+    async fn read<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        call: impl FnOnce(&Engine) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.keeper.engine(operation, Call::Read)?;
+        let permit = Arc::clone(&self.reads).acquire_owned().await;
+        let permit = permit.map_err(|_| StoreError::closed(operation))?;
+        self.blocking(operation, Call::Read, permit, call).await
+    }
+
     /// Runs a write when those before it have ended. No caller waits for longer than a write may take.
     async fn write<T: Send + 'static>(
         &self,
@@ -133,12 +147,8 @@ impl ProviderStore for Sled {
         now: UnixSeconds,
         limit: NonZeroU32,
     ) -> Result<Vec<Found>, StoreError> {
-        const OPERATION: &str = "providers";
-        self.keeper.engine(OPERATION, Call::Read)?;
-        let permit = Arc::clone(&self.reads).acquire_owned().await;
-        let permit = permit.map_err(|_| StoreError::closed(OPERATION))?;
         let limit = limit.get() as usize;
-        self.blocking(OPERATION, Call::Read, permit, move |engine| engine.providers(&keys, now, limit)).await
+        self.read("providers", move |engine| engine.providers(&keys, now, limit)).await
     }
 
     async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {
@@ -148,6 +158,22 @@ impl ProviderStore for Sled {
             engine.purge(&mut done, now, limit.get().into())
         })
         .await
+    }
+
+    async fn delete(&self, deletion: Deletion, limit: NonZeroU32) -> Result<Deleted, StoreError> {
+        let (keeper, limit) = (Arc::clone(&self.keeper), limit.get() as usize);
+        self.write("delete", move |engine| keeper.delete(engine, deletion, limit)).await
+    }
+
+    async fn scan(
+        &self,
+        from: Option<Cursor>,
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<Page, StoreError> {
+        self.keeper.engine("scan", Call::Read)?;
+        let from = from.map(|cursor| ScanPlace::of_cursor(&cursor, scan::TAG)).transpose()?;
+        self.read("scan", move |engine| engine.page(from, now, limit.get() as usize)).await
     }
 
     async fn estimate(&self) -> Result<Estimate, StoreError> {

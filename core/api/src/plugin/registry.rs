@@ -1,6 +1,7 @@
 //! The plugins that a node can choose from.
 
 use super::{Admission, Ids, OpenError, Plugin, Role, Scope, Store};
+use crate::import::{ImportEntry, ImportSource};
 use schemars::Schema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -22,6 +23,7 @@ pub struct Registry {
     pub(crate) stores: Vec<Entry<Store>>,
     pub(crate) admissions: Vec<Entry<Admission>>,
     pub(crate) ids: Vec<Entry<Ids>>,
+    imports: Vec<ImportEntry>,
 }
 
 impl Registry {
@@ -32,6 +34,19 @@ impl Registry {
         entries.push(Entry::of::<P>());
         entries.sort_by_key(|entry| entry.kind);
         self
+    }
+
+    /// Makes a kind of import known. It takes the place of one of the same kind.
+    pub fn add_importer<S: ImportSource>(&mut self) -> &mut Self {
+        self.imports.retain(|entry| entry.kind() != S::KIND);
+        self.imports.push(ImportEntry::of::<S>());
+        self.imports.sort_by_key(ImportEntry::kind);
+        self
+    }
+
+    /// The kinds of import, ordered.
+    pub fn importers(&self) -> &[ImportEntry] {
+        &self.imports
     }
 
     /// The plugins of a role, ordered by kind.

@@ -73,6 +73,21 @@ impl StoreError {
         Self::because(StoreErrorKind::Unavailable, operation, "the store is closed")
     }
 
+    /// The store does not have `operation` at all.
+    pub fn not_supported(operation: &'static str) -> Self {
+        Self::because(StoreErrorKind::Refused, operation, NotSupported)
+    }
+
+    /// `operation` was given a cursor that is not one of the store (rule S22).
+    pub fn foreign_cursor(operation: &'static str) -> Self {
+        Self::because(StoreErrorKind::Refused, operation, "the cursor is not one of this store")
+    }
+
+    /// True if the store does not have the operation.
+    pub fn is_not_supported(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| source.is::<NotSupported>())
+    }
+
     /// The backend asks for a pause of this length. The node bounds it.
     #[must_use]
     pub const fn retry_after(mut self, pause: Duration) -> Self {
@@ -95,6 +110,18 @@ impl StoreError {
         self.retry_after
     }
 }
+
+/// A store without the operation.
+#[derive(Debug, Clone, Copy)]
+struct NotSupported;
+
+impl fmt::Display for NotSupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the store does not support it")
+    }
+}
+
+impl Error for NotSupported {}
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

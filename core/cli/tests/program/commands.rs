@@ -11,9 +11,19 @@ const CID: &str = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy";
 fn help_and_version_are_no_failure_and_a_wrong_flag_is_one() {
     let hydra = Hydra::new();
     let help = hydra.prints(&["--help"]);
-    for word in
-        ["Examples:", "run", "check", "config", "ids", "ask", "plugins", "completions", "load", "Exit codes"]
-    {
+    for word in [
+        "Examples:",
+        "run",
+        "check",
+        "config",
+        "ids",
+        "ask",
+        "store",
+        "plugins",
+        "completions",
+        "load",
+        "Exit codes",
+    ] {
         assert!(help.contains(word), "{word}: {help}");
     }
     assert_eq!(hydra.prints(&["--version"]), format!("hydra {}\n", env!("CARGO_PKG_VERSION")));
@@ -112,6 +122,7 @@ fn plugins_lists_every_kind_with_its_role() {
     assert_eq!(named("store"), ["fjall", "memory", "postgres", "redis", "sled"]);
     assert_eq!(named("ids"), ["balanced"]);
     assert_eq!(named("admission"), ["denylist", "queue-depth", "token-bucket"]);
+    assert_eq!(named("import"), ["hydra-booster-postgres"]);
 }
 
 #[test]

@@ -42,6 +42,10 @@ pub struct Counted {
     pub purges: u64,
     /// Calls of `estimate`.
     pub estimates: u64,
+    /// Calls of `delete`.
+    pub deletions: u64,
+    /// Calls of `scan`.
+    pub scans: u64,
     /// Calls that have ended with an answer, an error or a panic, or were dropped: all that are not in flight.
     pub ended: u64,
     /// Those of them that ended with an answer.
@@ -85,6 +89,8 @@ impl Counter {
             }
             Call::PurgeExpired => counted.purges += 1,
             Call::Estimate => counted.estimates += 1,
+            Call::Delete => counted.deletions += 1,
+            Call::Scan => counted.scans += 1,
             Call::Close => {}
         }
         InFlight(Arc::clone(&self.0))

@@ -1,11 +1,12 @@
 //! Cases on the purge, the estimate, closing and reopening: S10 to S13.
 
+use super::delete::supports;
 use super::later;
 use super::shop::Shop;
 use crate::check::{Broken, Kept, Outcome, ensure, ensure_eq};
 use crate::given::{LIFE, NOW, batch, key, record};
 use crate::place::Lab;
-use hydra_api::{Durability, EstimateMethod, ProviderRecord, Store, StoreError, StoreErrorKind};
+use hydra_api::{Deletion, Durability, EstimateMethod, ProviderRecord, Store, StoreError, StoreErrorKind};
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -169,12 +170,20 @@ pub(super) async fn s11_the_estimate_is_no_count(lab: Arc<Lab<Store>>) -> Outcom
 
 pub(super) async fn s12_a_closed_store_is_unavailable(lab: Arc<Lab<Store>>) -> Outcome {
     let shop = Shop::open(&lab).await?;
+    let deletes = supports(shop.0.delete(Deletion::Key(key(9)), NonZeroU32::MIN).await)?;
+    let scans = supports(shop.0.scan(None, NOW, NonZeroU32::MIN).await)?;
     shop.insert(&[record(1, 1)], NOW).await?;
     shop.0.close().await?;
     unavailable("insert", shop.0.insert(batch(&[record(1, 2)]), NOW).await)?;
     unavailable("providers", shop.0.providers(Arc::from([key(1)]), NOW, NonZeroU32::MIN).await)?;
     unavailable("purge_expired", shop.0.purge_expired(NOW, NonZeroU32::MIN).await)?;
     unavailable("estimate", shop.0.estimate().await)?;
+    if deletes {
+        unavailable("delete", shop.0.delete(Deletion::Key(key(1)), NonZeroU32::MIN).await)?;
+    }
+    if scans {
+        unavailable("scan", shop.0.scan(None, NOW, NonZeroU32::MIN).await)?;
+    }
     shop.0.close().await.map_err(|error| Broken::new(format!("closing it twice: {error}")))?;
     // Two at once as well.
     let (one, other) = tokio::join!(shop.0.close(), shop.0.close());

@@ -1,10 +1,14 @@
 //! The arguments of the command line.
 
+mod store;
+
+pub(crate) use store::{CopyArgs, DeleteArgs, GetArgs, ImportArgs, StoreCommand, TransferArgs};
+
 use crate::config::{LogFormat, PeerAddress, Setting, Sources};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use multiaddr::Multiaddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -13,6 +17,7 @@ Examples:
   hydra check --config my.toml             open everything that the config names, then exit
   hydra config show --set heads.count=10   print the effective values and their sources
   hydra ask providers <cid>                ask the heads of the node on this machine
+  hydra store get <cid>                    print the records of a key in the store
   HYDRA_HEADS__COUNT=10 hydra              the environment overrides the file, flags override both
 
 Exit codes: 0 success, 1 failure, 2 invalid config or command line, 3 a backend that cannot be reached.";
@@ -28,7 +33,7 @@ pub(crate) struct Invocation {
 }
 
 /// The sources of the config other than the environment.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Config")]
 pub(crate) struct ConfigArgs {
     /// The config file, in TOML. Without it the built-in defaults apply.
@@ -76,6 +81,9 @@ pub(crate) enum Command {
     /// Sends one request to a head, as a client of the network does.
     #[command(subcommand)]
     Ask(AskCommand),
+    /// Inspects and changes the store of the config, and copies its records. An embedded store must not be in use by a node.
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Lists the plugins that the config can name.
     Plugins {
         /// Prints JSON.
@@ -181,6 +189,26 @@ impl ConfigArgs {
             settings.push(setting("heads.count", count.to_string(), "--count".to_owned()));
         }
         Sources { file: self.config.clone(), environment: Sources::process_environment(), settings }
+    }
+}
+
+impl ConfigArgs {
+    /// One file as the only source of a config, for a command that names its files itself.
+    ///
+    /// # Errors
+    /// The flag that has no meaning for such a command.
+    pub(crate) fn only_file(&self, file: &Path) -> Result<Sources, &'static str> {
+        let named = self.config.as_ref().filter(|_| std::env::var_os(Sources::FILE_VARIABLE).is_none());
+        let refused = [
+            (named.is_some(), "--config"),
+            (!self.set.is_empty(), "--set"),
+            (self.data_dir.is_some(), "--data-dir"),
+        ];
+        if let Some((_, flag)) = refused.iter().find(|(given, _)| *given) {
+            return Err(flag);
+        }
+        let log = Self { config: None, set: Vec::new(), data_dir: None, ..self.clone() };
+        Ok(Sources { file: Some(file.to_owned()), environment: Vec::new(), ..log.sources(None) })
     }
 }
 

@@ -4,6 +4,7 @@ mod client;
 mod target;
 
 use super::args::{AskArgs, AskCommand};
+use super::key::{any_key, content_key};
 use super::{Failure, Output};
 use crate::config::{Config, PeerAddress};
 use bytes::Bytes;
@@ -24,21 +25,21 @@ const LOOK_WAIT: Duration = Duration::from_millis(250);
 pub(crate) async fn ask(config: &Config, question: &AskCommand, out: &mut Output) -> Result<(), Failure> {
     match question {
         AskCommand::Providers { key, ask: args } => {
-            let key = target::content_key(key)?;
+            let key = content_key(key)?;
             let asked = Asked::first(config, args, &Request::GetProviders { key }).await?;
             let found = &asked.answer.providers;
             asked.print("providers", found, json_wanted(args, out), out)?;
             found_any(found, "no provider found")
         }
         AskCommand::Closest { key, ask: args } => {
-            let key = target::any_key(key)?;
+            let key = any_key(key)?;
             let asked = Asked::first(config, args, &Request::FindNode { key }).await?;
             let found = &asked.answer.closer;
             asked.print("closest", found, json_wanted(args, out), out)?;
             found_any(found, "no peer found")
         }
         AskCommand::Provide { key, address, ask: args } => {
-            provide(config, target::content_key(key)?, address, args, out).await
+            provide(config, content_key(key)?, address, args, out).await
         }
     }
 }

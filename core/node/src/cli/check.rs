@@ -64,7 +64,8 @@ fn print(
     }
 }
 
-fn profile(profile: &StoreProfile, flush: Duration) -> String {
+/// What a store is able to do, in one line; announcements wait for `flush` before they are written.
+pub(crate) fn profile(profile: &StoreProfile, flush: Duration) -> String {
     let durability = match profile.durability {
         Durability::InMemory => "in memory".to_owned(),
         Durability::SurvivesRestart { window } => {

@@ -2,7 +2,7 @@
 
 use crate::backends::OpenBackendsError;
 use crate::config::{Drawn, Issue, Issues};
-use hydra_api::{Causes, OpenErrorKind};
+use hydra_api::{Causes, OpenErrorKind, StoreError, StoreErrorKind};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};
@@ -29,6 +29,18 @@ impl Failure {
     /// `what` failed because of `cause`.
     pub(crate) fn failed(what: &str, cause: impl Error + 'static) -> Self {
         Self::Failed(format!("{what}: {}", Causes(&cause)))
+    }
+
+    /// The call `what` of a store failed.
+    pub(crate) fn of_store(what: &str, error: &StoreError) -> Self {
+        if error.is_not_supported() {
+            return Self::Failed(format!("{what}: the store does not support it"));
+        }
+        let text = format!("{what}: {}", Causes(error));
+        match error.kind() {
+            StoreErrorKind::Unavailable | StoreErrorKind::Overloaded => Self::Unavailable(text),
+            _ => Self::Failed(text),
+        }
     }
 
     /// Prints the failure to standard error and returns the exit code.

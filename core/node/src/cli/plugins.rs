@@ -4,10 +4,11 @@ use super::{Failure, Output};
 use hydra_api::{Admission, Ids, Registry, Role, Store};
 use serde_json::{Value, json};
 
-/// Lists the kinds of every role with one line each.
+/// Lists the kinds of every role, and those of imports, with one line each.
 pub(crate) fn plugins(registry: &Registry, json: bool, out: &mut Output) -> Result<(), Failure> {
-    let rows: Vec<_> =
-        rows::<Store>(registry).chain(rows::<Ids>(registry)).chain(rows::<Admission>(registry)).collect();
+    let imports = registry.importers().iter().map(|entry| ("import", entry.kind(), entry.summary()));
+    let rows = rows::<Store>(registry).chain(rows::<Ids>(registry)).chain(rows::<Admission>(registry));
+    let rows: Vec<_> = rows.chain(imports).collect();
     if json {
         let list: Vec<Value> = rows
             .iter()

@@ -1,12 +1,12 @@
 //! `hydra run`: serves until a signal stops it.
 
+use super::stop::StopSignal;
 use super::{Failure, Output};
 use crate::backends::Backends;
 use crate::config::Loaded;
 use crate::node::{Node, StartError};
 use crate::telemetry::Exporter;
 use hydra_api::{IdErrorKind, Registry};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Starts the node, prints the addresses of its heads, and waits for a signal to stop it: also during the start. A second
 /// signal ends the process at once.
@@ -85,30 +85,5 @@ fn not_started(error: StartError) -> Failure {
     match Failure::failed("cannot start", error) {
         Failure::Failed(message) if is_away => Failure::Unavailable(message),
         failure => failure,
-    }
-}
-
-/// SIGTERM, Ctrl-C, and SIGHUP, which a terminal that is closed sends.
-struct StopSignal {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-impl StopSignal {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn given(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-            _ = self.hangup.recv() => {}
-        }
     }
 }

@@ -77,3 +77,19 @@ fn a_peer_is_where_its_fingerprint_says() {
     assert_eq!(name.partition, partition_of(layout.hash(peer(1).as_bytes())));
     assert_ne!(fingerprint, layout.fingerprint(&peer(2)));
 }
+
+#[test]
+fn a_field_says_which_key_it_is_of() {
+    for len in 1..=ContentKey::LEN_MAX {
+        for first in [&[0x12, 0x20][..], &[0x11, 0x14], &[0]] {
+            let mut bytes = vec![7; len];
+            let shared = first.len().min(len);
+            bytes[..shared].copy_from_slice(&first[..shared]);
+            for last in [0, 1] {
+                bytes[len - 1] = last;
+                let key = ContentKey::new(&bytes).unwrap();
+                assert_eq!(key_of(&field(&key)), Some(key));
+            }
+        }
+    }
+}

@@ -4,9 +4,9 @@ use super::lies;
 use super::overlay::Overlay;
 use crate::shared_memory::{Shared, locked};
 use hydra_api::{
-    ConfigIssue, ContentKey, Estimate, Found, Inserted, OpenError, Plugin, ProviderRecord, ProviderStore,
-    PurgeProgress, Purged, Purpose, ReconfigureError, RecordOutcome, Scope, Store, StoreError,
-    StoreErrorKind, StoreProfile, UnixSeconds, Value, async_trait,
+    ConfigIssue, ContentKey, Cursor, Deleted, Deletion, Estimate, Found, Inserted, OpenError, Page, Plugin,
+    ProviderRecord, ProviderStore, PurgeProgress, Purged, Purpose, ReconfigureError, RecordOutcome, Scope,
+    Store, StoreError, StoreErrorKind, StoreProfile, UnixSeconds, Value, async_trait,
 };
 use hydra_store_memory::Memory;
 use schemars::JsonSchema;
@@ -71,6 +71,19 @@ pub(crate) enum Sabotage {
     S19CreatesTheDirectory,
     S19ChangesAFile,
     S19Migrates,
+    S20RemovesTheKey,
+    S20RemovesNothing,
+    S20MoreThanTheLimit,
+    S20NeverDone,
+    S20DoneTooSoon,
+    S20FailsTheAbsent,
+    S21LeavesOutTheLast,
+    S21MoreThanTheLimit,
+    S21ReturnsTheExpired,
+    S21ForgetsAddresses,
+    S21ByNumber,
+    S22ForgetsItsCursors,
+    S22TakesAnyCursor,
 }
 use Sabotage::*;
 
@@ -103,6 +116,7 @@ pub(crate) struct Sabotaged {
     /// The records that no other process reads.
     own: Option<Memory>,
     closed: AtomicBool,
+    has_inserted: AtomicBool,
     inserting: AtomicU64,
     purge_calls: AtomicU64,
     pub(super) opened: Instant,
@@ -141,6 +155,7 @@ impl Plugin for Sabotaged {
             overlay: Overlay::default(),
             own,
             closed: AtomicBool::new(false),
+            has_inserted: AtomicBool::new(false),
             inserting: AtomicU64::new(0),
             purge_calls: AtomicU64::new(0),
             opened: Instant::now(),
@@ -155,6 +170,11 @@ impl Sabotaged {
 
     fn records(&self) -> &Memory {
         self.own.as_ref().unwrap_or(&self.shared.memory)
+    }
+
+    /// Whether this process has inserted something.
+    pub(super) fn has_inserted(&self) -> bool {
+        self.has_inserted.load(Ordering::SeqCst)
     }
 
     fn open_for(&self, operation: &'static str) -> Result<(), StoreError> {
@@ -188,6 +208,7 @@ impl ProviderStore for Sabotaged {
         let others = self.inserting.fetch_add(1, Ordering::SeqCst);
         let _inserting = Inserting(&self.inserting);
         self.overlay.note(&batch, now);
+        self.has_inserted.store(true, Ordering::SeqCst);
         match self.sabotage {
             S9FailsTheEmpty if batch.is_empty() => {
                 return Err(StoreError::new(StoreErrorKind::Refused, "insert"));
@@ -249,6 +270,21 @@ impl ProviderStore for Sabotaged {
         self.open_for("estimate")?;
         let estimate = self.records().estimate().await?;
         Ok(self.estimated(estimate))
+    }
+
+    async fn delete(&self, deletion: Deletion, limit: NonZeroU32) -> Result<Deleted, StoreError> {
+        self.open_for("delete")?;
+        self.deleted(self.records(), deletion, limit).await
+    }
+
+    async fn scan(
+        &self,
+        from: Option<Cursor>,
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<Page, StoreError> {
+        self.open_for("scan")?;
+        self.scanned(self.records(), from, now, limit).await
     }
 
     async fn close(&self) -> Result<(), StoreError> {

@@ -1,0 +1,195 @@
+//! Where a transfer writes to: batches, each record with its outcome.
+
+use crate::cli::Failure;
+use hydra_api::{
+    Addresses, Causes, Inserted, KeyProvider, PeerId, Provider, ProviderRecord, ProviderStore, RecordOutcome,
+    StoreError, StoreErrorKind, UnixSeconds,
+};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// How often a call is tried again, and the pauses: together a good minute.
+const RETRIES_MAX: u32 = 9;
+const PAUSE_FIRST: Duration = Duration::from_millis(250);
+const PAUSE_MAX: Duration = Duration::from_secs(20);
+
+/// Addresses that were told within such a time of each other are written as told at its beginning.
+const TOLD_WITHIN_S: u32 = 600;
+
+/// Providers whose addresses are remembered as written.
+const TOLD_LEN_MAX: usize = 1 << 17;
+
+/// Where a transfer writes to.
+pub(super) struct Target {
+    store: Arc<dyn ProviderStore>,
+    kind: String,
+    /// Providers whose addresses this run has written: they are written once, not with each record.
+    told: HashSet<PeerId>,
+}
+
+/// What became of the records that were written.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    pub(super) taken: u64,
+    pub(super) refused: u64,
+    /// Why the first of them was refused.
+    pub(super) reason: Option<String>,
+}
+
+impl Target {
+    pub(super) fn new(store: Arc<dyn ProviderStore>, kind: String) -> Self {
+        Self { store, kind, told: HashSet::new() }
+    }
+
+    /// Writes a page, with the expiries and the age of the addresses that it has.
+    pub(super) async fn write(
+        &mut self,
+        page: Vec<KeyProvider>,
+        written: &mut Written,
+    ) -> Result<(), Failure> {
+        let now = UnixSeconds::now();
+        let mut groups: BTreeMap<UnixSeconds, Vec<ProviderRecord>> = BTreeMap::new();
+        for KeyProvider { key, provider: Provider { peer, addresses, addresses_at, expires } } in page {
+            let is_told = addresses.is_empty() || self.told.contains(&peer);
+            // A store takes the time of an insert for that of its addresses.
+            let (addresses, at) = match is_told {
+                true => (Addresses::none(), now),
+                false => (addresses, UnixSeconds(addresses_at.0 - addresses_at.0 % TOLD_WITHIN_S).min(now)),
+            };
+            groups.entry(at).or_default().push(ProviderRecord { key, provider: peer, addresses, expires });
+        }
+        for (at, records) in groups {
+            for batch in records.chunks(self.store.profile().writes.batch_len_max.get()) {
+                self.insert(batch.to_vec(), at, written).await?;
+                self.remember(batch);
+            }
+        }
+        Ok(())
+    }
+
+    fn remember(&mut self, batch: &[ProviderRecord]) {
+        let told = batch.iter().filter(|record| !record.addresses.is_empty()).map(|record| record.provider);
+        for provider in told {
+            if self.told.len() == TOLD_LEN_MAX {
+                self.told.clear();
+            }
+            self.told.insert(provider);
+        }
+    }
+
+    /// Inserts a batch until each of its records is taken or refused.
+    async fn insert(
+        &self,
+        batch: Vec<ProviderRecord>,
+        at: UnixSeconds,
+        written: &mut Written,
+    ) -> Result<(), Failure> {
+        // At most one part more than a batch can be halved, each no longer than the batch.
+        let mut parts = vec![batch];
+        while let Some(part) = parts.pop() {
+            let mut left = part;
+            let mut pauses = Pauses::default();
+            while !left.is_empty() {
+                let batch: Arc<[ProviderRecord]> = std::mem::take(&mut left).into();
+                let error = match self.store.insert(Arc::clone(&batch), at).await {
+                    Ok(inserted) => match self.settle(&batch, inserted, &mut left, written)? {
+                        None => break,
+                        Some(kind) => StoreError::new(kind, "insert"),
+                    },
+                    Err(error) if error.kind() == StoreErrorKind::Refused => {
+                        match batch.len() {
+                            1 => refused(written, Causes(&error).to_string()),
+                            len => parts.extend([batch[len / 2..].to_vec(), batch[..len / 2].to_vec()]),
+                        }
+                        break;
+                    }
+                    Err(error) => {
+                        left = batch.to_vec();
+                        error
+                    }
+                };
+                pauses.after(&error, &format!("cannot write to {}", self.kind)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts the outcomes. Those that are unknown are `left`; their kind.
+    fn settle(
+        &self,
+        batch: &[ProviderRecord],
+        inserted: Inserted,
+        left: &mut Vec<ProviderRecord>,
+        written: &mut Written,
+    ) -> Result<Option<StoreErrorKind>, Failure> {
+        let outcomes = match inserted {
+            Inserted::All => {
+                written.taken += batch.len() as u64;
+                return Ok(None);
+            }
+            Inserted::Each(outcomes) if outcomes.len() == batch.len() => outcomes,
+            Inserted::Each(outcomes) => {
+                let text =
+                    format!("{} outcomes for {} records, from {}", outcomes.len(), batch.len(), self.kind);
+                return Err(Failure::Failed(text));
+            }
+        };
+        let (mut unknown, mut full) = (None, None);
+        for (record, outcome) in batch.iter().zip(outcomes) {
+            match outcome {
+                RecordOutcome::Taken => written.taken += 1,
+                RecordOutcome::NoRoom => full = Some(record.key),
+                RecordOutcome::Refused(why) => refused(written, why.into_owned()),
+                RecordOutcome::Unknown(kind) => {
+                    unknown = Some(kind);
+                    left.push(record.clone());
+                }
+                other => return Err(Failure::Failed(format!("an outcome that is not known: {other:?}"))),
+            }
+        }
+        match full {
+            Some(key) => Err(Failure::Failed(format!(
+                "the store {} has no room for a record of the key {key}; raise its limits or free some room",
+                self.kind
+            ))),
+            None => Ok(unknown),
+        }
+    }
+
+    /// Flushes and closes the store.
+    pub(super) async fn close(&self) -> Result<(), Failure> {
+        let closed = self.store.close().await;
+        closed.map_err(|error| Failure::of_store(&format!("cannot close the store {}", self.kind), &error))
+    }
+}
+
+fn refused(written: &mut Written, why: String) {
+    written.refused += 1;
+    written.reason.get_or_insert(why);
+}
+
+/// The pauses between attempts of one call.
+#[derive(Debug, Default)]
+pub(super) struct Pauses {
+    attempts: u32,
+}
+
+impl Pauses {
+    /// Waits before the next attempt, or gives up.
+    pub(super) async fn after(&mut self, error: &StoreError, what: &str) -> Result<(), Failure> {
+        let may_pass = matches!(error.kind(), StoreErrorKind::Unavailable | StoreErrorKind::Overloaded);
+        if !may_pass || self.attempts == RETRIES_MAX {
+            return Err(Failure::of_store(what, error));
+        }
+        let pause = PAUSE_FIRST.saturating_mul(1 << self.attempts);
+        self.attempts += 1;
+        tracing::debug!(error = %Causes(error), "{what}, trying again");
+        sleep(pause.max(error.pause().unwrap_or_default()).min(PAUSE_MAX)).await;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

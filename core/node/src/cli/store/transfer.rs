@@ -1,0 +1,181 @@
+//! Moves all records from a source to a store, page by page.
+
+use super::progress::Progress;
+use super::resume::{Resume, State};
+use super::source::Source;
+use super::target::{Pauses, Target, Written};
+use crate::cli::stop::StopSignal;
+use crate::cli::{Failure, Output};
+use hydra_api::{Cursor, Durability, ProviderStore, StoreErrorKind};
+use serde_json::json;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What is moved where.
+pub(super) struct Job {
+    pub(super) source: Source,
+    pub(super) target: Arc<dyn ProviderStore>,
+    /// `copy` or `import`.
+    pub(super) verb: &'static str,
+    /// The kind of the target.
+    pub(super) kind: String,
+    /// The file with the progress.
+    pub(super) state: PathBuf,
+    /// Records of a page.
+    pub(super) page: NonZeroU32,
+}
+
+/// A transfer that is complete.
+#[derive(Debug)]
+pub(super) struct Transferred {
+    verb: &'static str,
+    /// Those of earlier runs included.
+    counts: State,
+    reason: Option<String>,
+}
+
+/// Moves all records. The target is closed in the end, however it ends.
+pub(super) async fn run(job: Job, restart: bool) -> Result<Transferred, Failure> {
+    let window = match job.target.profile().durability {
+        Durability::SurvivesRestart { window } => window,
+        Durability::InMemory => Duration::ZERO,
+    };
+    let mut resume = Resume::new(job.state.clone(), window);
+    let target = Target::new(Arc::clone(&job.target), job.kind.clone());
+    let mut moving = match Moving::begin(&job, target, &resume, restart).await {
+        Ok(moving) => moving,
+        Err(failure) => {
+            // The failure tells more than that of closing a store that nothing was written to.
+            drop(job.target.close().await);
+            return Err(failure);
+        }
+    };
+    let ended = moving.all(&job, &mut resume).await;
+    moving.progress.end();
+    let closed = moving.target.close().await;
+    match (ended, closed) {
+        (Ok(()), Ok(())) => {
+            resume.remove()?;
+            Ok(Transferred { verb: job.verb, counts: moving.state, reason: moving.written.reason })
+        }
+        (Ok(()), Err(failure)) => Err(failure),
+        // What was written is durable now: the next run goes on from the last page.
+        (Err(failure), Ok(())) => {
+            if let Some(cursor) = &moving.cursor {
+                resume.save(&moving.state.at(cursor))?;
+            }
+            Err(failure)
+        }
+        (Err(failure), Err(_)) => Err(failure),
+    }
+}
+
+/// A transfer under way.
+struct Moving {
+    target: Target,
+    progress: Progress,
+    /// The counts of all pages that are through.
+    state: State,
+    /// Where the next page begins.
+    cursor: Option<Cursor>,
+    written: Written,
+}
+
+impl Moving {
+    async fn begin(job: &Job, target: Target, resume: &Resume, restart: bool) -> Result<Self, Failure> {
+        let state = if restart {
+            resume.remove()?;
+            State::default()
+        } else {
+            resume.load()?.unwrap_or_default()
+        };
+        let what = format!("{} from {} to {}", job.verb, job.source.kind, job.kind);
+        let progress = Progress::begin(&what, state.through(), job.source.estimate().await);
+        let cursor = state.cursor();
+        Ok(Self { target, progress, state, cursor, written: Written::default() })
+    }
+
+    /// Moves page after page until the last one, a failure or a signal.
+    async fn all(&mut self, job: &Job, resume: &mut Resume) -> Result<(), Failure> {
+        let mut stop =
+            StopSignal::new().map_err(|cause| Failure::failed("cannot wait for signals", cause))?;
+        loop {
+            let more = tokio::select! {
+                biased;
+                () = stop.given() => {
+                    let done = self.state.through();
+                    let text = format!("stopped by a signal after {done} records; the same command continues from there");
+                    return Err(Failure::Failed(text));
+                }
+                more = self.page(job) => more?,
+            };
+            let now = Instant::now();
+            self.progress.show(self.state.through(), now);
+            match (&self.cursor, more) {
+                (Some(cursor), true) => resume.note(self.state.at(cursor), now)?,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Moves one page; whether there are more. Dropped before its end, it has moved nothing as far as the counts go.
+    async fn page(&mut self, job: &Job) -> Result<bool, Failure> {
+        let mut pauses = Pauses::default();
+        let page = loop {
+            match job.source.page(self.cursor.clone(), job.page).await {
+                Ok(page) => break page,
+                Err(error) => {
+                    let is_foreign = error.kind() == StoreErrorKind::Refused && self.cursor.is_some();
+                    let hint = if is_foreign { " (--restart starts from the beginning)" } else { "" };
+                    let what = format!("cannot read from {}{hint}", job.source.kind);
+                    pauses.after(&error, &what).await?;
+                }
+            }
+        };
+        let mut written = Written::default();
+        self.target.write(page.records, &mut written).await?;
+        self.state.records += written.taken;
+        self.state.refused += written.refused;
+        self.state.malformed += page.malformed;
+        self.state.expired += page.expired;
+        if self.written.reason.is_none() {
+            self.written.reason = written.reason;
+        }
+        let more = page.next.is_some();
+        self.cursor = page.next;
+        Ok(more)
+    }
+}
+
+impl Transferred {
+    /// Prints the counts.
+    pub(super) fn print(&self, json: bool, out: &mut Output) -> Result<(), Failure> {
+        let State { records, refused, malformed, expired, .. } = &self.counts;
+        if json {
+            return Ok(out.line(json!({
+                "command": self.verb,
+                "records": records,
+                "refused": refused,
+                "refused_because": self.reason,
+                "malformed": malformed,
+                "expired": expired,
+            }))?);
+        }
+        let done = if self.verb == "copy" { "copied" } else { "imported" };
+        out.line(format_args!("{records} records {done}"))?;
+        if *refused > 0 {
+            let why =
+                self.reason.as_deref().map(|why| format!(", the first because {why}")).unwrap_or_default();
+            out.line(format_args!("{refused} records refused{why}"))?;
+        }
+        if *malformed > 0 {
+            out.line(format_args!("{malformed} rows skipped because they are not provider records"))?;
+        }
+        if *expired > 0 {
+            out.line(format_args!("{expired} records skipped because they have expired"))?;
+        }
+        Ok(())
+    }
+}
