@@ -27,8 +27,8 @@ use std::time::Duration;
 /// - **S3** `providers` returns one entry per key asked for, in that order, repeated keys too; an absent key's is known
 ///   and empty.
 /// - **S4** What has expired (`expires <= now`) is never returned, purged or not.
-/// - **S5** Providers are ordered freshest (latest expiry) first and there are at most `limit`; which of more than
-///   `limit` are left out is the store's choice.
+/// - **S5** Providers are ordered freshest (latest expiry) first, none comes twice, and there are at most `limit`; which
+///   of more than `limit` are left out is the store's choice.
 /// - **S6** Addresses belong to the provider, not to the record: the newest ones replace the earlier ones for all its
 ///   keys, and `addresses_at` is the time of their insert, to within [`Addresses::SLACK`](crate::Addresses::SLACK) so
 ///   that a store need not write each time.
@@ -48,6 +48,8 @@ use std::time::Duration;
 /// - **S18** With [`Sharing::BetweenProcesses`] each process that has opened the store reads what another has inserted,
 ///   and one process at a time purges: the others get [`PurgeProgress::Elsewhere`].
 /// - **S19** Opened with [`Purpose::Check`](crate::Purpose::Check) it reads at most: no file, table or record is created or changed.
+/// - **S20** An insert removes no other record that had not expired at the last purge, whatever its `now` is: that of a
+///   purge is sure, while that of an insert is of a clock that may have jumped.
 #[async_trait]
 pub trait ProviderStore: Debug + Send + Sync + 'static {
     /// What the node must know of this store to use it well. Asked again while the store is open: its capacity may

@@ -1,6 +1,7 @@
 //! The suite of [`ProviderStore`](hydra_api::ProviderStore).
 
 mod check;
+mod clock;
 mod insert;
 mod many;
 mod model;
@@ -24,7 +25,7 @@ const fn rule(id: &'static str, text: &'static str) -> Rule {
 }
 
 /// The rules of [`ProviderStore`](hydra_api::ProviderStore), as its documentation words them.
-pub const RULES: [Rule; 19] = [
+pub const RULES: [Rule; 20] = [
     rule("S1", "insert is idempotent: one record per (key, provider), however often it is announced."),
     rule(
         "S2",
@@ -39,8 +40,8 @@ pub const RULES: [Rule; 19] = [
     rule("S4", "What has expired (expires <= now) is never returned, purged or not."),
     rule(
         "S5",
-        "Providers are ordered freshest (latest expiry) first and there are at most limit; which of more than limit \
-         are left out is the store's choice.",
+        "Providers are ordered freshest (latest expiry) first, none comes twice, and there are at most limit; which of \
+         more than limit are left out is the store's choice.",
     ),
     rule(
         "S6",
@@ -91,6 +92,11 @@ pub const RULES: [Rule; 19] = [
         "S19",
         "Opened with Purpose::Check it reads at most: no file, table or record is created or changed.",
     ),
+    rule(
+        "S20",
+        "An insert removes no other record that had not expired at the last purge, whatever its now is: that of a purge is \
+         sure, while that of an insert is of a clock that may have jumped.",
+    ),
 ];
 
 /// What is asked of every plugin, beside the rules of its trait.
@@ -110,8 +116,8 @@ where
 }
 
 fn cases() -> Vec<Case<Store>> {
-    use {check::*, insert::*, many::*, model::*, outcomes::*, read::*, shared::*, upkeep::*};
-    let [s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15, s16, s17, s18, s19] = RULES;
+    use {check::*, clock::*, insert::*, many::*, model::*, outcomes::*, read::*, shared::*, upkeep::*};
+    let [s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15, s16, s17, s18, s19, s20] = RULES;
     vec![
         case!(CONFIG, an_unknown_key_of_the_table_is_refused),
         case!(CONFIG, a_changed_table_is_taken_up_whole_or_not_at_all),
@@ -144,6 +150,8 @@ fn cases() -> Vec<Case<Store>> {
         case!(s18, s18_one_process_at_a_time_purges),
         case!(s19, s19_a_check_of_an_empty_place_changes_nothing),
         case!(s19, s19_a_check_of_a_used_place_changes_nothing),
+        case!(s20, s20_an_insert_of_a_clock_that_is_ahead_removes_nothing),
+        case!(s20, s20_a_full_store_makes_no_room_by_a_clock_that_is_ahead),
     ]
 }
 

@@ -22,6 +22,7 @@ const TABLE: &[(Sabotage, &str)] = &[
     (Sabotage::S4ReturnsWhatExpiresNow, "s4_what_expires_now_is_not_returned"),
     (Sabotage::S5FreshestLast, "s5_the_freshest_come_first_and_no_more_than_the_limit"),
     (Sabotage::S5NoLimit, "s5_a_hot_key_is_read_under_its_limit"),
+    (Sabotage::S5ProviderTwice, "s5_the_freshest_come_first_and_no_more_than_the_limit"),
     (Sabotage::S6AddressesOfTheRecord, "s6_addresses_belong_to_the_provider"),
     (Sabotage::S6AddressesAge, "s6_addresses_told_again_do_not_age"),
     (Sabotage::S7NoAddressesAreTaken, "s7_an_insert_without_addresses_keeps_them"),
@@ -59,6 +60,8 @@ const TABLE: &[(Sabotage, &str)] = &[
     (Sabotage::S19CreatesTheDirectory, "s19_a_check_of_an_empty_place_changes_nothing"),
     (Sabotage::S19ChangesAFile, "s19_a_check_of_a_used_place_changes_nothing"),
     (Sabotage::S19Migrates, "s19_a_check_of_a_used_place_changes_nothing"),
+    (Sabotage::S20PurgesByItsClock, "s20_an_insert_of_a_clock_that_is_ahead_removes_nothing"),
+    (Sabotage::S20MakesRoomByItsClock, "s20_a_full_store_makes_no_room_by_a_clock_that_is_ahead"),
 ];
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -69,11 +72,12 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials
 }
 
-/// The whole suite where there is room, and the cases of S17 where there is little.
+/// The whole suite where there is room, and the cases of S17 and S20 where there is little.
 fn suites(sabotage: Sabotage) -> Vec<Suite> {
     let roomy = move || async move { Place::of(Config { sabotage, ..Config::default() }) };
     let full = move || async move {
         Place::of(Config { sabotage, providers_per_key_max: 100, ..Config::default() }).full_within(1000)
     };
-    vec![store::<Sabotaged, _, _>(roomy), store::<Sabotaged, _, _>(full).only("s17")]
+    let full = |cases| store::<Sabotaged, _, _>(full).only(cases);
+    vec![store::<Sabotaged, _, _>(roomy), full("s17"), full("s20_a_full_store")]
 }

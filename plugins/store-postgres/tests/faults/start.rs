@@ -2,14 +2,10 @@
 
 use crate::{BACK_WITHIN, Config, Server, config, trial};
 use hydra_api::{Causes, OpenError, OpenErrorKind, Plugin, Purpose, Scope};
+use hydra_conformance::servers::SilentLink;
 use hydra_store_postgres::Postgres;
 use libtest_mimic::Trial;
-use std::net::TcpListener as Listener;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 /// More messages than an open sends.
@@ -48,8 +44,8 @@ async fn frozen(server: Server, purpose: Purpose) {
     }
     for messages in 0..MESSAGES_MAX {
         opens.spawn(async move {
-            let config =
-                Config { database: format!("start_{messages}"), ..config(link(port, messages).await) };
+            let link = SilentLink::start(port, messages).unwrap();
+            let config = Config { database: format!("start_{messages}"), ..config(link.port()) };
             let since = Instant::now();
             let opened = tokio::time::timeout(Duration::from_secs(90), open(config, purpose)).await;
             (messages, opened.expect("it takes no end"), since.elapsed())
@@ -74,35 +70,4 @@ async fn frozen(server: Server, purpose: Purpose) {
 
 async fn open(config: Config, purpose: Purpose) -> Result<(), OpenError> {
     Postgres::open(config, &Scope::new(std::env::temp_dir()).with_purpose(purpose)).await.map(drop)
-}
-
-/// The port of a link that carries this many messages of its clients and then nothing any more, without an end.
-async fn link(to: u16, messages: usize) -> u16 {
-    let listener = Listener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let (listener, left) = (TcpListener::from_std(listener).unwrap(), Arc::new(AtomicUsize::new(messages)));
-    tokio::spawn(async move {
-        while let Ok((client, _)) = listener.accept().await {
-            let (server, left) = (TcpStream::connect(("127.0.0.1", to)).await.unwrap(), Arc::clone(&left));
-            tokio::spawn(carry(client, server, left));
-        }
-    });
-    port
-}
-
-async fn carry(client: TcpStream, server: TcpStream, left: Arc<AtomicUsize>) {
-    let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
-        (client.into_split(), server.into_split());
-    let answers = tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
-    let mut message = vec![0; 1 << 16];
-    while let Ok(len @ 1..) = from_client.read(&mut message).await {
-        let is_carried =
-            left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
-        if is_carried && to_server.write_all(&message[..len]).await.is_err() {
-            break;
-        }
-    }
-    // The client has gone: so does its session.
-    answers.abort();
 }
