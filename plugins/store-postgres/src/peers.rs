@@ -129,6 +129,10 @@ impl Peers {
                 ids.remove(&gone);
             }
         }
+        // A number that two peers seem to have, as another call learns meanwhile that it was given away, is neither's.
+        let mut owners: HashMap<i32, u32> = HashMap::with_capacity(ids.len());
+        ids.values().for_each(|id| *owners.entry(*id).or_default() += 1);
+        ids.retain(|_, id| owners.get(id) == Some(&1));
         Ok(ids)
     }
 
