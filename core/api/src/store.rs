@@ -31,8 +31,8 @@ use std::time::Duration;
 /// - **S3** `providers` returns one entry per key asked for, in that order, repeated keys too; an absent key's is known
 ///   and empty.
 /// - **S4** What has expired (`expires <= now`) is never returned, purged or not.
-/// - **S5** Providers are ordered freshest (latest expiry) first and there are at most `limit`; which of more than
-///   `limit` are left out is the store's choice.
+/// - **S5** Providers are ordered freshest (latest expiry) first, none comes twice, and there are at most `limit`; which
+///   of more than `limit` are left out is the store's choice.
 /// - **S6** Addresses belong to the provider, not to the record: the newest ones replace the earlier ones for all its
 ///   keys, and `addresses_at` is the time of their insert, to within [`Addresses::SLACK`](crate::Addresses::SLACK) so
 ///   that a store need not write each time.
@@ -60,6 +60,8 @@ use std::time::Duration;
 ///   written meanwhile.
 /// - **S22** A cursor is good for the same store until its records are gone, after it was closed and opened again too; what is no
 ///   cursor of the store is [`StoreErrorKind::Refused`].
+/// - **S23** An insert removes no other record that had not expired at the last purge, whatever its `now` is: that of a
+///   purge is sure, while that of an insert is of a clock that may have jumped.
 #[async_trait]
 pub trait ProviderStore: Debug + Send + Sync + 'static {
     /// What the node must know of this store to use it well. Asked again while the store is open: its capacity may

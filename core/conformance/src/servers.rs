@@ -6,10 +6,12 @@
 mod pgbouncer;
 mod postgres;
 mod redis;
+mod silent_link;
 
 pub use pgbouncer::PgBouncer;
 pub use postgres::Postgres;
 pub use redis::{Redis, RedisCluster, RedisSentinel};
+pub use silent_link::SilentLink;
 
 use std::io::{self, Read};
 use std::net::TcpListener;

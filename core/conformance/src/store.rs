@@ -1,6 +1,7 @@
 //! The suite of [`ProviderStore`](hydra_api::ProviderStore).
 
 mod check;
+mod clock;
 mod delete;
 mod insert;
 mod many;
@@ -26,7 +27,7 @@ const fn rule(id: &'static str, text: &'static str) -> Rule {
 }
 
 /// The rules of [`ProviderStore`](hydra_api::ProviderStore), as its documentation words them.
-pub const RULES: [Rule; 22] = [
+pub const RULES: [Rule; 23] = [
     rule("S1", "insert is idempotent: one record per (key, provider), however often it is announced."),
     rule(
         "S2",
@@ -41,8 +42,8 @@ pub const RULES: [Rule; 22] = [
     rule("S4", "What has expired (expires <= now) is never returned, purged or not."),
     rule(
         "S5",
-        "Providers are ordered freshest (latest expiry) first and there are at most limit; which of more than limit \
-         are left out is the store's choice.",
+        "Providers are ordered freshest (latest expiry) first, none comes twice, and there are at most limit; which of \
+         more than limit are left out is the store's choice.",
     ),
     rule(
         "S6",
@@ -110,6 +111,11 @@ pub const RULES: [Rule; 22] = [
         "A cursor is good for the same store until its records are gone, after it was closed and opened again too; what is \
          no cursor of the store is StoreErrorKind::Refused.",
     ),
+    rule(
+        "S23",
+        "An insert removes no other record that had not expired at the last purge, whatever its now is: that of a purge is \
+         sure, while that of an insert is of a clock that may have jumped.",
+    ),
 ];
 
 /// What is asked of every plugin, beside the rules of its trait.
@@ -130,11 +136,34 @@ where
 
 fn cases() -> Vec<Case<Store>> {
     use {
-        check::*, delete::*, insert::*, many::*, model::*, outcomes::*, read::*, scan::*, shared::*,
-        upkeep::*,
+        check::*, clock::*, delete::*, insert::*, many::*, model::*, outcomes::*, read::*, scan::*,
+        shared::*, upkeep::*,
     };
-    let [s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12, s13, s14, s15, s16, s17, s18, s19, s20, s21, s22] =
-        RULES;
+    let [
+        s1,
+        s2,
+        s3,
+        s4,
+        s5,
+        s6,
+        s7,
+        s8,
+        s9,
+        s10,
+        s11,
+        s12,
+        s13,
+        s14,
+        s15,
+        s16,
+        s17,
+        s18,
+        s19,
+        s20,
+        s21,
+        s22,
+        s23,
+    ] = RULES;
     vec![
         case!(CONFIG, an_unknown_key_of_the_table_is_refused),
         case!(CONFIG, a_changed_table_is_taken_up_whole_or_not_at_all),
@@ -173,6 +202,8 @@ fn cases() -> Vec<Case<Store>> {
         case!(s21, s21_what_is_written_meanwhile_hides_nothing),
         case!(s22, s21_s22_a_scan_goes_on_after_a_restart),
         case!(s22, s22_what_is_no_cursor_is_refused),
+        case!(s23, s23_an_insert_of_a_clock_that_is_ahead_removes_nothing),
+        case!(s23, s23_a_full_store_makes_no_room_by_a_clock_that_is_ahead),
     ]
 }
 

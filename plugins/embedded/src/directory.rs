@@ -1,5 +1,7 @@
 //! The directory of a store: one process at a time, and nobody else's files.
 
+mod aside;
+
 use crate::damage::Damage;
 use crate::fault::Fault;
 use crate::probe::{PROBE, ROOM_BYTES, probe};
@@ -14,6 +16,11 @@ use std::time::Duration;
 /// How often, and how long apart, a lock that is taken is tried again: a check holds it for a moment.
 const LOCK_TRIES: u32 = 5;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
+/// How many copies of damaged files are kept beside the directory: a disk that fails again and again must not be filled with them.
+pub const ASIDE_LEN_MAX: usize = 3;
+/// The last part of the name of a copy, up to the time at which it was moved.
+const ASIDE: &str = "damaged-";
 
 /// Whether files of these names, which are not those of this crate, may be the engine's.
 pub type Owns = fn(&[String]) -> bool;
@@ -33,7 +40,8 @@ pub struct Opened<T> {
     pub lock: Lock,
 }
 
-/// Opens the engine at `dir` with `files`. Damaged files are moved aside, and the store starts empty.
+/// Opens the engine at `dir` with `files`. Damaged files are moved aside, and the store starts empty. Of the copies that were moved
+/// aside the newest [`ASIDE_LEN_MAX`] are kept.
 ///
 /// A panic while opening is damage as well: what is there cannot be read. Nothing is moved while the directory cannot be
 /// written or no thread be started: a full disk may look like damage.
@@ -155,10 +163,7 @@ fn beside(dir: &Path, ending: &str) -> PathBuf {
 
 /// Moves damaged files out of the way and says so. Records come back as they are announced again.
 fn set_aside(dir: &Path, why: &str) -> Result<(), OpenError> {
-    let now = UnixSeconds::now();
-    let free =
-        (0..).map(|number| beside(dir, &format!("damaged-{now}-{number}"))).find(|path| !path.exists());
-    let aside = free.unwrap_or_else(|| beside(dir, "damaged"));
+    let aside = aside::free(dir, UnixSeconds::now());
     fs::rename(dir, &aside).map_err(|cause| {
         let message = format!("the records in {} are damaged ({why}), and cannot be moved", dir.display());
         OpenError::corrupt(message, cause)
@@ -168,8 +173,9 @@ fn set_aside(dir: &Path, why: &str) -> Result<(), OpenError> {
         moved_to = %aside.display(),
         why,
         "THE RECORDS ARE DAMAGED: they were moved aside, and the store starts empty. Records come back as they are \
-         announced again. Delete what was moved once nobody needs it"
+         announced again. Delete what was moved once nobody needs it; of several copies the newest {ASIDE_LEN_MAX} are kept"
     );
+    aside::keep_newest(dir, &aside);
     Ok(())
 }
 

@@ -17,7 +17,7 @@ pub mod rows;
 
 pub use check::check;
 pub use damage::Damage;
-pub use directory::{Lock, Opened, Owns, guarded, open};
+pub use directory::{ASIDE_LEN_MAX, Lock, Opened, Owns, guarded, open};
 pub use fault::{DamagedRow, Fault};
 pub use open_for::open_for;
 pub use outage::{Ended, Outage, Refused};

@@ -2,6 +2,7 @@
 
 use hydra_api::{Addresses, PeerId, ProviderRecord, UnixSeconds};
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// How old what is remembered of another node's writes may be: new addresses of a provider that announced itself elsewhere
@@ -42,8 +43,14 @@ impl ProviderNews {
     /// True if a row with these addresses, announced at this time, has to be written: they are others, or so old that
     /// rule S6 wants their time renewed.
     pub fn changes(&self, addresses: &Addresses, at: UnixSeconds, now: UnixSeconds) -> bool {
-        let is_old = now.since(at) > Addresses::SLACK / 2 || at > now;
+        let is_old = !Self::addresses_at(now).contains(&at);
         !self.addresses.is_empty() && (is_old || self.addresses != *addresses)
+    }
+
+    /// The times that a row with the announced addresses may have, so that it need not be written. One that lies ahead is that of
+    /// another clock, and no time.
+    pub fn addresses_at(now: UnixSeconds) -> RangeInclusive<UnixSeconds> {
+        now.saturating_sub(Addresses::SLACK / 2)..=now
     }
 }
 

@@ -130,7 +130,7 @@ fn profile(config: &Config) -> StoreProfile {
 
 fn send(writer: &Writer, operation: &'static str, job: Job) -> Result<(), StoreError> {
     if writer.pulse.is_stuck() {
-        return Err(stuck(operation));
+        return Err(stuck(&writer.pulse, operation));
     }
     writer.jobs.try_send(job).map_err(|error| match error {
         TrySendError::Full(_) => {
@@ -149,12 +149,13 @@ async fn wait<T>(
     tokio::select! {
         biased;
         reply = replied => reply.unwrap_or_else(|_| Err(StoreError::closed(operation))),
-        _ = watch.wait_for(|stuck| *stuck) => Err(stuck(operation)),
+        _ = watch.wait_for(|stuck| *stuck) => Err(stuck(pulse, operation)),
     }
 }
 
-fn stuck(operation: &'static str) -> StoreError {
-    StoreError::because(StoreErrorKind::Unavailable, operation, "an earlier write has not returned")
+fn stuck(pulse: &Pulse, operation: &'static str) -> StoreError {
+    let cause = format!("{} has not returned", pulse.call().as_str());
+    StoreError::because(StoreErrorKind::Unavailable, operation, cause)
 }
 
 #[async_trait]

@@ -2,15 +2,41 @@
 //! wait.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
+
+/// What the writer does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// A write, a purge or a sync.
+    Write,
+    /// The engine is closed and opened again after an outage, which reads its whole journal.
+    Reopening,
+    /// The store is closed.
+    Close,
+}
+
+impl Call {
+    const ALL: [Self; 3] = [Self::Write, Self::Reopening, Self::Close];
+
+    /// The subject of a sentence.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Write => "a write to the record store",
+            Self::Reopening => "reopening the record store after an outage",
+            Self::Close => "closing the record store",
+        }
+    }
+}
 
 /// The writer's sign of life.
 #[derive(Debug)]
 pub(crate) struct Pulse {
     origin: Instant,
+    /// The place in [`Call::ALL`] of the last call that began.
+    call: AtomicU8,
     /// Milliseconds after the origin at which the call at hand began, and one more; 0 when there is none.
     busy_since: AtomicU64,
     ended: AtomicBool,
@@ -23,6 +49,7 @@ impl Pulse {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             origin: Instant::now(),
+            call: AtomicU8::new(0),
             busy_since: AtomicU64::new(0),
             ended: AtomicBool::new(false),
             stuck_count: AtomicU64::new(0),
@@ -39,13 +66,20 @@ impl Pulse {
         *self.stuck.borrow()
     }
 
+    /// What the writer does, or did last.
+    pub(crate) fn call(&self) -> Call {
+        let place = usize::from(self.call.load(Ordering::Acquire));
+        Call::ALL.get(place).copied().unwrap_or(Call::Write)
+    }
+
     /// Runs a call under the eyes of the watchdog.
-    pub(crate) fn during<T>(&self, call: impl FnOnce() -> T) -> T {
+    pub(crate) fn during<T>(&self, what: Call, call: impl FnOnce() -> T) -> T {
+        self.call.store(what as u8, Ordering::Release);
         self.busy_since.store(self.elapsed_ms() + 1, Ordering::Release);
         let result = call();
         self.busy_since.store(0, Ordering::Release);
         if self.stuck.send_if_modified(|stuck| std::mem::replace(stuck, false)) {
-            tracing::warn!("the record store answers again");
+            tracing::warn!("{} has returned, the record store answers again", what.as_str());
         }
         result
     }
@@ -58,6 +92,20 @@ impl Pulse {
 
     fn elapsed_ms(&self) -> u64 {
         self.origin.elapsed().as_millis() as u64
+    }
+
+    /// Says so when the call at hand has taken longer than `write_max`.
+    fn look(&self, write_max: Duration) {
+        let busy_for = self.busy_for();
+        if busy_for > write_max && self.stuck.send_if_modified(|stuck| !std::mem::replace(stuck, true)) {
+            let times = self.stuck_count.fetch_add(1, Ordering::Relaxed) + 1;
+            tracing::error!(
+                ?busy_for,
+                times,
+                "{} has not returned; the store is unavailable until it does",
+                self.call().as_str()
+            );
+        }
     }
 
     fn busy_for(&self) -> Duration {
@@ -74,15 +122,10 @@ pub(crate) fn start(pulse: Arc<Pulse>, write_max: Duration) -> std::io::Result<t
     thread::Builder::new().name("records-watchdog".to_owned()).spawn(move || {
         while !pulse.ended.load(Ordering::Acquire) {
             thread::park_timeout(pause);
-            let busy_for = pulse.busy_for();
-            if busy_for > write_max && pulse.stuck.send_if_modified(|stuck| !std::mem::replace(stuck, true)) {
-                let times = pulse.stuck_count.fetch_add(1, Ordering::Relaxed) + 1;
-                tracing::error!(
-                    ?busy_for,
-                    times,
-                    "a write to the record store has not returned; the store is unavailable until it does"
-                );
-            }
+            pulse.look(write_max);
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

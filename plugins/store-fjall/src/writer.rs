@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::keeper::Keeper;
-use crate::watchdog::{self, Pulse};
+use crate::watchdog::{self, Call, Pulse};
 use fjall::PersistMode;
 use hydra_api::{Causes, Deleted, Deletion, Inserted, ProviderRecord, Purged, StoreError, UnixSeconds};
 use std::sync::Arc;
@@ -76,17 +76,17 @@ fn run(mut keeper: Keeper, queue: &Receiver<Job>, pulse: &Pulse, sync_interval: 
         };
         match job {
             Ok(Job::Close { reply }) => {
-                return drop(reply.send(pulse.during(|| keeper.close())));
+                return drop(reply.send(pulse.during(Call::Close, || keeper.close())));
             }
             Ok(job) => {
-                if pulse.during(|| work(&mut keeper, job)) == Wrote::Yes {
+                if pulse.during(Call::Write, || work(&mut keeper, job)) == Wrote::Yes {
                     unsynced_since.get_or_insert_with(Instant::now);
                 }
             }
             Err(RecvTimeoutError::Timeout) => {}
             // The store was dropped without being closed.
             Err(RecvTimeoutError::Disconnected) => {
-                if let Err(error) = pulse.during(|| keeper.close()) {
+                if let Err(error) = pulse.during(Call::Close, || keeper.close()) {
                     tracing::error!(error = %Causes(&error), "the record store was not closed well");
                 }
                 return;
@@ -95,9 +95,10 @@ fn run(mut keeper: Keeper, queue: &Receiver<Job>, pulse: &Pulse, sync_interval: 
         if unsynced_since.is_some_and(|since| since.elapsed() >= sync_interval) {
             unsynced_since = None;
             // A fault begins an outage, which is logged.
-            drop(pulse.during(|| keeper.write("sync", |engine| engine.sync(PersistMode::SyncData))));
+            let sync = || keeper.write("sync", |engine| engine.sync(PersistMode::SyncData));
+            drop(pulse.during(Call::Write, sync));
         }
-        pulse.during(|| keeper.tend());
+        pulse.during(Call::Reopening, || keeper.tend());
     }
 }
 

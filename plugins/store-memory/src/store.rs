@@ -12,7 +12,7 @@ use hydra_api::{
 };
 use std::hash::BuildHasher;
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ pub struct Memory {
     providers_per_key_max: usize,
     turn: AtomicUsize,
     purged_shard: AtomicUsize,
+    /// The date of the last purge, which is sure: that of an insert may be of a clock that jumped.
+    purged_at: AtomicU32,
     closed: AtomicBool,
     /// Marks the cursors of this store: they end with it.
     id: u64,
@@ -63,6 +65,7 @@ impl Memory {
             providers_per_key_max: config.providers_per_key_max as usize,
             turn: AtomicUsize::new(0),
             purged_shard: AtomicUsize::new(0),
+            purged_at: AtomicU32::new(0),
             closed: AtomicBool::new(false),
         }
     }
@@ -84,14 +87,16 @@ impl Memory {
         self.shards[number].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Locks a shard first and a part of the providers then, never the other way round.
+    /// Locks a shard first and a part of the providers then, never the other way round. Room is made with what had expired at the
+    /// last purge alone (rule S23).
     fn put(&self, record: &ProviderRecord, now: UnixSeconds) -> Put {
         let mut shard = self.shard_of(&record.key);
         let put = self.put_in(&mut shard, record, now);
-        if put != Put::NoRoom || !shard.has_expired(now) {
+        let purged_at = UnixSeconds(self.purged_at.load(Ordering::Relaxed));
+        if put != Put::NoRoom || !shard.has_expired(purged_at) {
             return put;
         }
-        self.prune(&mut shard, now, u64::MAX);
+        self.prune(&mut shard, purged_at, u64::MAX);
         self.put_in(&mut shard, record, now)
     }
 
@@ -219,6 +224,7 @@ impl ProviderStore for Memory {
 
     async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {
         self.open_for("purge_expired")?;
+        self.purged_at.store(now.0, Ordering::Relaxed);
         let limit = u64::from(limit.get());
         let mut removed = 0;
         let first = self.purged_shard.load(Ordering::Relaxed);

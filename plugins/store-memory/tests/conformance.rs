@@ -10,13 +10,18 @@ fn main() -> ExitCode {
     let small = || async { Place::of(Config { mib_max: 24, ..Config::default() }) };
     let small = hydra_conformance::store::<Memory, _, _>(small).named("24 MiB");
     // Full in bytes, and full for one key.
-    let bytes = || async { Place::of(Config { mib_max: 1, ..Config::default() }).full_within(50_000) };
-    let bytes = hydra_conformance::store::<Memory, _, _>(bytes).only("s17").named("1 MiB");
-    let of_a_key = Config { providers_per_key_max: 300, ..Config::default() };
-    let key = move || {
-        let place = Place::of(of_a_key.clone()).full_within(2000);
-        async { place }
+    let bytes = |cases| {
+        let place = || async { Place::of(Config { mib_max: 1, ..Config::default() }).full_within(50_000) };
+        hydra_conformance::store::<Memory, _, _>(place).only(cases).named("1 MiB")
     };
-    let key = hydra_conformance::store::<Memory, _, _>(key).only("s17").named("300 of a key");
-    hydra_conformance::run([defaults, small, bytes, key])
+    let key = |cases| {
+        let of_a_key = Config { providers_per_key_max: 300, ..Config::default() };
+        let place = move || {
+            let place = Place::of(of_a_key.clone()).full_within(2000);
+            async { place }
+        };
+        hydra_conformance::store::<Memory, _, _>(place).only(cases).named("300 of a key")
+    };
+    let full = [bytes("s17"), bytes("s23_a_full"), key("s17"), key("s23_a_full")];
+    hydra_conformance::run([defaults, small].into_iter().chain(full))
 }

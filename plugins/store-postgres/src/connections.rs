@@ -8,13 +8,12 @@ use crate::config::{Config, Prepared};
 use crate::fault;
 use hydra_api::StoreError;
 use mode::{Mode, detect};
-use pool::{Busy, Pool, connect};
+use pool::{Busy, Pool, connect, within};
 use sqlx::{AssertSqlSafe, PgConnection};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::timeout;
 
 /// How long after its time limit a statement may answer: a server that does not is gone or frozen.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -32,8 +31,10 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    /// Connects to the first host that fits, and finds out how statements are sent. The other connections follow.
+    /// Connects to the first host that fits, and finds out how statements are sent. The other connections follow. Each step has a
+    /// time limit: a server that freezes meanwhile is an error.
     pub(crate) async fn open(config: Config) -> Result<Self, sqlx::Error> {
+        let limit = Duration::from_millis(config.statement_timeout_ms.into()) + PATIENCE;
         let (mut first, host) = pool::first(&config).await?;
         let mut second = None;
         let mode = match config.prepared {
@@ -41,13 +42,12 @@ impl Connections {
             Prepared::Off => Mode::Unnamed,
             Prepared::Auto => {
                 let other = second.insert(connect(&config, host).await?);
-                detect(&mut first, other).await?
+                within(limit, detect(&mut first, other)).await?
             }
         };
         if mode == Mode::Unnamed && config.prepared == Prepared::Auto {
             tracing::info!("a pooler in transaction mode was detected, statements are not prepared");
         }
-        let limit = Duration::from_millis(config.statement_timeout_ms.into()) + PATIENCE;
         let pool = Pool::start(config, mode, host);
         for connection in [Some(first), second].into_iter().flatten() {
             pool.add(connection).await?;
@@ -68,17 +68,15 @@ impl Connections {
     /// Runs `work` on a connection of its own. A connection whose server does not answer in time is closed.
     ///
     /// # Cancel safety
-    /// A call that is dropped closes its connection: an answer that is still to come is for nobody else.
+    /// The connection of a call that is dropped serves others after the rest of its answer was read: at the latest when the server
+    /// has cancelled the statement at its time limit. If that takes longer it is closed.
     pub(crate) async fn run<T, F>(&self, operation: &'static str, work: F) -> Result<T, StoreError>
     where
         F: for<'c> FnOnce(&'c mut PgConnection) -> Work<'c, T> + Send,
         T: Send,
     {
         let mut busy = self.pool.acquire(operation).await?;
-        let result = match timeout(self.limit, self.statement(&mut busy, work)).await {
-            Ok(result) => result,
-            Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
-        };
+        let result = within(self.limit, self.statement(&mut busy, work)).await;
         match result {
             Ok(result) => {
                 busy.give_back();
@@ -104,14 +102,14 @@ impl Connections {
         result
     }
 
-    /// Runs `work` on a connection as it is, for the start.
+    /// Runs `work` on a connection as it is, for the start. All of it has the time limit of one statement.
     pub(crate) async fn run_plain<T, E, F>(&self, work: F) -> Result<T, E>
     where
         F: for<'c> FnOnce(&'c mut PgConnection) -> Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'c>>,
         E: From<sqlx::Error> + From<StoreError>,
     {
         let mut busy = self.pool.acquire("open").await?;
-        let done = work(busy.connection()).await?;
+        let done = within(self.limit, work(busy.connection())).await?;
         busy.give_back();
         Ok(done)
     }

@@ -1,4 +1,7 @@
 //! Peers by number: the records name a provider by its number, and its addresses are kept once.
+//!
+//! What is remembered of rows saves statements and is never the last word: other nodes change rows, a purge or an operator removes
+//! them, and a backup gives numbers to other peers. The insert of the records compares with the rows (see `insert`).
 
 use crate::connections::Connections;
 use crate::schema::Tables;
@@ -8,7 +11,7 @@ use hydra_api::{Addresses, PeerId, StoreError, UnixSeconds};
 use hydra_remote::{PROVIDER_FRESH, PROVIDER_HEADROOM, ProviderNews};
 use quick_cache::sync::Cache;
 use sqlx::{AssertSqlSafe, Row};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -38,7 +41,13 @@ impl Peers {
     }
 
     fn find(&self, peer: &PeerId) -> Option<Arc<Known>> {
-        self.ids.get(peer).and_then(|id| self.by_id.get(&id))
+        self.ids.get(peer).and_then(|id| self.by_id.get(&id)).filter(|known| known.peer == *peer)
+    }
+
+    /// Forgets a peer whose row is not as remembered.
+    pub(crate) fn forget(&self, peer: &PeerId) {
+        let Some((_, id)) = self.ids.remove(peer) else { return };
+        drop(self.by_id.remove_if(&id, |known| known.peer == *peer));
     }
 
     fn remember(&self, known: Known) -> Arc<Known> {
@@ -85,7 +94,8 @@ impl Peers {
         Ok(found)
     }
 
-    /// The numbers of the providers of a batch; their rows have these addresses and outlive the records afterwards.
+    /// The numbers of the providers of a batch. As far as is known their rows have these addresses and outlive the records
+    /// afterwards; a provider whose row was removed meanwhile is left out.
     pub(crate) async fn write(
         &self,
         connections: &Connections,
@@ -115,8 +125,14 @@ impl Peers {
             ids.extend(self.insert(connections, tables, new, now).await?);
         }
         if !stale.is_empty() {
-            self.update(connections, tables, stale, now).await?;
+            for gone in self.update(connections, tables, stale, now).await? {
+                ids.remove(&gone);
+            }
         }
+        // A number that two peers seem to have, as another call learns meanwhile that it was given away, is neither's.
+        let mut owners: HashMap<i32, u32> = HashMap::with_capacity(ids.len());
+        ids.values().for_each(|id| *owners.entry(*id).or_default() += 1);
+        ids.retain(|_, id| owners.get(id) == Some(&1));
         Ok(ids)
     }
 
@@ -180,21 +196,23 @@ impl Peers {
         Ok(peers.into_iter().filter_map(|peer| Some((peer, self.find(&peer)?.id))).collect())
     }
 
+    /// Changes rows. Returns the peers whose rows are gone, or are another peer's.
     async fn update(
         &self,
         connections: &Connections,
         tables: &Tables,
         mut stale: Vec<(Arc<Known>, ProviderNews)>,
         now: UnixSeconds,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<PeerId>, StoreError> {
         stale.sort_unstable_by_key(|(row, _)| row.id);
         let text = tables.sql(UPDATE);
         let persistent = connections.is_prepared();
         let written: Vec<Known> = stale.iter().map(|(row, news)| row.after(news, now)).collect();
-        connections
+        let changed: HashSet<i32> = connections
             .run("insert", move |connection| {
                 Box::pin(async move {
                     let ids: Vec<i32> = stale.iter().map(|(row, _)| row.id).collect();
+                    let peers: Vec<&[u8]> = stale.iter().map(|(row, _)| row.peer.as_bytes()).collect();
                     let addresses: Vec<Option<&[u8]>> =
                         stale.iter().map(|(_, news)| encoded(&news.addresses)).collect();
                     let expires: Vec<i32> = stale
@@ -202,29 +220,34 @@ impl Peers {
                         .map(|(_, news)| to_column(news.expires.saturating_add(PROVIDER_HEADROOM)))
                         .collect();
                     let query = sqlx::query(AssertSqlSafe(text)).persistent(persistent);
-                    query
-                        .bind(ids)
-                        .bind(addresses)
-                        .bind(to_column(now))
-                        .bind(expires)
-                        .execute(connection)
-                        .await
+                    let query =
+                        query.bind(ids).bind(addresses).bind(to_column(now)).bind(expires).bind(peers);
+                    query.fetch_all(connection).await?.iter().map(|row| row.try_get(0)).collect()
                 })
             })
             .await?;
-        written.into_iter().for_each(|known| drop(self.remember(known)));
-        Ok(())
+        let mut gone = Vec::new();
+        for known in written {
+            if changed.contains(&known.id) {
+                self.remember(known);
+            } else {
+                self.forget(&known.peer);
+                gone.push(known.peer);
+            }
+        }
+        Ok(gone)
     }
 }
 
 /// Rows are locked in the order of their numbers first, so that two nodes cannot deadlock.
 const UPDATE: &str = "
-WITH news AS (SELECT * FROM unnest($1::int4[], $2::bytea[], $4::int4[]) t (id, addrs, expires)),
+WITH news AS (SELECT * FROM unnest($1::int4[], $2::bytea[], $4::int4[], $5::bytea[]) t (id, addrs, expires, peer_id)),
 locked AS MATERIALIZED (
     SELECT p.id FROM {s}.peers p WHERE p.id = ANY($1) ORDER BY p.id FOR NO KEY UPDATE)
 UPDATE {s}.peers p SET addrs = coalesce(t.addrs, p.addrs),
     addrs_at = CASE WHEN t.addrs IS NULL THEN p.addrs_at ELSE $3 END, expires = greatest(p.expires, t.expires)
-FROM news t JOIN locked USING (id) WHERE p.id = t.id";
+FROM news t JOIN locked USING (id) WHERE p.id = t.id AND p.peer_id = t.peer_id
+RETURNING p.id";
 
 impl Known {
     /// True if the row has to change for what a batch says.

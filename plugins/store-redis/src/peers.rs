@@ -127,13 +127,13 @@ impl Peers {
         news: Vec<ProviderNews>,
         now: UnixSeconds,
     ) -> HashMap<PeerId, Written> {
-        let losses = keys.fleet.connector.losses();
+        let (losses, read_at) = (keys.fleet.connector.losses(), Instant::now());
         let mut written = HashMap::with_capacity(news.len());
         let mut stale = Vec::new();
         for news in news {
             let fingerprint = layout.fingerprint(&news.peer);
             match self.known.get(&fingerprint) {
-                Some(known) if known.losses == losses && !known.needs(&news, now) => {
+                Some(known) if known.losses == losses && !known.needs(&news, now, read_at) => {
                     let same = known.row.peer == news.peer;
                     let how = if same { Written::Done(fingerprint) } else { Written::Foreign };
                     written.insert(news.peer, how);
@@ -141,7 +141,6 @@ impl Peers {
                 _ => stale.push((fingerprint, news)),
             }
         }
-        let read_at = Instant::now();
         let rows = match layout.form {
             Form::Buckets { .. } => put(keys, layout, &stale, now).await,
             Form::Plain => plain::put(keys, layout, &stale, now).await,
@@ -166,10 +165,12 @@ impl Peers {
 }
 
 impl Known {
-    /// True if the row has to change for what a batch says.
-    fn needs(&self, news: &ProviderNews, now: UnixSeconds) -> bool {
+    /// True if the row has to be written for what a batch says: it has to change, or it is remembered from so long ago that another
+    /// node may have written other addresses, or that it may be gone.
+    fn needs(&self, news: &ProviderNews, now: UnixSeconds, at: Instant) -> bool {
         let Row { addresses, addresses_at, .. } = &*self.row;
-        news.expires > self.covers || news.changes(addresses, *addresses_at, now)
+        let is_old = at.saturating_duration_since(self.read_at) >= PROVIDER_FRESH;
+        is_old || news.expires > self.covers || news.changes(addresses, *addresses_at, now)
     }
 }
 
@@ -217,4 +218,24 @@ async fn put(
     };
     let requests: Vec<_> = stale.iter().map(request).collect();
     keys.fleet.send(&requests).await.into_iter().map(|answer| answer.map(|said| row(&said))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hydra_conformance::given::{NOW, record};
+    use std::time::Duration;
+
+    #[test]
+    fn a_row_that_is_remembered_from_long_ago_is_written_again() {
+        let record = record(1, 1);
+        let row = Row { peer: record.provider, addresses: record.addresses.clone(), addresses_at: NOW };
+        let read_at = Instant::now();
+        let covers = record.expires.saturating_add(PROVIDER_HEADROOM);
+        let known = Known { row: Arc::new(row), read_at, covers, losses: 0 };
+        let news = ProviderNews::of_batch(&[record]).remove(0);
+        assert!(!known.needs(&news, NOW, read_at + PROVIDER_FRESH - Duration::from_secs(1)));
+        // Another node may have written other addresses, or the row may be gone.
+        assert!(known.needs(&news, NOW, read_at + PROVIDER_FRESH));
+    }
 }

@@ -1,11 +1,14 @@
 //! What of the servers' settings an operator should know at the start.
 
 use crate::net::{Fleet, Node};
+use futures::future::join_all;
 use redis::{Pipeline, Value};
+use std::sync::Arc;
 
-/// Warns of servers that forget records: by eviction, or at a crash.
+/// Warns of servers that forget records: by eviction, or at a crash. All are asked at once: one that does not answer costs the start
+/// no more than its time limits.
 pub(crate) async fn survey(fleet: &Fleet) {
-    for node in fleet.nodes() {
+    let ask = async |node: Arc<Node>| {
         let mut ask = Pipeline::new();
         ask.cmd("INFO").arg("memory");
         ask.cmd("INFO").arg("persistence");
@@ -13,7 +16,8 @@ pub(crate) async fn survey(fleet: &Fleet) {
             Ok(said) => said.iter().for_each(|said| warn(&node, &text(said))),
             Err(fault) => tracing::debug!(%fault, "cannot read the settings of the server"),
         }
-    }
+    };
+    join_all(fleet.nodes().into_iter().map(ask)).await;
 }
 
 fn text(said: &Value) -> String {

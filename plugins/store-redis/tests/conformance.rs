@@ -68,7 +68,7 @@ fn sentinel(program: &Path) -> std::io::Result<(RedisSentinel, Config)> {
 }
 
 /// A server whose memory is soon full.
-fn full(program: Option<PathBuf>) -> Suite {
+fn full(program: Option<PathBuf>, cases: &str) -> Suite {
     const BYTES_MAX: &str = "6000000";
     let absent = program.is_none();
     let suite = hydra_conformance::store::<Redis, _, _>(move || {
@@ -84,7 +84,7 @@ fn full(program: Option<PathBuf>) -> Suite {
             }
         }
     });
-    suite.only("s17_what").named("full").ignored_if(absent)
+    suite.only(cases).named("full").ignored_if(absent)
 }
 
 fn main() -> ExitCode {
@@ -97,7 +97,8 @@ fn main() -> ExitCode {
         suite("without scripts", redis.clone(), without_scripts),
         suite("cluster", redis.clone(), cluster),
         suite("cluster without scripts", redis.clone(), cluster_without_scripts),
-        full(redis.clone()),
+        full(redis.clone(), "s17_what"),
+        full(redis.clone(), "s23_a_full"),
         suite("sentinel", redis, sentinel),
         suite("valkey", valkey.clone(), standalone),
         suite("valkey cluster", valkey, cluster),

@@ -9,5 +9,6 @@ fn main() -> ExitCode {
     hydra_conformance::run([
         hydra_conformance::store::<Sled, _, _>(|| async { Place::with_defaults() }),
         hydra_conformance::store::<Sled, _, _>(full).only("s17").named("full"),
+        hydra_conformance::store::<Sled, _, _>(full).only("s23_a_full").named("full"),
     ])
 }

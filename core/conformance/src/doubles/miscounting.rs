@@ -33,7 +33,7 @@ pub enum Miscount {
     TooManyOutcomes,
     /// Reads disregard the limit.
     TooManyProviders,
-    /// Each provider of a key comes twice, so that there may be more than the limit.
+    /// Each provider of a key comes twice, within the limit: half as many providers are found.
     ProvidersTwice,
 }
 
@@ -86,15 +86,25 @@ impl Behaviour for Miscounting {
         limit: NonZeroU32,
     ) -> Result<Vec<Found>, StoreError> {
         let miscount = *locked(&self.0);
-        let limit = if miscount == Miscount::TooManyProviders { NonZeroU32::MAX } else { limit };
-        let mut found = inner.providers(keys, now, limit).await?;
+        let asked = match miscount {
+            Miscount::TooManyProviders => NonZeroU32::MAX,
+            Miscount::ProvidersTwice => NonZeroU32::new(limit.get().div_ceil(2)).unwrap_or(limit),
+            Miscount::Nothing
+            | Miscount::TooFewEntries
+            | Miscount::TooManyEntries
+            | Miscount::NoEntries
+            | Miscount::TooFewOutcomes
+            | Miscount::TooManyOutcomes => limit,
+        };
+        let mut found = inner.providers(keys, now, asked).await?;
         match miscount {
             Miscount::TooFewEntries => drop(found.pop()),
             Miscount::TooManyEntries => found.push(Found::Known(Vec::new())),
             Miscount::NoEntries => found.clear(),
             Miscount::ProvidersTwice => found.iter_mut().for_each(|entry| {
                 if let Found::Known(providers) = entry {
-                    *providers = providers.iter().flat_map(|one| [one.clone(), one.clone()]).collect();
+                    let twice = providers.iter().flat_map(|one| [one.clone(), one.clone()]);
+                    *providers = twice.take(limit.get() as usize).collect();
                 }
             }),
             Miscount::Nothing

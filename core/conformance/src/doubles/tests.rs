@@ -220,7 +220,17 @@ async fn a_store_that_miscounts_gives_wrong_lengths() {
     assert_eq!(lens(Miscount::TooManyEntries).await, [1, 1, 0]);
     assert_eq!(lens(Miscount::NoEntries).await, [0; 0]);
     assert_eq!(lens(Miscount::TooManyProviders).await, [2, 1]);
-    assert_eq!(lens(Miscount::ProvidersTwice).await, [2, 2]);
+    // Twice, and no more than the limit: nothing but the repetition is wrong.
+    assert_eq!(lens(Miscount::ProvidersTwice).await, [1, 1]);
+    for (limit, expected) in [(2, [2, 2]), (3, [3, 2]), (4, [4, 2]), (100, [4, 2])] {
+        let limit = NonZeroU32::new(limit).unwrap();
+        let found = store.providers(Arc::from([key(1), key(2)]), NOW, limit).await.unwrap();
+        for (entry, expected) in found.into_iter().zip(expected) {
+            let entry = entry.known().unwrap();
+            assert_eq!(entry.len(), expected, "under {limit}");
+            assert!(entry.chunks_exact(2).all(|pair| pair[0] == pair[1]) && entry[0] == entry[1]);
+        }
+    }
     for (miscount, expected) in [(Miscount::TooFewOutcomes, 1), (Miscount::TooManyOutcomes, 3)] {
         store.set(miscount);
         let inserted = store.insert(records(2), NOW).await.unwrap();

@@ -26,27 +26,35 @@ pub(super) async fn s17_each_record_has_its_outcome(lab: Arc<Lab<Store>>) -> Out
     Ok(Kept::Shown)
 }
 
+/// A case that needs a full store, in a place that never is.
+pub(super) const NEVER_FULL: Kept =
+    Kept::NotApplicable("the place does not say when the store is full: Place::full_within");
+
 pub(super) async fn s17_what_has_no_room_changes_nothing(lab: Arc<Lab<Store>>) -> Outcome {
-    let Some(records_max) = lab.place.full_within else {
-        return Ok(Kept::NotApplicable("the place does not say when the store is full: Place::full_within"));
-    };
+    let Some(records_max) = lab.place.full_within else { return Ok(NEVER_FULL) };
     let shop = Shop::open(&lab).await?;
-    let mut taken = BTreeMap::new();
+    let taken = fill(&shop, records_max).await?;
+    refused_leave_their_provider(&shop, &taken).await?;
+    Ok(Kept::Shown)
+}
+
+pub(super) type Taken = BTreeMap<(ContentKey, PeerId), ProviderRecord>;
+
+/// Inserts records until hundreds have found no room; those that were taken.
+async fn fill(shop: &Shop, records_max: u32) -> Result<Taken, Broken> {
+    let mut taken = Taken::new();
     let mut full = 0;
     // Half of the records are of one key; each provider has two, so that those that are refused have known ones.
     for first in (0..u64::from(records_max) + 1000).step_by(100) {
         let of = |number: u64| record(if number.is_multiple_of(2) { 1 } else { 1000 + number }, number / 2);
-        full += outcomes_agree(&shop, (first..first + 100).map(of).collect(), &mut taken).await?;
+        full += outcomes_agree(shop, (first..first + 100).map(of).collect(), &mut taken).await?;
         if full > 500 {
             break;
         }
     }
     ensure!(full > 0, "all of {records_max} records found room");
-    refused_leave_their_provider(&shop, &taken).await?;
-    Ok(Kept::Shown)
+    Ok(taken)
 }
-
-type Taken = BTreeMap<(ContentKey, PeerId), ProviderRecord>;
 
 /// Inserts batches of these records, and demands that those that were taken are there and the others are not; how many
 /// the others are.

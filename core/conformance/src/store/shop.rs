@@ -119,7 +119,7 @@ impl Shop {
     }
 }
 
-/// Demands of the providers of a key what rules S1 and S5 say of each answer.
+/// Demands of the providers of a key what rule S5 says of each answer.
 pub(super) fn in_order(entry: &[Provider], limit: u32) -> Result<(), Broken> {
     ensure!(entry.len() <= limit as usize, "{} providers for a limit of {limit}", entry.len());
     ensure!(

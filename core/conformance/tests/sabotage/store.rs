@@ -23,6 +23,7 @@ const TABLE: &[(Sabotage, &str)] = &[
     (Sabotage::S4ReturnsWhatExpiresNow, "s4_what_expires_now_is_not_returned"),
     (Sabotage::S5FreshestLast, "s5_the_freshest_come_first_and_no_more_than_the_limit"),
     (Sabotage::S5NoLimit, "s5_a_hot_key_is_read_under_its_limit"),
+    (Sabotage::S5ProviderTwice, "s5_the_freshest_come_first_and_no_more_than_the_limit"),
     (Sabotage::S6AddressesOfTheRecord, "s6_addresses_belong_to_the_provider"),
     (Sabotage::S6AddressesAge, "s6_addresses_told_again_do_not_age"),
     (Sabotage::S7NoAddressesAreTaken, "s7_an_insert_without_addresses_keeps_them"),
@@ -73,6 +74,8 @@ const TABLE: &[(Sabotage, &str)] = &[
     (Sabotage::S21ByNumber, "s21_what_is_written_meanwhile_hides_nothing"),
     (Sabotage::S22ForgetsItsCursors, "s21_s22_a_scan_goes_on_after_a_restart"),
     (Sabotage::S22TakesAnyCursor, "s22_what_is_no_cursor_is_refused"),
+    (Sabotage::S23PurgesByItsClock, "s23_an_insert_of_a_clock_that_is_ahead_removes_nothing"),
+    (Sabotage::S23MakesRoomByItsClock, "s23_a_full_store_makes_no_room_by_a_clock_that_is_ahead"),
 ];
 
 /// Cases of other rules that need the one that is broken: some records are deleted during a scan.
@@ -91,11 +94,12 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials
 }
 
-/// The whole suite where there is room, and the cases of S17 where there is little.
+/// The whole suite where there is room, and the cases of S17 and S23 where there is little.
 fn suites(sabotage: Sabotage) -> Vec<Suite> {
     let roomy = move || async move { Place::of(Config { sabotage, ..Config::default() }) };
     let full = move || async move {
         Place::of(Config { sabotage, providers_per_key_max: 100, ..Config::default() }).full_within(1000)
     };
-    vec![store::<Sabotaged, _, _>(roomy), store::<Sabotaged, _, _>(full).only("s17")]
+    let full = |cases| store::<Sabotaged, _, _>(full).only(cases);
+    vec![store::<Sabotaged, _, _>(roomy), full("s17"), full("s23_a_full_store")]
 }

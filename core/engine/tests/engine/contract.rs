@@ -182,9 +182,11 @@ async fn no_count_of_a_store_is_believed() {
         let reply = engine.providers(caller(0), &key(3)).await.unwrap();
         assert_eq!(reply.ending, Ending::Served, "{miscount:?} is kept of nothing");
     }
-    for miscount in [Miscount::TooManyProviders, Miscount::ProvidersTwice] {
+    for (miscount, providers_per_answer_max) in
+        [(Miscount::TooManyProviders, 1), (Miscount::ProvidersTwice, 8)]
+    {
         let engine =
-            open_store(store.clone(), vec![], Config { providers_per_answer_max: 1, ..permits(4) }, None);
+            open_store(store.clone(), vec![], Config { providers_per_answer_max, ..permits(4) }, None);
         store.set(miscount);
         let reply = engine.providers(caller(0), &key(3)).await.unwrap();
         assert_eq!(reply.answer.map(|answer| answer.providers().len()), Some(1), "{miscount:?}");

@@ -77,3 +77,51 @@ fn another_layout_is_refused_and_left_where_it_is() {
     assert_eq!(*refused.kind(), OpenErrorKind::Corrupt);
     assert!(refused.to_string().contains("another version of hydra"), "{refused}");
 }
+
+/// As with a disk that fails at each start.
+#[test]
+fn of_many_copies_the_newest_are_kept_and_the_log_tells_what_goes() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("records");
+    // Names like those of copies, which are none.
+    let others = ["records.damaged-1-x", "records.damaged-", "records2.damaged-1-0", "records.damaged-1"];
+    others.iter().for_each(|name| fs::create_dir(place.path().join(name)).unwrap());
+    fs::write(place.path().join("records.damaged-2-0"), "a file").unwrap();
+    // One of a clock that was ahead: it is no reason to remove the latest.
+    fs::create_dir(place.path().join("records.damaged-4000000000-0")).unwrap();
+    let logged = crate::outage::tests::logged(|| {
+        for round in 0..10 {
+            let tries = Cell::new(0);
+            let files = || {
+                tries.set(tries.get() + 1);
+                if tries.get() == 1 { Err(Fault::damage(std::fmt::Error)) } else { engine(&dir) }
+            };
+            engine(&dir).unwrap();
+            fs::write(dir.join("db"), format!("round {round}")).unwrap();
+            open(&dir, OWNS, files).unwrap();
+        }
+    });
+    let copies: Vec<_> = aside_of(&dir);
+    assert_eq!(copies.len(), ASIDE_LEN_MAX, "{copies:?}");
+    let of_round = |round: &str| {
+        copies.iter().any(|path| fs::read_to_string(path.join("db")).is_ok_and(|db| db == round))
+    };
+    assert!(of_round("round 9") && of_round("round 8"), "the newest are gone");
+    assert!(others.iter().all(|name| place.path().join(name).exists()), "what is no copy was removed");
+    assert!(place.path().join("records.damaged-2-0").exists(), "a file was removed");
+    assert_eq!(logged.matches("removed an old copy").count(), 8, "{logged}");
+    assert!(logged.contains("copies of damaged records are kept"), "{logged}");
+    assert!(logged.lines().last().unwrap().contains("copies=3 bytes=14"), "{logged}");
+}
+
+/// The copies of the directory.
+fn aside_of(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
+    let is_copy = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let ending = name.strip_prefix("records.damaged-").and_then(|ending| ending.split_once('-'));
+        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        path.is_dir() && ending.is_some_and(|(time, nth)| is_number(time) && is_number(nth))
+    };
+    entries.filter(is_copy).collect()
+}

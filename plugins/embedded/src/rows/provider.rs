@@ -106,7 +106,9 @@ impl ProviderUpdate {
                 let copy = Bytes::copy_from_slice(record.addresses.encoded());
                 provider.addresses = Addresses::from_encoded(copy).unwrap_or_default();
             }
-            if differ || now.since(provider.addresses_at) >= REWRITTEN_AFTER {
+            // A time that lies ahead is that of a clock that had jumped.
+            let is_old = now.since(provider.addresses_at) >= REWRITTEN_AFTER || provider.addresses_at > now;
+            if differ || is_old {
                 provider.addresses_at = now;
                 changed = true;
             }
@@ -162,5 +164,14 @@ mod tests {
         assert_eq!(again.rows().count(), 0);
         again.apply(&record(2, 1), NOW.saturating_add(REWRITTEN_AFTER));
         assert_eq!(again.rows().count(), 1);
+    }
+
+    #[test]
+    fn a_time_of_addresses_that_lies_ahead_is_corrected() {
+        let mut update = ProviderUpdate::new(9, record(1, 1).provider, NOW);
+        update.apply(&record(1, 1), NOW.saturating_add(Duration::from_secs(3 * 86_400)));
+        let mut again = ProviderUpdate::of_stored(&update.into_written().unwrap());
+        again.apply(&record(1, 1), NOW);
+        assert_eq!(again.into_written().unwrap().addresses_at, NOW);
     }
 }

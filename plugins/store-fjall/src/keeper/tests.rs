@@ -29,6 +29,7 @@ async fn an_engine_whose_threads_have_stopped_is_reopened_and_loses_nothing() {
         assert!(number < 1_000_000, "fjall never writes a file");
     };
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    let since = Instant::now();
     let named = loop {
         let error = store.insert([record(number, 1)].into(), NOW).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Unavailable);
@@ -36,13 +37,16 @@ async fn an_engine_whose_threads_have_stopped_is_reopened_and_loses_nothing() {
         if shown.ends_with("(os error 2)") {
             break shown;
         }
+        assert!(since.elapsed() < PATIENCE, "the cause is not named: {shown}");
         tokio::time::sleep(LOOK_AGAIN).await;
     };
     assert!(named.contains("not reopened yet"), "{named}");
     let found = store.providers([key(0), key(number - 1)].into(), NOW, limit).await.unwrap();
     assert!(found.iter().all(|found| found.providers().len() == 1));
     std::fs::rename(&away, &tables).unwrap();
-    while store.insert([record(number, 1)].into(), NOW).await.is_err() {
+    let since = Instant::now();
+    while let Err(error) = store.insert([record(number, 1)].into(), NOW).await {
+        assert!(since.elapsed() < PATIENCE, "not reopened: {}", Causes(&error));
         tokio::time::sleep(LOOK_AGAIN).await;
     }
     assert_eq!(store.estimate().await.unwrap().records, number + 1);
@@ -58,3 +62,5 @@ async fn an_engine_whose_threads_have_stopped_is_reopened_and_loses_nothing() {
 }
 
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// The pause between two attempts to reopen, many times over.
+const PATIENCE: Duration = Duration::from_secs(120);

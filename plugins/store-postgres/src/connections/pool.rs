@@ -11,9 +11,10 @@ use hydra_api::{Causes, StoreError, StoreErrorKind};
 use rand::RngExt;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Row};
-use std::fmt;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
+use std::{fmt, io};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
@@ -22,6 +23,8 @@ use tokio::time::{sleep, timeout};
 const CONNECT_PAUSE: Duration = Duration::from_millis(500);
 /// How long a statement waits for a lock.
 const LOCK_TIMEOUT_MS: u32 = 1000;
+/// Causes that are logged between two connections: each host has a few. A text that changes with each attempt ends here.
+const CAUSES_LEN_MAX: usize = 64;
 /// How long a connection that may be dead has to answer before it is used again.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -47,8 +50,23 @@ struct State {
     closed: bool,
     /// Which of the hosts is in use.
     host: usize,
-    /// Why the last attempt to connect failed.
-    failure: Option<String>,
+    failures: Failures,
+}
+
+/// Why attempts to connect have failed since the last one that did not.
+#[derive(Debug, Default)]
+struct Failures {
+    last: Option<String>,
+    /// What was logged, by the place of the host: hosts that fail in turn have causes of their own.
+    logged: BTreeSet<(usize, String)>,
+}
+
+impl Failures {
+    /// Remembers a failure; true if it is to be logged.
+    fn is_news(&mut self, host: usize, cause: &str) -> bool {
+        self.last = Some(cause.to_owned());
+        self.logged.len() < CAUSES_LEN_MAX && self.logged.insert((host, cause.to_owned()))
+    }
 }
 
 #[derive(Debug)]
@@ -65,7 +83,14 @@ struct NotConnected(String);
 impl Pool {
     /// A pool without connections, and the task that opens them.
     pub(super) fn start(config: Config, mode: Mode, host: usize) -> Arc<Self> {
-        let state = State { idle: Vec::new(), open: 0, generation: 0, closed: false, host, failure: None };
+        let state = State {
+            idle: Vec::new(),
+            open: 0,
+            generation: 0,
+            closed: false,
+            host,
+            failures: Failures::default(),
+        };
         let pool = Arc::new(Self {
             config,
             mode,
@@ -93,10 +118,15 @@ impl Pool {
         self.state().open
     }
 
+    fn connect_limit(&self) -> Duration {
+        Duration::from_millis(self.config.connect_timeout_ms.into())
+    }
+
     /// Takes a connection into the pool.
     pub(super) async fn add(&self, mut connection: PgConnection) -> Result<(), sqlx::Error> {
         if self.mode == Mode::Prepared {
-            sqlx::raw_sql(AssertSqlSafe(self.settings("SET"))).execute(&mut connection).await?;
+            let settings = AssertSqlSafe(self.settings("SET"));
+            within(self.connect_limit(), sqlx::raw_sql(settings).execute(&mut connection)).await?;
         }
         let mut state = self.state();
         if state.closed || state.open >= self.config.connections_max {
@@ -125,7 +155,7 @@ impl Pool {
 
     /// An idle connection. Fails at once if none is open; waits for one in use at most as long as connecting may take.
     pub(super) async fn acquire(self: &Arc<Self>, operation: &'static str) -> Result<Busy, StoreError> {
-        let max = Duration::from_millis(self.config.connect_timeout_ms.into());
+        let max = self.connect_limit();
         loop {
             self.is_connected(operation)?;
             match timeout(max, self.idle.acquire()).await {
@@ -156,8 +186,9 @@ impl Pool {
         if state.open > 0 {
             return Ok(());
         }
-        let cause =
-            NotConnected(state.failure.clone().unwrap_or_else(|| "the connections were lost".to_owned()));
+        let cause = NotConnected(
+            state.failures.last.clone().unwrap_or_else(|| "the connections were lost".to_owned()),
+        );
         Err(StoreError::because(StoreErrorKind::Unavailable, operation, cause))
     }
 
@@ -190,24 +221,22 @@ impl Pool {
         self.ended.notify_one();
     }
 
-    fn on_connect_failed(&self, error: &sqlx::Error) {
-        let cause = Causes(error).to_string();
+    fn on_connect_failed(&self, host: usize, error: &sqlx::Error) {
+        let (cause, host) = (Causes(error).to_string(), host % self.config.hosts.len());
         let mut state = self.state();
         state.host = state.host.wrapping_add(1);
-        if state.failure.as_ref() != Some(&cause) {
-            let open = state.open;
-            tracing::warn!(error = cause, open, "cannot connect to PostgreSQL, trying again");
-            state.failure = Some(cause);
+        let open = state.open;
+        if state.failures.is_news(host, &cause) {
+            let host = &self.config.hosts[host];
+            tracing::warn!(host, error = cause, open, "cannot connect to PostgreSQL, trying again");
         }
     }
 
-    fn on_connected(&self) {
-        let mut state = self.state();
-        if state.failure.take().is_some() {
-            tracing::info!(
-                host = self.config.hosts[state.host % self.config.hosts.len()],
-                "connected to PostgreSQL again"
-            );
+    fn on_connected(&self, host: usize) {
+        let failures = std::mem::take(&mut self.state().failures);
+        if failures.last.is_some() {
+            let host = &self.config.hosts[host % self.config.hosts.len()];
+            tracing::info!(host, "connected to PostgreSQL again");
         }
     }
 }
@@ -251,8 +280,8 @@ async fn connect_once(pool: &Weak<Pool>) -> Option<bool> {
         Err(error) => Err(error),
     };
     match &result {
-        Ok(()) => pool.on_connected(),
-        Err(error) => pool.on_connect_failed(error),
+        Ok(()) => pool.on_connected(host),
+        Err(error) => pool.on_connect_failed(host, error),
     }
     Some(result.is_ok())
 }
@@ -370,10 +399,18 @@ pub(super) async fn connect(config: &Config, host: usize) -> Result<PgConnection
         }
         Ok(connection)
     };
-    match timeout(max, attempt).await {
-        Ok(result) => result,
-        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
-    }
+    within(max, attempt).await
+}
+
+/// Gives up a server that does not answer in time.
+pub(super) async fn within<T, E: From<sqlx::Error>>(
+    max: Duration,
+    answer: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    timeout(max, answer).await.unwrap_or_else(|_| {
+        let text = format!("timed out: the server has not answered within {} ms", max.as_millis());
+        Err(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, text)).into())
+    })
 }
 
 async fn demand_writes(connection: &mut PgConnection) -> Result<(), sqlx::Error> {

@@ -4,6 +4,8 @@ use crate::{BACK_WITHIN, Config, Server, config, has, insert, is_back, open, tri
 use hydra_api::Causes;
 use libtest_mimic::Trial;
 use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -11,6 +13,15 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("the_first_host_that_fits_is_used", &[], several),
         trial("a_server_that_stops_taking_writes_is_left_for_one_that_does", &[], moved),
         trial("a_host_that_accepts_and_is_silent_fails_in_time", &[], silent),
+        Trial::test("hosts_that_fail_differently_are_logged_once_each", || {
+            let (server, log) = (Server::start(&[])?, tempfile::NamedTempFile::new()?);
+            let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(Arc::new(log.reopen()?));
+            // The store's tasks run on this thread.
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let _guard = tracing::subscriber::set_default(subscriber.finish());
+            runtime.block_on(differently(server, log.path()));
+            Ok(())
+        }),
     ]
 }
 
@@ -66,4 +77,35 @@ async fn silent(mut server: Server) {
     server.launch().unwrap();
     is_back(&store, 2).await;
     assert!(has(&store, 1).await.unwrap());
+}
+
+/// One host refuses connections, the other one is read-only: the cause is another one with each attempt.
+async fn differently(mut server: Server, log: &Path) {
+    let standby = Server::start(&[]).unwrap();
+    standby.execute("hydra", "ALTER DATABASE hydra SET default_transaction_read_only = on").unwrap();
+    let hosts = [server.port(), standby.port()];
+    let store = open(at(&hosts)).await.unwrap();
+    let lines = |word: &str| -> usize {
+        let log = std::fs::read_to_string(log).unwrap();
+        log.lines().filter(|line| line.contains(word)).count()
+    };
+    for round in 1..=2 {
+        insert(&store, 1).await.unwrap();
+        server.stop();
+        let since = Instant::now();
+        while since.elapsed() < Duration::from_secs(6) {
+            assert!(insert(&store, 1).await.is_err());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        for port in hosts {
+            assert_eq!(
+                lines(&format!("cannot connect to PostgreSQL, trying again host=\"127.0.0.1:{port}\"")),
+                round
+            );
+        }
+        assert_eq!(lines("cannot connect to PostgreSQL"), 2 * round);
+        server.launch().unwrap();
+        is_back(&store, 1).await;
+        assert_eq!(lines("connected to PostgreSQL again"), round);
+    }
 }

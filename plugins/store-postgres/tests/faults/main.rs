@@ -4,8 +4,10 @@
 
 mod hosts;
 mod login;
+mod peers;
 mod server;
 mod slack;
+mod start;
 
 use hydra_api::{
     Found, Inserted, OpenError, Plugin, ProviderRecord, ProviderStore, Scope, StoreError, UnixSeconds,
@@ -70,7 +72,15 @@ async fn is_back(store: &Store, number: u64) {
 fn main() -> ExitCode {
     let is_required = std::env::var_os("CI").is_some_and(|ci| ci == "true");
     let ignored = Server::installed().is_none() && !is_required;
-    let trials = [server::trials(), login::trials(), hosts::trials(), slack::trials()].into_iter().flatten();
+    let trials = [
+        server::trials(),
+        login::trials(),
+        hosts::trials(),
+        slack::trials(),
+        peers::trials(),
+        start::trials(),
+    ];
+    let trials = trials.into_iter().flatten();
     let trials = trials.map(|trial| if ignored { trial.with_ignored_flag(true) } else { trial }).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

@@ -1,7 +1,8 @@
 //! All servers: a batch of requests goes to the masters of its keys, each master's in one piece, and each request has an answer
 //! of its own.
 
-use super::connector::Connector;
+use super::address::Address;
+use super::connector::{Connector, Wanted};
 use super::fault::{Class, Fault};
 use super::map::Map;
 use super::node::Node;
@@ -10,8 +11,9 @@ use crate::scripts::Script;
 use arc_swap::ArcSwap;
 use futures::future::join_all;
 use redis::{Cmd, Pipeline, Value};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often a request is sent again to another master.
@@ -20,6 +22,8 @@ const ROUNDS_MAX: usize = 5;
 const RESOLVE_PACE: Duration = Duration::from_millis(500);
 /// The store and this many searches for the masters, of which each ends within its time limits.
 const STATES_MAX: usize = 4;
+/// Nodes that are taking slots over and have none yet: more than a cluster moves slots to at a time.
+const JOINING_LEN_MAX: usize = 64;
 /// How long to wait for keys that are on their way.
 const TRY_AGAIN_PAUSE: Duration = Duration::from_millis(20);
 
@@ -33,6 +37,9 @@ pub(crate) struct Fleet {
 #[derive(Debug)]
 struct State {
     map: ArcSwap<Map>,
+    /// Nodes without a slot that others have named. They are kept, so that one that does not answer is noted once and not asked by
+    /// every call.
+    joining: Mutex<VecDeque<Arc<Node>>>,
     /// True if the map may be wrong.
     is_stale: AtomicBool,
     resolved_at: Mutex<Instant>,
@@ -63,6 +70,7 @@ impl Fleet {
         let map = resolve(&connector, &Map::default()).await?;
         let state = State {
             map: ArcSwap::from_pointee(map),
+            joining: Mutex::default(),
             is_stale: AtomicBool::new(false),
             resolved_at: Mutex::new(Instant::now()),
         };
@@ -156,11 +164,8 @@ impl Fleet {
                 Some(again)
             }
             Class::Ask(to) => {
-                let map = self.state.map.load();
-                // The node that takes the slot over may have no slot yet.
-                let node = map.find(to).unwrap_or_else(|| {
-                    Node::new(to.clone(), super::connector::Wanted::Master, &self.connector)
-                });
+                let node = self.state.map.load().find(to);
+                let node = node.unwrap_or_else(|| self.state.joining(to, &self.connector));
                 Some(Hop { asking: Some(node), ..again })
             }
             Class::TryAgain => Some(Hop { asking: hop.asking.clone(), ..again }),
@@ -195,10 +200,29 @@ impl Fleet {
     /// Closes the connections.
     pub(crate) fn close(&self) {
         self.state.map.load().nodes.iter().for_each(|node| node.close());
+        self.state.joining_nodes().iter().for_each(|node| node.close());
     }
 }
 
 impl State {
+    fn joining_nodes(&self) -> MutexGuard<'_, VecDeque<Arc<Node>>> {
+        self.joining.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A node that takes a slot over and has none yet.
+    fn joining(&self, address: &Address, connector: &Arc<Connector>) -> Arc<Node> {
+        let mut nodes = self.joining_nodes();
+        if let Some(node) = nodes.iter().find(|node| node.address == *address) {
+            return Arc::clone(node);
+        }
+        if nodes.len() >= JOINING_LEN_MAX {
+            nodes.pop_front();
+        }
+        let node = Node::new(address.clone(), Wanted::Master, connector);
+        nodes.push_back(Arc::clone(&node));
+        node
+    }
+
     async fn resolve(&self, connector: &Arc<Connector>) {
         let before = self.map.load_full();
         match resolve(connector, &before).await {

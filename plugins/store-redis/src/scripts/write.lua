@@ -2,6 +2,9 @@
 -- KEYS: the bucket, the number of records of its partition.
 -- ARGV: now, how much longer than its records a key is kept, the latest expiry; then fields, each with its packed providers.
 -- Returns by how much the number of records has changed.
+--
+-- What is there stays, expired or not: "now" is of a clock that may have jumped, and only the purge removes (rule S23). So a value
+-- holds what expired since the last pass of the purge came by, 6 providers at most; beyond that a key has its sorted set.
 local bucket = KEYS[1]
 local now, margin, latest = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local ENTRY, INLINE_MAX = 10, 6
@@ -15,16 +18,13 @@ local function keep(key)
   if redis.call('TTL', key) < wanted - margin / 2 then redis.call('EXPIRE', key, wanted) end
 end
 
--- Adds the living of packed providers to `order` and `expiries`.
+-- Adds packed providers to `order` and `expiries`.
 local function take(packed, order, expiries)
   for at = 1, #packed - ENTRY + 1, ENTRY do
-    local expires = struct.unpack('>I4', packed, at + 6)
-    if expires > now then
-      local id = string.sub(packed, at, at + 5)
-      local known = expiries[id]
-      if not known then order[#order + 1] = id end
-      if not known or known < expires then expiries[id] = expires end
-    end
+    local id, expires = string.sub(packed, at, at + 5), struct.unpack('>I4', packed, at + 6)
+    local known = expiries[id]
+    if not known then order[#order + 1] = id end
+    if not known or known < expires then expiries[id] = expires end
   end
 end
 

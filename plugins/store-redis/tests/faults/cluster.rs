@@ -4,7 +4,8 @@ use crate::shop::{PATIENCE, Shop, config};
 use hydra_api::{Inserted, RecordOutcome, StoreErrorKind};
 use hydra_conformance::servers::{Redis as Server, RedisCluster};
 use hydra_store_redis::{Config, Mode};
-use std::time::Instant;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 pub(crate) fn cluster(replicas: usize) -> (RedisCluster, Config) {
     let program = Server::installed().unwrap_or_else(|| "redis-server".into());
@@ -90,6 +91,37 @@ pub(crate) async fn moving_slots() {
     }
     let found = shop.try_read(1000..1001).await.unwrap();
     assert_eq!(found[0].providers().len(), 40);
+}
+
+/// A slot is on its way to a node that has died before it got any.
+pub(crate) async fn dead_joining_node(log: &Path) {
+    let (cluster, config) = cluster(0);
+    let shop = Shop::of(config).await;
+    shop.insert(0..256).await;
+    let program = Server::installed().unwrap_or_else(|| "redis-server".into());
+    let mut joining = Server::start(&program, &["--cluster-enabled", "yes"]).unwrap();
+    let (from, port) = (&cluster.nodes[0], joining.port().to_string());
+    let id = joining.command(&[], &["CLUSTER", "MYID"]).unwrap();
+    from.command(&[], &["CLUSTER", "MEET", "127.0.0.1", &port]).unwrap();
+    let known = || from.command(&[], &["CLUSTER", "NODES"]).unwrap();
+    let since = Instant::now();
+    while !known().lines().any(|line| line.starts_with(&id) && !line.contains("handshake")) {
+        assert!(since.elapsed() < PATIENCE, "the node is not met");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let slot = (0..5000).find(|slot| used(from, *slot)).unwrap().to_string();
+    from.command(&[], &["CLUSTER", "SETSLOT", &slot, "MIGRATING", &id]).unwrap();
+    // What is no longer here the node sends to the next one.
+    for name in names(from, &slot) {
+        redis::cmd("DEL").arg(name).exec(&mut connection(from)).unwrap();
+    }
+    joining.kill().unwrap();
+    for _ in 0..50 {
+        shop.look(0..256).await;
+    }
+    let log = std::fs::read_to_string(log).unwrap();
+    let lines = log.lines().filter(|line| line.contains("does not answer") && line.contains(&port)).count();
+    assert_eq!(lines, 1, "{log}");
 }
 
 fn used(node: &Server, slot: u32) -> bool {

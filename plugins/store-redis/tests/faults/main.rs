@@ -14,6 +14,7 @@ mod shop;
 use hydra_conformance::servers::Redis as Server;
 use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 fn trial<F: Future<Output = ()> + 'static>(name: &str, case: fn() -> F) -> Trial {
     Trial::test(name, move || {
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     let is_absent = Server::installed().is_none() && !is_required;
     let trials = [
         trial("a_server_that_is_silent_is_given_up", one_server::silent),
+        trial("a_server_that_freezes_at_any_step_of_the_start_ends_it_in_time", one_server::frozen_start),
         trial("a_frozen_server_fails_calls_in_time_and_gives_no_foreign_answer", one_server::frozen),
         trial("paused_clients_fail_in_time", one_server::paused),
         trial("a_server_that_was_killed_has_what_it_acknowledged", one_server::killed),
@@ -49,6 +51,15 @@ fn main() -> ExitCode {
         trial("a_dead_master_costs_its_own_keys", cluster::dead_master),
         trial("a_failover_is_followed", cluster::failover),
         trial("slots_on_their_way_are_followed", cluster::moving_slots),
+        Trial::test("a_dead_node_that_takes_a_slot_over_is_logged_once", || {
+            let log = tempfile::NamedTempFile::new()?;
+            let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(Arc::new(log.reopen()?));
+            // The store's tasks run on this thread.
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let _guard = tracing::subscriber::set_default(subscriber.finish());
+            runtime.block_on(cluster::dead_joining_node(log.path()));
+            Ok(())
+        }),
         trial("config_redis_toml_is_opened", files::standalone),
         trial("config_redis_cluster_toml_is_opened", files::of_cluster),
         trial("a_replica_that_the_sentinels_promote_is_followed", sentinel::promoted),

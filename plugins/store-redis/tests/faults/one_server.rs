@@ -1,10 +1,12 @@
 //! Faults of a single server.
 
 use crate::shop::{PATIENCE, Shop, config, open, server};
-use hydra_api::{Causes, StoreErrorKind};
+use hydra_api::{Causes, OpenErrorKind, StoreErrorKind};
+use hydra_conformance::servers::SilentLink;
 use hydra_store_redis::Config;
 use std::net::TcpListener;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
 
 const UNAVAILABLE: StoreErrorKind = StoreErrorKind::Unavailable;
 
@@ -14,6 +16,36 @@ pub(crate) async fn silent() {
     let opened = open(config(&[listener.local_addr().unwrap().port()]));
     let error = tokio::time::timeout(PATIENCE, opened).await.expect("opening takes no end").unwrap_err();
     assert!(Causes(&error).to_string().contains("time limit"), "{}", Causes(&error));
+}
+
+/// Opens through links that fall silent after more and more messages.
+pub(crate) async fn frozen_start() {
+    const MESSAGES_MAX: usize = 30;
+    let server = server(&[]);
+    let mut opens = JoinSet::new();
+    for messages in 0..MESSAGES_MAX {
+        let to = server.port();
+        opens.spawn(async move {
+            let link = SilentLink::start(to, messages).unwrap();
+            let config = Config { prefix: format!("start{messages}"), ..config(&[link.port()]) };
+            let since = Instant::now();
+            let opened = tokio::time::timeout(PATIENCE, open(config)).await.expect("opening takes no end");
+            (messages, opened.map(drop), since.elapsed())
+        });
+    }
+    let (mut failed, mut opened) = (0, 0);
+    while let Some(ended) = opens.join_next().await {
+        let (messages, result, took) = ended.unwrap();
+        assert!(took < PATIENCE / 4, "after {messages} messages: {took:?}");
+        match result {
+            Ok(()) => opened += 1,
+            Err(error) => {
+                failed += 1;
+                assert_eq!(error.kind(), &OpenErrorKind::Unavailable, "after {messages}: {}", Causes(&error));
+            }
+        }
+    }
+    assert!(failed >= 3 && opened >= 3, "{failed} of {MESSAGES_MAX} failed");
 }
 
 pub(crate) async fn frozen() {

@@ -34,6 +34,7 @@ pub(crate) enum Sabotage {
     S4ReturnsWhatExpiresNow,
     S5FreshestLast,
     S5NoLimit,
+    S5ProviderTwice,
     S6AddressesOfTheRecord,
     S6AddressesAge,
     S7NoAddressesAreTaken,
@@ -84,6 +85,8 @@ pub(crate) enum Sabotage {
     S21ByNumber,
     S22ForgetsItsCursors,
     S22TakesAnyCursor,
+    S23PurgesByItsClock,
+    S23MakesRoomByItsClock,
 }
 use Sabotage::*;
 
@@ -215,6 +218,7 @@ impl ProviderStore for Sabotaged {
             }
             S14TornWhenDropped => drop(self.records().insert(lies::torn(&batch), now).await?),
             S16LosesOneOfTwo if others > 0 => return Ok(Inserted::All),
+            S23PurgesByItsClock => drop(self.records().purge_expired(now, NonZeroU32::MAX).await?),
             _ => {}
         }
         // Others have their turn, or it is dropped here.
@@ -224,7 +228,12 @@ impl ProviderStore for Sabotaged {
             let last = changed.pop();
             changed.extend(std::mem::replace(&mut *locked(&self.shared.late), last));
         }
-        let inserted = self.records().insert(changed.into(), now).await?;
+        let changed: Arc<[_]> = changed.into();
+        let mut inserted = self.records().insert(Arc::clone(&changed), now).await?;
+        if self.is(S23MakesRoomByItsClock) && inserted != Inserted::All {
+            self.records().purge_expired(now, NonZeroU32::MAX).await?;
+            inserted = self.records().insert(changed, now).await?;
+        }
         if let (S17TakesTheAddresses, Inserted::Each(outcomes)) = (self.sabotage, &inserted) {
             let none = batch.iter().zip(outcomes).filter(|(_, outcome)| **outcome == RecordOutcome::NoRoom);
             // A record that expires at once is not stored, and its addresses are taken.
