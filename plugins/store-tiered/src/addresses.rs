@@ -74,3 +74,13 @@ impl KnownAddresses {
         self.hasher.hash_one(addresses.encoded())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_provider_takes_no_more_memory_than_the_reference_says() {
+        assert!(Table::<Known>::bytes_per_entry() <= 50);
+    }
+}

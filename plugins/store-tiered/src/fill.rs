@@ -20,8 +20,8 @@ pub(crate) struct Answer {
     pub(crate) complete: Complete,
     /// The tier, from the top.
     pub(crate) from: usize,
-    /// Whether the addresses are known to be the newest.
-    pub(crate) has_newest: bool,
+    /// Whether the tiers above may be filled with it: it is all there is, with the newest addresses.
+    pub(crate) fills: bool,
 }
 
 /// Puts answers into the tiers above those that have found them. A tier that does not take all of a key, or not in time, does not
@@ -38,7 +38,7 @@ pub(crate) async fn fill(
         let mut seen = HashSet::new();
         let from_below = keys.iter().zip(known).filter_map(move |(key, known)| {
             let answer = known.as_ref().ok()?;
-            (answer.from > place && answer.has_newest && seen.insert(*key)).then_some((key, answer))
+            (answer.from > place && answer.fills && seen.insert(*key)).then_some((key, answer))
         });
         fill_one(tiers, upper, from_below.collect(), *since, now)
     });

@@ -27,6 +27,8 @@ struct State {
     failures_in_a_row: u32,
     /// When the next call may pass; none while all may.
     next_call: Option<Instant>,
+    /// Until when it is not filled: it had no room.
+    full_until: Option<Instant>,
 }
 
 /// What a failed call has changed.
@@ -66,7 +68,7 @@ impl Health {
             return;
         }
         let mut state = self.state();
-        *state = State::default();
+        (state.failures_in_a_row, state.next_call) = (0, None);
         self.fails.store(false, Ordering::Release);
         drop(state);
         if let Some(failures) = self.failing.succeeded() {
@@ -91,6 +93,16 @@ impl Health {
             tracing::warn!(tier, error, "an upper tier fails: the tiers below it answer");
         }
         change
+    }
+
+    /// A fill found no room.
+    pub(crate) fn found_full(&self) {
+        self.state().full_until = Some(Instant::now() + pause());
+    }
+
+    /// Whether a fill may find room.
+    pub(crate) fn may_fill(&self) -> bool {
+        self.state().full_until.is_none_or(|until| Instant::now() >= until)
     }
 
     /// Logs why the tier did not take a record, once per change.

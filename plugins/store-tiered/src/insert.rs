@@ -102,7 +102,7 @@ impl Writing<'_> {
             for ((record, end), taken) in self.batch.iter().zip(ends).zip(taken) {
                 match end {
                     End::Taken if *taken && record.expires > self.now => {
-                        upper.marks.raise(&record.key, 1, record.expires, self.now);
+                        upper.marks.taken(&record.key, record.expires, doubt);
                     }
                     End::Taken if *taken => {}
                     End::Taken => upper.marks.doubt(&record.key, doubt),

@@ -28,8 +28,6 @@ pub(crate) struct Complete {
     pub(crate) since: UnixSeconds,
     /// The least number of live providers that the upper tier has.
     pub(crate) len: u32,
-    /// Whether it has all providers. A reading that was cut at its limit tells of so many alone.
-    pub(crate) is_whole: bool,
     /// Until then `len` of them live.
     pub(crate) live_until: UnixSeconds,
 }
@@ -43,13 +41,20 @@ pub(crate) struct Since {
     pub(crate) generation: u32,
 }
 
+impl Mark {
+    fn raise(&mut self, len: u32, live_until: UnixSeconds) {
+        if self.complete.len < len {
+            (self.complete.len, self.complete.live_until) = (len, live_until);
+        }
+    }
+}
+
 impl Complete {
-    /// What a reading under `limit` has found.
-    pub(crate) fn of(found: &[Provider], limit: u32, since: UnixSeconds) -> Self {
+    /// What a reading has found.
+    pub(crate) fn of(found: &[Provider], since: UnixSeconds) -> Self {
         let len = u32::try_from(found.len()).unwrap_or(u32::MAX);
         let expiries = found.iter().map(|provider| provider.expires);
-        let live_until = expiries.min().unwrap_or(UnixSeconds(u32::MAX));
-        Self { since, len, is_whole: len < limit, live_until }
+        Self { since, len, live_until: expiries.min().unwrap_or(UnixSeconds(u32::MAX)) }
     }
 
     /// Whether an answer of `found` providers under `limit` may be true.
@@ -69,13 +74,12 @@ impl Marks {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// What is known of a key, if the upper tier can answer for it under this limit.
-    pub(crate) fn find(&self, key: &ContentKey, limit: u32, now: UnixSeconds) -> Option<Complete> {
+    /// What is known of a key, if the upper tier answers for it.
+    pub(crate) fn find(&self, key: &ContentKey, now: UnixSeconds) -> Option<Complete> {
         let Mark { generation, complete } = self.table.look(key, now, |mark| *mark)?;
         let lives =
             complete.since <= now && now.since(complete.since) < self.life && now < complete.live_until;
-        let suffices = complete.is_whole || complete.len >= limit;
-        (generation == self.generation() && lives && suffices).then_some(complete)
+        (generation == self.generation() && lives).then_some(complete)
     }
 
     /// The upper tier has taken what a read has found.
@@ -87,11 +91,13 @@ impl Marks {
 
     /// The upper tier has so many live providers now, none of which expires before `live_until`.
     pub(crate) fn raise(&self, key: &ContentKey, len: u32, live_until: UnixSeconds, now: UnixSeconds) {
-        self.table.look(key, now, |mark| {
-            if mark.complete.len < len {
-                (mark.complete.len, mark.complete.live_until) = (len, live_until);
-            }
-        });
+        self.table.look(key, now, |mark| mark.raise(len, live_until));
+    }
+
+    /// The upper tier has taken a record with this expiry that the last one has taken: with the doubt of this number, since
+    /// what a read has found before may not tell of it.
+    pub(crate) fn taken(&self, key: &ContentKey, expires: UnixSeconds, doubt: u64) {
+        self.table.amend(key, doubt, |mark| mark.raise(1, expires));
     }
 
     /// The upper tier may lack what the last one has of a key.
@@ -141,26 +147,28 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_ends_with_its_life_and_with_the_first_expiry() {
-        let marks = marks();
-        let complete = Complete::of(&found(&[1000, 30]), 10, NOW);
-        marks.put(&key(1), complete, since(&marks), NOW);
-        let absent = Complete::of(&[], 10, NOW);
-        marks.put(&key(2), absent, since(&marks), NOW);
-        let known =
-            |number, seconds: u32| marks.find(&key(number), 10, UnixSeconds(NOW.0 + seconds)).is_some();
-        assert!(known(1, 29) && !known(1, 30));
-        assert!(known(2, 59) && !known(2, 60));
-        assert!(marks.find(&key(2), 10, UnixSeconds(NOW.0 - 1)).is_none(), "the clock has gone back");
+    fn a_mark_takes_no_more_memory_than_the_reference_says() {
+        assert!(Table::<Mark>::bytes_per_entry() <= 40);
     }
 
     #[test]
-    fn a_reading_that_was_cut_answers_for_its_limit_alone() {
+    fn a_mark_ends_with_its_life_and_with_the_first_expiry() {
         let marks = marks();
-        marks.put(&key(1), Complete::of(&found(&[1000; 5]), 5, NOW), since(&marks), NOW);
-        assert!(marks.find(&key(1), 5, NOW).is_some() && marks.find(&key(1), 6, NOW).is_none());
-        marks.put(&key(1), Complete::of(&found(&[1000; 5]), 6, NOW), since(&marks), NOW);
-        let complete = marks.find(&key(1), 100, NOW).unwrap();
+        let complete = Complete::of(&found(&[1000, 30]), NOW);
+        marks.put(&key(1), complete, since(&marks), NOW);
+        let absent = Complete::of(&[], NOW);
+        marks.put(&key(2), absent, since(&marks), NOW);
+        let known = |number, seconds: u32| marks.find(&key(number), UnixSeconds(NOW.0 + seconds)).is_some();
+        assert!(known(1, 29) && !known(1, 30));
+        assert!(known(2, 59) && !known(2, 60));
+        assert!(marks.find(&key(2), UnixSeconds(NOW.0 - 1)).is_none(), "the clock has gone back");
+    }
+
+    #[test]
+    fn an_answer_has_the_providers_that_live_up_to_its_limit() {
+        let marks = marks();
+        marks.put(&key(1), Complete::of(&found(&[1000; 5]), NOW), since(&marks), NOW);
+        let complete = marks.find(&key(1), NOW).unwrap();
         assert!(complete.admits(5, 100) && complete.admits(9, 100) && !complete.admits(4, 100));
         assert!(complete.admits(2, 2), "no more than the limit are asked for");
     }
@@ -170,7 +178,7 @@ mod tests {
         let marks = marks();
         let since = since(&marks);
         marks.distrust_all();
-        marks.put(&key(1), Complete::of(&[], 5, NOW), since, NOW);
-        assert!(marks.find(&key(1), 5, NOW).is_none());
+        marks.put(&key(1), Complete::of(&[], NOW), since, NOW);
+        assert!(marks.find(&key(1), NOW).is_none());
     }
 }

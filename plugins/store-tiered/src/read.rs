@@ -43,7 +43,7 @@ async fn ask_upper(
 ) {
     let open = keys.iter().enumerate().filter(|(at, _)| known[*at].is_err());
     let asked: Vec<(usize, Complete)> =
-        open.filter_map(|(at, key)| Some((at, upper.marks.find(key, limit.get(), now)?))).collect();
+        open.filter_map(|(at, key)| Some((at, upper.marks.find(key, now)?))).collect();
     if asked.is_empty() {
         return;
     }
@@ -72,12 +72,12 @@ fn accepted(
 ) -> Option<Answer> {
     let limit = limit.get();
     let mut providers = found.known()?;
-    providers.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    providers.truncate(in_memory(limit));
     let is_true = complete.admits(providers.len(), limit)
         && providers.iter_mut().all(|provider| tiers.addresses.confirm(provider, now));
-    let mut of_answer = Complete::of(&providers, limit, complete.since);
-    of_answer.is_whole &= complete.is_whole;
-    is_true.then_some(Answer { providers, complete: of_answer, from: 0, has_newest: true })
+    let is_whole = providers.len() < in_memory(limit);
+    let complete = Complete::of(&providers, complete.since);
+    is_true.then_some(Answer { providers, complete, from: 0, fills: is_whole })
 }
 
 /// Asks the last tier for what is not known yet.
@@ -122,12 +122,19 @@ async fn ask_last(
                 // Each one, not only those up to the first that may be old.
                 let learn = |all, provider| tiers.addresses.learn(provider, doubt, now) && all;
                 let has_newest = providers.iter().fold(true, learn);
-                let complete = Complete::of(&providers, limit.get(), now);
-                Ok(Answer { providers, complete, from: tiers.uppers.len(), has_newest })
+                // Of a reading that was cut at its limit nobody knows what is left out. Nor is it put into an upper tier: what that
+                // has besides may be older than what the last one has.
+                let is_whole = providers.len() < in_memory(limit.get());
+                let complete = Complete::of(&providers, now);
+                Ok(Answer { providers, complete, from: tiers.uppers.len(), fills: has_newest && is_whole })
             }
         };
     }
     Ok(())
+}
+
+fn in_memory(limit: u32) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
 fn counted(found: Vec<Found>, keys: usize) -> Result<Vec<Found>, StoreError> {

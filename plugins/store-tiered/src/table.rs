@@ -85,6 +85,16 @@ impl<T> Table<T> {
         }
     }
 
+    /// What `look` makes of the entry of a key that a write has changed, which ends with the doubt of this number: the entry
+    /// stays, and what reads have found that began before is kept out.
+    pub(crate) fn amend(&self, key: &impl Hash, doubt: u64, look: impl FnOnce(&mut T)) {
+        let (tag, mut set) = self.set(key);
+        set.doubted = set.doubted.max(doubt);
+        if let Some(entry) = set.entry(tag) {
+            look(&mut entry.value);
+        }
+    }
+
     /// Ends the entry of a key, with the doubt of this number.
     pub(crate) fn doubt(&self, key: &impl Hash, doubt: u64) {
         let (tag, mut set) = self.set(key);
@@ -104,6 +114,12 @@ impl<T> Table<T> {
     pub(crate) fn remove(&self, key: &impl Hash) {
         let (tag, mut set) = self.set(key);
         set.remove(tag);
+    }
+
+    /// The memory of one entry, in bytes.
+    #[cfg(test)]
+    pub(crate) const fn bytes_per_entry() -> usize {
+        size_of::<Mutex<Set<T>>>().div_ceil(WAYS)
     }
 
     fn set(&self, key: &impl Hash) -> (u64, MutexGuard<'_, Set<T>>) {

@@ -42,7 +42,7 @@ pub(crate) struct OpenTier {
 pub(crate) enum Turn {
     /// It does, within its time limit.
     Wait,
-    /// It is left out.
+    /// It is left out, also for a while after it found no room.
     Skip,
 }
 
@@ -113,10 +113,11 @@ impl Upper {
         let Some(open) = self.store.get() else { return taken };
         let permit = match turn {
             Turn::Wait => None,
-            Turn::Skip => match open.inserts.try_acquire() {
+            Turn::Skip if self.health.may_fill() => match open.inserts.try_acquire() {
                 Ok(permit) => Some(permit),
                 Err(_) => return taken,
             },
+            Turn::Skip => return taken,
         };
         if !self.health.may_call() {
             return taken;
@@ -134,8 +135,11 @@ impl Upper {
             }
             Ok(())
         };
+        let is_answered = self.call(call, time_max).await.is_ok();
+        if turn == Turn::Skip && is_answered && !taken.contains(&true) {
+            self.health.found_full();
+        }
         // What was taken before a failure is taken.
-        let _failure_is_logged = self.call(call, time_max).await;
         taken
     }
 

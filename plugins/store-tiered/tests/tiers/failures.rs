@@ -3,8 +3,8 @@
 use crate::rig::{LIMIT, Shop, Tier, counting, later, memory, open, open_with};
 use hydra_api::{Found, StoreErrorKind};
 use hydra_conformance::doubles::{
-    Calls, CountingStore, FailingStore, FrozenStore, Miscount, Miscounts, PanicsSometimes, SlowStore,
-    UnknownForSome,
+    Calls, CountingStore, DropsSome, FailingStore, FrozenStore, Miscount, Miscounts, PanicsSometimes,
+    SlowStore, UnknownForSome,
 };
 use hydra_conformance::given::{NOW, key, record};
 use serde_json::json;
@@ -91,6 +91,27 @@ async fn a_slow_fill_does_not_delay_a_read_beyond_its_limit() {
     assert_eq!(shop.count(1).await, 1);
     assert!(begun.elapsed() < Duration::from_millis(75), "{:?}", begun.elapsed());
     assert_eq!(shop.count(1).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_upper_tier_is_not_filled_with_each_read() {
+    let full = Arc::new(DropsSome::new(memory(), 1000, 1));
+    let last = memory();
+    Shop(last.clone()).insert(&[record(1, 1), record(2, 1)], NOW).await;
+    let shop = open([full.clone(), last]).await;
+    for _ in 0..100 {
+        assert_eq!((shop.count(1).await, shop.count(2).await), (1, 1));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let tried = full.counted().inserts;
+    assert!((4..=8).contains(&tried), "{tried} fills in 5 s");
+    full.set(0);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let reads = full.counted().reads;
+    for _ in 0..2 {
+        assert_eq!((shop.count(1).await, shop.count(2).await), (1, 1));
+    }
+    assert_eq!(full.counted().reads - reads, 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,13 +1,15 @@
 //! A fill that meets a write: whatever comes first, what the last tier has is read.
 
+use crate::reads::Losing;
 use crate::rig::{LIMIT, Shop, Tier, counting, later, memory, open, open_with};
 use hydra_api::{ProviderRecord, StoreErrorKind};
 use hydra_conformance::doubles::{
-    Afterwards, Calls, CommitsThenFails, FailingStore, FrozenStore, SlowStore, Waits,
+    Afterwards, Calls, CommitsThenFails, Double, FailingStore, FrozenStore, SlowStore, Waits,
 };
 use hydra_conformance::given::{NOW, addresses, record};
 use serde_json::json;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 const READ: Duration = Duration::from_millis(100);
@@ -61,6 +63,19 @@ async fn a_fill_of_an_old_answer_takes_nothing_from_a_write_that_both_have_taken
         let found = shop.read(1).await;
         assert_eq!((found.len(), found[0].expires), (2, later(900_000)));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fill_of_an_old_answer_does_not_forget_what_the_upper_tier_must_have() {
+    let losing = Losing::default();
+    let shop = open([Arc::new(Double::of(memory(), losing.clone())), slow_to_read()]).await;
+    let reader = shop.clone();
+    let reading = tokio::spawn(async move { reader.count(1).await });
+    tokio::time::sleep(READ / 2).await;
+    shop.insert(&[record(1, 1)], NOW).await;
+    assert_eq!(reading.await.unwrap(), 0);
+    losing.keys.store(true, Ordering::Relaxed);
+    assert_eq!(shop.count(1).await, 1);
 }
 
 #[tokio::test(start_paused = true)]

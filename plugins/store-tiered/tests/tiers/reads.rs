@@ -124,16 +124,43 @@ async fn s7_a_record_without_addresses_has_those_that_the_last_tier_knows() {
 }
 
 #[tokio::test]
-async fn s5_a_reading_that_was_cut_at_its_limit_answers_for_no_more() {
+async fn s5_a_reading_that_was_cut_at_its_limit_completes_no_key() {
     let (upper, last) = (counting(), counting());
     let records: Vec<_> = (0..20).map(|number| record(1, number)).collect();
     Shop(last.clone()).insert(&records, NOW).await;
     let shop = open([upper.clone(), last.clone()]).await;
-    for (limit, found, reads_of_last) in
-        [(5, 5, 1), (5, 5, 1), (3, 3, 1), (6, 6, 2), (100, 20, 3), (100, 20, 3), (7, 7, 3)]
-    {
+    for (limit, found, of_last, of_upper) in [
+        (5, 5, 1, 0),
+        (20, 20, 2, 0),
+        (3, 3, 3, 0),
+        (21, 20, 4, 0),
+        (21, 20, 4, 1),
+        (7, 7, 4, 2),
+        (100, 20, 4, 3),
+    ] {
         assert_eq!(shop.read_at(1, NOW, limit).await.len(), found, "limit {limit}");
-        assert_eq!(last.counted().reads, reads_of_last, "limit {limit}");
+        assert_eq!((last.counted().reads, upper.counted().reads), (of_last, of_upper), "limit {limit}");
+    }
+    // Nothing is left out of what the upper tier has, so it may grow beyond any limit.
+    shop.insert(&(20..40).map(|number| record(1, number)).collect::<Vec<_>>(), NOW).await;
+    assert_eq!(
+        (shop.read_at(1, NOW, 30).await.len(), shop.count(1).await, last.counted().reads),
+        (30, 40, 4)
+    );
+}
+
+#[tokio::test]
+async fn s2_an_upper_tier_that_has_an_earlier_expiry_of_a_record_hides_no_later_one() {
+    let (upper, last) = (memory(), memory());
+    let long = |number| ProviderRecord { expires: later(9000), ..record(1, number) };
+    Shop(last.clone()).insert(&(0..20).map(long).collect::<Vec<_>>(), NOW).await;
+    let shop = open([upper, last]).await;
+    let short = |number| ProviderRecord { expires: later(500), ..record(1, number) };
+    shop.insert(&(0..20).map(short).collect::<Vec<_>>(), NOW).await;
+    for limit in [5, 5, 10, 30, 5, 30] {
+        for found in shop.read_at(1, NOW, limit).await {
+            assert_eq!(found.expires, later(9000), "limit {limit}");
+        }
     }
 }
 
@@ -177,9 +204,9 @@ async fn what_another_process_wrote_to_both_is_seen_at_once() {
 
 /// A store that loses what it has, and says nothing.
 #[derive(Debug, Default, Clone)]
-struct Losing {
-    keys: Arc<AtomicBool>,
-    providers: Arc<AtomicBool>,
+pub(crate) struct Losing {
+    pub(crate) keys: Arc<AtomicBool>,
+    pub(crate) providers: Arc<AtomicBool>,
 }
 
 #[async_trait]
