@@ -81,6 +81,6 @@ mod tests {
 
     #[test]
     fn a_provider_takes_no_more_memory_than_the_reference_says() {
-        assert!(Table::<Known>::bytes_per_entry() <= 50);
+        assert!(Table::<Known>::bytes_per_entry() <= 40);
     }
 }

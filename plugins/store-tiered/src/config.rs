@@ -40,7 +40,7 @@ pub struct Config {
     /// tier.
     #[schemars(range(min = 1024, max = 67_108_864))]
     pub complete_keys_max: u32,
-    /// The number of providers whose addresses are known to be the newest, about 50 bytes of memory each. Keys of other
+    /// The number of providers whose addresses are known to be the newest, about 40 bytes of memory each. Keys of other
     /// providers are read from the last tier.
     #[schemars(range(min = 1024, max = 16_777_216))]
     pub providers_max: u32,

@@ -2,6 +2,7 @@
 
 use hydra_api::UnixSeconds;
 use std::hash::{BuildHasher, Hash, RandomState};
+use std::num::NonZeroU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Entries of one set. A new entry takes the place of the one of its set that was used longest ago.
@@ -27,7 +28,8 @@ struct Set<T> {
 
 #[derive(Debug)]
 struct Entry<T> {
-    tag: u64,
+    /// The hash of its key. Never zero, so that an empty place needs no mark of its own.
+    tag: NonZeroU64,
     used: UnixSeconds,
     value: T,
 }
@@ -122,16 +124,16 @@ impl<T> Table<T> {
         size_of::<Mutex<Set<T>>>().div_ceil(WAYS)
     }
 
-    fn set(&self, key: &impl Hash) -> (u64, MutexGuard<'_, Set<T>>) {
-        let tag = self.hasher.hash_one(key);
+    fn set(&self, key: &impl Hash) -> (NonZeroU64, MutexGuard<'_, Set<T>>) {
+        let hash = self.hasher.hash_one(key);
         // Below the number of sets, so that it fits whatever the width of `usize`.
-        let place = (tag % self.sets.len() as u64) as usize;
-        (tag, self.sets[place].lock().unwrap_or_else(PoisonError::into_inner))
+        let place = (hash % self.sets.len() as u64) as usize;
+        (NonZeroU64::MIN | hash, self.sets[place].lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl<T> Set<T> {
-    fn entry(&mut self, tag: u64) -> Option<&mut Entry<T>> {
+    fn entry(&mut self, tag: NonZeroU64) -> Option<&mut Entry<T>> {
         self.entries.iter_mut().flatten().find(|entry| entry.tag == tag)
     }
 
@@ -148,7 +150,7 @@ impl<T> Set<T> {
         }
     }
 
-    fn remove(&mut self, tag: u64) {
+    fn remove(&mut self, tag: NonZeroU64) {
         for slot in &mut self.entries {
             if slot.as_ref().is_some_and(|entry| entry.tag == tag) {
                 *slot = None;

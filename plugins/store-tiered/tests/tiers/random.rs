@@ -4,7 +4,7 @@ use crate::rig::{LIMIT, Shop, Tier, memory, open_with};
 use hydra_api::{Addresses, Found, PeerId, ProviderRecord, ProviderStore, StoreErrorKind, UnixSeconds};
 use hydra_conformance::doubles::{
     Afterwards, Calls, CommitsThenFails, DropsSome, FailingStore, Miscount, Miscounts, PanicsSometimes,
-    StoresHalf, UnknownForSome,
+    SlowStore, StoresHalf, UnknownForSome, Waits,
 };
 use hydra_conformance::given::{Chance, NOW, addresses, key, record};
 use serde_json::json;
@@ -101,4 +101,55 @@ fn any_record(chance: &mut Chance, now: UnixSeconds) -> ProviderRecord {
     };
     let expires = UnixSeconds(now.0 + chance.below(1000) as u32);
     ProviderRecord { addresses, expires, ..record(chance.below(KEYS), number) }
+}
+
+/// Tasks that write to the same keys, each for a provider of its own, and read after each write.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s17_what_was_taken_is_read_by_the_next_call_whatever_runs_beside_it() {
+    const TASKS: u64 = 8;
+    const ROUNDS: u32 = 150;
+    let seed = Chance::seed();
+    for writes in ["all", "last"] {
+        let failing = FailingStore::new(memory(), StoreErrorKind::Overloaded, 200, seed);
+        failing.set_calls(Calls::Writes);
+        let slow = SlowStore::delayed(Arc::new(failing), Duration::from_micros(300));
+        let dropping =
+            SlowStore::delayed(Arc::new(DropsSome::new(memory(), 200, seed)), Duration::from_micros(100));
+        let last = SlowStore::delayed(memory(), Duration::from_micros(500));
+        last.set_waits(Waits::AfterCall);
+        let tiers = [Tier::of(Arc::new(slow)), Tier::of(Arc::new(dropping)), Tier::of(Arc::new(last))];
+        let shop = open_with(&tiers, json!({ "writes": writes })).await;
+        let task = |task: u64| {
+            let (shop, mut chance) = (shop.clone(), Chance::of(seed ^ task));
+            tokio::spawn(async move {
+                for round in 0..ROUNDS {
+                    let told = ProviderRecord {
+                        addresses: addresses(chance.below(3)),
+                        expires: UnixSeconds(NOW.0 + 1000 + round),
+                        ..record(chance.below(4), task)
+                    };
+                    shop.insert(std::slice::from_ref(&told), NOW).await;
+                    // The last key has only been read so far, or written by others.
+                    for number in [0, 1, 2, 3, 4] {
+                        let found = shop.read(number).await;
+                        let own = found.into_iter().find(|one| one.peer == told.provider);
+                        let own = own.map(|own| (own.expires, own.addresses));
+                        let is_told = key(number) == told.key;
+                        assert!(own.is_some() || !is_told, "key {number}, {writes}, TEST_SEED={seed}");
+                        if let Some((expires, addresses)) = own {
+                            assert!(
+                                expires == told.expires || !is_told,
+                                "key {number}, {writes}, TEST_SEED={seed}"
+                            );
+                            assert_eq!(addresses, told.addresses, "key {number}, {writes}, TEST_SEED={seed}");
+                        }
+                    }
+                }
+            })
+        };
+        let tasks: Vec<_> = (0..TASKS).map(task).collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+    }
 }
