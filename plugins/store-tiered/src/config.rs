@@ -32,8 +32,8 @@ pub struct Config {
     /// The tiers that an announcement is written to. Choose `"last"` if upper tiers are to keep only what is read.
     pub writes: Writes,
     /// For how long an upper tier answers for a key before the key is read from the last tier again, in seconds. It limits how
-    /// long a record can be missing that another process has written and this upper tier has not received. Raise it if no
-    /// other process writes to the last tier, or if all use the same upper tiers.
+    /// long a record or an address can be missing that another process has written and this upper tier has not received. Raise
+    /// it if no other process writes to the last tier, or if all use the same upper tiers.
     #[schemars(range(min = 1, max = 86_400))]
     pub complete_s: u32,
     /// The number of keys for which each upper tier answers, about 40 bytes of memory each. Other keys are read from the last

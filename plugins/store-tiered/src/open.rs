@@ -152,7 +152,7 @@ fn shared_place(one: &Nested<Store>, other: &Nested<Store>, scope: &Scope) -> Op
     if dir(&table_of_one).is_some_and(|of_one| dir(&table_of_other) == Some(of_one)) {
         return Some("dir");
     }
-    let differs = |key: &&str| table_of_one.get(key) != table_of_other.get(key);
     let named = PLACE_KEYS.into_iter().find(|key| table_of_one.get(key).is_some())?;
-    (one.kind() == other.kind() && !PLACE_KEYS.iter().any(|key| differs(&key))).then_some(named)
+    let is_same = PLACE_KEYS.iter().all(|key| table_of_one.get(key) == table_of_other.get(key));
+    (one.kind() == other.kind() && is_same).then_some(named)
 }
