@@ -2,9 +2,9 @@
 
 use crate::reads::Losing;
 use crate::rig::{LIMIT, Shop, Tier, counting, later, memory, open, open_with};
-use hydra_api::{ProviderRecord, StoreErrorKind};
+use hydra_api::{ProviderRecord, RecordOutcome, StoreErrorKind};
 use hydra_conformance::doubles::{
-    Afterwards, Calls, CommitsThenFails, Double, FailingStore, FrozenStore, SlowStore, Waits,
+    Afterwards, Calls, CommitsThenFails, Double, FailingStore, FrozenStore, SlowStore, UnknownForSome, Waits,
 };
 use hydra_conformance::given::{NOW, addresses, record};
 use serde_json::json;
@@ -136,6 +136,20 @@ async fn a_write_that_failed_may_still_come_to_its_end() {
     let failed = shop.try_insert(&[record(1, 1)], NOW).await;
     assert_eq!(failed.unwrap_err().kind(), StoreErrorKind::Unavailable);
     // Read between the error and the end of the write at the server.
+    assert_eq!(shop.count(1).await, 0);
+    Shop(last).insert(&[record(1, 1)], NOW).await;
+    assert_eq!(shop.count(1).await, 1);
+}
+
+#[tokio::test]
+async fn a_record_of_which_the_last_tier_says_nothing_may_still_come_to_its_end() {
+    let last = memory();
+    let unknown = Arc::new(UnknownForSome::new(last.clone(), StoreErrorKind::Unavailable, 1000, 1));
+    unknown.set_calls(Calls::Writes);
+    let shop = open([memory(), unknown]).await;
+    assert_eq!(shop.count(1).await, 0);
+    let outcomes = shop.outcomes(&[record(1, 1)]).await;
+    assert_eq!(outcomes, [RecordOutcome::Unknown(StoreErrorKind::Unavailable)]);
     assert_eq!(shop.count(1).await, 0);
     Shop(last).insert(&[record(1, 1)], NOW).await;
     assert_eq!(shop.count(1).await, 1);
