@@ -156,13 +156,14 @@ impl Upper {
         }
         for (outcome, taken) in outcomes.iter().zip(taken) {
             *taken = *outcome == RecordOutcome::Taken;
-            match outcome {
-                RecordOutcome::Taken => {}
-                RecordOutcome::NoRoom => self.health.untaken(&self.name, "it has no room"),
-                RecordOutcome::Refused(because) => self.health.untaken(&self.name, because),
-                RecordOutcome::Unknown(kind) => self.health.untaken(&self.name, kind.as_str()),
-                _ => self.health.untaken(&self.name, "for a reason of its own"),
-            }
+        }
+        // The first stands for all of the batch.
+        match outcomes.iter().find(|outcome| **outcome != RecordOutcome::Taken) {
+            None | Some(RecordOutcome::Taken) => {}
+            Some(RecordOutcome::NoRoom) => self.health.untaken(&self.name, "it has no room"),
+            Some(RecordOutcome::Refused(because)) => self.health.untaken(&self.name, because),
+            Some(RecordOutcome::Unknown(kind)) => self.health.untaken(&self.name, kind.as_str()),
+            Some(_) => self.health.untaken(&self.name, "for a reason of its own"),
         }
         Ok(())
     }
