@@ -8,15 +8,21 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// A table that picks a plugin of role `R` by its `kind`, as a field of another plugin's config. Opened with
+/// A table that picks a plugin of role `R` by its `kind`, as a field of another plugin's config or in a list there. Opened with
 /// [`Scope::open`](crate::Scope::open).
 ///
 /// ```toml
 /// [store]
+/// kind = "short-keys"
+///
+/// [store.inner]             # a Nested<Store> called `inner`
+/// kind = "fjall"            # the other keys are those of that plugin
+///
+/// [store]
 /// kind = "tiered"
 ///
-/// [store.near]              # a Nested<Store> called `near`
-/// kind = "fjall"            # the other keys are those of that plugin
+/// [[store.tiers]]           # an item of a Vec<Nested<Store>> called `tiers`: Scope::open calls it `tiers[0]`
+/// kind = "redis"
 /// ```
 ///
 /// Its schema carries [`Self::SCHEMA_KEYWORD`] with the name of the role, by which the node finds it at any depth: it

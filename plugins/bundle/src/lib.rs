@@ -14,6 +14,8 @@ pub fn add_all(registry: &mut Registry) {
     registry.add::<hydra_store_postgres::Postgres>().add_importer::<hydra_store_postgres::HydraBooster>();
     #[cfg(feature = "store-redis")]
     registry.add::<hydra_store_redis::Redis>();
+    #[cfg(feature = "store-tiered")]
+    registry.add::<hydra_store_tiered::Tiered>();
     #[cfg(feature = "admission-token-bucket")]
     registry.add::<hydra_admission_token_bucket::TokenBucket>();
     #[cfg(feature = "admission-queue-depth")]

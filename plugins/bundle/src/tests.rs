@@ -27,6 +27,7 @@ fn every_feature_adds_its_plugin_and_no_other() {
         ("postgres", cfg!(feature = "store-postgres")),
         ("redis", cfg!(feature = "store-redis")),
         ("sled", cfg!(feature = "store-sled")),
+        ("tiered", cfg!(feature = "store-tiered")),
     ]);
     assert_eq!(kinds::<Store>(&registry), stores);
     let admissions = on(&[

@@ -119,7 +119,7 @@ fn plugins_lists_every_kind_with_its_role() {
         let of_role = all.as_array().unwrap().iter().filter(|plugin| plugin["role"] == role);
         of_role.map(|plugin| plugin["kind"].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(named("store"), ["fjall", "memory", "postgres", "redis", "sled"]);
+    assert_eq!(named("store"), ["fjall", "memory", "postgres", "redis", "sled", "tiered"]);
     assert_eq!(named("ids"), ["balanced"]);
     assert_eq!(named("admission"), ["denylist", "queue-depth", "token-bucket"]);
     assert_eq!(named("import"), ["hydra-booster-postgres"]);

@@ -4,17 +4,19 @@ use crate::{Hydra, project, stderr};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "config/hydra.toml",
     "config/amino.toml",
     "config/private.toml",
     "config/postgres.toml",
     "config/redis.toml",
     "config/redis-cluster.toml",
+    "config/tiered.toml",
 ];
 
 /// Those that need a server: tests that have one run them.
-const SERVED: [&str; 3] = ["config/postgres.toml", "config/redis.toml", "config/redis-cluster.toml"];
+const SERVED: [&str; 4] =
+    ["config/postgres.toml", "config/redis.toml", "config/redis-cluster.toml", "config/tiered.toml"];
 
 fn text(file: &str) -> String {
     std::fs::read_to_string(project(file)).unwrap()

@@ -194,7 +194,7 @@ fn a_word_that_is_no_choice_tells_the_choices() {
 fn an_unknown_kind_tells_the_kinds() {
     let (found, at) = issue("[store]\nkind = 'fjal'\npath = 'x'\n");
     assert_eq!((found.key.as_str(), at), ("store.kind", (2, 8)));
-    assert_eq!(found.help.as_deref(), Some("did you mean `fjall`? known kinds: `fjall`, `pair`"));
+    assert_eq!(found.help.as_deref(), Some("did you mean `fjall`? known kinds: `fjall`, `pair`, `row`"));
     let (found, at) = issue("[[admission]]\nkind = 'queue-depth'\n[[admission]]\npeer = {}\n");
     assert_eq!((found.key.as_str(), at.0), ("admission[1]", 3));
     assert!(found.message.contains("`kind` is missing"), "{found}");
@@ -326,6 +326,43 @@ fn a_store_inside_a_store_is_checked_as_one_outside_is() {
         loaded.config.store.settings["far"],
         json!({ "kind": "fjall", "records_max": 100, "order": "by-key", "secret": null })
     );
+}
+
+#[test]
+fn stores_in_a_list_are_checked_each_with_its_line() {
+    let row = "[store]\nkind = 'row'\n[[store.stores]]\nkind = 'fjall'\n[[store.stores]]\n";
+    let (found, at) = issue(&format!("{row}kind = 'fjall'\nrecord_max = 3\n"));
+    assert_eq!((found.key.as_str(), at), ("store.stores[1].record_max", (7, 1)));
+    assert!(found.help.as_deref().is_some_and(|help| help.contains("`records_max`")), "{found}");
+    let (found, at) = issue(&format!("{row}kind = 'fjall'\nrecords_max = 1001\n"));
+    assert_eq!((found.key.as_str(), at), ("store.stores[1].records_max", (7, 15)));
+    let (found, at) = issue(&format!("{row}kind = 'fjal'\n"));
+    assert_eq!((found.key.as_str(), at), ("store.stores[1].kind", (6, 8)));
+    let (found, at) = issue(row);
+    assert_eq!((found.key.as_str(), at.0), ("store.stores[1]", 5));
+    assert!(found.message.contains("`kind`"), "{found}");
+    let (found, _) = issue("[store]\nkind = 'row'\nstores = []\n");
+    assert_eq!(found.key, "store.stores");
+    // A list in a list.
+    let deep = "kind = 'row'\n[[store.stores.stores]]\nkind = 'fjall'\nordre = 'by-key'\n";
+    let (found, at) = issue(&format!("{row}{deep}"));
+    assert_eq!((found.key.as_str(), at), ("store.stores[1].stores[0].ordre", (9, 1)));
+    // What is not set is the plugin's default, in each.
+    let loaded = good(&file(&format!("{row}kind = 'fjall'\norder = 'by-age'\n")).sources);
+    let stores = &loaded.config.store.settings["stores"];
+    assert_eq!(stores[0], json!({ "kind": "fjall", "records_max": 100, "order": "by-key", "secret": null }));
+    assert_eq!(stores[1], json!({ "kind": "fjall", "records_max": 100, "order": "by-age", "secret": null }));
+}
+
+#[tokio::test]
+async fn an_issue_found_by_opening_a_store_of_a_list_names_its_line() {
+    let text = "data_dir = 'DIR'\n[store]\nkind = 'row'\n[[store.stores]]\nkind = 'fjall'\n[[store.stores]]\nkind = 'fjall'\nsecret = { file = '/nowhere/secret' }\n";
+    let dir = tempfile::tempdir().unwrap();
+    let file = file(&text.replace("DIR", dir.path().to_str().unwrap()));
+    let opened = good(&file.sources).open(&registry()).await;
+    let Err(OpenBackendsError::Config(issues)) = opened else { panic!("{opened:?}") };
+    let Origin::File(place) = &issues.0[0].origin else { panic!("{issues}") };
+    assert_eq!((issues.0[0].key.as_str(), place.line()), ("store.stores[1].secret", 8));
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// What every test's registry holds.
 pub(crate) fn registry() -> Registry {
     let mut registry = Registry::default();
-    registry.add::<Shelf>().add::<Pair>().add::<Bucket>().add::<Depth>().add::<Moody>().add::<Numbered>();
+    registry.add::<Shelf>().add::<Pair>().add::<Row>().add::<Bucket>().add::<Depth>().add::<Moody>().add::<Numbered>();
     registry
 }
 
@@ -49,6 +49,38 @@ impl Plugin for Pair {
     async fn open(config: PairConfig, scope: &Scope) -> Result<Arc<dyn ProviderStore>, OpenError> {
         scope.open("near", &config.near).await?;
         scope.open("far", &config.far).await
+    }
+}
+
+/// A store over a list of others.
+#[derive(Debug)]
+pub(crate) struct Row;
+
+/// The row's table.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RowConfig {
+    /// Asked in this order.
+    #[schemars(length(min = 1, max = 3))]
+    pub stores: Vec<Nested<Store>>,
+}
+
+impl Default for RowConfig {
+    fn default() -> Self {
+        Self { stores: vec![Nested::of(Shelf::KIND)] }
+    }
+}
+
+impl Plugin for Row {
+    type Role = Store;
+    type Config = RowConfig;
+    const KIND: &'static str = "row";
+    const SUMMARY: &'static str = "A store over a list of others.";
+    async fn open(config: RowConfig, scope: &Scope) -> Result<Arc<dyn ProviderStore>, OpenError> {
+        for (place, store) in config.stores.iter().enumerate() {
+            scope.open(&format!("stores[{place}]"), store).await?;
+        }
+        Ok(Arc::new(Shelf))
     }
 }
 
