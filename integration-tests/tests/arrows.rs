@@ -39,7 +39,10 @@ const RULES: [Rule; 13] = [
     rule("core/cli", &["hydra-node", "hydra-load", "hydra-bundle", "hydra-api"]),
     rule("plugins/bundle", &["plugins/", "hydra-api"]),
     // It opens other stores by their tables; its tests put real ones into it.
-    Rule { tests_may: &["hydra-conformance", "plugins/store-"], ..rule("plugins/store-tiered", &["hydra-api"]) },
+    Rule {
+        tests_may: &["hydra-conformance", "plugins/store-"],
+        ..rule("plugins/store-tiered", &["hydra-api"])
+    },
     // Stores that keep files share what an engine is embedded with, those over a network what they say of servers and peers.
     Rule {
         tests_may: &["hydra-conformance", "hydra-store-memory"],

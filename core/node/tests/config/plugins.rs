@@ -17,7 +17,14 @@ use std::time::{Duration, Instant};
 /// What every test's registry holds.
 pub(crate) fn registry() -> Registry {
     let mut registry = Registry::default();
-    registry.add::<Shelf>().add::<Pair>().add::<Row>().add::<Bucket>().add::<Depth>().add::<Moody>().add::<Numbered>();
+    registry
+        .add::<Shelf>()
+        .add::<Pair>()
+        .add::<Row>()
+        .add::<Bucket>()
+        .add::<Depth>()
+        .add::<Moody>()
+        .add::<Numbered>();
     registry
 }
 
