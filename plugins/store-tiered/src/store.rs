@@ -5,8 +5,8 @@ use crate::open;
 use crate::tiers::Tiers;
 use crate::{insert, read, upkeep};
 use hydra_api::{
-    ContentKey, Estimate, Expiry, Found, Inserted, OpenError, Plugin, ProviderRecord, ProviderStore, Purged,
-    Scope, Store, StoreError, StoreProfile, UnixSeconds, async_trait,
+    ContentKey, Cursor, Deleted, Deletion, Estimate, Expiry, Found, Inserted, OpenError, Page, Plugin,
+    ProviderRecord, ProviderStore, Purged, Scope, Store, StoreError, StoreProfile, UnixSeconds, async_trait,
 };
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -98,6 +98,22 @@ impl ProviderStore for Tiered {
     async fn estimate(&self) -> Result<Estimate, StoreError> {
         self.open_for("estimate")?;
         self.tiers.last.estimate().await
+    }
+
+    async fn delete(&self, deletion: Deletion, limit: NonZeroU32) -> Result<Deleted, StoreError> {
+        self.open_for("delete")?;
+        upkeep::delete(&self.tiers, deletion, limit).await
+    }
+
+    /// The last tier has all records.
+    async fn scan(
+        &self,
+        from: Option<Cursor>,
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<Page, StoreError> {
+        self.open_for("scan")?;
+        self.tiers.last.scan(from, now, limit).await
     }
 
     async fn close(&self) -> Result<(), StoreError> {

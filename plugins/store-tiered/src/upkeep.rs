@@ -1,8 +1,10 @@
-//! The purge, and the end.
+//! The purge, deletions, and the end.
 
 use crate::tiers::Tiers;
 use futures::future::{join, join_all};
-use hydra_api::{Expiry, PurgeProgress, Purged, StoreError, UnixSeconds};
+use hydra_api::{
+    DeleteProgress, Deleted, Deletion, Expiry, PurgeProgress, Purged, StoreError, StoreErrorKind, UnixSeconds,
+};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -36,6 +38,38 @@ pub(crate) async fn purge_expired(
         purged.progress = PurgeProgress::More;
     }
     Ok(purged)
+}
+
+/// Removes the records from every tier, the last one first: what it has no more is filled into none. Its removals count. The
+/// step that is the last one there removes all that upper tiers still have.
+///
+/// # Errors
+/// Those of any tier, and one that is not open: it would go on answering with what is to be removed. Asked again, what is left
+/// is removed.
+pub(crate) async fn delete(
+    tiers: &Tiers,
+    deletion: Deletion,
+    limit: NonZeroU32,
+) -> Result<Deleted, StoreError> {
+    let deleted = tiers.last.delete(deletion, limit).await?;
+    let doubt = tiers.doubts.raise();
+    for upper in &tiers.uppers {
+        upper.marks.doubt(deletion.key(), doubt);
+    }
+    for upper in &tiers.uppers {
+        let error = |why: &'static str| StoreError::because(StoreErrorKind::Unavailable, "delete", why);
+        let store = upper.open().ok_or_else(|| error("an upper tier is not open"))?;
+        loop {
+            let step = store.delete(deletion, limit).await?;
+            if step.progress == DeleteProgress::Done || deleted.progress == DeleteProgress::More {
+                break;
+            }
+            if step.removed == 0 {
+                return Err(error("an upper tier does not get on with a deletion"));
+            }
+        }
+    }
+    Ok(deleted)
 }
 
 /// Closes all tiers at once. Of upper tiers an error is logged.

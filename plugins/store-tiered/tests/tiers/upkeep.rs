@@ -2,11 +2,11 @@
 
 use crate::rig::{Shop, Tier, counting, later, memory, open, open_with};
 use hydra_api::{
-    Durability, Estimate, EstimateMethod, Expiry, ProviderRecord, PurgeProgress, Sharing, StoreErrorKind,
-    StoreProfile,
+    DeleteProgress, Deletion, Durability, Estimate, EstimateMethod, Expiry, ProviderRecord, ProviderStore,
+    PurgeProgress, Sharing, StoreErrorKind, StoreProfile,
 };
 use hydra_conformance::doubles::{Calls, ClaimingStore, FailingStore, FrozenStore};
-use hydra_conformance::given::{NOW, record};
+use hydra_conformance::given::{NOW, key, record};
 use serde_json::json;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
@@ -143,4 +143,37 @@ async fn all_tiers_are_closed_and_an_error_of_the_last_one_is_reported() {
     shop.0.close().await.unwrap();
     assert!(upper.is_closed() && last.is_closed());
     assert_eq!(shop.0.estimate().await.unwrap_err().kind(), StoreErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_deletion_leaves_the_record_in_no_tier() {
+    let (upper, last) = (memory(), memory());
+    let shop = open([upper.clone(), last.clone()]).await;
+    shop.insert(&[record(1, 1), record(1, 2), record(2, 1)], NOW).await;
+    let reading = async |store: &dyn ProviderStore, number| {
+        let found = store.providers([key(number)].into(), NOW, NonZeroU32::new(9).unwrap()).await.unwrap();
+        found[0].providers().len()
+    };
+    assert_eq!(reading(&*shop.0, 1).await, 2, "it is complete from now on");
+    let deleted = shop.0.delete(Deletion::Key(key(1)), NonZeroU32::MIN).await.unwrap();
+    assert_eq!((deleted.removed, deleted.progress), (1, DeleteProgress::More));
+    let deleted = shop.0.delete(Deletion::Key(key(1)), NonZeroU32::new(9).unwrap()).await.unwrap();
+    assert_eq!((deleted.removed, deleted.progress), (1, DeleteProgress::Done));
+    for store in [&*shop.0, &*upper, &*last] {
+        assert_eq!((reading(store, 1).await, reading(store, 2).await), (0, 1));
+    }
+}
+
+/// A record that an upper tier keeps would be read again.
+#[tokio::test]
+async fn a_deletion_that_an_upper_tier_does_not_get_fails() {
+    let upper = Arc::new(FailingStore::new(memory(), StoreErrorKind::Unavailable, 0, 1));
+    let shop = open([upper.clone(), memory()]).await;
+    shop.insert(&[record(1, 1)], NOW).await;
+    upper.set(StoreErrorKind::Unavailable, 1000);
+    let all = NonZeroU32::new(9).unwrap();
+    assert!(shop.0.delete(Deletion::Key(key(1)), all).await.is_err());
+    upper.set(StoreErrorKind::Unavailable, 0);
+    let deleted = shop.0.delete(Deletion::Key(key(1)), all).await.unwrap();
+    assert_eq!(deleted.progress, DeleteProgress::Done);
 }
