@@ -162,11 +162,14 @@ async fn purge(parts: Arc<Parts>) {
     loop {
         sleep(parts.limits.purge_interval).await;
         while let Some(permit) = purge_permit(&parts, rests_since.elapsed()).await {
-            let step = purge_call(&parts, permit).await.unwrap_or(PurgeProgress::Done);
-            if step != PurgeProgress::More {
+            match purge_call(&parts, permit).await.ok().flatten() {
+                Some(PurgeProgress::More) => {}
+                Some(_) => {
+                    rests_since = Instant::now();
+                    break;
+                }
                 // After a failure the next step comes with the next round.
-                rests_since = Instant::now();
-                break;
+                None => break,
             }
             let degraded = parts.ladder.rung() > Rung::Short;
             sleep(if degraded { PURGE_PAUSE_DEGRADED } else { PURGE_PAUSE }).await;
@@ -177,28 +180,31 @@ async fn purge(parts: Arc<Parts>) {
 /// A permit for a step, if the node's rung allows one.
 async fn purge_permit(parts: &Parts, rests_for: Duration) -> Option<Permit> {
     let backend = &parts.backend;
-    if parts.writer.is_closing() || backend.expiry() == Expiry::ByItself {
+    // A purge that a paused store obeys would count as its answer to writes.
+    let is_paused = || backend.breaker.is_open(Lane::Writes);
+    if parts.writer.is_closing() || backend.expiry() == Expiry::ByItself || is_paused() {
         return None;
     }
-    match parts.ladder.rung() {
-        Rung::Full => Some(backend.gate.acquire(Lane::Writes).await),
-        Rung::Short => backend.gate.try_acquire(Lane::Writes),
-        // A purge that a paused store obeys would count as its answer to writes.
-        _ if rests_for < PURGE_REST_MAX || backend.breaker.is_open(Lane::Writes) => None,
-        _ => Some(backend.gate.acquire(Lane::Writes).await),
-    }
+    let permit = match parts.ladder.rung() {
+        Rung::Full => backend.gate.acquire(Lane::Writes).await,
+        Rung::Short => backend.gate.try_acquire(Lane::Writes)?,
+        _ if rests_for < PURGE_REST_MAX => return None,
+        _ => backend.gate.acquire(Lane::Writes).await,
+    };
+    // It may have been paused meanwhile, and this the permit of its probe.
+    (!is_paused()).then_some(permit)
 }
 
-/// One step under this permit. One that fails has done what there was to do.
-fn purge_call(parts: &Parts, permit: Permit) -> JoinHandle<PurgeProgress> {
+/// One step under this permit; nothing if it fails.
+fn purge_call(parts: &Parts, permit: Permit) -> JoinHandle<Option<PurgeProgress>> {
     let (backend, stats, limit) = (&parts.backend, parts.stats.clone(), parts.limits.purge_len);
     let (store, now) = (backend.store.clone(), parts.clock.sure_date());
     let span = trace::background(&backend.tracer, StoreCall::PurgeExpired, 0);
     let call = async move { Ok(store.purge_expired(now, limit).await?) };
     backend.start(permit, StoreCall::PurgeExpired, span, call, move |step: Result<Purged, Failure>| {
-        let Ok(Purged { removed, progress, .. }) = step else { return PurgeProgress::Done };
+        let Purged { removed, progress, .. } = step.ok()?;
         add(&stats.purged, removed.min(limit.get().into()));
-        progress
+        Some(progress)
     })
 }
 

@@ -195,7 +195,7 @@ impl Engine {
         trace.admit(ticket, &parts.load(standing)).map_err(declined)?;
         let node_rung = if is_read { parts.ladder.note_read() } else { parts.ladder.note_write() };
         if node_rung == Rung::RoutingOnly {
-            ticket.give_back();
+            ticket.shed();
             return Err(Departure::at_once(Ending::Shed, node_rung));
         }
         Ok(ticket.rung().max(node_rung))

@@ -6,15 +6,21 @@ use crate::marks::Marks;
 use crate::report::Report;
 use crate::tiers::{Doubts, Tiers, Times};
 use crate::upper::{OpenTier, Upper};
-use hydra_api::{Causes, Nested, OpenError, OpenErrorKind, Purpose, Scope, Store, Value};
+use futures::FutureExt;
+use hydra_api::{Causes, Nested, OpenError, OpenErrorKind, ProviderStore, Purpose, Scope, Store, Value};
 use rand::RngExt;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 /// The pause between two attempts to open an upper tier, give or take a quarter.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long an attempt to open an upper tier takes at most. The node itself waits longer for the whole store.
+const OPEN_MAX: Duration = Duration::from_secs(30);
 
 /// Keys that say where a store keeps its records.
 const PLACE_KEYS: [&str; 5] = ["dir", "hosts", "database", "schema", "prefix"];
@@ -72,7 +78,7 @@ async fn open_upper(
     let marks = Marks::new(len(config.complete_keys_max), Duration::from_secs(config.complete_s.into()));
     let (key, name) = (key(place), format!("{} ({})", key(place), tier.kind()));
     let store = Arc::new(OnceLock::new());
-    let opening = match scope.open(&key, tier).await {
+    let opening = match open_in_time(scope, &key, tier).await {
         Ok(opened) => {
             store.get_or_init(|| OpenTier::new(opened));
             None
@@ -83,6 +89,23 @@ async fn open_upper(
         Err(error) => return Err(error),
     };
     Ok(Upper::new(name, store, opening, marks))
+}
+
+/// Opens a tier, unless that takes too long or panics: then it is unavailable. A check or a migration takes as long as it takes.
+async fn open_in_time(
+    scope: &Scope,
+    key: &str,
+    tier: &Nested<Store>,
+) -> Result<Arc<dyn ProviderStore>, OpenError> {
+    let attempt = AssertUnwindSafe(scope.open(key, tier)).catch_unwind();
+    let opened = if scope.purpose() == Purpose::Serve {
+        let late =
+            |_| OpenError::unavailable("cannot open the tier", format!("no answer within {OPEN_MAX:?}"));
+        timeout(OPEN_MAX, attempt).await.map_err(late)?
+    } else {
+        attempt.await
+    };
+    opened.unwrap_or_else(|_| Err(OpenError::unavailable("cannot open the tier", "it panicked")))
 }
 
 /// Opens a tier in the background, as often as it takes, after it failed with `error`.
@@ -102,7 +125,7 @@ fn open_later(
         loop {
             let pause = PAUSE.mul_f64(rand::rng().random_range(0.75..1.25));
             tokio::time::sleep(pause).await;
-            match scope.open(&key, &tier).await {
+            match open_in_time(&scope, &key, &tier).await {
                 Ok(opened) => {
                     store.get_or_init(|| OpenTier::new(opened));
                     tracing::info!(tier = name, "the upper tier is open");

@@ -222,9 +222,10 @@ impl<'a> Ticket<'a, '_> {
         self.started
     }
 
-    /// The request is not served though the policies admitted it: they give back what they took.
-    pub fn give_back(&mut self) {
-        self.settle(&Outcome::NeverStarted, self.started);
+    /// The request is not served though the policies admitted it: the node is on the rung of full decline. They keep what they
+    /// took, so that who asks too much is declined by them on this rung as on any other.
+    pub fn shed(&mut self) {
+        self.settle(&Outcome::Shed, self.started);
     }
 
     /// Tells every policy how the request has ended. Each is told once, however often this is called.

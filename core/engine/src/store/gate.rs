@@ -167,6 +167,10 @@ impl Gate {
     /// Changes how many permits there are. Those in use beyond the limit are not taken back. The gate is to be advanced.
     pub(super) fn set_limit(&self, limit: u32, reads_max: u32) {
         let mut state = lock(&self.state);
+        // Who closes holds permits, and waits for those of the calls under way.
+        if state.closing {
+            return;
+        }
         (state.limit, state.reads_max) = (limit.max(1), reads_max.max(1));
         self.note(&state);
     }

@@ -1,8 +1,13 @@
 //! Full decline at the peak, and the way back.
 
 use crate::doubles::{Dice, Ledger, Store, addresses, caller, key, millis, open};
-use hydra_api::{Operation, Outcome, ReasonId, Rung, Verdict};
-use hydra_engine::{Config, Ending, Engine, Peak};
+use hydra_api::{
+    AdmissionPolicy, Judgement, Load, Operation, Outcome, ReasonId, Request, Rung, Token, Verdict,
+};
+use hydra_engine::{Config, Ending, Engine, NamedPolicy, Peak, PolicyMode};
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use tokio::time::sleep;
 
 fn at(requests_per_second: u32) -> Config {
@@ -38,8 +43,8 @@ async fn above_the_peak_everything_is_declined_at_once_and_find_node_is_not() {
     assert_eq!(store.reads().len(), reads);
     assert_eq!(
         ledger.outcome(&key(19_000 / 200 * 1_000 + 1)),
-        Outcome::NeverStarted,
-        "it takes nothing from anybody"
+        Outcome::Shed,
+        "whoever asks too much pays for it"
     );
     ledger.assert_balanced();
     assert!(engine.stats().requests(Operation::GetProviders, Ending::Shed) > 19_000);
@@ -144,6 +149,55 @@ async fn what_policies_decline_does_not_count_in_the_peak() {
     offer(&engine, 3_000, 1).await;
     assert_eq!(engine.rung(), Rung::RoutingOnly);
     assert_eq!(beside_the_greedy(10).await, Rung::Full);
+}
+
+/// A bucket of a single peer, as a policy has it: what never started is given back.
+#[derive(Debug, Default)]
+struct Bucket(AtomicI64);
+
+impl AdmissionPolicy for Bucket {
+    fn admit(&self, request: &Request<'_>, _: &Load, _: std::time::Instant) -> Judgement {
+        if request.peer != caller(9).peer {
+            return Verdict::Admit.into();
+        }
+        let take = |left: i64| (left > 0).then(|| left - 1);
+        match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
+            Ok(_) => Verdict::Admit.into(),
+            Err(_) => Verdict::Decline(ReasonId(0)).into(),
+        }
+    }
+
+    fn settle(&self, request: &Request<'_>, _: Token, outcome: &Outcome, _: std::time::Instant) {
+        if request.peer == caller(9).peer && *outcome == Outcome::NeverStarted {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn reasons(&self) -> Vec<Cow<'static, str>> {
+        vec!["too_much".into()]
+    }
+}
+
+/// A bucket that gets back what it has paid on full decline never runs empty there, and lets its peer hold the node.
+#[tokio::test(start_paused = true)]
+async fn a_peer_above_its_budget_does_not_hold_full_decline() {
+    let bucket = Arc::new(Bucket::default());
+    let policy = NamedPolicy { name: "bucket".to_owned(), mode: PolicyMode::Enforce, policy: bucket.clone() };
+    let engine = open(&Store::new(4, 256), vec![policy], at(1_000));
+    offer(&engine, 3_000, 1).await;
+    assert_eq!(engine.rung(), Rung::RoutingOnly);
+    for tick in 0..1_000 {
+        // 100 a second are its own, of 5,000.
+        bucket.0.store(1, Ordering::Relaxed);
+        for number in 0..50 {
+            engine.providers(caller(9), &key(number)).await.unwrap();
+        }
+        for number in 0..5 {
+            engine.providers(caller(0), &key(tick * 1_000 + number)).await.unwrap();
+        }
+        sleep(millis(10)).await;
+    }
+    assert_eq!(engine.rung(), Rung::Full);
 }
 
 #[tokio::test(start_paused = true)]

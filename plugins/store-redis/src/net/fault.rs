@@ -56,6 +56,12 @@ impl Fault {
         Self { class, node: node.to_string(), text: text.into(), retry_after: None }
     }
 
+    /// An answer of another form than the command has.
+    pub(crate) fn unreadable(cause: impl std::fmt::Display) -> Self {
+        let text = format!("an answer that cannot be read: {cause}");
+        Self { class: Class::Other, node: "redis".into(), text, retry_after: None }
+    }
+
     /// No server can be asked at all.
     pub(crate) fn nobody(text: &str) -> Self {
         Self { class: Class::Connection, node: "redis".into(), text: text.into(), retry_after: None }

@@ -67,8 +67,7 @@ fn request(name: &Name, cursor: &str) -> Request {
 async fn whole(keys: &Keyspace, name: &Name, first: Value) -> Result<Fields, Fault> {
     let (mut fields, mut answer) = (Fields::new(), first);
     loop {
-        let (cursor, step): Step =
-            redis::from_redis_value(answer).unwrap_or_else(|_| ("0".to_owned(), Vec::new()));
+        let (cursor, step): Step = redis::from_redis_value(answer).map_err(Fault::unreadable)?;
         fields.extend(step);
         if cursor == "0" {
             return Ok(fields);

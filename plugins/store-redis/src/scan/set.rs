@@ -31,7 +31,7 @@ pub(super) async fn fill(
         command.arg(&name.bytes).arg(min).arg("+inf").arg("WITHSCORES");
         command.arg("LIMIT").arg(offset).arg(MEMBERS);
         let said = keys.ask(name, command).await?;
-        let found: Vec<(Vec<u8>, f64)> = redis::from_redis_value(said).unwrap_or_default();
+        let found: Vec<(Vec<u8>, f64)> = redis::from_redis_value(said).map_err(Fault::unreadable)?;
         let before = last;
         for (member, score) in &found {
             // Scores are whole numbers of 32 bits.

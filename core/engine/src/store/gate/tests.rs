@@ -116,6 +116,15 @@ fn a_gate_that_closes_is_paused_no_more() {
     assert!(gate.try_acquire(Lane::Writes).is_some());
 }
 
+#[test]
+fn a_gate_that_closes_keeps_its_limit() {
+    let gate = Gate::new(4, 4);
+    gate.close();
+    gate.set_limit(2, 2);
+    let held: Vec<_> = (0..4).map(|_| gate.try_acquire(Lane::Writes)).collect();
+    assert!(held.iter().all(Option::is_some), "a close takes all permits to know that no call is under way");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_limit_that_moves_is_kept_and_used() {
     let (gate, reads, order) = gate(5, 0);

@@ -62,8 +62,12 @@ impl Target {
         }
         for (at, records) in groups {
             for batch in records.chunks(self.store.profile().writes.batch_len_max.get()) {
+                let refused_before = written.refused;
                 self.insert(batch.to_vec(), at, written).await?;
-                self.remember(batch);
+                // With a record that is refused its addresses are not written either.
+                if written.refused == refused_before {
+                    self.remember(batch);
+                }
             }
         }
         Ok(())
