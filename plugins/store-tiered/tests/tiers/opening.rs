@@ -32,6 +32,25 @@ async fn an_upper_tier_that_is_away_at_the_start_is_used_once_it_is_there() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_upper_tier_that_hangs_or_panics_while_it_is_opened_is_opened_later() {
+    for fails in [Tier::falls_silent, Tier::panics] {
+        let (late, upper) = (Tier::away(), counting());
+        fails(late);
+        let shop = open_with(&[late, Tier::of(memory())], json!({})).await;
+        shop.insert(&[record(1, 1)], NOW).await;
+        // The next attempts fail as the first one.
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        assert_eq!((shop.count(1).await, upper.counted().statements), (1, 0));
+        late.arrives(upper.clone());
+        tokio::time::sleep(Duration::from_secs(40)).await;
+        for _ in 0..3 {
+            assert_eq!(shop.count(1).await, 1);
+        }
+        assert_eq!(upper.counted().records, 1, "it is filled");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_tier_that_comes_after_the_end_stays_closed() {
     let (late, upper) = (Tier::away(), counting());
     let shop = open_with(&[late, Tier::of(memory())], json!({})).await;

@@ -23,6 +23,10 @@ pub(crate) const LIMIT: u32 = 100;
 enum Place {
     There(Arc<dyn ProviderStore>),
     Away,
+    /// Its opening never ends.
+    Silent,
+    /// Its opening panics.
+    Panics,
 }
 
 static PLACES: Mutex<BTreeMap<u32, Place>> = Mutex::new(BTreeMap::new());
@@ -45,9 +49,12 @@ impl Plugin for Held {
     const SUMMARY: &'static str = "a store that the test holds";
 
     async fn open(config: HeldConfig, _: &Scope) -> Result<Arc<dyn ProviderStore>, OpenError> {
-        match PLACES.lock().unwrap().get(&config.number) {
-            Some(Place::There(store)) => Ok(Arc::clone(store)),
+        let place = PLACES.lock().unwrap().get(&config.number).cloned();
+        match place {
+            Some(Place::There(store)) => Ok(store),
             Some(Place::Away) => Err(OpenError::unavailable("cannot connect", "no route")),
+            Some(Place::Silent) => std::future::pending().await,
+            Some(Place::Panics) => panic!("in the opening of a tier"),
             None => Err(OpenError::config("number", "there is no such store")),
         }
     }
@@ -70,6 +77,16 @@ impl Tier {
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         PLACES.lock().unwrap().insert(number, Place::Away);
         Self(number)
+    }
+
+    /// From now on its opening never ends.
+    pub(crate) fn falls_silent(self) {
+        PLACES.lock().unwrap().insert(self.0, Place::Silent);
+    }
+
+    /// From now on its opening panics.
+    pub(crate) fn panics(self) {
+        PLACES.lock().unwrap().insert(self.0, Place::Panics);
     }
 
     /// From now on it can be reached.
