@@ -142,11 +142,10 @@ impl Loaded {
             let store = self.open_one::<Store>(registry, kind, table, at, scope).await?;
             return Ok((store, StoreOpening::default()));
         }
-        let (entry, within) = (self.entry::<Store>(registry, kind, &at)?, self.open_within(scope));
-        let scope = scope.clone();
-        let open = move || -> Opening {
-            Box::pin(opening::open(entry.clone(), table.clone(), scope.clone(), within))
-        };
+        let (entry, scope) = (self.entry::<Store>(registry, kind, &at)?, scope.clone());
+        // Nothing waits for it but the store itself, which says when it takes too long.
+        let open =
+            move || -> Opening { Box::pin(opening::open(entry.clone(), table.clone(), scope.clone(), None)) };
         let mut first = open();
         let (cause, under_way) = match timeout(PATIENCE, &mut first).await {
             Ok(Ok(store)) => return Ok((store, StoreOpening::default())),
@@ -154,7 +153,8 @@ impl Loaded {
             Ok(Err(error)) => return Err(self.open_error::<Store>(kind, &at, error)),
             Err(_) => (format!("it has not opened within {PATIENCE:?}"), Some(first)),
         };
-        let late = LateStore::new(cause, under_way, open);
+        let within = Duration::from_secs(self.config.open_timeout_s.into());
+        let late = LateStore::new(cause, within, under_way, open);
         let opening = late.opening();
         Ok((Arc::new(late), opening))
     }

@@ -25,7 +25,7 @@ const CONCURRENCY_MAX: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 const READ_BATCH_LEN_MAX: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 const WRITE_BATCH_LEN_MAX: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
-/// One attempt to open the store, bounded in time.
+/// One attempt to open the store. It may take as long as it takes.
 pub(crate) type Opening =
     Pin<Box<dyn Future<Output = Result<Arc<dyn ProviderStore>, AttemptError>> + Send + 'static>>;
 
@@ -54,15 +54,16 @@ impl StoreOpening {
 struct NotOpen(String);
 
 impl LateStore {
-    /// Opens the store in the background, as often as it takes: `cause` says why it is not open, `first` is an attempt that is
-    /// under way.
+    /// Opens the store in the background, as often as it takes: `cause` says why it is not open, `within` is the time after which
+    /// an attempt is late, `first` is one that is under way.
     pub(crate) fn new(
         cause: String,
+        within: Duration,
         first: Option<Opening>,
         open: impl Fn() -> Opening + Send + Sync + 'static,
     ) -> Self {
         let shared = Shared::awaiting(cause);
-        let task = tokio::spawn(open_in_time(Arc::clone(&shared), first, open)).abort_handle();
+        let task = tokio::spawn(open_in_time(Arc::clone(&shared), within, first, open)).abort_handle();
         Self { shared, task }
     }
 

@@ -3,7 +3,7 @@
 use hydra_api::{Entry, OpenError, OpenErrorKind, Role, Scope, Value};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// Why an attempt failed.
@@ -17,8 +17,6 @@ pub(crate) enum AttemptError {
     TooLate {
         /// The time limit.
         within: Duration,
-        /// The task, which ends as soon as the plugin does not block its thread.
-        task: AbortHandle,
     },
     /// The plugin panicked. The panic is in the log.
     #[error("the plugin panicked")]
@@ -51,11 +49,11 @@ pub(crate) async fn open<R: Role>(
     within: Option<Duration>,
 ) -> Result<Arc<R::Object>, AttemptError> {
     let mut attempt = JoinSet::new();
-    let task = attempt.spawn(async move { entry.open(table, &scope).await });
+    attempt.spawn(async move { entry.open(table, &scope).await });
     let ended = match within {
         Some(within) => match timeout(within, attempt.join_next()).await {
             Ok(ended) => ended,
-            Err(_) => return Err(AttemptError::TooLate { within, task }),
+            Err(_) => return Err(AttemptError::TooLate { within }),
         },
         None => attempt.join_next().await,
     };

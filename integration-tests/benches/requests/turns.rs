@@ -11,35 +11,73 @@ use std::path::Path;
 
 /// The variable that names the program of the other build.
 pub(crate) const AGAINST: &str = "HYDRA_BENCH_AGAINST";
-const TURNS: usize = 30;
+/// Two processes of one program differ by some percent, so both are started so many times, in turns too.
+const STARTS: usize = 6;
+/// Turns of each start.
+const TURNS: usize = 6;
 const REUSED: usize = 9_600;
 const NEW: usize = 3_200;
 
 /// Measures this build against that of the program.
 pub(crate) async fn compare(other: &Path) -> io::Result<()> {
-    figure("µs of server CPU per request, medians of 30 turns", "streams reused / a new stream each");
+    let title = format!("µs of server CPU per request, medians of {STARTS} starts with {TURNS} turns each");
+    figure(&title, "that, this, this by that");
     for store in ["memory", "fjall"] {
         let kind = format!("store.kind={store}");
         // A key that another version names differently is left out.
         let settings = HEADS.iter().copied().filter(|setting| !setting.contains("queue")).chain([&*kind]);
         let settings: Vec<_> = settings.collect();
-        let this = start(&program()?, &settings).await?;
-        let that = start(other, &settings).await?;
         for transport in ["TCP", "QUIC"] {
-            let mut pair = [Side::of(&that, transport).await?, Side::of(&this, transport).await?];
-            for (streams, requests) in [(Streams::Reused, REUSED), (Streams::New, NEW)] {
-                let costs = turns(&mut pair, streams, requests).await?;
-                let name = format!("store {store}, {transport}, {streams:?}: that, this, this by that");
-                figure(&name, format!("{:5.1} {:5.1} {:5.3}", costs[0], costs[1], costs[2]));
+            let mut costs = [[const { Vec::new() }; 2]; 2];
+            for start in 0..STARTS {
+                one_start(other, &settings, (transport, start), &mut costs).await?;
+            }
+            for (streams, costs) in [Streams::Reused, Streams::New].into_iter().zip(costs) {
+                let name = format!("store {store}, {transport}, {streams:?}");
+                let [that, this] = costs.map(median);
+                figure(&name, format!("{that:5.1} {this:5.1} {:5.3}", this / that));
             }
         }
-        this.stop().await?;
-        that.stop().await?;
     }
     Ok(())
 }
 
-async fn start(program: &Path, settings: &[&str]) -> io::Result<Node> {
+/// Starts both, which of them first changing, and lets each have its turns.
+async fn one_start(
+    other: &Path,
+    settings: &[&str],
+    (transport, start): (&str, usize),
+    costs: &mut [[Vec<f64>; 2]; 2],
+) -> io::Result<()> {
+    let (this, that) = if start % 2 == 0 {
+        let that = launch(other, settings).await?;
+        (launch(&program()?, settings).await?, that)
+    } else {
+        (launch(&program()?, settings).await?, launch(other, settings).await?)
+    };
+    let mut pair = [Side::of(&that, transport).await?, Side::of(&this, transport).await?];
+    for (of_streams, (streams, requests)) in
+        costs.iter_mut().zip([(Streams::Reused, REUSED), (Streams::New, NEW)])
+    {
+        let of_start = turns(&mut pair, streams, requests).await?;
+        of_streams.iter_mut().zip(of_start).for_each(|(all, of_start)| all.push(of_start));
+    }
+    drop(pair);
+    this.stop().await?;
+    that.stop().await?;
+    Ok(())
+}
+
+fn median(mut costs: Vec<f64>) -> f64 {
+    costs.sort_by(f64::total_cmp);
+    let middle = costs.len() / 2;
+    match costs.len() % 2 {
+        0 => f64::midpoint(costs[middle - 1], costs[middle]),
+        _ => costs[middle],
+    }
+}
+
+async fn launch(program: &Path, settings: &[&str]) -> io::Result<Node> {
     let home = Home::new()?;
     Node::launch(&home, command(program, &home, settings)).await
 }
@@ -67,21 +105,14 @@ impl Side {
     }
 }
 
-/// The medians of both sides, and of their ratio.
-async fn turns(pair: &mut [Side; 2], streams: Streams, requests: usize) -> io::Result<[f64; 3]> {
-    let mut costs = [Vec::new(), Vec::new(), Vec::new()];
+/// The medians of both sides.
+async fn turns(pair: &mut [Side; 2], streams: Streams, requests: usize) -> io::Result<[f64; 2]> {
+    let mut costs = [Vec::new(), Vec::new()];
     for turn in 0..TURNS {
-        let mut of = [0.0; 2];
         // Who goes first changes.
         for side in if turn % 2 == 0 { [0, 1] } else { [1, 0] } {
-            of[side] = pair[side].turn(streams, requests).await?;
-        }
-        for (costs, cost) in costs.iter_mut().zip([of[0], of[1], of[1] / of[0]]) {
-            costs.push(cost);
+            costs[side].push(pair[side].turn(streams, requests).await?);
         }
     }
-    Ok(costs.map(|mut costs| {
-        costs.sort_by(f64::total_cmp);
-        costs.get(TURNS / 2).copied().unwrap_or_default()
-    }))
+    Ok(costs.map(median))
 }

@@ -130,7 +130,7 @@ async fn a_second_signal_does_not_wait_for_a_collector_that_hangs() {
     while !home.log().contains("writing the queued records") {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    tokio::time::sleep(Duration::from_millis(1200)).await;
     node.terminate().await.unwrap();
     assert_eq!(node.ended().await.unwrap().code(), Some(1));
     assert!(home.log().contains("ended at once by a second signal"), "{}", home.log());

@@ -7,7 +7,7 @@ use hydra_api::{
     Causes, Cursor, ImportPage, ImportSource, Importer, OpenError, StoreError, StoreErrorKind, async_trait,
 };
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Connection, PgConnection, Row};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Row};
 use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -18,8 +18,11 @@ use tokio::time::timeout;
 /// Marks a cursor as one of this kind of import.
 const TAG: &[u8] = b"hb:";
 
-/// How long a statement may take: without an index on the key, a page is a pass over the table.
+/// How long a connection or a statement may take: without an index on the key, a page is a pass over the table.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// For how much longer the server's answer is awaited, which ends a statement by itself after that time: one that is repeated
+/// does not run beside its first try.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Reads what hydra-booster wrote.
 #[derive(Debug)]
@@ -72,7 +75,16 @@ impl HydraBooster {
                 connected.map_err(|error| fault::failed(operation, error))?
             }
         };
-        let result = timeout(PATIENCE, work(&mut connection)).await.map_err(|_| late())?;
+        let bounded = async {
+            let mut transaction = connection.begin().await?;
+            // For the transaction alone: a pooler may give the connection to others afterwards.
+            let limit = format!("SET LOCAL statement_timeout = {}", PATIENCE.as_millis());
+            transaction.execute(AssertSqlSafe(limit)).await?;
+            let done = work(&mut transaction).await?;
+            transaction.commit().await?;
+            Ok(done)
+        };
+        let result = timeout(PATIENCE + GRACE, bounded).await.map_err(|_| late())?;
         let result = result.map_err(|error| fault::failed(operation, error))?;
         *place = Some(connection);
         Ok(result)

@@ -89,8 +89,8 @@ impl Reports {
             tracing::error!(
                 call = call.as_str(),
                 error = %because,
-                "the store is corrupt: stop the node, see what the store's documentation says of damage, and restore \
-                 or remove what it keeps; records are announced again within 22 hours"
+                "the store is corrupt: stop every process that has it open, see what the store's documentation says of \
+                 damage, and restore or remove what it keeps; records are announced again within 22 hours"
             );
             *corrupt = Some(because.to_owned());
         }

@@ -219,6 +219,15 @@ async fn a_lane_is_not_probed_before_the_pause_that_the_store_asked_for() {
     assert!(read <= 3 + 4 + 6, "{read} reads in a minute though pauses of 20 s are asked for: {counted:?}");
 }
 
+/// Closes while writes are frozen, and lets them fail when the time for the queue is over.
+async fn is_closed_although_they_fail(store: &Store, engine: Arc<Engine>) {
+    let closing = tokio::spawn(async move { engine.close(seconds(8)).await });
+    sleep(millis(6_100)).await;
+    store.set_writes(FAILS);
+    let report = closing.await.unwrap();
+    assert!(store.is_closed(), "{report:?}");
+}
+
 /// A store that fails the calls under way while the engine closes is closed all the same.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_fails_its_last_calls_is_closed() {
@@ -230,15 +239,7 @@ async fn a_store_that_fails_its_last_calls_is_closed() {
     }
     sleep(seconds(1)).await;
     assert_eq!(store.running(), 3, "one permit is kept for reads");
-    let closing = tokio::spawn({
-        let engine = engine.clone();
-        async move { engine.close(seconds(8)).await }
-    });
-    // The time for the queue is over after six seconds.
-    sleep(millis(6_100)).await;
-    store.set_writes(FAILS);
-    let report = closing.await.unwrap();
-    assert!(store.is_closed(), "{report:?}");
+    is_closed_although_they_fail(&store, engine).await;
 }
 
 /// With one permit, the failure of a call under way must not keep the store's own close from it.
@@ -253,14 +254,7 @@ async fn a_store_with_one_permit_that_fails_its_last_call_is_closed() {
     engine.announce(caller(1), &key(1), || addresses(1)).unwrap();
     sleep(seconds(1)).await;
     assert_eq!(store.running(), 1);
-    let closing = tokio::spawn({
-        let engine = engine.clone();
-        async move { engine.close(seconds(8)).await }
-    });
-    sleep(millis(6_100)).await;
-    store.set_writes(FAILS);
-    let report = closing.await.unwrap();
-    assert!(store.is_closed(), "{report:?}");
+    is_closed_although_they_fail(&store, engine).await;
 }
 
 /// A part of the store that is damaged, and only says so for single keys, is damage all the same.

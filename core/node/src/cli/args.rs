@@ -60,7 +60,8 @@ pub(crate) enum Command {
     ///
     /// Once all heads listen, it prints to standard output: one line per head and address, `head <index>
     /// <multiaddr>/p2p/<peer id>`; the line `http <url>` of the operator endpoints; and the line `ready`. The log goes to
-    /// standard error. SIGTERM and Ctrl-C stop the node gracefully; a second signal ends the process at once.
+    /// standard error. SIGTERM and Ctrl-C stop the node gracefully; a second one, a second or more
+    /// later, ends the process at once.
     Run,
     /// Opens everything that the config names, prints what would run, and exits.
     Check,

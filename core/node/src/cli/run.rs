@@ -9,7 +9,7 @@ use crate::telemetry::Exporter;
 use hydra_api::{IdErrorKind, Registry};
 
 /// Starts the node, prints the addresses of its heads, and waits for a signal to stop it: also during the start. A second
-/// signal ends the process at once.
+/// one, later than a second after the first, ends the process at once.
 pub(crate) async fn run(
     loaded: &Loaded,
     registry: &Registry,
@@ -20,7 +20,7 @@ pub(crate) async fn run(
     let (stop, mut hurry) = (signals()?, signals()?);
     tokio::select! {
         ended = serve(loaded, registry, exporter, out, stop) => ended,
-        () = async { hurry.given().await; hurry.given().await } => {
+        () = hurry.insisted() => {
             Err(Failure::Failed("ended at once by a second signal".to_owned()))
         }
     }

@@ -6,6 +6,8 @@ use hydra_conformance::doubles::{Asked, ClaimingStore, RecordingStore};
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::time::sleep;
 
+const LIMIT: Duration = Duration::from_secs(20);
+
 fn refused() -> OpenError {
     OpenError::unavailable("cannot connect", std::io::Error::other("refused"))
 }
@@ -19,7 +21,7 @@ async fn memory() -> Arc<dyn ProviderStore> {
 async fn a_store_that_is_away_at_the_start_serves_once_it_is_there() {
     let attempts = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&attempts);
-    let late = LateStore::new(Causes(&refused()).to_string(), None, move || {
+    let late = LateStore::new(Causes(&refused()).to_string(), LIMIT, None, move || {
         let attempt = counted.fetch_add(1, Ordering::Relaxed);
         Box::pin(async move {
             match attempt {
@@ -53,11 +55,37 @@ async fn the_first_attempt_goes_on_while_the_node_serves() {
         sleep(Duration::from_secs(60)).await;
         Ok(memory().await)
     });
-    let late = LateStore::new("slow".to_owned(), Some(first), || unreachable!("the first one succeeds"));
+    let late = LateStore::new("slow".to_owned(), LIMIT, Some(first), || unreachable!("the first one succeeds"));
     sleep(Duration::from_secs(59)).await;
     assert!(late.estimate().await.is_err());
     sleep(Duration::from_secs(2)).await;
     assert!(late.estimate().await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_second_attempt_begins_beside_one_that_is_late() {
+    let attempts = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&attempts);
+    let late = LateStore::new(String::new(), LIMIT, None, move || {
+        let attempt = counted.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async move {
+            match attempt {
+                0 => std::future::pending().await,
+                _ => sleep(LIMIT * 5).await,
+            }
+            Ok(memory().await)
+        })
+    });
+    sleep(LIMIT + Duration::from_secs(3)).await;
+    let (_, cause) = late.opening().awaited().unwrap();
+    assert_eq!(cause, "it is not open after 20s (open_timeout_s)");
+    sleep(LIMIT * 8).await;
+    assert_eq!(attempts.load(Ordering::Relaxed), 1);
+    sleep(LIMIT * 2).await;
+    assert_eq!(attempts.load(Ordering::Relaxed), 2, "one that hangs is dropped in the end");
+    sleep(LIMIT * 5).await;
+    assert!(late.estimate().await.is_ok(), "one that is late is awaited");
+    assert_eq!(attempts.load(Ordering::Relaxed), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -66,7 +94,7 @@ async fn the_first_window_is_not_cut_into_single_records_and_fits_the_store() {
     let len = |len| NonZeroUsize::new(len).unwrap();
     let claims = StoreProfile::builder().read_batch_len_max(len(10)).write_batch_len_max(len(100)).build();
     let narrow: Arc<dyn ProviderStore> = Arc::new(ClaimingStore::new(Arc::clone(&recording) as _, claims));
-    let late = LateStore::new(String::new(), None, move || {
+    let late = LateStore::new(String::new(), LIMIT, None, move || {
         let narrow = Arc::clone(&narrow);
         Box::pin(async move { Ok(narrow) })
     });

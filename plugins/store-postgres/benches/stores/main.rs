@@ -33,7 +33,7 @@ async fn main() {
     let sizes = argument("--sizes").unwrap_or_else(|| vec![200_000]);
     let rounds = argument("--rounds").map_or(5, |rounds| rounds[0]);
     let round_records = argument("--round-records").map_or(200_000, |records| records[0]);
-    let server = Server::start(&["shared_buffers=1GB", "max_wal_size=4GB"]).unwrap();
+    let server = Server::start(&["shared_buffers=1GB", "max_wal_size=4GB", "fsync=on"]).unwrap();
     let booster = Booster::open(&server).await;
     let store = open(&server, "hydra").await;
     let mut filled = 0;
@@ -121,6 +121,15 @@ async fn write(store: &dyn ProviderStore, numbers: std::ops::Range<u64>, expires
         let mut window: Vec<_> =
             window.iter().map(|number| ProviderRecord { expires, ..nth(*number) }).collect();
         window.sort_by(|a, b| (&a.key, &a.provider).cmp(&(&b.key, &b.provider)));
+        let spread = std::env::args().any(|a| a == "--spread");
+        if spread {
+            let n = window.len().div_ceil(WRITE_BATCH);
+            for i in 0..n {
+                let batch: Vec<_> = window.iter().skip(i).step_by(n).cloned().collect();
+                store.insert(batch.into(), NOW).await.unwrap();
+            }
+            continue;
+        }
         for batch in window.chunks(WRITE_BATCH) {
             store.insert(batch.into(), NOW).await.unwrap();
         }
@@ -152,7 +161,8 @@ async fn refresh(server: &Server, rounds: u64, records: u64) {
         write(&*store, 0..start, expires).await;
         let each = cpu.micros_each(server, records);
         let size = bytes(server, "rounds") as f64 / first as f64;
-        println!("  round {round:3}: {each:6.2} µs of CPU per record, disk {size:.2} of the first");
+        let hot = server.query("hydra", "SELECT (100*n_tup_hot_upd/greatest(n_tup_upd,1))::text || ' % hot, vacuums ' || autovacuum_count || ' size ' || pg_relation_size(relid) || ' ' || pg_indexes_size(relid) FROM pg_stat_user_tables WHERE schemaname='rounds' AND relname='records'").unwrap();
+        println!("  round {round:3}: {each:6.2} µs of CPU per record, disk {size:.2} of the first {hot:?}");
     }
     store.close().await.unwrap();
 }

@@ -5,7 +5,7 @@ use crate::cli::Failure;
 use hydra_api::Cursor;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -66,11 +66,29 @@ pub(super) struct Resume {
     young: VecDeque<(Instant, State)>,
     saved_at: Option<Instant>,
     unsaved: Option<State>,
+    /// Held as long as this lives.
+    _lock: File,
 }
 
 impl Resume {
-    pub(super) fn new(path: PathBuf, window: Duration) -> Self {
-        Self { path, window, young: VecDeque::new(), saved_at: None, unsaved: None }
+    /// Takes the file for this process.
+    ///
+    /// # Errors
+    /// When another process runs the same transfer, or the lock file cannot be created.
+    pub(super) fn open(path: PathBuf, window: Duration) -> Result<Self, Failure> {
+        let lock = path.with_extension("lock");
+        let what = || format!("cannot lock {}", lock.display());
+        // It stays: a lock file that is removed locks nobody out who has it open already.
+        let file = File::options().create(true).truncate(false).write(true).open(&lock);
+        let file = file.map_err(|cause| Failure::failed(&what(), cause))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Failure::Failed("another process runs the same transfer".to_owned()));
+            }
+            Err(TryLockError::Error(cause)) => return Err(Failure::failed(&what(), cause)),
+        }
+        Ok(Self { path, window, young: VecDeque::new(), saved_at: None, unsaved: None, _lock: file })
     }
 
     /// What an earlier run has left, if there is anything.
@@ -160,7 +178,7 @@ mod tests {
     #[test]
     fn what_may_be_lost_in_a_crash_is_not_in_the_file() {
         let dir = tempfile::tempdir().unwrap();
-        let mut resume = Resume::new(dir.path().join("state.json"), Duration::from_secs(5));
+        let mut resume = Resume::open(dir.path().join("state.json"), Duration::from_secs(5)).unwrap();
         assert_eq!(resume.load().unwrap(), None);
         let begun = Instant::now();
         for second in 0..20 {
@@ -174,9 +192,19 @@ mod tests {
     }
 
     #[test]
+    fn one_process_at_a_time_runs_a_transfer() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Resume::open(dir.path().join("state.json"), Duration::ZERO);
+        let first = open().unwrap();
+        assert!(matches!(open(), Err(Failure::Failed(why)) if why.contains("another process")));
+        drop(first);
+        open().unwrap();
+    }
+
+    #[test]
     fn states_that_wait_are_few() {
         let dir = tempfile::tempdir().unwrap();
-        let mut resume = Resume::new(dir.path().join("state.json"), Duration::from_secs(60));
+        let mut resume = Resume::open(dir.path().join("state.json"), Duration::from_secs(60)).unwrap();
         let begun = Instant::now();
         for page in 0..100_000 {
             resume.note(state(page), begun + Duration::from_millis(page)).unwrap();
@@ -188,7 +216,7 @@ mod tests {
     fn a_damaged_file_is_not_taken_for_a_beginning() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state.json");
-        let resume = Resume::new(path.clone(), Duration::ZERO);
+        let resume = Resume::open(path.clone(), Duration::ZERO).unwrap();
         for text in
             ["", "{}", r#"{"version":2,"cursor":"00","records":0,"refused":0,"malformed":0,"expired":0}"#]
         {

@@ -42,10 +42,13 @@ pub(super) async fn run(job: Job, restart: bool) -> Result<Transferred, Failure>
         Durability::SurvivesRestart { window } => window,
         Durability::InMemory => Duration::ZERO,
     };
-    let mut resume = Resume::new(job.state.clone(), window);
     let target = Target::new(Arc::clone(&job.target), job.kind.clone());
-    let mut moving = match Moving::begin(&job, target, &resume, restart).await {
-        Ok(moving) => moving,
+    let begun = match Resume::open(job.state.clone(), window) {
+        Ok(resume) => Moving::begin(&job, target, &resume, restart).await.map(|moving| (moving, resume)),
+        Err(failure) => Err(failure),
+    };
+    let (mut moving, mut resume) = match begun {
+        Ok(begun) => begun,
         Err(failure) => {
             // The failure tells more than that of closing a store that nothing was written to.
             drop(job.target.close().await);

@@ -1,6 +1,6 @@
 //! What records cost a Redis server: memory, and CPU for each read and write, in batches and one at a time.
 //!
-//! `cargo test -p hydra-store-redis --bench cost -- [keys]` starts a server of its own. 250,000 keys by default, in 2^13 buckets, so
+//! `cargo bench -p hydra-store-redis --bench stores -- [keys]` starts a server of its own. 250,000 keys by default, in 2^13 buckets, so
 //! that a bucket has about 31 keys as in a store of 8 million keys in 2^18.
 
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on fails")]
