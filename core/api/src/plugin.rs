@@ -122,6 +122,8 @@ pub enum Purpose {
     Check,
     /// To bring what it keeps into the form that this version needs, and then to be closed.
     Migrate,
+    /// To read what it keeps, or to remove some of it, without a node: it is an error if there is nothing yet.
+    Use,
 }
 
 impl Scope {

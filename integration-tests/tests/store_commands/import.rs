@@ -104,4 +104,15 @@ pub(crate) async fn killed() {
     // The table is as it was.
     let count = server.query("hydra", "SELECT count(*) FROM records").unwrap();
     assert_eq!(count, [(ROWS + bad + expired).to_string()]);
+    ended_by_the_server(&server, &home, &args);
+}
+
+/// A page that takes too long is ended by the server: its repetition does not run beside it.
+fn ended_by_the_server(server: &Postgres, home: &Home, args: &[&str]) {
+    let bounded = "CREATE VIEW records AS SELECT * FROM rows WHERE current_setting('statement_timeout') = '5min'";
+    server.execute("hydra", "ALTER TABLE records RENAME TO rows").unwrap();
+    server.execute("hydra", bounded).unwrap();
+    let output = run(home, args);
+    let imported: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(imported["records"], json!(ROWS), "{imported}: only a bounded statement sees rows");
 }

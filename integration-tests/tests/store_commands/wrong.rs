@@ -13,12 +13,15 @@ pub(crate) async fn uses() {
     let other = config(&home, "other", &json!({ "kind": "fjall" }));
     let memory = config(&home, "memory", &json!({ "kind": "memory" }));
     let wrong = config(&home, "wrong", &json!({ "kind": "fjall", "bogus": 1 }));
+    assert!(run(&home, &["store", "migrate", "--config", &fjall]).status.success());
     let in_memory = "keeps its records in memory";
     let cases: &[(&[&str], i32, &str)] = &[
         (&["store", "get", "hello"], 2, "`hello` is neither a CID nor a hexadecimal multihash"),
         (&["store", "delete", "hello"], 2, "neither a CID nor"),
         (&["store", "delete", CID, "--provider", "me"], 2, "`me` is not a peer id"),
         (&["store", "stats", "--config", "nowhere.toml"], 2, "cannot read the config file"),
+        (&["store", "stats", "--config", &other], 2, "store.dir: there are no records in"),
+        (&["store", "get", CID, "--config", &other], 2, "there are no records in"),
         (&["store", "check", "--config", &wrong], 2, "store.bogus: unknown key"),
         (&["store", "get", CID, "--config", &memory], 1, "no provider found"),
         (&["store", "copy", "--from", &fjall, "--to", &fjall], 2, "--from and --to name the same store"),
@@ -53,6 +56,7 @@ pub(crate) async fn uses() {
 pub(crate) async fn away() {
     let home = Home::new().unwrap();
     let fjall = config(&home, "fjall", &json!({ "kind": "fjall" }));
+    assert!(run(&home, &["store", "migrate", "--config", &fjall]).status.success());
     let postgres = config(&home, "postgres", &json!({ "kind": "postgres", "hosts": ["127.0.0.1:1"] }));
     let redis = config(&home, "redis", &json!({ "kind": "redis", "hosts": ["127.0.0.1:1"] }));
     fails(&home, &["store", "get", CID, "--config", &postgres], 3, "cannot connect to PostgreSQL");

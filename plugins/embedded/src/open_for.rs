@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Opens a store at `dir` with `open`, on a thread that may block. A store that is only checked is not opened: no file
-/// is created or changed, and every call of it fails.
+/// is created or changed, and every call of it fails. One that is only used must be there.
 ///
 /// # Errors
 /// [`OpenError`] of the check or of `open`.
@@ -26,6 +26,9 @@ pub async fn open_for<S: ProviderStore>(
         let checked = tokio::task::spawn_blocking(move || check(&dir, owns)).await;
         checked.map_err(|cause| OpenError::unavailable("the check of the records was ended", cause))??;
         return Ok(Arc::new(Checked(profile)));
+    }
+    if purpose == Purpose::Use && !dir.exists() {
+        return Err(OpenError::config("dir", format!("there are no records in {}", dir.display())));
     }
     survive_file_size_limit()
         .map_err(|cause| OpenError::unavailable("cannot handle the signal of the file size limit", cause))?;

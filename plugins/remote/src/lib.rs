@@ -1,10 +1,12 @@
-//! What stores over a network share: where a server is, and what a batch says of its providers.
+//! What stores over a network share: where a server is, mistakes of their configs, and what a batch says of its providers.
 //!
 //! Such a store keeps a provider's addresses once, in a row of its own, and remembers rows so that it need not read or write them
 //! with every batch.
 
+mod checks;
 mod news;
 mod server;
 
+pub use checks::{check_file, check_hosts, check_secret};
 pub use news::{PROVIDER_FRESH, PROVIDER_HEADROOM, ProviderNews};
 pub use server::ServerAddress;

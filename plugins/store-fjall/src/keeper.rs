@@ -166,7 +166,9 @@ impl Keeper {
         self.engine.as_ref().map_or(0, Engine::unsaved_bytes) + ROOM_BYTES
     }
 
-    /// Forces all onto the disk, and ends fjall's threads with the last handle to it.
+    /// Writes all rows to files, which have checksums, and forces them onto the disk: fjall drops a journal from its first damaged
+    /// entry on and tells nobody, as it cannot tell damage from an entry that a crash has cut. Ends fjall's threads with the last
+    /// handle to it.
     pub(crate) fn close(mut self) -> Result<(), StoreError> {
         const OPERATION: &str = "close";
         let Some(engine) = self.engine.take() else {
@@ -174,8 +176,9 @@ impl Keeper {
         };
         let is_serving = matches!(self.health, Health::Serving);
         let synced = guarded(|| {
-            let synced = if is_serving { engine.sync(PersistMode::SyncAll) } else { engine.save() };
-            synced.map_err(|Fault(fault)| fault)
+            let saved = engine.save();
+            let synced = if is_serving { engine.sync(PersistMode::SyncAll) } else { Ok(()) };
+            saved.and(synced).map_err(|Fault(fault)| fault)
         });
         let ended = guarded(|| {
             drop(engine);

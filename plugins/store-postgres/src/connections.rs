@@ -14,9 +14,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 /// How long after its time limit a statement may answer: a server that does not is gone or frozen.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether all connections are open.
+const ALL_OPEN_PAUSE: Duration = Duration::from_millis(20);
 
 /// A statement under way on one connection.
 pub(crate) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, sqlx::Error>> + Send + 'c>>;
@@ -63,6 +67,14 @@ impl Connections {
     /// How many connections are open.
     pub(crate) fn open_len(&self) -> u32 {
         self.pool.open_len()
+    }
+
+    /// Waits until all connections are open, at most so long.
+    pub(crate) async fn all_open(&self, max: Duration) {
+        let since = Instant::now();
+        while self.pool.missing().is_some_and(|missing| missing > 0) && since.elapsed() < max {
+            sleep(ALL_OPEN_PAUSE).await;
+        }
     }
 
     /// Runs `work` on a connection of its own. A connection whose server does not answer in time is closed.

@@ -2,6 +2,7 @@
 
 use hydra_api::{StoreError, StoreErrorKind};
 use sqlx::postgres::PgDatabaseError;
+use std::fmt;
 
 /// The kind of a failed statement, by its SQLSTATE (PostgreSQL documentation, appendix A).
 pub(crate) fn kind(error: &sqlx::Error) -> StoreErrorKind {
@@ -29,7 +30,36 @@ fn by_state(state: &str) -> StoreErrorKind {
 
 /// The error of a call.
 pub(crate) fn failed(operation: &'static str, error: sqlx::Error) -> StoreError {
-    StoreError::because(kind(&error), operation, error)
+    StoreError::because(kind(&error), operation, Reported(error))
+}
+
+/// An error as the log shows it: of what the server reports its message and code, which its documentation lists, and not the line
+/// of its source.
+#[derive(Debug)]
+pub(crate) struct Reported(pub(crate) sqlx::Error);
+
+impl fmt::Display for Reported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            sqlx::Error::Database(database) => {
+                write!(f, "{}", database.message())?;
+                match database.code() {
+                    Some(code) => write!(f, " (SQLSTATE {code})"),
+                    None => Ok(()),
+                }
+            }
+            error => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Reported {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.0 {
+            sqlx::Error::Database(_) => None,
+            error => error.source(),
+        }
+    }
 }
 
 /// True if the connection is lost or of no more use: it is replaced.

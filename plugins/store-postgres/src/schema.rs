@@ -1,6 +1,6 @@
 //! The tables, and how they come into being.
 
-use crate::config::Migrate;
+use crate::fault::Reported;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
 /// The version of the tables that this program works with.
@@ -14,19 +14,45 @@ pub(crate) struct Tables {
     pub(crate) schema: String,
 }
 
+/// The tables of version 1, beside the one with the version.
+const TABLES: [&str; 3] = ["records", "peers", "chores"];
+
+/// Which tables there must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// All; what is missing is made.
+    Made,
+    /// All.
+    All,
+    /// All, or none yet.
+    AllOrNone,
+    /// It is not looked.
+    Any,
+}
+
 /// Why the tables cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SchemaError {
     #[error("the schema `{schema}` has no tables of hydra; run a node with `migrate = \"auto\"` once")]
     Missing { schema: String },
     #[error(
+        "the schema `{schema}` has lost its table `{table}`; restore it, or drop the schema and let a node make it anew"
+    )]
+    Incomplete { schema: String, table: String },
+    #[error(
         "the tables of the schema `{schema}` have version {found}, and this program needs version {VERSION}"
     )]
     Version { schema: String, found: i32 },
     #[error(transparent)]
-    Database(#[from] sqlx::Error),
+    Database(Reported),
     #[error(transparent)]
     Connection(#[from] hydra_api::StoreError),
+}
+
+impl From<sqlx::Error> for SchemaError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(Reported(error))
+    }
 }
 
 impl Tables {
@@ -40,27 +66,43 @@ impl Tables {
         text.replace("{s}", &self.schema)
     }
 
-    /// Makes sure that the tables are there, as far as `migrate` permits.
+    /// Makes sure that the tables are there.
     pub(crate) async fn prepare(
         &self,
         connection: &mut PgConnection,
-        migrate: Migrate,
+        wanted: Wanted,
     ) -> Result<(), SchemaError> {
-        if migrate == Migrate::Off {
+        if wanted == Wanted::Any {
             return Ok(());
         }
         // In a transaction: behind a pooler the two messages of a query could reach two processes of the server.
         let mut transaction = connection.begin().await?;
         let mut found = self.version(&mut transaction).await?;
         transaction.commit().await?;
-        if migrate == Migrate::Auto && found.is_none_or(|found| found < VERSION) {
+        if wanted == Wanted::Made && found.is_none_or(|found| found < VERSION) {
             found = Some(self.migrate(connection).await?);
         }
+        let schema = self.schema.clone();
         match found {
-            Some(VERSION) => Ok(()),
-            Some(found) => Err(SchemaError::Version { schema: self.schema.clone(), found }),
-            None => Err(SchemaError::Missing { schema: self.schema.clone() }),
+            Some(VERSION) => match self.lost(connection).await? {
+                Some(table) => Err(SchemaError::Incomplete { schema, table }),
+                None => Ok(()),
+            },
+            Some(found) => Err(SchemaError::Version { schema, found }),
+            None if wanted == Wanted::AllOrNone => Ok(()),
+            None => Err(SchemaError::Missing { schema }),
         }
+    }
+
+    /// A table that is missing although there is a version.
+    async fn lost(&self, connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
+        let text =
+            "SELECT name FROM unnest($2::text[]) name WHERE to_regclass($1 || '.' || name) IS NULL LIMIT 1";
+        let mut transaction = connection.begin().await?;
+        let lost = sqlx::query(text).persistent(false).bind(&self.schema).bind(TABLES.to_vec());
+        let lost = lost.fetch_optional(&mut *transaction).await?;
+        transaction.commit().await?;
+        lost.map(|row| row.try_get(0)).transpose()
     }
 
     /// The version of the tables; none if there are none.

@@ -2,15 +2,17 @@
 
 use crate::config::{Config, Migrate};
 use crate::connections::Connections;
+use crate::fault::Reported;
 use crate::peers::Peers;
 use crate::purge::Purge;
-use crate::schema::{SchemaError, Tables};
+use crate::schema::{SchemaError, Tables, Wanted};
 use crate::{delete, estimate, insert, read, scan, survey};
 use hydra_api::{
     ContentKey, Cursor, Deleted, Deletion, Durability, Estimate, Expiry, Found, Inserted, OpenError, Page,
     Plugin, ProviderRecord, ProviderStore, Purged, Purpose, Scope, Sharing, Store, StoreError, StoreProfile,
     UnixSeconds, async_trait,
 };
+use hydra_remote::{check_file, check_hosts, check_secret};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +23,9 @@ const READ_BATCH_LEN_MAX: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 const WRITE_BATCH_LEN_MAX: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 /// Three times PostgreSQL's `wal_writer_delay`, as its documentation of asynchronous commits says.
 const ASYNCHRONOUS_WINDOW: Duration = Duration::from_millis(600);
+
+/// How long a check waits for all connections.
+const ALL_OPEN_MAX: Duration = Duration::from_secs(3);
 
 /// Keeps records in PostgreSQL.
 #[derive(Debug)]
@@ -52,23 +57,30 @@ impl Postgres {
         for file in [&mut tls.root_cert_file, &mut tls.client_cert_file, &mut tls.client_key_file] {
             *file = file.take().map(|file| scope.resolve(&file));
         }
+        check(&config)?;
         let (hosts, tables) = (config.hosts.join(", "), Tables::new(&config.schema));
         let (migrate, profile) = (config.migrate, profile(&config));
         let refresh_slack = Duration::from_secs(config.refresh_slack_s.into());
         let peers = Peers::new(usize::try_from(config.peers_cache_len_max).unwrap_or(usize::MAX));
         let connections = Connections::open(config).await.map_err(|cause| {
-            OpenError::unavailable(format!("cannot connect to PostgreSQL at {hosts}"), cause)
+            OpenError::unavailable(format!("cannot connect to PostgreSQL at {hosts}"), Reported(cause))
         })?;
+        // What is shown of a store that does not serve is how many the server lets it have.
+        if scope.purpose() != Purpose::Serve {
+            connections.all_open(ALL_OPEN_MAX).await;
+        }
         // A check changes nothing: tables that are missing are made at the start. Who asks for a migration gets it.
-        let migrate = match (scope.purpose(), migrate) {
-            (Purpose::Check, Migrate::Auto) => Migrate::Off,
-            (Purpose::Migrate, _) => Migrate::Auto,
-            (_, migrate) => migrate,
+        let wanted = match (scope.purpose(), migrate) {
+            (Purpose::Migrate, _) => Wanted::Made,
+            (Purpose::Check, Migrate::Auto) => Wanted::AllOrNone,
+            (Purpose::Use, Migrate::Auto) => Wanted::All,
+            (_, Migrate::Auto) => Wanted::Made,
+            (_, Migrate::Check) => Wanted::All,
+            (_, Migrate::Off) => Wanted::Any,
         };
         let prepared = tables.clone();
-        let ready = connections.run_plain(move |connection| {
-            Box::pin(async move { prepared.prepare(connection, migrate).await })
-        });
+        let ready = connections
+            .run_plain(move |connection| Box::pin(async move { prepared.prepare(connection, wanted).await }));
         ready
             .await
             .map_err(|cause: SchemaError| OpenError::unavailable("the tables cannot be used", cause))?;
@@ -80,6 +92,16 @@ impl Postgres {
     fn open_for(&self, operation: &'static str) -> Result<(), StoreError> {
         if self.closed.load(Ordering::Acquire) { Err(StoreError::closed(operation)) } else { Ok(()) }
     }
+}
+
+/// Mistakes that show before a server is asked.
+fn check(config: &Config) -> Result<(), OpenError> {
+    let tls = &config.tls;
+    check_hosts("hosts", &config.hosts)?;
+    check_secret("password", config.password.as_ref())?;
+    check_file("tls.root_cert_file", tls.root_cert_file.as_deref())?;
+    check_file("tls.client_cert_file", tls.client_cert_file.as_deref())?;
+    check_file("tls.client_key_file", tls.client_key_file.as_deref())
 }
 
 /// Tells what will hurt. A server that does not say is no reason not to start.

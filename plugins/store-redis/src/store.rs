@@ -10,6 +10,7 @@ use hydra_api::{
     Plugin, ProviderRecord, ProviderStore, Purged, Purpose, Scope, Sharing, Store, StoreError, StoreProfile,
     UnixSeconds, async_trait,
 };
+use hydra_remote::{check_hosts, check_secret};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,6 +49,9 @@ impl Redis {
         for file in [&mut config.tls.ca_file, &mut config.tls.cert_file, &mut config.tls.key_file] {
             *file = file.take().map(|file| scope.resolve(&file));
         }
+        check_hosts("hosts", &config.hosts)?;
+        check_secret("password", config.password.as_ref())?;
+        check_secret("sentinel.password", config.sentinel.password.as_ref())?;
         let profile = profile(&config);
         let peers = Peers::new(usize::try_from(config.peers_cache_len_max).unwrap_or(usize::MAX));
         let keys = Keyspace::open(config, scope.purpose()).await?;

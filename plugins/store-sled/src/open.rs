@@ -5,9 +5,11 @@ use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::layout::{self, Counts};
 use hydra_embedded::{DamagedRow, Fault as EngineFault, ProviderCache, guarded};
+use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;
+use std::{fs, io};
 
 /// Names of what sled keeps in its directory, beside snapshots.
 const OURS: [&str; 3] = ["conf", "db", "blobs"];
@@ -37,7 +39,25 @@ pub(crate) fn files(dir: &Path, config: &Config) -> Result<Engine, EngineFault> 
     }
 }
 
+/// Removes snapshots that were not completed, as by an open on a full disk: sled takes an empty one for damage. It renames them
+/// once they are whole.
+fn remove_unfinished_snapshots(dir: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(dir) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
 fn recovered(dir: &Path, config: &Config) -> Result<Engine, Fault> {
+    remove_unfinished_snapshots(dir).map_err(sled::Error::Io)?;
     let interval = config.flush_interval().as_millis() as u64;
     let db = sled::Config::new()
         .path(dir)
@@ -61,4 +81,22 @@ fn recovered(dir: &Path, config: &Config) -> Result<Engine, Fault> {
         records: AtomicU64::new(counts.records),
         next_provider: AtomicU32::new(counts.next_provider),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_that_was_not_completed_is_no_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = files(dir.path(), &Config::default()).unwrap();
+        let counts = Counts { records: 7, next_provider: 1 };
+        engine.db.insert(layout::META, counts.encode(layout::VERSION)).unwrap();
+        engine.db.flush().unwrap();
+        drop(engine);
+        std::fs::write(dir.path().join("snap.00000000FFFFFFFF.generating"), "").unwrap();
+        let engine = files(dir.path(), &Config::default()).unwrap();
+        assert_eq!(engine.records.into_inner(), 7);
+    }
 }

@@ -83,12 +83,17 @@ async fn open_upper(
             store.get_or_init(|| OpenTier::new(opened));
             None
         }
-        Err(error) if scope.purpose() == Purpose::Serve && *error.kind() == OpenErrorKind::Unavailable => {
+        Err(error) if serves(scope) && *error.kind() == OpenErrorKind::Unavailable => {
             Some(open_later(&error, &name, key, (tier.clone(), scope.clone()), Arc::clone(&store)))
         }
         Err(error) => return Err(error),
     };
     Ok(Upper::new(name, store, opening, marks))
+}
+
+/// Whether an upper tier may be away.
+fn serves(scope: &Scope) -> bool {
+    matches!(scope.purpose(), Purpose::Serve | Purpose::Use)
 }
 
 /// Opens a tier, unless that takes too long or panics: then it is unavailable. A check or a migration takes as long as it takes.
@@ -98,7 +103,7 @@ async fn open_in_time(
     tier: &Nested<Store>,
 ) -> Result<Arc<dyn ProviderStore>, OpenError> {
     let attempt = AssertUnwindSafe(scope.open(key, tier)).catch_unwind();
-    let opened = if scope.purpose() == Purpose::Serve {
+    let opened = if serves(scope) {
         let late =
             |_| OpenError::unavailable("cannot open the tier", format!("no answer within {OPEN_MAX:?}"));
         timeout(OPEN_MAX, attempt).await.map_err(late)?
@@ -152,30 +157,51 @@ fn len(max: u32) -> usize {
 }
 
 /// Refuses tiers that keep their records in the same place, as far as their tables say so: an upper one would take itself for the
-/// last.
+/// last. The tiers of a tier count as well.
 fn refuse_twice(tiers: &[Nested<Store>], scope: &Scope) -> Result<(), OpenError> {
-    for (place, tier) in tiers.iter().enumerate() {
-        for (other_place, other) in tiers[..place].iter().enumerate() {
-            if let Some(shared) = shared_place(tier, other, scope) {
-                let message = format!(
-                    "{} has the same `{shared}`: each tier needs a place of its own",
-                    key(other_place)
-                );
-                return Err(OpenError::config(format!("{}.{shared}", key(place)), message));
+    let mut all = Vec::new();
+    flatten("", tiers.iter().map(|tier| (tier.kind().to_owned(), tier.table())).collect(), &mut all);
+    for (at, one) in all.iter().enumerate() {
+        for other in &all[..at] {
+            if let Some(shared) = shared_place(one, other, scope) {
+                let message =
+                    format!("{} has the same `{shared}`: each tier needs a place of its own", other.key);
+                return Err(OpenError::config(format!("{}.{shared}", one.key), message));
             }
         }
     }
     Ok(())
 }
 
+/// A tier that has no tiers itself.
+struct Leaf {
+    key: String,
+    kind: String,
+    table: Value,
+}
+
+fn flatten(above: &str, tiers: Vec<(String, Value)>, all: &mut Vec<Leaf>) {
+    for (place, (kind, table)) in tiers.into_iter().enumerate() {
+        let key = format!("{above}{}", key(place));
+        match table.get("tiers").and_then(Value::as_array) {
+            Some(below) if kind == "tiered" => {
+                let kind = |table: &Value| table.get("kind")?.as_str().map(str::to_owned);
+                let below = below.iter().map(|table| (kind(table).unwrap_or_default(), table.clone()));
+                flatten(&format!("{key}."), below.collect(), all);
+            }
+            _ => all.push(Leaf { key, kind, table }),
+        }
+    }
+}
+
 /// The key by which two tiers are in the same place.
-fn shared_place(one: &Nested<Store>, other: &Nested<Store>, scope: &Scope) -> Option<&'static str> {
-    let (table_of_one, table_of_other) = (one.table(), other.table());
+fn shared_place(one: &Leaf, other: &Leaf, scope: &Scope) -> Option<&'static str> {
+    let (table_of_one, table_of_other) = (&one.table, &other.table);
     let dir = |table: &Value| Some(scope.resolve(Path::new(table.get("dir")?.as_str()?)));
-    if dir(&table_of_one).is_some_and(|of_one| dir(&table_of_other) == Some(of_one)) {
+    if dir(table_of_one).is_some_and(|of_one| dir(table_of_other) == Some(of_one)) {
         return Some("dir");
     }
     let named = PLACE_KEYS.into_iter().find(|key| table_of_one.get(key).is_some())?;
     let is_same = PLACE_KEYS.iter().all(|key| table_of_one.get(key) == table_of_other.get(key));
-    (one.kind() == other.kind() && is_same).then_some(named)
+    (one.kind == other.kind && is_same).then_some(named)
 }

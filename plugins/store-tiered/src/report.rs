@@ -13,9 +13,16 @@ const TEXT_MAX: usize = 1024;
 /// Something that fails or not, as it was logged last.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    /// Whether `said` is something, to be read without the lock.
+    /// Whether something fails, to be read without the lock.
     fails: AtomicBool,
-    said: Mutex<Option<Said>>,
+    fare: Mutex<Fare>,
+}
+
+#[derive(Debug, Default)]
+struct Fare {
+    said: Option<Said>,
+    /// When the last line was logged: of a failure, or of its end.
+    at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -23,25 +30,31 @@ struct Said {
     text: String,
     at: Instant,
     failures: u64,
+    /// False while the failure follows another too soon.
+    is_logged: bool,
 }
 
 impl Report {
     /// Notes a failure; the text, if it is to be logged.
     pub(crate) fn failed(&self, because: String) -> Option<String> {
         let text = shortened(because);
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let failures = said.as_ref().map_or(0, |said| said.failures) + 1;
+        let mut fare = self.fare.lock().unwrap_or_else(PoisonError::into_inner);
+        let failures = fare.said.as_ref().map_or(0, |said| said.failures) + 1;
         self.fails.store(true, Ordering::Relaxed);
-        match &mut *said {
-            Some(said) if said.text == text || said.at.elapsed() < PAUSE => {
-                said.failures = failures;
-                None
-            }
-            changed => {
-                *changed = Some(Said { text: text.clone(), at: Instant::now(), failures });
-                Some(text)
-            }
+        if let Some(said) = fare.said.as_mut().filter(|said| said.is_logged)
+            && (said.text == text || said.at.elapsed() < PAUSE)
+        {
+            said.failures = failures;
+            return None;
         }
+        let now = Instant::now();
+        // A tier that fails and answers in turn would fill the log.
+        let is_logged = fare.at.is_none_or(|at| now.duration_since(at) >= PAUSE);
+        fare.said = Some(Said { text: text.clone(), at: now, failures, is_logged });
+        if is_logged {
+            fare.at = Some(now);
+        }
+        is_logged.then_some(text)
     }
 
     /// Notes a success; how many failures came before it, if that is to be logged.
@@ -49,9 +62,11 @@ impl Report {
         if !self.fails.load(Ordering::Relaxed) {
             return None;
         }
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fare = self.fare.lock().unwrap_or_else(PoisonError::into_inner);
         self.fails.store(false, Ordering::Relaxed);
-        said.take().map(|said| said.failures)
+        let said = fare.said.take().filter(|said| said.is_logged)?;
+        fare.at = Some(Instant::now());
+        Some(said.failures)
     }
 }
 
@@ -81,6 +96,18 @@ mod tests {
         }
         assert_eq!(lines, 10);
         assert_eq!((report.succeeded(), report.succeeded()), (Some(102), None));
-        assert!(failed("no route"));
+        let mut lines = 0;
+        for _ in 0..600 {
+            lines += usize::from(failed("late"));
+            report.succeeded();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert!((4..=6).contains(&lines), "{lines} in 60 s of failures and successes in turn");
+        let mut lines = 0;
+        for _ in 0..20 {
+            lines += usize::from(failed("late"));
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(lines, 1, "what lasts is logged");
     }
 }

@@ -12,6 +12,10 @@ use std::time::{Duration, Instant};
 const PAUSE: Duration = Duration::from_secs(10);
 /// What has not been the case for so long is news again.
 const REST: Duration = Duration::from_secs(600);
+/// A failure that begins so soon after one with the same text, or with another, is logged only if it lasts: calls that fail and
+/// succeed in turn would fill the log.
+const REPEATED: Duration = Duration::from_secs(30);
+const OTHER: Duration = Duration::from_secs(1);
 /// The longest text that is kept and logged of an error, in bytes.
 const TEXT_MAX: usize = 1_024;
 
@@ -30,9 +34,16 @@ pub(crate) struct Reports {
 
 #[derive(Debug, Default)]
 struct Report {
-    /// Whether `said` is something, to be read without the lock.
+    /// Whether something fails, to be read without the lock.
     fails: AtomicBool,
-    said: Mutex<Option<Failing>>,
+    fare: Mutex<Fare>,
+}
+
+#[derive(Debug, Default)]
+struct Fare {
+    failing: Option<Failing>,
+    /// The last line on a failure that is over, and when the line on its end was logged.
+    over: Option<(String, Instant)>,
 }
 
 /// A text, when it was logged, and when it was last to be logged.
@@ -48,6 +59,8 @@ struct Failing {
     because: Said,
     /// Calls that have failed since it began.
     failures: u64,
+    /// False while it follows an equal failure too soon.
+    is_logged: bool,
 }
 
 impl Reports {
@@ -58,8 +71,10 @@ impl Reports {
             return;
         }
         report.fails.store(false, Ordering::Relaxed);
-        if let Some(Failing { failures, .. }) = lock(&report.said).take() {
+        let mut fare = lock(&report.fare);
+        if let Some(Failing { failures, because, is_logged: true }) = fare.failing.take() {
             tracing::info!(call = call.as_str(), failures, "the store call succeeds again");
+            fare.over = Some((because.text, monotonic()));
         }
     }
 
@@ -99,17 +114,23 @@ impl Reports {
     /// As [`Self::failed`], for a call that panicked or broke the contract of the store.
     pub(crate) fn broke(&self, call: StoreCall, because: String) {
         let report = &self.calls[call as usize];
-        let mut said = lock(&report.said);
+        let mut fare = lock(&report.fare);
+        let is_soon = fare.over.as_ref().is_some_and(|(text, at)| {
+            let rest = if *text == because { REPEATED } else { OTHER };
+            monotonic().saturating_duration_since(*at) < rest
+        });
         let mut failures = 1;
-        if let Some(failing) = said.as_mut() {
+        if let Some(failing) = fare.failing.as_mut() {
             failing.failures += 1;
-            if failing.because.covers(&because) {
+            if failing.is_logged && failing.because.covers(&because) {
                 return;
             }
             failures = failing.failures;
         }
-        tracing::warn!(call = call.as_str(), error = %because, "the store call fails");
-        *said = Some(Failing { because: Said::now(because), failures });
+        if !is_soon {
+            tracing::warn!(call = call.as_str(), error = %because, "the store call fails");
+        }
+        fare.failing = Some(Failing { because: Said::now(because), failures, is_logged: !is_soon });
         report.fails.store(true, Ordering::Relaxed);
     }
 
@@ -212,5 +233,27 @@ mod tests {
         assert!(changed(&said, "read-only").is_some());
         tokio::time::sleep(REST).await;
         assert!(changed(&said, "read-only").is_some(), "it was not so for a while");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_fails_and_succeeds_in_turn_is_logged_now_and_then() {
+        let reports = Reports::default();
+        let logged = || {
+            let fare = lock(&reports.calls[StoreCall::Insert as usize].fare);
+            fare.failing.as_ref().is_some_and(|failing| failing.is_logged)
+        };
+        let mut lines = 0;
+        for _ in 0..600 {
+            reports.broke(StoreCall::Insert, "no space".to_owned());
+            lines += u32::from(logged());
+            reports.succeeded(StoreCall::Insert);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(lines, 2, "in 60 s");
+        for _ in 0..40 {
+            reports.broke(StoreCall::Insert, "no space".to_owned());
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert!(logged(), "what lasts is logged");
     }
 }

@@ -197,7 +197,11 @@ impl Backend {
         let lane = lane(call);
         let Some(failure) = failure else {
             self.reports.succeeded(call);
-            return self.answered(lane);
+            // A store may close without asking its server.
+            if call != StoreCall::Close {
+                self.answered(lane);
+            }
+            return;
         };
         add(self.stats.failures(call, failure.kind()), 1);
         let (because, now) = (shortened(failure.to_string()), monotonic());

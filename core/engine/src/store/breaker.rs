@@ -18,6 +18,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// of that part; each weighs one, so that only when nothing is known of all of many does the store count as away.
 const WEIGHT: u32 = 8;
 
+/// A store that says something of some keys is not away, whatever the part of the others: only when for so long nothing was known
+/// of any key are its calls paused. Keys that are cached are not asked for, so most that are may be of a part that is away.
+const SILENT_MIN: Duration = Duration::from_secs(2);
+
 fn weight(failure: &Failure) -> u32 {
     match failure {
         Failure::Unknown(_, keys) => u32::try_from(*keys).unwrap_or(WEIGHT).min(WEIGHT),
@@ -49,6 +53,8 @@ struct LaneState {
 struct Trouble {
     /// That of the failures less that of the successes between them.
     weight: u32,
+    /// The first failure since the last success.
+    since: Option<Instant>,
     open: Option<Open>,
 }
 
@@ -94,6 +100,7 @@ impl Breaker {
         let state = &self.lanes[lane as usize];
         let mut trouble = lock(&state.trouble);
         let pause = failure.pause().unwrap_or_default().min(PAUSE_MAX).max(self.probe_interval);
+        let since = *trouble.since.get_or_insert(now);
         trouble.weight = trouble.weight.saturating_add(weight(failure)).min(WEIGHT * self.failures_max);
         state.troubled.store(true, Ordering::Relaxed);
         if let Some(open) = &mut trouble.open {
@@ -101,7 +108,10 @@ impl Breaker {
             open.due = open.due.max(now + self.jittered(pause));
             return false;
         }
-        if trouble.weight < WEIGHT * self.failures_max {
+        let is_in_part = matches!(failure, Failure::Unknown(..));
+        if trouble.weight < WEIGHT * self.failures_max
+            || (is_in_part && now.saturating_duration_since(since) < SILENT_MIN)
+        {
             return false;
         }
         let due = now + self.jittered(pause);
@@ -122,6 +132,7 @@ impl Breaker {
         }
         let mut trouble = lock(&state.trouble);
         let was_open = trouble.open.take().is_some();
+        trouble.since = None;
         trouble.weight = if was_open { 0 } else { trouble.weight.saturating_sub(WEIGHT) };
         state.troubled.store(trouble.weight > 0, Ordering::Relaxed);
         state.open.store(false, Ordering::Relaxed);
@@ -237,15 +248,18 @@ mod tests {
     #[test]
     fn a_part_that_is_away_opens_no_lane_and_all_of_them_do() {
         let (breaker, gate) = (Breaker::new(3, Duration::from_millis(300)), Gate::new(1, 1));
-        let silent = |keys| {
+        let silent = |keys, at| {
             let failure = Failure::Unknown(unavailable(), keys);
-            breaker.failed(Lane::Reads, &failure, "", Instant::now(), &gate)
+            breaker.failed(Lane::Reads, &failure, "", at, &gate)
         };
+        let mut now = Instant::now();
         for _ in 0..100 {
-            // Single keys, more of which are of the part that is away than not.
-            assert!(!(0..5).any(|_| silent(1)));
+            // Nearly all keys that are not cached are of the part that is away.
+            now += Duration::from_secs(1);
+            assert!(!(0..100).any(|_| silent(1, now)) && !silent(256, now));
             breaker.succeeded(Lane::Reads, &gate);
         }
-        assert_eq!((0..24).filter(|_| silent(1)).count(), 1);
+        assert!(!silent(256, now) && !silent(256, now) && !silent(256, now));
+        assert!(silent(1, now + SILENT_MIN), "nothing is known of any");
     }
 }

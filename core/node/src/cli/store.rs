@@ -29,7 +29,7 @@ pub(crate) async fn run(
     let purpose = match command {
         StoreCommand::Check => Purpose::Check,
         StoreCommand::Migrate => Purpose::Migrate,
-        StoreCommand::Stats { .. } | StoreCommand::Get(_) | StoreCommand::Delete(_) => Purpose::Serve,
+        StoreCommand::Stats { .. } | StoreCommand::Get(_) | StoreCommand::Delete(_) => Purpose::Use,
         StoreCommand::Import(args) => return import(loaded, registry, args, out).await,
         // It has two configs.
         StoreCommand::Copy(_) => {
@@ -61,7 +61,7 @@ pub(crate) async fn copy(
     args: &TransferArgs,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let store = from.open_store_for(registry, Purpose::Serve).await?;
+    let store = from.open_store_for(registry, Purpose::Use).await?;
     let result = copy_from(&store, from, to, registry, args).await;
     let closed =
         store.close().await.map_err(|error| Failure::of_store("cannot close the store of --from", &error));
@@ -77,10 +77,10 @@ async fn copy_from(
     registry: &Registry,
     args: &TransferArgs,
 ) -> Result<Transferred, Failure> {
-    let identity = Identity::of_store(from)?;
     if store.profile().durability == Durability::InMemory {
         return Err(in_memory("source"));
     }
+    let identity = Identity::of_store(from)?;
     let target_identity = Identity::of_target(to)?;
     if identity == target_identity {
         return Err(Failure::Usage("--from and --to name the same store".to_owned()));

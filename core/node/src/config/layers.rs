@@ -45,6 +45,13 @@ impl Layers {
         let file = sources.read_file()?;
         let environment = sources.environment_layer()?;
         let settings = sources.settings_layer()?;
+        let mut file = file;
+        if let Some((_, values)) = &mut file {
+            replace_secrets(values, &environment.values);
+            replace_secrets(values, &settings.values);
+        }
+        let mut environment = environment;
+        replace_secrets(&mut environment.values, &settings.values);
         let mut figment = Figment::from(Named { name: "defaults", values: defaults });
         if let Some((_, values)) = &file {
             figment = figment.merge(Named { name: FILE, values });
@@ -85,6 +92,22 @@ impl Layers {
             _ => None,
         };
         origin.unwrap_or(Origin::Default)
+    }
+}
+
+/// Empties the tables that name where a secret is, `{ file = "…" }` or `{ env = "…" }`, where `upper` names another place: merged, they would name
+/// two.
+fn replace_secrets(lower: &mut Map<String, Value>, upper: &Map<String, Value>) {
+    let names_a_place = |table: &Map<String, Value>| {
+        !table.is_empty() && table.keys().all(|key| matches!(key.as_str(), "file" | "env"))
+    };
+    for (key, upper) in upper {
+        if let (Some(Value::Object(lower)), Value::Object(upper)) = (lower.get_mut(key), upper) {
+            match names_a_place(lower) && names_a_place(upper) {
+                true => lower.clear(),
+                false => replace_secrets(lower, upper),
+            }
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::check::Problem;
 use super::path::KeyPath;
-use super::{Config, Connections, Endpoint};
+use super::{Config, Connections, Endpoint, suggest};
 use multiaddr::Protocol;
 use tracing_subscriber::EnvFilter;
 
@@ -19,14 +19,29 @@ pub(crate) fn check(config: &Config) -> Vec<Problem> {
         let help = "the memory for all frames must hold at least one";
         problems.push(problem("kad", "frames_bytes_max", "is less than `frame_bytes_max`", help));
     }
-    if let Err(cause) = EnvFilter::try_new(&config.log.level) {
-        let message = format!("is not a log filter: {cause}");
-        let help =
-            "expected `error`, `warn`, `info`, `debug`, `trace`, or a list such as `info,hydra_node=debug`";
-        problems.push(problem("log", "level", &message, help));
-    }
+    log_level(&config.log.level, &mut problems);
     collector(config, &mut problems);
     problems
+}
+
+/// A word alone is a level. The library would take any other for a target, and log that alone.
+fn log_level(level: &str, problems: &mut Vec<Problem>) {
+    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+    let is_level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
+    let word = level.split(',').map(str::trim).find(|part| {
+        !part.is_empty() && !part.contains(['=', '[']) && !is_level(part) && part.parse::<u8>().is_err()
+    });
+    let message = match (word, EnvFilter::try_new(level)) {
+        (Some(word), _) => format!("`{word}` is no level"),
+        (None, Err(cause)) => format!("is not a log filter: {cause}"),
+        (None, Ok(_)) => return,
+    };
+    let expected = "expected `error`, `warn`, `info`, `debug`, `trace`, `off`, or a list such as `info,hydra_node=debug`";
+    let help = match word.and_then(|word| suggest::nearest(word, LEVELS)) {
+        Some(near) => format!("did you mean `{near}`? {expected}"),
+        None => expected.to_owned(),
+    };
+    problems.push(problem("log", "level", &message, &help));
 }
 
 fn collector(config: &Config, problems: &mut Vec<Problem>) {

@@ -55,7 +55,8 @@ async fn the_first_attempt_goes_on_while_the_node_serves() {
         sleep(Duration::from_secs(60)).await;
         Ok(memory().await)
     });
-    let late = LateStore::new("slow".to_owned(), LIMIT, Some(first), || unreachable!("the first one succeeds"));
+    let late =
+        LateStore::new("slow".to_owned(), LIMIT, Some(first), || unreachable!("the first one succeeds"));
     sleep(Duration::from_secs(59)).await;
     assert!(late.estimate().await.is_err());
     sleep(Duration::from_secs(2)).await;

@@ -130,7 +130,9 @@ fn verdict(report: &CloseReport) -> Result<(), StopError> {
         (0, Some(why)) => Err(StopError::Store(why)),
         (records, why) => Err(StopError::Unwritten {
             records,
-            why: why.unwrap_or_else(|| "the deadline passed".to_owned()),
+            why: why.unwrap_or_else(|| {
+                "the time for them, all but a quarter of shutdown.deadline_ms, is over".to_owned()
+            }),
         }),
     }
 }

@@ -214,6 +214,9 @@ fn keys_that_do_not_fit_together_are_refused() {
     assert_eq!((found.key.as_str(), at.0), ("connections.per_head_low", 2));
     let (found, _) = issue("[log]\nlevel = 'hydra=loud'\n");
     assert_eq!(found.key, "log.level");
+    let (found, at) = issue("[log]\nlevel = 'inof'\n");
+    assert_eq!((found.key.as_str(), at.0), ("log.level", 2), "it would be taken for a target");
+    assert!(found.help.as_deref().is_some_and(|help| help.starts_with("did you mean `info`?")), "{found}");
     let (found, _) = issue("[network]\nbootstrap = ['/ip4/127.0.0.1/tcp/4001']\n");
     assert_eq!(found.key, "network.bootstrap[0]");
     assert!(found.message.contains("/p2p/"), "{found}");
@@ -257,6 +260,16 @@ fn no_value_in_the_place_of_a_secret_is_shown() {
     assert!(!found.to_string().contains("hunter2"), "{found}");
     let help = found.help.unwrap();
     assert!(help.contains("{ file = … }") && help.contains("{ env = … }"), "{help}");
+}
+
+#[test]
+fn another_place_of_a_secret_replaces_that_of_the_file() {
+    let mut file = file("[telemetry.otlp.headers]\nauthorization = { file = '/run/token' }\n");
+    file.sources.environment =
+        vec![("HYDRA_TELEMETRY__OTLP__HEADERS__AUTHORIZATION".into(), "{ env = 'TOKEN' }".into())];
+    let loaded = good(&file.sources);
+    let headers = &loaded.config.telemetry.otlp.headers;
+    assert_eq!(headers["authorization"], hydra_api::SecretSource::Env("TOKEN".to_owned()));
 }
 
 #[test]

@@ -61,6 +61,37 @@ async fn what_is_not_the_stores_own_is_refused_and_left_alone() {
     assert_eq!(std::fs::read(dir.path().join("records/diary.txt")).unwrap(), b"mine");
 }
 
+/// fjall drops the rest of a journal in silence.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_journal_of_a_store_that_was_closed_loses_nothing_in_silence() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    for batch in 0..20 {
+        let batch: Vec<_> = (0..500).map(|number| record(batch * 500 + number, number % 10)).collect();
+        store.insert(batch.into(), NOW).await.unwrap();
+    }
+    store.close().await.unwrap();
+    let mut names = Vec::new();
+    files(&dir.path().join("records"), &mut names);
+    let journals: Vec<_> =
+        names.iter().filter(|path| path.extension().is_some_and(|end| end == "jnl")).collect();
+    for journal in &journals {
+        let mut bytes = std::fs::read(journal).unwrap();
+        let middle = bytes.len() / 4;
+        bytes[middle..middle + 64].fill(0xa5);
+        std::fs::write(journal, bytes).unwrap();
+    }
+    assert!(!journals.is_empty());
+    let store = open(&dir).await;
+    let mut found = 0;
+    for number in 0..10_000 {
+        found += count(&store, number).await;
+    }
+    let is_told = !set_aside(dir.path()).is_empty();
+    assert!(found == 10_000 || is_told, "{found} of 10,000 records are left, and nobody is told");
+    store.close().await.unwrap();
+}
+
 /// Every file in turn, cut short, overwritten or removed: the store opens, and serves what it has.
 #[tokio::test(flavor = "multi_thread")]
 async fn damaged_files_never_keep_the_store_from_opening() {

@@ -19,10 +19,11 @@ use server::{Cpu, bytes, settle};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-/// Records of a window of the write queue, and of a batch of it, by default.
+/// Records of a window of the write queue, by default.
 const WINDOW: usize = 4_096;
-const WRITE_BATCH: usize = 256;
-const READ_BATCH: usize = 64;
+/// Batches of a node at ease, and the longest, which it sends when it has more to do than the store takes.
+const WRITE_BATCHES: [usize; 2] = [256, 1_024];
+const READ_BATCHES: [usize; 2] = [64, 256];
 /// Ten providers announce half of all records, in a public network.
 const PROVIDERS: u64 = 20_000;
 /// Requests of a measurement: new records, and reads.
@@ -33,7 +34,7 @@ async fn main() {
     let sizes = argument("--sizes").unwrap_or_else(|| vec![200_000]);
     let rounds = argument("--rounds").map_or(5, |rounds| rounds[0]);
     let round_records = argument("--round-records").map_or(200_000, |records| records[0]);
-    let server = Server::start(&["shared_buffers=1GB", "max_wal_size=4GB", "fsync=on"]).unwrap();
+    let server = Server::start(&["shared_buffers=1GB", "max_wal_size=4GB", "fsync=on", "autovacuum_naptime=1"]).unwrap();
     let booster = Booster::open(&server).await;
     let store = open(&server, "hydra").await;
     let mut filled = 0;
@@ -88,56 +89,70 @@ async fn compare(server: &Server, store: &dyn ProviderStore, booster: &Booster, 
         [("reads, present key", &wanted, true), ("reads, absent key", &absent, false)]
     {
         let cpu = Cpu::now(server);
-        read(store, wanted, found).await;
-        let ours = cpu.micros_each(server, MEASURED);
-        let cpu = Cpu::now(server);
         booster.read(&wanted[..wanted.len() / 5], found).await;
-        lines.push((what, ours, cpu.micros_each(server, MEASURED / 5)));
+        let theirs = cpu.micros_each(server, MEASURED / 5);
+        for batch_len in READ_BATCHES {
+            let cpu = Cpu::now(server);
+            read(store, wanted, batch_len, found).await;
+            lines.push((what, batch_len, cpu.micros_each(server, MEASURED), theirs));
+        }
     }
     let cpu = Cpu::now(server);
-    fill(store, size..size + MEASURED).await;
-    let ours = cpu.micros_each(server, MEASURED);
-    let cpu = Cpu::now(server);
     booster.write_singly(size..size + MEASURED / 5).await;
-    lines.push(("writes, new record", ours, cpu.micros_each(server, MEASURED / 5)));
-    booster.fill(size + MEASURED / 5..size + MEASURED).await;
-    for (what, ours, theirs) in lines {
+    let theirs = cpu.micros_each(server, MEASURED / 5);
+    for (batch_len, from) in WRITE_BATCHES.into_iter().zip([size, size + MEASURED]) {
+        let cpu = Cpu::now(server);
+        write(store, from..from + MEASURED, batch_len, NOW.saturating_add(LIFE)).await;
+        lines.push(("writes, new record", batch_len, cpu.micros_each(server, MEASURED), theirs));
+    }
+    let end = size + MEASURED * WRITE_BATCHES.len() as u64;
+    booster.fill(size + MEASURED / 5..end).await;
+    for (what, batch_len, ours, theirs) in lines {
         println!(
-            "  {what}, µs of CPU:  {ours:8.2} {theirs:8.2}  {:5.1} times as many per CPU",
+            "  {what}, batches of {batch_len:4}, µs of CPU:  {ours:8.2} {theirs:8.2}  {:5.1} times as many per CPU",
             theirs / ours
         );
     }
-    *filled = size + MEASURED;
+    *filled = end;
 }
 
 /// As the engine writes: windows, sorted by key and cut into batches.
 async fn fill(store: &dyn ProviderStore, numbers: std::ops::Range<u64>) {
-    write(store, numbers, NOW.saturating_add(LIFE)).await;
+    write(store, numbers, WRITE_BATCHES[1], NOW.saturating_add(LIFE)).await;
 }
 
-async fn write(store: &dyn ProviderStore, numbers: std::ops::Range<u64>, expires: UnixSeconds) {
+async fn write(
+    store: &dyn ProviderStore,
+    numbers: std::ops::Range<u64>,
+    batch_len: usize,
+    expires: UnixSeconds,
+) {
     let numbers: Vec<u64> = numbers.collect();
+    write_all(store, &numbers, batch_len, expires).await;
+}
+
+async fn write_all(store: &dyn ProviderStore, numbers: &[u64], batch_len: usize, expires: UnixSeconds) {
     for window in numbers.chunks(WINDOW) {
         let mut window: Vec<_> =
             window.iter().map(|number| ProviderRecord { expires, ..nth(*number) }).collect();
         window.sort_by(|a, b| (&a.key, &a.provider).cmp(&(&b.key, &b.provider)));
         let spread = std::env::args().any(|a| a == "--spread");
         if spread {
-            let n = window.len().div_ceil(WRITE_BATCH);
+            let n = window.len().div_ceil(batch_len);
             for i in 0..n {
                 let batch: Vec<_> = window.iter().skip(i).step_by(n).cloned().collect();
                 store.insert(batch.into(), NOW).await.unwrap();
             }
             continue;
         }
-        for batch in window.chunks(WRITE_BATCH) {
+        for batch in window.chunks(batch_len) {
             store.insert(batch.into(), NOW).await.unwrap();
         }
     }
 }
 
-async fn read(store: &dyn ProviderStore, numbers: &[u64], found: bool) {
-    for batch in numbers.chunks(READ_BATCH) {
+async fn read(store: &dyn ProviderStore, numbers: &[u64], batch_len: usize, found: bool) {
+    for batch in numbers.chunks(batch_len) {
         let keys: Vec<ContentKey> = batch.iter().map(|number| key(*number)).collect();
         let answers = store.providers(keys.into(), NOW, NonZeroU32::new(128).unwrap()).await.unwrap();
         assert!(answers.iter().all(|answer| answer.providers().is_empty() != found));
@@ -157,8 +172,17 @@ async fn refresh(server: &Server, rounds: u64, records: u64) {
         // In another order each time.
         let start = chance.below(records);
         let expires = NOW.saturating_add(LIFE).saturating_add(std::time::Duration::from_secs(round * 3_600));
-        write(&*store, start..records, expires).await;
-        write(&*store, 0..start, expires).await;
+        let shuffled = std::env::args().any(|a| a == "--shuffle");
+        let (start, records_end) = if shuffled { (0, 0) } else { (start, records) };
+        if shuffled {
+            let step = [7919u64, 104729, 1299709, 15485863, 32452843][round as usize % 5];
+            let all: Vec<u64> = (0..records).map(|n| (n * step + round) % records).collect();
+            write_all(&*store, &all, argument("--batch").map_or(WRITE_BATCHES[1], |len| len[0] as usize), expires).await;
+        }
+        let records_end = records_end;
+        let batch_len = argument("--batch").map_or(WRITE_BATCHES[1], |len| len[0] as usize);
+        write(&*store, start..records_end, batch_len, expires).await;
+        write(&*store, 0..start, batch_len, expires).await;
         let each = cpu.micros_each(server, records);
         let size = bytes(server, "rounds") as f64 / first as f64;
         let hot = server.query("hydra", "SELECT (100*n_tup_hot_upd/greatest(n_tup_upd,1))::text || ' % hot, vacuums ' || autovacuum_count || ' size ' || pg_relation_size(relid) || ' ' || pg_indexes_size(relid) FROM pg_stat_user_tables WHERE schemaname='rounds' AND relname='records'").unwrap();

@@ -109,7 +109,7 @@ impl Pool {
     }
 
     /// How many connections are missing; none once the pool is closed.
-    fn missing(&self) -> Option<u32> {
+    pub(super) fn missing(&self) -> Option<u32> {
         let state = self.state();
         (!state.closed).then(|| self.config.connections_max.saturating_sub(state.open))
     }
@@ -221,8 +221,8 @@ impl Pool {
         self.ended.notify_one();
     }
 
-    fn on_connect_failed(&self, host: usize, error: &sqlx::Error) {
-        let (cause, host) = (Causes(error).to_string(), host % self.config.hosts.len());
+    fn on_connect_failed(&self, host: usize, error: sqlx::Error) {
+        let (cause, host) = (Causes(&fault::Reported(error)).to_string(), host % self.config.hosts.len());
         let mut state = self.state();
         state.host = state.host.wrapping_add(1);
         let open = state.open;
@@ -279,11 +279,12 @@ async fn connect_once(pool: &Weak<Pool>) -> Option<bool> {
         Ok(connection) => pool.add(connection).await,
         Err(error) => Err(error),
     };
-    match &result {
+    let is_connected = result.is_ok();
+    match result {
         Ok(()) => pool.on_connected(host),
         Err(error) => pool.on_connect_failed(host, error),
     }
-    Some(result.is_ok())
+    Some(is_connected)
 }
 
 fn pause() -> Duration {

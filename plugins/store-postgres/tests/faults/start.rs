@@ -23,7 +23,22 @@ pub(crate) fn trials() -> Vec<Trial> {
             &["max_connections=400"],
             check,
         ),
+        trial("a_table_that_is_lost_is_named", &[], lost),
     ]
+}
+
+async fn lost(server: Server) {
+    for table in ["records", "peers", "chores"] {
+        open(config(server.port()), Purpose::Serve).await.unwrap();
+        server.execute("hydra", &format!("DROP TABLE hydra.{table}")).unwrap();
+        for purpose in [Purpose::Serve, Purpose::Check, Purpose::Migrate] {
+            let error = open(config(server.port()), purpose).await.unwrap_err();
+            assert_eq!(*error.kind(), OpenErrorKind::Unavailable);
+            let causes = Causes(&error).to_string();
+            assert!(causes.contains(&format!("has lost its table `{table}`")), "{purpose:?}: {causes}");
+        }
+        server.execute("hydra", "DROP SCHEMA hydra CASCADE").unwrap();
+    }
 }
 
 async fn start(server: Server) {

@@ -109,8 +109,10 @@ async fn there_are_two_to_four_tiers() {
 async fn two_tiers_in_one_place_are_refused() {
     let redis = |prefix: &str| json!({ "kind": "redis", "hosts": ["a:1"], "prefix": prefix });
     let dir = |kind: &str, dir: &str| json!({ "kind": kind, "dir": dir });
+    let inner = |dir: Value| json!({ "kind": "tiered", "tiers": [{ "kind": "memory" }, dir] });
     for (one, other, shared) in [
         (redis("a"), redis("a"), "tiers[1].hosts"),
+        (dir("fjall", "records"), inner(dir("fjall", "records")), "tiers[1].tiers[1].dir"),
         (dir("fjall", "records"), dir("sled", "./records"), "tiers[1].dir"),
         (dir("fjall", "records"), dir("fjall", "unused/../unused/records"), ""),
         (redis("a"), redis("b"), ""),
