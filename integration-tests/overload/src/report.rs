@@ -191,7 +191,7 @@ mod tests {
         }
         let text = tables(&measured(), &Scale::SHORT, &judge(Backend::Postgres, &measured().steps));
         let rows: Vec<_> = text.lines().filter(|line| line.starts_with("| ")).collect();
-        assert_eq!(rows.len(), 1 + 7 + 1 + 6);
+        assert_eq!(rows.len(), 1 + 9 + 1 + 6);
     }
 
     #[test]
