@@ -185,9 +185,8 @@ mod tests {
     #[test]
     fn each_line_of_a_file_has_a_cell_for_each_column() {
         for csv in [seconds(&measured()), steps(&measured())] {
-            let mut lines = csv.lines().map(|line| line.split(',').count());
-            let columns = lines.next().unwrap();
-            assert!(lines.len() >= 3 && lines.all(|cells| cells == columns), "{csv}");
+            let cells: Vec<_> = csv.lines().map(|line| line.split(',').count()).collect();
+            assert!(cells.len() > 3 && cells.iter().all(|of_line| *of_line == cells[0]), "{csv}");
         }
         let text = tables(&measured(), &Scale::SHORT, &judge(Backend::Postgres, &measured().steps));
         let rows: Vec<_> = text.lines().filter(|line| line.starts_with("| ")).collect();
