@@ -2,6 +2,7 @@
 
 use crate::load::{ABSENT_SHARE, Row};
 use hydra_load::{Operation, StepReport};
+use std::str::FromStr;
 
 /// What a step showed.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -157,6 +158,46 @@ impl Figures {
     }
 }
 
+impl FromStr for Figures {
+    type Err = String;
+
+    /// Reads a line of CSV.
+    fn from_str(line: &str) -> Result<Self, String> {
+        let mut cells = line.split(',');
+        let mut text = || cells.next().ok_or_else(|| format!("too few columns: {line}"));
+        let mut number = || text()?.parse::<f64>().map_err(|cause| format!("not a number, {cause}: {line}"));
+        Ok(Self {
+            multiple: number()?,
+            rate: number()?,
+            offered: number()?,
+            full: number()?,
+            found: number()?,
+            found_share: number()?,
+            get_p50_ms: number()?,
+            get_p99_ms: number()?,
+            p99_ms: number()?,
+            lag_p99_ms: number()?,
+            unanswered: number()? as u64,
+            statements: number()?,
+            commands: number()?,
+            store_calls: number()?,
+            active_max: number()?,
+            permits_max: number()?,
+            connections_opened: number()?,
+            store_cpu: number()?,
+            node_cpu: number()?,
+            generator_cpu: number()?,
+            node_rss_mib: number()?,
+            cache_hit_share: number()?,
+            denied_share: number()?,
+            store_failures: number()?,
+            read_rung: text()?.to_owned(),
+            write_rung: text()?.to_owned(),
+            load_average: text()?.parse().map_err(|cause| format!("not a number, {cause}: {line}"))?,
+        })
+    }
+}
+
 /// Of the GET_PROVIDERS for keys that have providers, the share that was answered in time with providers. How many of the
 /// requests were for such keys follows from their share in the plan; what failed or was late counts as not answered.
 pub(crate) fn found_share(report: &StepReport) -> f64 {
@@ -213,6 +254,14 @@ mod tests {
         assert_eq!((figures.statements, figures.active_max), (100.0, 5.0));
         assert_eq!(figures.read_rung, "stale");
         assert_eq!(figures.csv().split(',').count(), Figures::csv_header().split(',').count());
+    }
+
+    #[test]
+    fn a_line_of_csv_is_read_as_it_was_written() {
+        let rows = [row(1.0, 100.0, "full"), row(2.0, 150.0, "stale")];
+        let figures = Figures::of(2.0, &report(Outcomes { full: 9, ..Outcomes::default() }), &rows);
+        assert_eq!(figures.csv().parse(), Ok(figures.clone()));
+        assert!(Figures::csv_header().parse::<Figures>().is_err() && "1,2".parse::<Figures>().is_err());
     }
 
     #[test]

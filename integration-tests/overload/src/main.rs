@@ -44,11 +44,14 @@ async fn main() -> ExitCode {
 
 /// Measures all arms, one after the other; whether all figures are reached.
 async fn all(args: &Args) -> io::Result<bool> {
-    let (program, out) = (args.program()?, args.out());
+    let out = args.out();
     std::fs::create_dir_all(&out)?;
     let scale = if args.short { Scale::SHORT } else { Scale::FULL };
-    let arms = args.backends().into_iter().flat_map(Arm::of).filter(|arm| args.wants(&arm.name));
-    let mut passed = true;
+    let mut arms = args.backends().into_iter().flat_map(Arm::of).filter(|arm| args.wants(&arm.name));
+    if args.redraw {
+        return arms.try_for_each(|arm| report::redraw(&arm, &out)).map(|()| true);
+    }
+    let (program, mut passed) = (args.program()?, true);
     for arm in arms {
         let measured = run::measure(&arm, &scale, &program).await?;
         passed &= report::write(&measured, &scale, &out)?;

@@ -1,6 +1,6 @@
 //! Writes down what an arm showed: a row of CSV for each second, one for each step, a chart, and the tables of the README.
 
-use crate::arm::Scale;
+use crate::arm::{Arm, Scale};
 use crate::booster;
 use crate::chart::chart;
 use crate::figures::Figures;
@@ -24,13 +24,29 @@ pub(crate) fn write(measured: &Measured, scale: &Scale, out: &Path) -> io::Resul
     let verdicts = judge(measured.arm.backend, &measured.steps);
     std::fs::write(out.join(format!("{name}-seconds.csv")), seconds(measured))?;
     std::fs::write(out.join(format!("{name}.csv")), steps(measured))?;
-    std::fs::write(out.join(format!("{name}.svg")), chart(measured))?;
+    draw(&measured.arm, measured.base, &measured.steps, out)?;
     let tables = tables(measured, scale, &verdicts);
     eprintln!("{tables}");
     let readme = out.join(README);
     let text = std::fs::read_to_string(&readme).unwrap_or_default();
     std::fs::write(readme, with_tables(&text, name, &tables))?;
     Ok(!verdicts.is_empty() && verdicts.iter().all(|verdict| verdict.passed))
+}
+
+/// Draws the chart of an arm anew from its file of steps, if there is one.
+///
+/// # Errors
+/// If the file cannot be read, or the chart not be written.
+pub(crate) fn redraw(arm: &Arm, out: &Path) -> io::Result<()> {
+    let Ok(csv) = std::fs::read_to_string(out.join(format!("{}.csv", arm.name))) else { return Ok(()) };
+    let steps = csv.lines().skip(1).map(str::parse).collect::<Result<Vec<Figures>, _>>();
+    let steps = steps.map_err(io::Error::other)?;
+    let base = steps.first().map_or(0.0, |step| step.rate / step.multiple);
+    draw(arm, base, &steps, out)
+}
+
+fn draw(arm: &Arm, base: f64, steps: &[Figures], out: &Path) -> io::Result<()> {
+    std::fs::write(out.join(format!("{}.svg", arm.name)), chart(arm, base, steps))
 }
 
 /// The text with these tables between the marks of this name, or after the text if it has no such marks.
@@ -164,12 +180,17 @@ fn line(text: &mut String, words: std::fmt::Arguments<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arm::Arm;
     use crate::server::Backend;
 
     fn measured() -> Measured {
         let [arm, _] = Arm::of(Backend::Postgres);
-        let steps = crate::arm::MULTIPLES.map(|multiple| Figures { multiple, ..Figures::default() });
+        let step = |multiple| Figures {
+            multiple,
+            rate: 100.0 * multiple,
+            full: 7.0 * multiple,
+            ..Figures::default()
+        };
+        let steps = crate::arm::MULTIPLES.map(step);
         let rows = vec![Row::default(); 3];
         Measured { arm, means: "turns", saturation: None, base: 100.0, steps: steps.into(), rows }
     }
@@ -200,6 +221,11 @@ mod tests {
         for file in ["README.md", "postgres.csv", "postgres-seconds.csv", "postgres.svg"] {
             assert!(std::fs::metadata(out.path().join(file)).unwrap().len() > 100, "{file}");
         }
+        let svg = out.path().join("postgres.svg");
+        let drawn = std::fs::read(&svg).unwrap();
+        std::fs::remove_file(&svg).unwrap();
+        redraw(&measured().arm, out.path()).unwrap();
+        assert_eq!(std::fs::read(&svg).unwrap(), drawn, "drawn anew, it is the same");
         let readme = std::fs::read_to_string(out.path().join("README.md")).unwrap();
         assert!(readme.contains("**missed**"), "{readme}");
     }

@@ -8,6 +8,8 @@ use std::fmt::Write;
 pub(crate) struct Chart {
     pub(crate) title: String,
     pub(crate) x_title: String,
+    /// A line below the title of the x axis.
+    pub(crate) note: String,
     /// The ticks of the x axis, in rising order.
     pub(crate) x: Vec<f64>,
     pub(crate) panels: Vec<Panel>,
@@ -46,7 +48,7 @@ const RIGHT: f64 = 18.0;
 const TOP: f64 = 40.0;
 const BOTTOM: f64 = 34.0;
 const HEADER: f64 = 44.0;
-const FOOTER: f64 = 40.0;
+const FOOTER: f64 = 56.0;
 const COLUMNS: usize = 2;
 const LEGEND_LINE: f64 = 15.0;
 const STYLE: &str = "text{font-family:sans-serif;font-size:12px;fill:#111827}.t{font-size:16px;font-weight:bold}\
@@ -63,7 +65,8 @@ impl Chart {
              <rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>\n"
         );
         text(&mut svg, (width / 2.0, 28.0), "middle", "t", &self.title);
-        text(&mut svg, (width / 2.0, height - 14.0), "middle", "", &self.x_title);
+        text(&mut svg, (width / 2.0, height - 32.0), "middle", "", &self.x_title);
+        text(&mut svg, (width / 2.0, height - 14.0), "middle", "", &self.note);
         for (nth, panel) in self.panels.iter().enumerate() {
             let (column, row) = (nth % COLUMNS, nth / COLUMNS);
             let origin = (PANEL.0 * column as f64, HEADER + PANEL.1 * row as f64);
@@ -201,8 +204,8 @@ mod tests {
     fn chart(points: Vec<(f64, f64)>, mark: Mark) -> String {
         let series = Series { name: "a & b".to_owned(), colour: "#123456", mark, points };
         let panel = Panel { title: "panel".to_owned(), scale: Scale::Linear, series: vec![series] };
-        let (title, x_title) = ("title".to_owned(), "load".to_owned());
-        Chart { title, x_title, x: vec![1.0, 10.0, 100.0], panels: vec![panel] }.to_svg()
+        let [title, x_title, note] = ["title", "load", "note"].map(str::to_owned);
+        Chart { title, x_title, note, x: vec![1.0, 10.0, 100.0], panels: vec![panel] }.to_svg()
     }
 
     #[test]
