@@ -18,7 +18,7 @@ pub(crate) struct Args {
     /// Fewer keys and short steps, to try something out. Nothing is written but what --out names.
     #[arg(long)]
     pub(crate) short: bool,
-    /// Measures nothing, and draws the charts anew from the CSV files.
+    /// Measures nothing: draws the charts and judges the steps anew, from the CSV files.
     #[arg(long)]
     pub(crate) redraw: bool,
     /// The directory of the results. By default docs/overload, with --short a directory that is printed.

@@ -16,8 +16,10 @@ const GREEN: &str = "#2f855a";
 const RED: &str = "#b91c1c";
 const GREY: &str = "#6b7280";
 
-/// The chart of an arm whose steps are multiples of `base`.
+/// The chart of an arm whose steps are multiples of `base`, as far as the generator could offer them.
 pub(crate) fn chart(arm: &Arm, base: f64, steps: &[Figures]) -> String {
+    let offered = steps.iter().position(Figures::is_beyond_generator).unwrap_or(steps.len());
+    let steps = steps.get(..offered.max(2)).unwrap_or(steps);
     let multiple = match arm.base {
         Base::Measured { .. } => {
             format!("multiples of the rate that saturates the server, {base:.0} requests/s")

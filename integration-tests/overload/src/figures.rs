@@ -51,6 +51,9 @@ pub(crate) struct Figures {
     pub(crate) load_average: f64,
 }
 
+/// A generator that starts requests later than this, at the 99th percentile, cannot offer the load.
+const LAG_MS_MAX: f64 = 250.0;
+
 /// The rungs from the lowest to the highest.
 const RUNGS: [&str; 5] = ["full", "short", "stale", "cache_only", "routing_only"];
 
@@ -115,6 +118,11 @@ impl Figures {
             store_failures: node(|node| node.store_failures),
             ..Self::default()
         }
+    }
+
+    /// Whether the generator could not offer the load: what the step shows is then the machine, and nothing of the node.
+    pub(crate) fn is_beyond_generator(&self) -> bool {
+        self.lag_p99_ms > LAG_MS_MAX
     }
 
     /// The names of the columns of [`Self::csv`].

@@ -22,8 +22,10 @@ pub(crate) struct Verdict {
     pub(crate) passed: bool,
 }
 
-/// Judges the steps.
+/// Judges the steps that the generator could offer.
 pub(crate) fn judge(backend: Backend, steps: &[Figures]) -> Vec<Verdict> {
+    let offered = steps.iter().position(Figures::is_beyond_generator).unwrap_or(steps.len());
+    let steps = steps.get(..offered).unwrap_or_default();
     let (Some(one), Some(last)) = (at(steps, 1.0), steps.last()) else { return Vec::new() };
     // Without these steps, which the generator may not be able to offer, the highest one counts.
     let ten = at(steps, 10.0).unwrap_or(last);
@@ -157,6 +159,12 @@ mod tests {
         for change in kept {
             assert_eq!(failed(change), [""; 0]);
         }
+    }
+
+    #[test]
+    fn steps_that_the_generator_cannot_offer_are_not_judged() {
+        let late = failed(|steps| (steps[5].lag_p99_ms, steps[5].unanswered) = (251.0, 9));
+        assert_eq!(late, [""; 0]);
     }
 
     #[test]

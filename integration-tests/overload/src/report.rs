@@ -14,6 +14,8 @@ use std::path::Path;
 
 /// The file with the text; the tables of an arm stand between two marks of its name.
 const README: &str = "README.md";
+/// How the first of the tables begins.
+const FIRST_TABLE: &str = "| figure | to reach | measured | |";
 
 /// Writes the files of an arm into a directory, and prints its tables; whether all figures are reached.
 ///
@@ -25,7 +27,7 @@ pub(crate) fn write(measured: &Measured, scale: &Scale, out: &Path) -> io::Resul
     std::fs::write(out.join(format!("{name}-seconds.csv")), seconds(measured))?;
     std::fs::write(out.join(format!("{name}.csv")), steps(measured))?;
     draw(&measured.arm, measured.base, &measured.steps, out)?;
-    let tables = tables(measured, scale, &verdicts);
+    let tables = format!("{}{}", head(measured, scale), tables(&measured.steps, &verdicts));
     eprintln!("{tables}");
     let readme = out.join(README);
     let text = std::fs::read_to_string(&readme).unwrap_or_default();
@@ -33,16 +35,23 @@ pub(crate) fn write(measured: &Measured, scale: &Scale, out: &Path) -> io::Resul
     Ok(!verdicts.is_empty() && verdicts.iter().all(|verdict| verdict.passed))
 }
 
-/// Draws the chart of an arm anew from its file of steps, if there is one.
+/// Draws the chart of an arm anew from its file of steps, if there is one, and judges the steps anew.
 ///
 /// # Errors
-/// If the file cannot be read, or the chart not be written.
+/// If the file cannot be read, or a file not be written.
 pub(crate) fn redraw(arm: &Arm, out: &Path) -> io::Result<()> {
     let Ok(csv) = std::fs::read_to_string(out.join(format!("{}.csv", arm.name))) else { return Ok(()) };
     let steps = csv.lines().skip(1).map(str::parse).collect::<Result<Vec<Figures>, _>>();
     let steps = steps.map_err(io::Error::other)?;
     let base = steps.first().map_or(0.0, |step| step.rate / step.multiple);
-    draw(arm, base, &steps, out)
+    draw(arm, base, &steps, out)?;
+    let readme = out.join(README);
+    let text = std::fs::read_to_string(&readme)?;
+    let (_, tables_of_before, _) = around_tables(&text, &arm.name);
+    // What was said of the run stands before the first table.
+    let head = tables_of_before.split(FIRST_TABLE).next().unwrap_or_default();
+    let tables = format!("{head}{}", tables(&steps, &judge(arm.backend, &steps)));
+    std::fs::write(readme, with_tables(&text, &arm.name, &tables))
 }
 
 fn draw(arm: &Arm, base: f64, steps: &[Figures], out: &Path) -> io::Result<()> {
@@ -51,12 +60,23 @@ fn draw(arm: &Arm, base: f64, steps: &[Figures], out: &Path) -> io::Result<()> {
 
 /// The text with these tables between the marks of this name, or after the text if it has no such marks.
 fn with_tables(text: &str, name: &str, tables: &str) -> String {
-    let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->\n"));
-    let parts = text
-        .split_once(&begin)
-        .and_then(|(before, rest)| rest.split_once(&end).map(|(_, after)| (before, after)));
-    let (before, after) = parts.unwrap_or((text, ""));
+    let (before, _, after) = around_tables(text, name);
+    let (begin, end) = marks(name);
     format!("{before}{begin}{tables}{end}{after}")
+}
+
+/// What is before the marks of this name, between them, and after them.
+fn around_tables<'t>(text: &'t str, name: &str) -> (&'t str, &'t str, &'t str) {
+    let (begin, end) = marks(name);
+    let parts = text.split_once(&begin).and_then(|(before, rest)| {
+        let (between, after) = rest.split_once(&end)?;
+        Some((before, between, after))
+    });
+    parts.unwrap_or((text, "", ""))
+}
+
+fn marks(name: &str) -> (String, String) {
+    (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->\n"))
 }
 
 /// A row for each second.
@@ -108,8 +128,8 @@ fn steps(measured: &Measured) -> String {
     csv
 }
 
-/// The tables, as Markdown.
-fn tables(measured: &Measured, scale: &Scale, verdicts: &[Verdict]) -> String {
+/// What is said of a run before its tables, as Markdown.
+fn head(measured: &Measured, scale: &Scale) -> String {
     let Measured { arm, means, base, saturation, .. } = measured;
     let name = &arm.name;
     let mut text = format!(
@@ -127,7 +147,12 @@ fn tables(measured: &Measured, scale: &Scale, verdicts: &[Verdict]) -> String {
         None => line(&mut text, format_args!("1x is {base} requests/s, which saturates {}.", booster::NAME)),
     }
     line(&mut text, format_args!("\n![The chart of {name}]({name}.svg)\n"));
-    line(&mut text, format_args!("| figure | to reach | measured | |\n|---|---|---|---|"));
+    text
+}
+
+/// The tables of the figures and of the steps, as Markdown.
+fn tables(steps: &[Figures], verdicts: &[Verdict]) -> String {
+    let mut text = format!("{FIRST_TABLE}\n|---|---|---|---|\n");
     for verdict in verdicts {
         let Verdict { figure, wanted, measured, passed } = verdict;
         let passed = if *passed { "reached" } else { "**missed**" };
@@ -142,7 +167,18 @@ fn tables(measured: &Measured, scale: &Scale, verdicts: &[Verdict]) -> String {
              |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"
         ),
     );
-    measured.steps.iter().for_each(|step| line(&mut text, format_args!("{}", table_row(step))));
+    steps.iter().for_each(|step| line(&mut text, format_args!("{}", table_row(step))));
+    let beyond = steps.iter().filter(|step| step.is_beyond_generator());
+    let beyond: Vec<_> = beyond.map(|step| format!("{}x", step.multiple)).collect();
+    if !beyond.is_empty() {
+        let beyond = beyond.join(", ");
+        line(
+            &mut text,
+            format_args!(
+                "\nNot judged: {beyond}, which the generator could not offer in time on this machine."
+            ),
+        );
+    }
     text
 }
 
@@ -209,7 +245,7 @@ mod tests {
             let cells: Vec<_> = csv.lines().map(|line| line.split(',').count()).collect();
             assert!(cells.len() > 3 && cells.iter().all(|of_line| *of_line == cells[0]), "{csv}");
         }
-        let text = tables(&measured(), &Scale::SHORT, &judge(Backend::Postgres, &measured().steps));
+        let text = tables(&measured().steps, &judge(Backend::Postgres, &measured().steps));
         let rows: Vec<_> = text.lines().filter(|line| line.starts_with("| ")).collect();
         assert_eq!(rows.len(), 1 + 9 + 1 + 6);
     }
@@ -221,12 +257,11 @@ mod tests {
         for file in ["README.md", "postgres.csv", "postgres-seconds.csv", "postgres.svg"] {
             assert!(std::fs::metadata(out.path().join(file)).unwrap().len() > 100, "{file}");
         }
-        let svg = out.path().join("postgres.svg");
-        let drawn = std::fs::read(&svg).unwrap();
-        std::fs::remove_file(&svg).unwrap();
+        let read = |file: &str| std::fs::read_to_string(out.path().join(file)).unwrap();
+        let (svg, readme) = (read("postgres.svg"), read("README.md"));
+        std::fs::remove_file(out.path().join("postgres.svg")).unwrap();
         redraw(&measured().arm, out.path()).unwrap();
-        assert_eq!(std::fs::read(&svg).unwrap(), drawn, "drawn anew, it is the same");
-        let readme = std::fs::read_to_string(out.path().join("README.md")).unwrap();
+        assert_eq!((read("postgres.svg"), read("README.md")), (svg, readme.clone()), "it is as before");
         assert!(readme.contains("**missed**"), "{readme}");
     }
 }

@@ -14,8 +14,9 @@ const STAIRS_MAX: i32 = 24;
 /// A stair is degraded if more than this share of the keys that have providers are answered without. The lowest stairs have some
 /// hundred such requests, so that less would be chance.
 const MISSING_MAX: f64 = 0.05;
-/// A stair tells of the generator and not of the server if it starts requests this late.
-const LAG_MS_MAX: f64 = 100.0;
+/// A stair tells of the generator and not of the server if it starts requests this late for so many seconds.
+const LAG_MS_MAX: f64 = 250.0;
+const LATE_SECONDS: usize = 4;
 /// Chance alone degrades a stair now and then: so many one after the other count.
 const DEGRADED_IN_TURN: usize = 3;
 
@@ -58,7 +59,8 @@ pub(crate) async fn climb(
 fn saturation(rates: &[f64], rows: &[Row]) -> Option<Saturation> {
     let stairs = stairs(rates, rows);
     let is_degraded = |(_, missing): &(f64, f64)| *missing > MISSING_MAX;
-    let is_lagging = rows.last().is_some_and(|row| row.second.lag_p99_ms.is_some_and(|lag| lag > LAG_MS_MAX));
+    let is_late = |row: &&Row| row.second.lag_p99_ms.is_some_and(|lag| lag > LAG_MS_MAX);
+    let is_lagging = rows.iter().rev().take(LATE_SECONDS).filter(is_late).count() == LATE_SECONDS;
     let first = stairs.windows(DEGRADED_IN_TURN).position(|in_turn| in_turn.iter().all(is_degraded));
     match first {
         Some(first) => {
@@ -128,9 +130,12 @@ mod tests {
 
     #[test]
     fn a_generator_that_is_late_ends_the_climb_without_a_saturation() {
-        let mut late = rows(&[0.0, 0.0]);
-        late[1].second.lag_p99_ms = Some(500.0);
-        let found = saturation(&[100.0, 130.0], &late).unwrap();
-        assert_eq!((found.rate, found.is_reached), (130.0, false));
+        let rates = [100.0, 130.0, 169.0, 220.0];
+        let mut late = rows(&[0.0; 4]);
+        late[1..].iter_mut().for_each(|row| row.second.lag_p99_ms = Some(500.0));
+        assert_eq!(saturation(&rates, &late), None, "some seconds may be chance");
+        late[0].second.lag_p99_ms = Some(500.0);
+        let found = saturation(&rates, &late).unwrap();
+        assert_eq!((found.rate, found.is_reached), (220.0, false));
     }
 }
