@@ -42,6 +42,11 @@ lock:
 bench name="*":
     cargo bench --workspace --locked --bench '{{ name }}'
 
+# A node under up to twenty times the load that saturates its database; docs/overload has what it showed. `--short` tries it out.
+overload *args:
+    cargo build --release --locked --bin hydra
+    cargo run --release --locked -p hydra-overload -- {{ args }}
+
 # Feeds the decoders until `seconds` are over, target by target. Needs cargo-fuzz and a nightly toolchain.
 fuzz seconds="300":
     cd core/kad && for target in $(cargo +nightly fuzz list); do cargo +nightly fuzz run "$target" -- -max_total_time={{ seconds }} || exit 1; done

@@ -22,7 +22,7 @@ const fn rule(folder: &'static str, may: &'static [&'static str]) -> Rule {
 }
 
 /// The first rule whose folder fits counts. A store in memory is what the tests of others take for any store.
-const RULES: [Rule; 13] = [
+const RULES: [Rule; 14] = [
     Rule { never: &["libp2p", "tokio"], ..rule("core/api", &[]) },
     rule("core/kad", &[]),
     Rule {
@@ -54,6 +54,7 @@ const RULES: [Rule; 13] = [
         tests_may: &["hydra-conformance"],
         ..rule("integration-tests/external-plugin", &["hydra-api", "hydra-bundle", "hydra-node"])
     },
+    rule("integration-tests/overload", &["core/", "plugins/", "hydra-integration-tests"]),
     rule("integration-tests", &["core/", "plugins/"]),
 ];
 
@@ -108,6 +109,7 @@ fn an_arrow_the_wrong_way_is_found() {
         ("plugins/bundle", "hydra-node", false, false),
         ("core/unknown", "serde", false, false),
         ("integration-tests", "hydra-engine", false, true),
+        ("integration-tests/overload", "hydra-load", false, true),
         ("integration-tests/external-plugin", "hydra-engine", false, false),
         ("integration-tests/external-plugin", "hydra-node", false, true),
         ("integration-tests/external-plugin", "hydra-conformance", false, false),
