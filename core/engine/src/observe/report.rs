@@ -30,9 +30,18 @@ pub(crate) struct Reports {
 
 #[derive(Debug, Default)]
 struct Report {
-    /// Whether `said` is something, to be read without the lock.
+    /// Whether the last call failed, to be read without the lock.
     fails: AtomicBool,
-    said: Mutex<Option<Failing>>,
+    history: Mutex<History>,
+}
+
+/// How the calls of a kind have fared.
+#[derive(Debug, Default)]
+struct History {
+    /// Since the last one that succeeded.
+    failing: Option<Failing>,
+    /// When a failure after a success was logged last.
+    logged_at: Option<Instant>,
 }
 
 /// A text, when it was logged, and when it was last to be logged.
@@ -48,6 +57,37 @@ struct Failing {
     because: Said,
     /// Calls that have failed since it began.
     failures: u64,
+    is_logged: bool,
+}
+
+impl History {
+    /// Notes a failure; true if it is to be logged. Where failures and successes alternate, as those of a store of which a part is
+    /// away, the first of them is news, and others after a while.
+    fn fails(&mut self, because: &str) -> bool {
+        let (now, because) = (monotonic(), because.to_owned());
+        let failing = self.failing.get_or_insert_with(|| Failing {
+            because: Said::now(because.clone()),
+            failures: 0,
+            is_logged: false,
+        });
+        failing.failures += 1;
+        if failing.is_logged {
+            if failing.because.covers(&because) {
+                return false;
+            }
+        } else if self.logged_at.is_some_and(|at| now.saturating_duration_since(at) < PAUSE) {
+            return false;
+        } else {
+            self.logged_at = Some(now);
+        }
+        (failing.because, failing.is_logged) = (Said::now(because), true);
+        true
+    }
+
+    /// Notes a success; the failures before it, if they were logged.
+    fn succeeds(&mut self) -> Option<u64> {
+        self.failing.take().filter(|failing| failing.is_logged).map(|failing| failing.failures)
+    }
 }
 
 impl Reports {
@@ -58,7 +98,7 @@ impl Reports {
             return;
         }
         report.fails.store(false, Ordering::Relaxed);
-        if let Some(Failing { failures, .. }) = lock(&report.said).take() {
+        if let Some(failures) = lock(&report.history).succeeds() {
             tracing::info!(call = call.as_str(), failures, "the store call succeeds again");
         }
     }
@@ -99,17 +139,9 @@ impl Reports {
     /// As [`Self::failed`], for a call that panicked or broke the contract of the store.
     pub(crate) fn broke(&self, call: StoreCall, because: String) {
         let report = &self.calls[call as usize];
-        let mut said = lock(&report.said);
-        let mut failures = 1;
-        if let Some(failing) = said.as_mut() {
-            failing.failures += 1;
-            if failing.because.covers(&because) {
-                return;
-            }
-            failures = failing.failures;
+        if lock(&report.history).fails(&because) {
+            tracing::warn!(call = call.as_str(), error = %because, "the store call fails");
         }
-        tracing::warn!(call = call.as_str(), error = %because, "the store call fails");
-        *said = Some(Failing { because: Said::now(because), failures });
         report.fails.store(true, Ordering::Relaxed);
     }
 
@@ -199,6 +231,21 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         assert_eq!(lines, 10, "in 100 s");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_between_successes_are_logged_now_and_then() {
+        let (mut history, mut lines) = (History::default(), [0, 0]);
+        for _ in 0..=1_000 {
+            lines[0] += usize::from(history.fails("a part of the store is away"));
+            lines[1] += usize::from(history.succeeds().is_some());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(lines, [11, 11], "in 100 s");
+        assert!(!history.fails("no space"), "it may pass");
+        tokio::time::sleep(PAUSE).await;
+        assert!(history.fails("no space"), "it goes on");
+        assert_eq!(history.succeeds(), Some(2));
     }
 
     #[tokio::test(start_paused = true)]
