@@ -43,14 +43,18 @@ use std::time::Duration;
 /// Long, and with the bounds that are promised.
 const FORM: Form = Form {
     per_second: 200.0,
+    finds_per_second: 50,
     before: Duration::from_secs(5),
     during: Duration::from_secs(10),
     calm: Duration::from_secs(5),
     look: Duration::from_millis(100),
+    settings: &[],
     bounds: Bounds {
         find_p99: Duration::from_millis(20),
         back: Duration::from_secs(5),
         late_after: Duration::from_secs(1),
+        noise: 0,
+        repeats: 2,
         grown_bytes: 32 << 20,
         grown_descriptors: 16,
     },

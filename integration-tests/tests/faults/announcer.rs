@@ -61,23 +61,23 @@ impl Announcer {
         lock(&self.announced).failed.clone()
     }
 
-    /// Which of the first `len` keys the head at this address does not find.
+    /// Which of the first `len` keys the head at this address does not find, also when it is asked again for a while.
     pub(crate) async fn missing(&self, head: &Multiaddr, len: usize) -> Vec<usize> {
         let peer = Peer::client(PROTOCOL);
-        let (peer, until) = (&peer, Instant::now() + PATIENCE);
         let look = async |number: usize| {
-            loop {
-                let answer = peer.providers(head, &key(number)).await;
-                let is_found =
-                    answer.is_ok_and(|answer| answer.providers.iter().any(|found| found.peer == self.id));
-                if is_found || Instant::now() > until {
-                    return (!is_found).then_some(number);
-                }
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            }
+            let answer = peer.providers(head, &key(number)).await;
+            let is_found =
+                answer.is_ok_and(|answer| answer.providers.iter().any(|found| found.peer == self.id));
+            (!is_found).then_some(number)
         };
-        let missing = futures::stream::iter(0..len).map(look).buffer_unordered(LOOKED_UP);
-        missing.filter_map(std::future::ready).collect().await
+        let (mut missing, mut since) = ((0..len).collect::<Vec<_>>(), None::<Instant>);
+        while !missing.is_empty() && since.is_none_or(|since| since.elapsed() < PATIENCE) {
+            let looked = futures::stream::iter(missing).map(&look).buffer_unordered(LOOKED_UP);
+            missing = looked.filter_map(std::future::ready).collect().await;
+            since.get_or_insert_with(Instant::now);
+            tokio::time::sleep(PAUSE).await;
+        }
+        missing
     }
 }
 

@@ -7,8 +7,6 @@ use super::watch::Look;
 use hydra_load::{Report, Second};
 use std::time::{Duration, Instant};
 
-/// How often one warning may be in the log: once, and once more when the fault came in two steps.
-const REPEATS_MAX: usize = 2;
 /// How many different warnings there may be, and changes of rungs.
 const WARNINGS_MAX: usize = 20;
 const CHANGES_MAX: usize = 40;
@@ -103,6 +101,12 @@ impl Figures {
         })
     }
 
+    /// How long the machine lets a node wait.
+    fn noise(&self) -> Duration {
+        let pages = self.looks.iter().map(|look| look.took).max();
+        pages.unwrap_or_default().max(self.find_p99[0])
+    }
+
     /// Announcements that were dropped and counted.
     pub(crate) fn dropped(&self) -> f64 {
         self.last.dropped - self.first.dropped
@@ -130,14 +134,19 @@ impl Figures {
         );
         demand(all.outcomes.late == 0, format!("{} late answers", all.outcomes.late));
         let slowest = self.find_p99.iter().max().copied().unwrap_or(Duration::MAX);
-        demand(slowest <= bounds.find_p99, format!("FIND_NODE took {:?}", self.find_p99));
+        let noise = self.noise().saturating_mul(bounds.noise);
+        demand(
+            slowest <= bounds.find_p99 + noise,
+            format!("FIND_NODE took {:?}, and what needs no store {:?}", self.find_p99, self.noise()),
+        );
         let back = self.back_after();
         demand(
             back.is_some_and(|back| back <= bounds.back),
             format!(
-                "the node is back after {back:?}, ready after {:?}; in the end {:?}",
+                "the node is back after {back:?}, ready after {:?}; in the end {:?}, {:#?}",
                 self.ready_after(),
-                self.last
+                self.last,
+                self.lines
             ),
         );
         demand(
@@ -146,6 +155,8 @@ impl Figures {
         );
         demand(self.hidden == 0, format!("{} announcements are not found before the restart", self.hidden));
         demand(self.queued == 0.0, format!("{} announcements wait for ever", self.queued));
+        let [_, _, after] = self.full_percent();
+        demand(after.is_none_or(|after| after > 50.0), format!("{after:?} % full answers afterwards"));
         match scenario.loss {
             Loss::Counted => {
                 demand(
@@ -163,15 +174,15 @@ impl Figures {
         demand(opened <= bounds.grown_descriptors, format!("{opened} descriptors more"));
         demand(!self.has_panicked, "a task panicked".to_owned());
         demand(self.last.restarted == 0.0, "a head or a background task was started again".to_owned());
-        complaints.extend(self.complaints_of_log(scenario));
+        complaints.extend(self.complaints_of_log(scenario, bounds));
         complaints
     }
 
-    fn complaints_of_log(&self, scenario: &Scenario) -> Vec<String> {
+    fn complaints_of_log(&self, scenario: &Scenario, bounds: &Bounds) -> Vec<String> {
         let Lines { warnings, changes, .. } = &self.lines;
         let mut complaints: Vec<_> = warnings
             .iter()
-            .filter(|(_, times)| **times > REPEATS_MAX)
+            .filter(|(_, times)| **times > bounds.repeats)
             .map(|(line, times)| format!("{times} times in the log: {line}"))
             .collect();
         if warnings.len() > WARNINGS_MAX || *changes > CHANGES_MAX {
@@ -181,7 +192,7 @@ impl Figures {
             complaints.push("the fault was no fault".to_owned());
         }
         if !scenario.cause.is_empty() && !self.lines.names(scenario.cause) {
-            complaints.push(format!("none of {:?} is in the log", scenario.cause));
+            complaints.push(format!("none of {:?} is in the log: {:#?}", scenario.cause, self.lines));
         }
         complaints
     }

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::AbortHandle;
 
-const PER_SECOND: u32 = 50;
+/// Connections. One of them would not have the streams for what is due at once after this process stood still.
+const PEERS: usize = 16;
 const KEY: &[u8] = b"\x12\x20a key of thirty-two bytes in all";
 
 /// Requests that have ended.
@@ -25,18 +26,22 @@ pub(crate) struct Finder {
 }
 
 impl Finder {
-    /// Asks the head at this address, over a connection that is made first.
-    pub(crate) async fn start(head: Multiaddr) -> Result<Self, hydra_kad::AskError> {
-        let (asked, peer) = (Arc::<Mutex<Asked>>::default(), Arc::new(Peer::client("/ipfs/kad/1.0.0")));
-        peer.find_node(&head, KEY).await?;
+    /// Asks the head at this address, over connections that are made first.
+    pub(crate) async fn start(head: Multiaddr, per_second: u32) -> Result<Self, hydra_kad::AskError> {
+        let (asked, mut peers) = (Arc::<Mutex<Asked>>::default(), Vec::new());
+        for _ in 0..PEERS {
+            let peer = Peer::client("/ipfs/kad/1.0.0");
+            peer.find_node(&head, KEY).await?;
+            peers.push(Arc::new(peer));
+        }
         let to = Arc::clone(&asked);
         let task = tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(Duration::from_secs(1) / PER_SECOND);
+            let mut ticks = tokio::time::interval(Duration::from_secs(1) / per_second);
             // Each is due in its turn, however late the one before it was.
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
-            loop {
+            for peer in peers.iter().cycle() {
                 let due = ticks.tick().await.into_std();
-                let (peer, head, asked) = (Arc::clone(&peer), head.clone(), Arc::clone(&to));
+                let (peer, head, asked) = (Arc::clone(peer), head.clone(), Arc::clone(&to));
                 tokio::spawn(async move {
                     let answer = peer.find_node(&head, KEY).await;
                     let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 
 /// How long a node may take to be well again before nobody waits for it any more.
 const PATIENCE: Duration = Duration::from_secs(40);
-/// What the node holds at the start, which is not what it grows by: it begins with nothing.
+/// How long an announcement waits at the node.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(500);
 /// How long after the fault an announcement of before it may still be under way to the server.
 const FLUSHED_AFTER: Duration = Duration::from_millis(1500);
@@ -32,12 +32,12 @@ const LONG: Duration = Duration::from_secs(3600);
 pub(crate) async fn run(scenario: &Scenario, form: &Form) -> io::Result<Figures> {
     let ground = blocking(scenario.start).await?;
     let home = Home::new()?;
-    let node = start(&home, &*ground).await?;
+    let node = start(&home, form, &*ground).await?;
     let pages = node.http().ok_or_else(|| io::Error::other("the node has no operator pages"))?;
     let heads: Vec<_> = node.heads().iter().map(|head| head.tcp().clone()).collect();
 
     let mixed = Mixed::start(&node, form)?;
-    let finder = Finder::start(heads[0].clone()).await.map_err(io::Error::other)?;
+    let finder = Finder::start(heads[0].clone(), form.finds_per_second).await.map_err(io::Error::other)?;
     let announcer = Announcer::start(heads[1].clone());
     tokio::time::sleep(form.before).await;
     let watch = Watch::start(node.pid(), pages, form.look);
@@ -62,7 +62,7 @@ pub(crate) async fn run(scenario: &Scenario, form: &Form) -> io::Result<Figures>
     let last = look(node.pid(), pages).await?;
     // What is found after a crash of the node is in the store.
     node.kill().await?;
-    let node = start(&home, &*ground).await?;
+    let node = start(&home, form, &*ground).await?;
     until_ready(&node).await?;
     let missing = announcer.missing(node.heads()[0].tcp(), read.len()).await;
     node.stop().await?;
@@ -106,9 +106,10 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 }
 
 /// A node with the shipped config, over these servers.
-async fn start(home: &Home, ground: &dyn Ground) -> io::Result<Node> {
-    let own = ["network.addresses=any", "heads.count=2"].map(str::to_owned);
-    let settings: Vec<_> = own.into_iter().chain(ground.settings()).collect();
+async fn start(home: &Home, form: &Form, ground: &dyn Ground) -> io::Result<Node> {
+    let own = ["network.addresses=any", "heads.count=2"];
+    let own = own.iter().chain(form.settings).map(|setting| (*setting).to_owned());
+    let settings: Vec<_> = own.chain(ground.settings()).collect();
     let settings: Vec<_> = settings.iter().map(String::as_str).collect();
     let mut node = command(&program()?, home, &settings);
     node.env("HYDRA_CONFIG", ground.config());
@@ -156,6 +157,7 @@ impl Mixed {
             clients: 16,
             ids: 16,
             late_after: form.bounds.late_after,
+            timeout: PATIENCE,
             server_pid: Some(node.pid()),
             ..Plan::new(heads.collect::<io::Result<_>>()?, vec![step])
         };
