@@ -188,6 +188,10 @@ impl Figures {
         if warnings.len() > WARNINGS_MAX || *changes > CHANGES_MAX {
             complaints.push(format!("{} warnings, {changes} changes of rungs", warnings.len()));
         }
+        // What the client library of a store has to say the store says in terms of the node.
+        for line in warnings.keys().filter(|line| line.contains("\"target\":\"sqlx")) {
+            complaints.push(format!("a library speaks in the log: {line}"));
+        }
         if !scenario.cause.is_empty() && !self.is_felt() {
             complaints.push("the fault was no fault".to_owned());
         }
