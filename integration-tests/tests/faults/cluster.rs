@@ -24,7 +24,7 @@ pub(crate) const SCENARIOS: [Scenario; 4] = [
         loss: Loss::Last(EVERY_SECOND),
         ..scenario("kill -9 and restart of a master", &["Connection refused"], || on(0, killed))
     },
-    scenario("SIGSTOP of a master", &["no answer within", "time limit"], || on(0, frozen)),
+    scenario("SIGSTOP of a master", &["no answer within", "time limit", "has stalled"], || on(0, frozen)),
     scenario("CLUSTER FAILOVER on each replica", &[], || on(1, failed_over)),
     Scenario {
         // What the replica has not received is lost.

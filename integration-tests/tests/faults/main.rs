@@ -41,6 +41,8 @@ const FORM: Form = Form {
         "engine.short={ read_p90_ms = 0, denied_percent = 0, waiting_percent = 0 }",
         "engine.stale={ read_p90_ms = 0, denied_percent = 0, waiting_percent = 0 }",
         "engine.peak.stall_ms=2000",
+        "store.connect_timeout_ms=5000",
+        "store.statement_timeout_ms=5000",
     ],
     bounds: Bounds {
         find_p99: Duration::from_secs(2),

@@ -46,7 +46,7 @@ pub(crate) const SCENARIOS: [Scenario; 12] = [
     scenario("a rotated password", &["WRONGPASS"], with_password),
     Scenario {
         needs: Needs::MountNamespace,
-        ..scenario("DNS that moves", &["Connection refused"], under_name)
+        ..scenario("DNS that moves", &["Connection refused", "time limit"], under_name)
     },
     Scenario {
         loss: Loss::Counted,

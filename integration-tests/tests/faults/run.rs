@@ -107,7 +107,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 
 /// A node with the shipped config, over these servers.
 async fn start(home: &Home, form: &Form, ground: &dyn Ground) -> io::Result<Node> {
-    let own = ["network.addresses=any", "heads.count=2"];
+    let own = ["network.addresses=any", "heads.count=2", "start_without_store=true"];
     let own = own.iter().chain(form.settings).map(|setting| (*setting).to_owned());
     let settings: Vec<_> = own.chain(ground.settings()).collect();
     let settings: Vec<_> = settings.iter().map(String::as_str).collect();
