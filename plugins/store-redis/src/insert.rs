@@ -51,7 +51,9 @@ pub(crate) async fn insert(
     }
     let is_unknown = |outcome: &RecordOutcome| matches!(outcome, RecordOutcome::Unknown(_));
     match failed {
-        Some(fault) if outcomes.iter().all(is_unknown) => Err(fault.into_error("insert")),
+        Some(fault) if outcomes.iter().all(is_unknown) && !keys.fleet.is_in_part(&fault) => {
+            Err(fault.into_error("insert"))
+        }
         _ => Ok(Inserted::of(outcomes)),
     }
 }

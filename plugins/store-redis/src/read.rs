@@ -45,16 +45,14 @@ pub(crate) async fn providers(
     let fingerprints = entries.iter().flatten().flatten().map(|entry| entry.fingerprint);
     let rows = peers.rows(keys, &layout, fingerprints).await;
     let found: Vec<_> = entries.into_iter().map(|entries| with_rows(entries, &rows)).collect();
-    let failed = found.iter().filter(|found| found.is_err()).count();
-    let mut found = found.into_iter();
-    if failed > 0 && failed == asked.len() {
-        // Nothing is known of any key: the call has failed.
-        return match found.next() {
-            Some(Err(fault)) => Err(fault.into_error("providers")),
-            _ => Err(StoreError::closed("providers")),
-        };
+    // Nothing is known of any key: the call has failed, unless keys of other servers are known.
+    if let Some(fault) = found.iter().find_map(|found| found.as_ref().err())
+        && found.iter().all(Result::is_err)
+        && !keys.fleet.is_in_part(fault)
+    {
+        return Err(fault.clone().into_error("providers"));
     }
-    let found = found.map(|found| match found {
+    let found = found.into_iter().map(|found| match found {
         Ok(providers) => Found::Known(providers),
         Err(fault) => Found::Unknown(fault.kind()),
     });

@@ -12,10 +12,6 @@ use std::time::{Duration, Instant};
 const PAUSE: Duration = Duration::from_secs(10);
 /// What has not been the case for so long is news again.
 const REST: Duration = Duration::from_secs(600);
-/// A failure that begins so soon after one with the same text, or with another, is logged only if it lasts: calls that fail and
-/// succeed in turn would fill the log.
-const REPEATED: Duration = Duration::from_secs(30);
-const OTHER: Duration = Duration::from_secs(1);
 /// The longest text that is kept and logged of an error, in bytes.
 const TEXT_MAX: usize = 1_024;
 
@@ -34,16 +30,18 @@ pub(crate) struct Reports {
 
 #[derive(Debug, Default)]
 struct Report {
-    /// Whether something fails, to be read without the lock.
+    /// Whether the last call failed, to be read without the lock.
     fails: AtomicBool,
-    fare: Mutex<Fare>,
+    history: Mutex<History>,
 }
 
+/// How the calls of a kind have fared.
 #[derive(Debug, Default)]
-struct Fare {
+struct History {
+    /// Since the last one that succeeded.
     failing: Option<Failing>,
-    /// The last line on a failure that is over, and when the line on its end was logged.
-    over: Option<(String, Instant)>,
+    /// When a failure after a success was logged last.
+    logged_at: Option<Instant>,
 }
 
 /// A text, when it was logged, and when it was last to be logged.
@@ -59,8 +57,37 @@ struct Failing {
     because: Said,
     /// Calls that have failed since it began.
     failures: u64,
-    /// False while it follows an equal failure too soon.
     is_logged: bool,
+}
+
+impl History {
+    /// Notes a failure; true if it is to be logged. Where failures and successes alternate, as those of a store of which a part is
+    /// away, the first of them is news, and others after a while.
+    fn fails(&mut self, because: &str) -> bool {
+        let (now, because) = (monotonic(), because.to_owned());
+        let failing = self.failing.get_or_insert_with(|| Failing {
+            because: Said::now(because.clone()),
+            failures: 0,
+            is_logged: false,
+        });
+        failing.failures += 1;
+        if failing.is_logged {
+            if failing.because.covers(&because) {
+                return false;
+            }
+        } else if self.logged_at.is_some_and(|at| now.saturating_duration_since(at) < PAUSE) {
+            return false;
+        } else {
+            self.logged_at = Some(now);
+        }
+        (failing.because, failing.is_logged) = (Said::now(because), true);
+        true
+    }
+
+    /// Notes a success; the failures before it, if they were logged.
+    fn succeeds(&mut self) -> Option<u64> {
+        self.failing.take().filter(|failing| failing.is_logged).map(|failing| failing.failures)
+    }
 }
 
 impl Reports {
@@ -71,10 +98,8 @@ impl Reports {
             return;
         }
         report.fails.store(false, Ordering::Relaxed);
-        let mut fare = lock(&report.fare);
-        if let Some(Failing { failures, because, is_logged: true }) = fare.failing.take() {
+        if let Some(failures) = lock(&report.history).succeeds() {
             tracing::info!(call = call.as_str(), failures, "the store call succeeds again");
-            fare.over = Some((because.text, monotonic()));
         }
     }
 
@@ -104,8 +129,8 @@ impl Reports {
             tracing::error!(
                 call = call.as_str(),
                 error = %because,
-                "the store is corrupt: stop every process that has it open, see what the store's documentation says of \
-                 damage, and restore or remove what it keeps; records are announced again within 22 hours"
+                "the store is corrupt: stop every process that has it open, see what the store's documentation says of damage, and restore \
+                 or remove what it keeps; records are announced again within 22 hours"
             );
             *corrupt = Some(because.to_owned());
         }
@@ -114,23 +139,9 @@ impl Reports {
     /// As [`Self::failed`], for a call that panicked or broke the contract of the store.
     pub(crate) fn broke(&self, call: StoreCall, because: String) {
         let report = &self.calls[call as usize];
-        let mut fare = lock(&report.fare);
-        let is_soon = fare.over.as_ref().is_some_and(|(text, at)| {
-            let rest = if *text == because { REPEATED } else { OTHER };
-            monotonic().saturating_duration_since(*at) < rest
-        });
-        let mut failures = 1;
-        if let Some(failing) = fare.failing.as_mut() {
-            failing.failures += 1;
-            if failing.is_logged && failing.because.covers(&because) {
-                return;
-            }
-            failures = failing.failures;
-        }
-        if !is_soon {
+        if lock(&report.history).fails(&because) {
             tracing::warn!(call = call.as_str(), error = %because, "the store call fails");
         }
-        fare.failing = Some(Failing { because: Said::now(because), failures, is_logged: !is_soon });
         report.fails.store(true, Ordering::Relaxed);
     }
 
@@ -223,6 +234,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn failures_between_successes_are_logged_now_and_then() {
+        let (mut history, mut lines) = (History::default(), [0, 0]);
+        for _ in 0..=1_000 {
+            lines[0] += usize::from(history.fails("a part of the store is away"));
+            lines[1] += usize::from(history.succeeds().is_some());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(lines, [11, 11], "in 100 s");
+        assert!(!history.fails("no space"), "it may pass");
+        tokio::time::sleep(PAUSE).await;
+        assert!(history.fails("no space"), "it goes on");
+        assert_eq!(history.succeeds(), Some(2));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_same_text_is_logged_once() {
         let said = Mutex::default();
         assert!(changed(&said, "no space").is_some());
@@ -233,27 +259,5 @@ mod tests {
         assert!(changed(&said, "read-only").is_some());
         tokio::time::sleep(REST).await;
         assert!(changed(&said, "read-only").is_some(), "it was not so for a while");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_call_that_fails_and_succeeds_in_turn_is_logged_now_and_then() {
-        let reports = Reports::default();
-        let logged = || {
-            let fare = lock(&reports.calls[StoreCall::Insert as usize].fare);
-            fare.failing.as_ref().is_some_and(|failing| failing.is_logged)
-        };
-        let mut lines = 0;
-        for _ in 0..600 {
-            reports.broke(StoreCall::Insert, "no space".to_owned());
-            lines += u32::from(logged());
-            reports.succeeded(StoreCall::Insert);
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        assert_eq!(lines, 2, "in 60 s");
-        for _ in 0..40 {
-            reports.broke(StoreCall::Insert, "no space".to_owned());
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-        assert!(logged(), "what lasts is logged");
     }
 }

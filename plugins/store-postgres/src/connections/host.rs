@@ -2,6 +2,7 @@
 
 use crate::config::{Config, TlsMode};
 use hydra_remote::ServerAddress;
+use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 const PORT: u16 = 5432;
@@ -27,6 +28,8 @@ pub(super) fn options(config: &Config, host: usize) -> Result<PgConnectOptions, 
         ServerAddress::Socket(directory) => options.socket(directory),
         ServerAddress::Network(name, port) => options.host(&name).port(port),
     };
+    // It logs each statement that takes long: those of a server that is slow or stands still would fill the log.
+    options = options.disable_statement_logging();
     if let Some(password) = &config.password {
         let password = password.read().map_err(|error| sqlx::Error::Configuration(error.into()))?;
         options = options.password(password.expose());

@@ -90,6 +90,16 @@ impl Fault {
         Self::new(class, node, error.to_string())
     }
 
+    /// True if the server says it of all its keys: it reads its data, or sees too little of its cluster.
+    pub(crate) fn is_of_whole_server(&self) -> bool {
+        match self.class {
+            Class::Loading => true,
+            // Other texts are about one slot, or about writes.
+            Class::ClusterDown => self.text.ends_with("The cluster is down"),
+            _ => false,
+        }
+    }
+
     /// What the node does about it.
     pub(crate) fn kind(&self) -> StoreErrorKind {
         match self.class {

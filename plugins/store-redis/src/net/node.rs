@@ -43,6 +43,8 @@ struct Down {
     /// One caller tries it again.
     is_tried: bool,
     cause: Fault,
+    /// What was logged of it since it failed.
+    logged: Vec<Class>,
 }
 
 /// One connection for one batch.
@@ -90,6 +92,11 @@ impl Node {
             let sent = timeout(limit, lent.connection.send_packed_commands(pipeline, 0, len)).await;
             let fault = match sent {
                 Ok(replies) if is_whole(&replies, len) => {
+                    // It answers, but to no purpose.
+                    if let Some(fault) = self.fault_of_all(&replies) {
+                        self.fail(&fault);
+                        return Err(fault);
+                    }
                     self.give_back(lent);
                     trial.succeed();
                     return replies.map_err(|error| Fault::of_connection(&error, &self.address));
@@ -187,10 +194,22 @@ impl Node {
         let pause = Duration::from_millis(rand::rng().random_range(PAUSE_MS));
         let mut state = self.state();
         state.forget();
-        if state.down.is_none() {
+        let mut logged = state.down.take().map(|down| down.logged).unwrap_or_default();
+        if !logged.contains(&cause.class) {
+            logged.push(cause.class.clone());
             tracing::warn!(%cause, "a Redis server does not answer");
         }
-        state.down = Some(Down { until: Instant::now() + pause, is_tried: false, cause: cause.clone() });
+        let until = Instant::now() + pause;
+        state.down = Some(Down { until, is_tried: false, cause: cause.clone(), logged });
+    }
+
+    /// The reply of a server that serves no keys, if one is such.
+    fn fault_of_all(&self, replies: &RedisResult<Vec<Value>>) -> Option<Fault> {
+        let errors = replies.iter().flatten().filter_map(|reply| match reply {
+            Value::ServerError(error) => Some(Fault::of_reply(error, &self.address)),
+            _ => None,
+        });
+        errors.into_iter().find(Fault::is_of_whole_server)
     }
 
     /// Closes the idle connections. Those in use are closed when they would come back.

@@ -33,6 +33,8 @@ fn main() -> ExitCode {
         trial("a_frozen_server_fails_calls_in_time_and_gives_no_foreign_answer", one_server::frozen),
         trial("paused_clients_fail_in_time", one_server::paused),
         trial("a_server_that_was_killed_has_what_it_acknowledged", one_server::killed),
+        trial("a_server_that_loads_its_data_is_unavailable_and_hides_no_record", one_server::loading),
+        trial("a_server_that_a_script_holds_up_is_overloaded", one_server::busy),
         trial("connections_that_the_server_closes_are_replaced", one_server::closes_idle_connections),
         trial("scripts_that_were_flushed_are_loaded_again", one_server::flushed_scripts),
         trial("a_master_that_becomes_a_replica_is_unavailable", one_server::demoted),

@@ -154,3 +154,58 @@ pub(crate) async fn cannot_persist() {
     server.command(&[], &["BGSAVE"]).unwrap();
     shop.recovers(20..40).await;
 }
+
+/// A server that reads its data after a restart answers, but to no purpose.
+pub(crate) async fn loading() {
+    let slowly =
+        ["--save", "3600 1", "--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024"];
+    let mut server = server(&slowly);
+    let shop = Shop::of(config(&[server.port()])).await;
+    shop.insert(0..500).await;
+    let fill = "for number = 1, 1500 do redis.call('SET', 'filler' .. number, '') end";
+    server.command(&[], &["EVAL", fill, "0"]).unwrap();
+    server.stop();
+    server.launch().unwrap();
+    let (since, mut answers) = (Instant::now(), 0);
+    loop {
+        let Err(error) = shop.try_read(0..500).await else { break };
+        assert_eq!(error.kind(), UNAVAILABLE, "{}", Causes(&error));
+        answers += usize::from(Causes(&error).to_string().contains("LOADING"));
+        assert!(since.elapsed() < PATIENCE, "{}", Causes(&error));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(answers > 10, "{answers} calls found it loading in {:?}", since.elapsed());
+    shop.has(0..500).await;
+    shop.insert(500..510).await;
+}
+
+/// A script of someone takes all the time of the server.
+pub(crate) async fn busy() {
+    let server = server(&["--lua-time-limit", "50"]);
+    let shop = Shop::of(config(&[server.port()])).await;
+    shop.insert(0..50).await;
+    std::thread::scope(|scope| {
+        // It ends with an error when the script is killed.
+        let script = scope.spawn(|| server.command(&[], &["EVAL", "while true do end", "0"]));
+        tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(async {
+                let since = Instant::now();
+                // What it is asked in the first moments waits for the script.
+                while !shop
+                    .try_read(0..1)
+                    .await
+                    .is_err_and(|error| Causes(&error).to_string().contains("BUSY"))
+                {
+                    assert!(since.elapsed() < PATIENCE, "it is not busy");
+                }
+                for _ in 0..20 {
+                    shop.fails(StoreErrorKind::Overloaded).await;
+                }
+            });
+        });
+        server.command(&[], &["SCRIPT", "KILL"]).unwrap();
+        assert!(script.join().unwrap().is_err());
+    });
+    shop.recovers(50..60).await;
+    shop.has(0..60).await;
+}
