@@ -57,7 +57,10 @@ impl RedisCluster {
             node.command(&["CLUSTER", "REPLICATE", &id])?;
         }
         cluster.until("it answers", |node| {
-            let is_ok = node.command(&["CLUSTER", "INFO"])?.contains("cluster_state:ok");
+            // Without full coverage the state is also ok while a node does not know yet whose some slots are.
+            let info = node.command(&["CLUSTER", "INFO"])?;
+            let is_ok =
+                info.contains("cluster_state:ok") && info.contains(&format!("cluster_slots_ok:{SLOTS}"));
             let synced = node.command(&["INFO", "replication"])?;
             Ok(is_ok && !synced.contains("master_link_status:down"))
         })?;
