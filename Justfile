@@ -29,6 +29,10 @@ doc:
 test *args:
     .ci/test {{ args }}
 
+# The tests of the stores with servers against every supported version of these: just versions postgres-14 valkey-9.1
+versions *names:
+    .ci/versions {{ names }}
+
 # The tests compare each generated file with its source; a CI run must not have changed a tracked file either.
 generated:
     @test "${CI:-}" != true || git diff --exit-code --stat

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "this is a test")]
 
-use hydra_conformance::servers::Postgres;
+use hydra_conformance::servers::{self, Postgres};
 use hydra_integration_tests::node::{Home, Node};
 use hydra_integration_tests::peer::Peer;
 use libtest_mimic::{Arguments, Trial};
@@ -16,7 +16,7 @@ const KEY: &[u8] = b"\x12\x20a key of thirty-two bytes in all";
 const BACK_WITHIN: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
-    let is_required = std::env::var_os("CI").is_some_and(|ci| ci == "true");
+    let is_required = servers::required();
     let ignored = Postgres::installed().is_none() && !is_required;
     let trials = [
         trial("a_node_without_its_store_ends_with_3_or_serves_until_it_appears", || Box::pin(late())),

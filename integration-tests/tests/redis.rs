@@ -6,7 +6,7 @@
 use hydra_api::{
     Addresses, ContentKey, PeerId, ProviderRecord, ProviderStore, Registry, Scope, Store, UnixSeconds,
 };
-use hydra_conformance::servers::{Redis, RedisCluster};
+use hydra_conformance::servers::{self, Redis, RedisCluster};
 use hydra_integration_tests::node::{Home, Node};
 use hydra_integration_tests::peer::Peer;
 use hydra_kad::Answer;
@@ -30,7 +30,7 @@ const SLACK: Duration = Duration::from_secs(8);
 const AHEAD: &str = "+2m";
 
 fn main() -> ExitCode {
-    let is_required = std::env::var_os("CI").is_some_and(|ci| ci == "true");
+    let is_required = servers::required();
     let is_absent = |is_installed: bool| !is_installed && !is_required;
     let no_redis = is_absent(Redis::installed().is_some());
     let no_clock = no_redis || is_absent(faketime().is_some());
@@ -188,7 +188,7 @@ async fn late(mut servers: Servers) {
 
 async fn warned(mut servers: Servers) {
     for server in servers.all() {
-        server.command(&[], &["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).unwrap();
+        server.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).unwrap();
     }
     let node = servers.node(&[]).await;
     let log = node.home().log();
@@ -197,8 +197,8 @@ async fn warned(mut servers: Servers) {
     }
     assert!(node.stop().await.unwrap().success());
     for server in servers.all() {
-        server.command(&[], &["CONFIG", "SET", "maxmemory-policy", "noeviction"]).unwrap();
-        server.command(&[], &["CONFIG", "SET", "appendonly", "yes"]).unwrap();
+        server.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).unwrap();
+        server.command(&["CONFIG", "SET", "appendonly", "yes"]).unwrap();
     }
     let node = servers.node(&[]).await;
     assert!(!node.home().log().contains("WARN"), "{}", node.home().log());

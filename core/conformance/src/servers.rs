@@ -18,6 +18,12 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// Whether a server that is missing fails a test instead of showing it as ignored: with `CI=true`, or with `TEST_REQUIRE=all`.
+pub fn required() -> bool {
+    let is = |name: &str, wanted: &str| std::env::var_os(name).is_some_and(|value| value == wanted);
+    is("CI", "true") || is("TEST_REQUIRE", "all")
+}
+
 /// How long a server has to start, and to stop.
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
@@ -48,6 +54,15 @@ impl Process {
 
     fn has_ended(&mut self) -> bool {
         !matches!(self.shell.try_wait(), Ok(None))
+    }
+
+    /// True if the server has ended by itself: the shell waits for its input all the same.
+    fn is_gone(&self) -> bool {
+        // The state follows the name of the program, which is in parentheses; a process that nobody has waited for is a `Z`.
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid));
+        stat.map_or(true, |stat| {
+            stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
+        })
     }
 
     /// Sends it a signal, such as `KILL` or `STOP`.
@@ -82,7 +97,7 @@ fn not_running() -> io::Error {
 fn wait(process: &mut Process, mut is_ready: impl FnMut() -> bool) -> io::Result<()> {
     let since = Instant::now();
     while !is_ready() {
-        if process.has_ended() {
+        if process.has_ended() || process.is_gone() {
             return Err(io::Error::other("the server has ended"));
         }
         if since.elapsed() > PATIENCE {

@@ -27,6 +27,7 @@ pub struct Suite {
     alone: Alone,
     name: String,
     ignored: bool,
+    lack: Option<&'static str>,
 }
 
 /// A case that knows its plugin and its place.
@@ -128,7 +129,8 @@ impl Suite {
             };
             Ready { rule: case.rule, plugin: P::KIND, name: case.name, run: Box::new(run) }
         };
-        Self { cases: cases.into_iter().map(ready).collect(), alone, name: String::new(), ignored: false }
+        let cases = cases.into_iter().map(ready).collect();
+        Self { cases, alone, name: String::new(), ignored: false, lack: None }
     }
 
     /// Gives the suite a name of its own, for a plugin that is tested in more than one configuration.
@@ -160,6 +162,13 @@ impl Suite {
         self
     }
 
+    /// Shows every case as ignored if there is a reason, and names it: the backend is there, and lacks what the suite needs.
+    #[must_use]
+    pub fn ignored_for(mut self, lack: Option<&'static str>) -> Self {
+        self.lack = lack;
+        self
+    }
+
     /// Runs the cases one after another and returns what they have found, for those who look into the suite itself.
     pub fn findings(self) -> Vec<Finding> {
         let finding = |case: &Ready| Finding {
@@ -177,15 +186,21 @@ impl Suite {
     fn trials(self) -> impl Iterator<Item = Trial> {
         let trial = move |case: Ready| {
             let name = format!("{}::{}", case.plugin, case.name);
-            let trial = Trial::ignorable_test(name, move || match (case.run)() {
-                Ok(Kept::Shown) => Ok(Completion::Completed),
-                Ok(Kept::NotApplicable(why)) => Ok(Completion::ignored_with(why)),
-                Err(how) => Err(Failed::from(message(case.rule, &how))),
-            });
+            let lack = self.lack;
+            let trial =
+                Trial::ignorable_test(name, move || match lack.map_or_else(|| (case.run)(), lacking) {
+                    Ok(Kept::Shown) => Ok(Completion::Completed),
+                    Ok(Kept::NotApplicable(why)) => Ok(Completion::ignored_with(why)),
+                    Err(how) => Err(Failed::from(message(case.rule, &how))),
+                });
             trial.with_kind(self.name.clone()).with_ignored_flag(self.ignored)
         };
         self.cases.into_iter().map(trial)
     }
+}
+
+fn lacking(what: &'static str) -> Outcome {
+    Ok(Kept::NotApplicable(what))
 }
 
 fn message(rule: Rule, how: &Broken) -> String {

@@ -9,7 +9,7 @@ mod records;
 mod stores;
 mod wrong;
 
-use hydra_conformance::servers::{Postgres, Redis};
+use hydra_conformance::servers::{self, Postgres, Redis};
 use libtest_mimic::{Arguments, Trial};
 use std::future::Future;
 use std::pin::Pin;
@@ -26,7 +26,7 @@ enum Needs {
 type Test = fn() -> Pin<Box<dyn Future<Output = ()>>>;
 
 fn main() -> ExitCode {
-    let is_required = std::env::var_os("CI").is_some_and(|ci| ci == "true");
+    let is_required = servers::required();
     let has = |needs| match needs {
         Needs::Nothing => true,
         Needs::Postgres => Postgres::installed().is_some(),

@@ -53,8 +53,9 @@ pub struct Config {
     /// later loses the connection.
     #[schemars(range(min = 100, max = 600_000))]
     pub statement_timeout_ms: u32,
-    /// Whether statements are prepared once per connection. A pooler in transaction mode may not support this: `"auto"` finds
-    /// out at the start, `"on"` and `"off"` decide it.
+    /// Whether statements are prepared once per connection. Poolers in transaction mode may not support this: `"auto"` does not
+    /// prepare them if the start finds such a pooler. Choose `"on"` to save planning if yours does, as pgbouncer 1.21 or later with
+    /// `max_prepared_statements`.
     pub prepared: Prepared,
     /// Whether a commit waits for the disk. `false` saves two thirds of the cost of small batches; a crash of the server may
     /// then lose the records of the last 0.6 seconds (three times `wal_writer_delay`).
@@ -119,11 +120,11 @@ pub enum Migrate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Prepared {
-    /// If the server, or the pooler before it, supports that.
+    /// Unless there is a pooler in transaction mode.
     Auto,
-    /// Always.
+    /// Always; behind a pooler in transaction mode each in a transaction of its own.
     On,
-    /// Never.
+    /// Never, and each in a transaction of its own.
     Off,
 }
 

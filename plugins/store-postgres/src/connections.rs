@@ -7,7 +7,7 @@ mod pool;
 use crate::config::{Config, Prepared};
 use crate::fault;
 use hydra_api::StoreError;
-use mode::{Mode, detect};
+use mode::{Mode, is_pooled};
 use pool::{Busy, Pool, connect, within};
 use sqlx::{AssertSqlSafe, PgConnection};
 use std::future::Future;
@@ -42,15 +42,22 @@ impl Connections {
         let (mut first, host) = pool::first(&config).await?;
         let mut second = None;
         let mode = match config.prepared {
-            Prepared::On => Mode::Prepared,
             Prepared::Off => Mode::Unnamed,
-            Prepared::Auto => {
+            wanted @ (Prepared::Auto | Prepared::On) => {
                 let other = second.insert(connect(&config, host).await?);
-                within(limit, detect(&mut first, other)).await?
+                match (within(limit, is_pooled(&mut first, other)).await?, wanted) {
+                    (false, _) => Mode::Prepared,
+                    (true, Prepared::On) => Mode::PreparedInTransactions,
+                    (true, _) => Mode::Unnamed,
+                }
             }
         };
-        if mode == Mode::Unnamed && config.prepared == Prepared::Auto {
-            tracing::info!("a pooler in transaction mode was detected, statements are not prepared");
+        if !mode.has_session() && config.prepared != Prepared::Off {
+            let prepared = mode.is_prepared();
+            tracing::info!(
+                prepared,
+                "a pooler in transaction mode was detected: each statement has its transaction"
+            );
         }
         let pool = Pool::start(config, mode, host);
         for connection in [Some(first), second].into_iter().flatten() {
@@ -61,7 +68,7 @@ impl Connections {
 
     /// True if statements are prepared once per connection.
     pub(crate) fn is_prepared(&self) -> bool {
-        self.mode == Mode::Prepared
+        self.mode.is_prepared()
     }
 
     /// How many connections are open.

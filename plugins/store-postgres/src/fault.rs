@@ -1,8 +1,8 @@
 //! From an error of the database to what the node does about it.
 
 use hydra_api::{StoreError, StoreErrorKind};
-use sqlx::postgres::PgDatabaseError;
 use std::fmt;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 /// The kind of a failed statement, by its SQLSTATE (PostgreSQL documentation, appendix A).
 pub(crate) fn kind(error: &sqlx::Error) -> StoreErrorKind {
@@ -18,9 +18,11 @@ fn by_state(state: &str) -> StoreErrorKind {
     match (state, state.get(..2).unwrap_or_default()) {
         // Damaged data and damaged indexes.
         ("XX001" | "XX002", _) => StoreErrorKind::Corrupt,
-        // A statement that was cancelled at its time limit, a lock that was not free, a deadlock, a conflict; no memory, no
-        // connection slot.
-        ("57014" | "55P03" | "53200" | "53300" | "53400", _) | (_, "40") => StoreErrorKind::Overloaded,
+        // A statement that was cancelled at its time limit, a transaction that was ended at its own (`transaction_timeout`, since
+        // PostgreSQL 17), a lock that was not free, a deadlock, a conflict; no memory, no connection slot.
+        ("57014" | "25P04" | "55P03" | "53200" | "53300" | "53400", _) | (_, "40") => {
+            StoreErrorKind::Overloaded
+        }
         // The data itself: a value that no column takes, a constraint.
         (_, "22" | "23") => StoreErrorKind::Refused,
         // Connections, logins, a shutdown, a full disk, a read-only server, missing tables and rights.
@@ -65,15 +67,22 @@ impl std::error::Error for Reported {
 /// True if the connection is lost or of no more use: it is replaced.
 pub(crate) fn ends_connection(error: &sqlx::Error) -> bool {
     match error {
-        // The server ends the connection after an error of class 57P or 58, or reports that it cannot go on.
-        sqlx::Error::Database(database) => database.code().is_some_and(|code| {
-            code.starts_with("57P")
-                || code.starts_with("08")
-                || code.starts_with("58")
-                || code.starts_with("XX")
-        }),
+        // The server itself says that it ends the connection. With which state differs by version and limit: 57P… at a shutdown,
+        // 25P03 and 25P04 for transactions that took too long.
+        sqlx::Error::Database(database) => {
+            database.try_downcast_ref::<PgDatabaseError>().is_none_or(|error| {
+                matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic)
+                    || leaves_no_use(error.code())
+            })
+        }
         _ => true,
     }
+}
+
+/// True after an error that the server survives with a session of no more use: of a pooler that lost its server, of the system,
+/// or of the server's own making.
+fn leaves_no_use(state: &str) -> bool {
+    ["57P", "08", "58", "XX"].iter().any(|class| state.starts_with(class))
 }
 
 /// True if the server takes no writes.
@@ -91,6 +100,7 @@ mod tests {
             ("XX001", StoreErrorKind::Corrupt),
             ("57014", StoreErrorKind::Overloaded),
             ("40P01", StoreErrorKind::Overloaded),
+            ("25P04", StoreErrorKind::Overloaded),
             ("53300", StoreErrorKind::Overloaded),
             ("53100", StoreErrorKind::Unavailable),
             ("25006", StoreErrorKind::Unavailable),

@@ -5,8 +5,10 @@ use sqlx::{AssertSqlSafe, PgConnection, Row};
 /// A transaction that is open for longer keeps vacuum from removing what refreshes leave behind.
 const TRANSACTION_MAX: &str = "1 hour";
 
+/// `reserved_connections` came with PostgreSQL 16: before it the setting reads as null.
 const SETTINGS: &str = "
-SELECT current_setting('max_connections')::int8 - current_setting('superuser_reserved_connections')::int8,
+SELECT current_setting('max_connections')::int8 - current_setting('superuser_reserved_connections')::int8
+        - coalesce(current_setting('reserved_connections', true)::int8, 0),
     (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()),
     current_setting('autovacuum')::bool, current_setting('fsync')::bool";
 

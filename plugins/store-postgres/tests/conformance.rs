@@ -1,8 +1,8 @@
 //! The rules of a store, put to this one over real servers: directly, and through a pooler in transaction mode.
 
-use hydra_conformance::servers::{PgBouncer, Postgres as Server};
+use hydra_conformance::servers::{self, PgBouncer, Postgres as Server};
 use hydra_conformance::{Place, Suite};
-use hydra_store_postgres::{Config, Migrate, Postgres};
+use hydra_store_postgres::{Config, Migrate, Postgres, Prepared};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -21,9 +21,9 @@ fn config(port: u16) -> Config {
 }
 
 /// The suite over the server at this port; ignored without one.
-fn suite(port: Option<u16>) -> Suite {
+fn suite(port: Option<u16>, prepared: Prepared) -> Suite {
     let suite = hydra_conformance::store::<Postgres, _, _>(move || {
-        let config = port.map(config);
+        let config = port.map(|port| Config { prepared, ..config(port) });
         async move { config.map_or_else(Place::with_defaults, Place::of) }
     });
     suite.ignored_if(port.is_none())
@@ -31,7 +31,7 @@ fn suite(port: Option<u16>) -> Suite {
 
 fn main() -> ExitCode {
     // Without a server the cases are shown as ignored, except where all has to be tested.
-    let is_required = std::env::var_os("CI").is_some_and(|ci| ci == "true");
+    let is_required = servers::required();
     let server = (is_required || Server::installed().is_some()).then(|| {
         let server = Server::start(&["max_connections=400"]);
         server.unwrap_or_else(|cause| panic!("cannot start PostgreSQL: {cause}"))
@@ -41,7 +41,10 @@ fn main() -> ExitCode {
         let pooler = PgBouncer::start(server, 8);
         pooler.unwrap_or_else(|cause| panic!("cannot start pgbouncer: {cause}"))
     });
-    let direct = suite(server.map(Server::port));
-    let pooled = suite(pooler.as_ref().map(PgBouncer::port)).named("pgbouncer");
-    hydra_conformance::run([direct, pooled])
+    let direct = suite(server.map(Server::port), Prepared::Auto);
+    let port = pooler.as_ref().map(PgBouncer::port);
+    let pooled = suite(port, Prepared::Auto).named("pgbouncer");
+    let lack = (!PgBouncer::prepares()).then_some("pgbouncer before 1.21 knows no prepared statements");
+    let prepared = suite(port, Prepared::On).named("pgbouncer, prepared").ignored_for(lack);
+    hydra_conformance::run([direct, pooled, prepared])
 }

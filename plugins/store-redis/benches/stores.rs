@@ -91,6 +91,6 @@ impl Cpu {
 }
 
 fn info(server: &Server, section: &str, name: &str) -> f64 {
-    let said = server.command(&[], &["INFO", section]).unwrap();
+    let said = server.command(&["INFO", section]).unwrap();
     said.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap()
 }

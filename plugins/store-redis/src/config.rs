@@ -45,7 +45,7 @@ pub struct Config {
     /// times the memory. The first node of a prefix decides it for all.
     pub scripts: Scripts,
     /// The number of buckets, as a power of two. Choose one bucket for 16 to 64 keys: 18 for 4 to 16 million keys, 20 for 16 to
-    /// 64 million. Fewer keys per bucket take more memory, more than 128 three times as much. The first node of a prefix fixes
+    /// 64 million. Fewer keys per bucket take more memory, more than 512 three times as much. The first node of a prefix fixes
     /// it; another number then refuses to start. No effect without scripts.
     #[schemars(range(min = 10, max = 28))]
     pub buckets_log2: u8,

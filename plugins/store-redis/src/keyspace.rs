@@ -36,8 +36,9 @@ impl Keyspace {
         let fleet = Fleet::open(connector).await.map_err(unavailable)?;
         let mut found = read(&fleet, &prefix).await.map_err(unavailable)?;
         if found.is_none() && purpose != Purpose::Check {
-            let layout =
-                Layout::new(&prefix, form(&fleet, &prefix, scripts, log2).await.map_err(unavailable)?);
+            let form = form(&fleet, &prefix, scripts, log2).await.map_err(unavailable)?;
+            demand(&fleet, &prefix, form).await.map_err(unavailable)??;
+            let layout = Layout::new(&prefix, form);
             write(&fleet, &prefix, &layout).await.map_err(unavailable)?;
             found = read(&fleet, &prefix).await.map_err(unavailable)?;
         }
@@ -49,6 +50,7 @@ impl Keyspace {
             })?,
         };
         agree(layout.form, wanted)?;
+        demand(&fleet, &prefix, layout.form).await.map_err(unavailable)??;
         Ok(Self { fleet, prefix, layout: ArcSwap::from_pointee(layout) })
     }
 
@@ -112,6 +114,28 @@ async fn form(fleet: &Fleet, prefix: &str, scripts: Scripts, log2: u8) -> Result
             tracing::warn!(%fault, "the server permits no scripts: records take three times the memory");
             Ok(Form::Plain)
         }
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Refuses a server that lacks what this form needs: without scripts keys are kept by `EXPIRE` with `NX` and `GT`, which Redis 6.2
+/// does not know.
+async fn demand(fleet: &Fleet, prefix: &str, form: Form) -> Result<Result<(), OpenError>, Fault> {
+    if form != Form::Plain {
+        return Ok(Ok(()));
+    }
+    // A key that is never there: nothing is changed.
+    let name = Layout::meta(prefix);
+    let mut command = redis::cmd("EXPIRE");
+    command.arg([&name.bytes[..], b".none"].concat()).arg(1).arg("GT");
+    match fleet.ask(Request { slot: name.slot, command, script: None }).await {
+        Ok(_) => Ok(Ok(())),
+        Err(fault) if fault.class == Class::Other => {
+            let text = format!("without scripts the store needs Redis 7.0 or later, or Valkey: {fault}");
+            Ok(Err(OpenError::config("scripts", text)))
+        }
+        // There is no room now for what is not written here.
+        Err(fault) if matches!(fault.class, Class::OutOfMemory | Class::Misconfigured) => Ok(Ok(())),
         Err(fault) => Err(fault),
     }
 }

@@ -1,6 +1,6 @@
 //! The rules of a store, put to this one over real servers.
 
-use hydra_conformance::servers::{Redis as Server, RedisCluster, RedisSentinel};
+use hydra_conformance::servers::{self, Redis as Server, RedisCluster, RedisSentinel};
 use hydra_conformance::{Place, Suite};
 use hydra_store_redis::{Config, Mode, Redis, Scripts, Sentinel};
 use std::path::{Path, PathBuf};
@@ -89,14 +89,16 @@ fn full(program: Option<PathBuf>, cases: &str) -> Suite {
 
 fn main() -> ExitCode {
     // Without a server the cases are shown as ignored, except where all has to be tested.
-    let is_required = std::env::var_os("CI").is_some_and(|ci| ci == "true");
-    let redis = Server::installed().or_else(|| is_required.then(|| "redis-server".into()));
-    let valkey = Server::valkey();
+    let redis = Server::installed().or_else(|| servers::required().then(|| "redis-server".into()));
+    let valkey = Server::valkey().or_else(|| servers::required().then(|| "valkey-server".into()));
+    // The variant without scripts asks for more.
+    let is_old = redis.as_deref().and_then(Server::version).is_some_and(|version| version < (7, 0));
+    let lack = is_old.then_some("without scripts the store needs Redis 7.0 or later");
     hydra_conformance::run([
         suite("standalone", redis.clone(), standalone),
-        suite("without scripts", redis.clone(), without_scripts),
+        suite("without scripts", redis.clone(), without_scripts).ignored_for(lack),
         suite("cluster", redis.clone(), cluster),
-        suite("cluster without scripts", redis.clone(), cluster_without_scripts),
+        suite("cluster without scripts", redis.clone(), cluster_without_scripts).ignored_for(lack),
         full(redis.clone(), "s17_what"),
         full(redis.clone(), "s23_a_full"),
         suite("sentinel", redis, sentinel),

@@ -1,7 +1,7 @@
 //! The rules of a store, put to this one: over stores in this process, and over real servers.
 
 use hydra_api::Registry;
-use hydra_conformance::servers::{Postgres as PostgresServer, Redis as RedisServer};
+use hydra_conformance::servers::{self, Postgres as PostgresServer, Redis as RedisServer};
 use hydra_conformance::{Place, Suite};
 use hydra_store_fjall::Fjall;
 use hydra_store_memory::Memory;
@@ -57,8 +57,7 @@ fn main() -> ExitCode {
         async move { place }
     });
     // Without the servers their cases are shown as ignored, except where all has to be tested.
-    let is = |name: &str, value: &str| std::env::var_os(name).is_some_and(|set| set == value);
-    let is_required = is("CI", "true") || is("TEST_REQUIRE", "all");
+    let is_required = servers::required();
     let is_there = RedisServer::installed().is_some() && PostgresServer::installed().is_some();
     let servers = (is_there || is_required).then(|| {
         let program = RedisServer::installed().unwrap_or_else(|| "redis-server".into());

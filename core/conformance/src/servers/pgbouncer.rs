@@ -6,7 +6,11 @@ use std::fs::File;
 use std::io;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use tempfile::TempDir;
+
+/// The first version that knows prepared statements of clients.
+const PREPARES: (u32, u32) = (1, 21);
 
 /// pgbouncer in transaction mode before a [`Postgres`]. Stopped when dropped.
 #[derive(Debug)]
@@ -23,6 +27,22 @@ impl PgBouncer {
         named.or_else(|| Some(PathBuf::from("/usr/sbin/pgbouncer"))).filter(|path| path.exists())
     }
 
+    /// The version of the program, as major and minor number. None if it does not tell.
+    pub fn version(program: &Path) -> Option<(u32, u32)> {
+        // "PgBouncer 1.18.0"
+        let said = Command::new(program).arg("--version").output().ok()?;
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        let mut numbers = said.strip_prefix("PgBouncer ")?.split('.').map(str::parse);
+        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+    }
+
+    /// True if the pooler that is installed knows prepared statements of clients.
+    pub fn prepares() -> bool {
+        Self::installed()
+            .and_then(|program| Self::version(&program))
+            .is_some_and(|version| version >= PREPARES)
+    }
+
     /// Starts a pooler that opens at most `connections_max` connections to this server.
     ///
     /// # Errors
@@ -33,7 +53,12 @@ impl PgBouncer {
         super::own(home.path())?;
         let port = free_port()?;
         let config = home.path().join("pgbouncer.ini");
-        std::fs::write(&config, settings(server.port(), port, connections_max, home.path()))?;
+        let mut text = settings(server.port(), port, connections_max, home.path());
+        if Self::version(&program).is_some_and(|version| version >= PREPARES) {
+            // 0, which was the default until 1.23, is without them.
+            text.push_str("max_prepared_statements = 100\n");
+        }
+        std::fs::write(&config, text)?;
         let mut command = as_user(&program);
         command.arg(&config);
         let log = File::options().create(true).append(true).open(home.path().join("log"))?;

@@ -25,9 +25,10 @@ impl Postgres {
     /// The directory of the programs of PostgreSQL: that of the variable `HYDRA_TEST_POSTGRES`, or the newest of Debian's. None
     /// if it is not installed.
     pub fn installed() -> Option<PathBuf> {
-        if let Some(named) = std::env::var_os("HYDRA_TEST_POSTGRES") {
-            return Some(named.into());
-        }
+        std::env::var_os("HYDRA_TEST_POSTGRES").map(PathBuf::from).or_else(Self::of_debian)
+    }
+
+    fn of_debian() -> Option<PathBuf> {
         let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
         let mut versions: Vec<(u32, PathBuf)> = versions
             .filter_map(|entry| {
@@ -38,6 +39,14 @@ impl Postgres {
             .collect();
         versions.sort();
         Some(versions.pop()?.1)
+    }
+
+    /// The major version of the programs in a directory. None if it has none.
+    pub fn version(programs: &Path) -> Option<u32> {
+        // "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)"
+        let said = Command::new(programs.join("postgres")).arg("--version").output().ok()?;
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        said.split_once("(PostgreSQL) ")?.1.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
     }
 
     /// Starts a server with these settings, each as `name=value`.
@@ -94,7 +103,7 @@ impl Postgres {
     /// # Errors
     /// If it fails.
     pub fn execute(&self, database: &str, statement: &str) -> io::Result<()> {
-        complete(self.psql(database).args(["-c", statement]))
+        complete(self.psql("hydra", database).args(["-c", statement]))
     }
 
     /// Runs one query as the superuser; the first column of its rows as text.
@@ -102,7 +111,7 @@ impl Postgres {
     /// # Errors
     /// If it fails.
     pub fn query(&self, database: &str, query: &str) -> io::Result<Vec<String>> {
-        let mut psql = self.psql(database);
+        let mut psql = self.psql("hydra", database);
         let output = psql.args(["-A", "-t", "-c", query]).output()?;
         if !output.status.success() {
             return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()));
@@ -110,9 +119,13 @@ impl Postgres {
         Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
     }
 
-    fn psql(&self, database: &str) -> Command {
-        let mut psql = Command::new(self.programs.join("psql"));
-        psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "hydra"]);
+    /// The client `psql` as this user, without a statement yet. Some distributions of the server have none: then it is Debian's
+    /// or that of the `PATH`.
+    pub fn psql(&self, user: &str, database: &str) -> Command {
+        let places = [Some(self.programs.clone()), Self::of_debian()];
+        let found = places.into_iter().flatten().map(|place| place.join("psql")).find(|psql| psql.exists());
+        let mut psql = Command::new(found.unwrap_or_else(|| "psql".into()));
+        psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", user]);
         psql.args(["-p", &self.port.to_string(), "-d", database]);
         psql
     }

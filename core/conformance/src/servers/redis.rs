@@ -1,6 +1,7 @@
 //! A Redis server, and what is made of several.
 
 mod cluster;
+mod resp;
 mod sentinel;
 
 pub use cluster::RedisCluster;
@@ -36,6 +37,22 @@ impl Redis {
         std::env::var_os("HYDRA_TEST_VALKEY").map(PathBuf::from)
     }
 
+    /// The version of a server program, as major and minor number. None if it does not tell.
+    pub fn version(program: &Path) -> Option<(u32, u32)> {
+        // "Redis server v=7.0.15 sha=…", "Valkey server v=9.1.2 …"
+        let said = Command::new(program).arg("--version").output().ok()?;
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        let mut numbers = said.split_once("v=")?.1.split('.').map(str::parse);
+        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+    }
+
+    /// True if a server program is built with TLS: such a one misses the certificate, another one TLS or the setting itself.
+    pub fn has_tls(program: &Path) -> bool {
+        let ended = Command::new(program).args(["--port", "0", "--tls-port", "1", "--save", ""]).output();
+        ended
+            .is_ok_and(|ended| String::from_utf8_lossy(&ended.stdout).contains("No tls-cert-file configured"))
+    }
+
     /// Starts a server with these settings, each as a name and a value: `["--maxmemory", "10mb"]`. It listens on a free port of
     /// 127.0.0.1, unless the settings say otherwise, and keeps nothing unless they do.
     ///
@@ -66,12 +83,12 @@ impl Redis {
         Ok(())
     }
 
-    /// Runs a command there, with `redis-cli`; its output. The connection has these options.
+    /// Sends it a command; the answer as text, an array as a line for each of its values.
     ///
     /// # Errors
-    /// If it cannot be run or the server answers with an error.
-    pub fn command(&self, options: &[&str], command: &[&str]) -> io::Result<String> {
-        command_at(self.port, options, command)
+    /// If it cannot be sent or the server answers with an error.
+    pub fn command(&self, command: &[&str]) -> io::Result<String> {
+        resp::ask(self.port, command)
     }
 
     /// Its port on 127.0.0.1.
@@ -111,16 +128,4 @@ impl Redis {
         self.stop();
         Ok(())
     }
-}
-
-/// Runs a command with `redis-cli`.
-pub(super) fn command_at(port: u16, options: &[&str], command: &[&str]) -> io::Result<String> {
-    let mut cli = Command::new("redis-cli");
-    cli.args(["-h", "127.0.0.1", "-p", &port.to_string(), "-e"]).args(options).args(command);
-    let output = cli.output()?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned());
-    }
-    let said = [output.stdout, output.stderr].concat();
-    Err(io::Error::other(format!("{command:?}: {}", String::from_utf8_lossy(&said).trim_end())))
 }

@@ -12,20 +12,41 @@ const TURN: Duration = Duration::from_secs(1);
 pub(super) enum Mode {
     /// Prepared once per connection.
     Prepared,
-    /// Each in a transaction of its own and unnamed, for poolers in transaction mode.
+    /// Prepared, and each in a transaction of its own: for poolers in transaction mode that know prepared statements, as pgbouncer
+    /// does since 1.21.
+    PreparedInTransactions,
+    /// Unnamed, and each in a transaction of its own: for other poolers in transaction mode.
     Unnamed,
+}
+
+impl Mode {
+    /// True if settings of the session stay with it. In a pooler they would go to whoever gets the connection next.
+    pub(super) fn has_session(self) -> bool {
+        match self {
+            Self::Prepared => true,
+            Self::PreparedInTransactions | Self::Unnamed => false,
+        }
+    }
+
+    /// True if statements have names.
+    pub(super) fn is_prepared(self) -> bool {
+        match self {
+            Self::Prepared | Self::PreparedInTransactions => true,
+            Self::Unnamed => false,
+        }
+    }
 }
 
 /// Finds out whether two connections keep their processes of the server while they take turns in transactions. Behind a pooler in
 /// transaction mode they exchange them, or one waits for the other.
-pub(super) async fn detect(one: &mut PgConnection, other: &mut PgConnection) -> Result<Mode, sqlx::Error> {
+pub(super) async fn is_pooled(one: &mut PgConnection, other: &mut PgConnection) -> Result<bool, sqlx::Error> {
     sqlx::raw_sql("BEGIN").execute(&mut *one).await?;
     let first = process(one).await?;
     let second = match timeout(TURN, process(other)).await {
         Ok(process) => process?,
         Err(_) => {
             sqlx::raw_sql("COMMIT").execute(&mut *one).await?;
-            return Ok(Mode::Unnamed);
+            return Ok(true);
         }
     };
     sqlx::raw_sql("COMMIT").execute(&mut *one).await?;
@@ -34,7 +55,7 @@ pub(super) async fn detect(one: &mut PgConnection, other: &mut PgConnection) -> 
     let again = process(other).await?;
     let keeps = again == second && process(one).await? == first;
     sqlx::raw_sql("COMMIT").execute(&mut *other).await?;
-    Ok(if keeps { Mode::Prepared } else { Mode::Unnamed })
+    Ok(!keeps)
 }
 
 /// The process of the server that answers.

@@ -124,7 +124,7 @@ impl Pool {
 
     /// Takes a connection into the pool.
     pub(super) async fn add(&self, mut connection: PgConnection) -> Result<(), sqlx::Error> {
-        if self.mode == Mode::Prepared {
+        if self.mode.has_session() {
             let settings = AssertSqlSafe(self.settings("SET"));
             within(self.connect_limit(), sqlx::raw_sql(settings).execute(&mut connection)).await?;
         }
@@ -150,7 +150,7 @@ impl Pool {
 
     /// What begins a transaction for one statement; none where statements need none.
     pub(super) fn begin(&self) -> Option<String> {
-        (self.mode == Mode::Unnamed).then(|| format!("BEGIN; {}", self.settings("SET LOCAL")))
+        (!self.mode.has_session()).then(|| format!("BEGIN; {}", self.settings("SET LOCAL")))
     }
 
     /// An idle connection. Fails at once if none is open; waits for one in use at most as long as connecting may take.
@@ -369,7 +369,9 @@ async fn drain(pool: Arc<Pool>, mut open: Open) {
     let ready = async {
         match pool.mode {
             Mode::Prepared => open.connection.ping().await,
-            Mode::Unnamed => sqlx::raw_sql("ROLLBACK").execute(&mut open.connection).await.map(drop),
+            Mode::PreparedInTransactions | Mode::Unnamed => {
+                sqlx::raw_sql("ROLLBACK").execute(&mut open.connection).await.map(drop)
+            }
         }
     };
     match timeout(max, ready).await {

@@ -1,6 +1,6 @@
 //! Faults of a cluster.
 
-use crate::shop::{PATIENCE, Shop, config};
+use crate::shop::{PATIENCE, Shop, config, program};
 use hydra_api::{Inserted, RecordOutcome, StoreErrorKind};
 use hydra_conformance::servers::{Redis as Server, RedisCluster};
 use hydra_store_redis::{Config, Mode};
@@ -8,8 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub(crate) fn cluster(replicas: usize) -> (RedisCluster, Config) {
-    let program = Server::installed().unwrap_or_else(|| "redis-server".into());
-    let cluster = RedisCluster::start(&program, 3, replicas, &["--appendonly", "yes"]).unwrap();
+    let cluster = RedisCluster::start(&program(), 3, replicas, &["--appendonly", "yes"]).unwrap();
     let ports: Vec<_> = cluster.nodes.iter().map(Server::port).collect();
     (cluster, Config { mode: Mode::Cluster, ..config(&ports) })
 }
@@ -53,10 +52,7 @@ pub(crate) async fn failover() {
     shop.insert(0..256).await;
     // In order, each replica takes over from its master.
     for replica in 3..6 {
-        cluster.nodes[replica].command(&[], &["CLUSTER", "FAILOVER"]).unwrap();
-        while !cluster.nodes[replica].command(&[], &["ROLE"]).unwrap().starts_with("master") {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
+        take_over(&cluster.nodes[replica]).await;
         shop.recovers(256..300).await;
         shop.has(0..256).await;
     }
@@ -64,6 +60,22 @@ pub(crate) async fn failover() {
     cluster.nodes[3].kill().unwrap();
     shop.recovers(0..256).await;
     shop.has(0..256).await;
+}
+
+/// Makes a replica the master. It gives up after five seconds if it does not get all of its master meanwhile, and is asked again.
+async fn take_over(replica: &Server) {
+    let since = Instant::now();
+    while !replica.command(&["ROLE"]).unwrap().starts_with("master") {
+        assert!(since.elapsed() < PATIENCE, "it stays a replica");
+        let asked = Instant::now();
+        // It has become the master just now, or has not given up yet.
+        drop(replica.command(&["CLUSTER", "FAILOVER"]));
+        while asked.elapsed() < Duration::from_secs(6)
+            && !replica.command(&["ROLE"]).unwrap().starts_with("master")
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
 }
 
 /// Moves a slot as `redis-cli --cluster reshard` does, with calls at each step.
@@ -75,13 +87,13 @@ pub(crate) async fn moving_slots() {
     let crowd: Vec<_> = (0..40).map(|peer| hydra_conformance::given::record(1000, peer)).collect();
     shop.0.insert(crowd.into(), hydra_conformance::given::NOW).await.unwrap();
     let (from, to) = (&cluster.nodes[0], &cluster.nodes[1]);
-    let id = |node: &Server| node.command(&[], &["CLUSTER", "MYID"]).unwrap();
+    let id = |node: &Server| node.command(&["CLUSTER", "MYID"]).unwrap();
     let (from_id, to_id, to_port) = (id(from), id(to), to.port().to_string());
     // The slots of the first third belong to the first node.
     for slot in (0..5000).filter(|slot| used(from, *slot)).take(30) {
         let slot = slot.to_string();
-        to.command(&[], &["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]).unwrap();
-        from.command(&[], &["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]).unwrap();
+        to.command(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]).unwrap();
+        from.command(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]).unwrap();
         shop.has(0..256).await;
         // Half of the keys are there, half are here: what is not known must not be said to be absent.
         let names = names(from, &slot);
@@ -91,7 +103,7 @@ pub(crate) async fn moving_slots() {
         migrate(from, second, &to_port);
         shop.recovers(0..256).await;
         for node in [to, from, &cluster.nodes[2]] {
-            node.command(&[], &["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]).unwrap();
+            node.command(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]).unwrap();
         }
         shop.insert(0..256).await;
         shop.has(0..256).await;
@@ -105,19 +117,18 @@ pub(crate) async fn dead_joining_node(log: &Path) {
     let (cluster, config) = cluster(0);
     let shop = Shop::of(config).await;
     shop.insert(0..256).await;
-    let program = Server::installed().unwrap_or_else(|| "redis-server".into());
-    let mut joining = Server::start(&program, &["--cluster-enabled", "yes"]).unwrap();
+    let mut joining = Server::start(&program(), &["--cluster-enabled", "yes"]).unwrap();
     let (from, port) = (&cluster.nodes[0], joining.port().to_string());
-    let id = joining.command(&[], &["CLUSTER", "MYID"]).unwrap();
-    from.command(&[], &["CLUSTER", "MEET", "127.0.0.1", &port]).unwrap();
-    let known = || from.command(&[], &["CLUSTER", "NODES"]).unwrap();
+    let id = joining.command(&["CLUSTER", "MYID"]).unwrap();
+    from.command(&["CLUSTER", "MEET", "127.0.0.1", &port]).unwrap();
+    let known = || from.command(&["CLUSTER", "NODES"]).unwrap();
     let since = Instant::now();
     while !known().lines().any(|line| line.starts_with(&id) && !line.contains("handshake")) {
         assert!(since.elapsed() < PATIENCE, "the node is not met");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let slot = (0..5000).find(|slot| used(from, *slot)).unwrap().to_string();
-    from.command(&[], &["CLUSTER", "SETSLOT", &slot, "MIGRATING", &id]).unwrap();
+    from.command(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &id]).unwrap();
     // What is no longer here the node sends to the next one.
     for name in names(from, &slot) {
         redis::cmd("DEL").arg(name).exec(&mut connection(from)).unwrap();
@@ -132,7 +143,7 @@ pub(crate) async fn dead_joining_node(log: &Path) {
 }
 
 fn used(node: &Server, slot: u32) -> bool {
-    node.command(&[], &["CLUSTER", "COUNTKEYSINSLOT", &slot.to_string()]).unwrap() != "0"
+    node.command(&["CLUSTER", "COUNTKEYSINSLOT", &slot.to_string()]).unwrap() != "0"
 }
 
 fn connection(node: &Server) -> redis::Connection {

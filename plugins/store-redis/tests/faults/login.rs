@@ -1,9 +1,9 @@
 //! Logins, rights and encryption.
 
 use crate::shop::{Shop, config, open, server};
-use hydra_api::{Causes, SecretSource};
+use hydra_api::{Causes, OpenErrorKind, SecretSource};
 use hydra_conformance::servers::Redis as Server;
-use hydra_store_redis::{Config, Tls, TlsMode};
+use hydra_store_redis::{Config, Scripts, Tls, TlsMode};
 use std::path::Path;
 use std::process::Command;
 
@@ -15,7 +15,7 @@ fn secret(dir: &Path, text: &str) -> Option<SecretSource> {
 
 fn user(server: &Server, rules: &[&str]) {
     let command = [&["ACL", "SETUSER", "node", "reset", "on", ">open-sesame"][..], rules].concat();
-    server.command(&[], &command).unwrap();
+    server.command(&command).unwrap();
 }
 
 fn as_user(server: &Server, dir: &Path, password: &str) -> Config {
@@ -56,8 +56,8 @@ pub(crate) async fn rotated_password() {
     user(&server, &RIGHTS);
     let shop = Shop::of(as_user(&server, dir.path(), "open-sesame")).await;
     shop.insert(0..10).await;
-    server.command(&[], &["ACL", "SETUSER", "node", "resetpass", ">sim-sala"]).unwrap();
-    server.command(&[], &["CLIENT", "KILL", "TYPE", "normal"]).unwrap();
+    server.command(&["ACL", "SETUSER", "node", "resetpass", ">sim-sala"]).unwrap();
+    server.command(&["CLIENT", "KILL", "TYPE", "normal"]).unwrap();
     let error = shop.try_insert(0..10).await.unwrap_err();
     assert!(!Causes(&error).to_string().contains("sesame"), "{}", Causes(&error));
     secret(dir.path(), "sim-sala");
@@ -73,6 +73,21 @@ pub(crate) async fn no_scripts() {
     let later = hydra_api::UnixSeconds(u32::MAX);
     let limit = std::num::NonZeroU32::new(1000).unwrap();
     assert_eq!(shop.0.purge_expired(later, limit).await.unwrap().removed, 50);
+}
+
+/// By the config, and by the rights of the user: the first start says so and leaves nothing behind.
+pub(crate) async fn too_old() {
+    let (server, dir) = (server(&[]), tempfile::tempdir().unwrap());
+    user(&server, &["~hydra:*", "+@read", "+@write", "+@connection"]);
+    let off = Config { scripts: Scripts::Off, ..config(&[server.port()]) };
+    for config in [off, as_user(&server, dir.path(), "open-sesame")] {
+        let error = open(config).await.unwrap_err();
+        assert_eq!(error.kind(), &OpenErrorKind::Config { key: "scripts".to_owned() });
+        let text = Causes(&error).to_string();
+        assert!(text.contains("Redis 7.0 or later") && text.contains("expire"), "{text}");
+    }
+    assert_eq!(server.command(&["DBSIZE"]).unwrap(), "0");
+    Shop::of(config(&[server.port()])).await.insert(0..10).await;
 }
 
 /// A certificate for 127.0.0.1 that has signed itself, and its key.

@@ -71,7 +71,7 @@ pub(crate) async fn paused() {
     let server = server(&[]);
     let shop = Shop::of(config(&[server.port()])).await;
     shop.insert(0..10).await;
-    server.command(&[], &["CLIENT", "PAUSE", "3000", "ALL"]).unwrap();
+    server.command(&["CLIENT", "PAUSE", "3000", "ALL"]).unwrap();
     shop.fails(UNAVAILABLE).await;
     shop.recovers(10..20).await;
     shop.has(0..20).await;
@@ -96,7 +96,7 @@ pub(crate) async fn closes_idle_connections() {
     let shop = Shop::of(config(&[server.port()])).await;
     for round in 0..3 {
         shop.insert(10 * round..10 * round + 10).await;
-        while server.command(&[], &["CLIENT", "LIST"]).unwrap().contains("name=hydra") {
+        while server.command(&["CLIENT", "LIST"]).unwrap().contains("name=hydra") {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -107,7 +107,7 @@ pub(crate) async fn flushed_scripts() {
     let server = server(&[]);
     let shop = Shop::of(config(&[server.port()])).await;
     shop.insert(0..10).await;
-    server.command(&[], &["SCRIPT", "FLUSH"]).unwrap();
+    server.command(&["SCRIPT", "FLUSH"]).unwrap();
     shop.insert(5..20).await;
     shop.has(0..20).await;
 }
@@ -116,33 +116,33 @@ pub(crate) async fn demoted() {
     let (server, other) = (server(&[]), server(&[]));
     let shop = Shop::of(config(&[server.port()])).await;
     shop.insert(0..20).await;
-    server.command(&[], &["REPLICAOF", "127.0.0.1", &other.port().to_string()]).unwrap();
+    server.command(&["REPLICAOF", "127.0.0.1", &other.port().to_string()]).unwrap();
     assert_eq!(shop.try_insert(20..40).await.unwrap_err().kind(), UNAVAILABLE);
     assert_eq!(shop.try_insert(20..40).await.unwrap_err().kind(), UNAVAILABLE);
-    server.command(&[], &["REPLICAOF", "NO", "ONE"]).unwrap();
+    server.command(&["REPLICAOF", "NO", "ONE"]).unwrap();
     shop.recovers(0..20).await;
 }
 
 pub(crate) async fn several_hosts() {
     let (mut one, other) = (server(&[]), server(&[]));
     let port = one.port().to_string();
-    other.command(&[], &["REPLICAOF", "127.0.0.1", &port]).unwrap();
+    other.command(&["REPLICAOF", "127.0.0.1", &port]).unwrap();
     let shop = Shop::of(config(&[other.port(), one.port()])).await;
     shop.insert(0..20).await;
     one.kill().unwrap();
     shop.fails(UNAVAILABLE).await;
-    other.command(&[], &["REPLICAOF", "NO", "ONE"]).unwrap();
+    other.command(&["REPLICAOF", "NO", "ONE"]).unwrap();
     shop.recovers(20..40).await;
 }
 
 pub(crate) async fn cannot_persist() {
-    let server = server(&["--save", "3600 1"]);
+    let server = server(&["--save", "3600", "1"]);
     let shop = Shop::of(Config { statement_timeout_ms: 5000, ..config(&[server.port()]) }).await;
     shop.insert(0..20).await;
     // The snapshot cannot take the place of a directory.
     std::fs::create_dir(server.home().join("dump.rdb")).unwrap();
-    let info = || server.command(&[], &["INFO", "persistence"]).unwrap();
-    server.command(&[], &["BGSAVE"]).unwrap();
+    let info = || server.command(&["INFO", "persistence"]).unwrap();
+    server.command(&["BGSAVE"]).unwrap();
     while !info().contains("rdb_last_bgsave_status:err") {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -151,7 +151,7 @@ pub(crate) async fn cannot_persist() {
     assert!(Causes(&error).to_string().contains("MISCONF"), "{}", Causes(&error));
     shop.has(0..20).await;
     std::fs::remove_dir(server.home().join("dump.rdb")).unwrap();
-    server.command(&[], &["BGSAVE"]).unwrap();
+    server.command(&["BGSAVE"]).unwrap();
     shop.recovers(20..40).await;
 }
 

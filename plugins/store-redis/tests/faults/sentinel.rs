@@ -1,13 +1,12 @@
 //! A failover by sentinels.
 
-use crate::shop::{Shop, config};
-use hydra_conformance::servers::{Redis as Server, RedisSentinel};
+use crate::shop::{Shop, config, program};
+use hydra_conformance::servers::RedisSentinel;
 use hydra_store_redis::{Config, Mode, Sentinel};
 use std::time::Duration;
 
 pub(crate) async fn promoted() {
-    let program = Server::installed().unwrap_or_else(|| "redis-server".into());
-    let mut servers = RedisSentinel::start(&program).unwrap();
+    let mut servers = RedisSentinel::start(&program()).unwrap();
     let sentinel = Sentinel { master: "hydra".to_owned(), ..Sentinel::default() };
     let shop = Shop::of(Config { mode: Mode::Sentinel, sentinel, ..config(servers.ports()) }).await;
     shop.insert(0..100).await;

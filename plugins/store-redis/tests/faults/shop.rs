@@ -9,6 +9,7 @@ use hydra_conformance::servers::Redis as Server;
 use hydra_store_redis::{Config, Redis};
 use std::num::NonZeroU32;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,9 +19,14 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Shop(pub(crate) Arc<dyn ProviderStore>);
 
+/// The server program.
+pub(crate) fn program() -> PathBuf {
+    Server::installed().unwrap_or_else(|| "redis-server".into())
+}
+
 /// A server with these settings.
 pub(crate) fn server(settings: &[&str]) -> Server {
-    Server::start(&Server::installed().unwrap_or_else(|| "redis-server".into()), settings).unwrap()
+    Server::start(&program(), settings).unwrap()
 }
 
 /// A store at these ports, with short time limits.

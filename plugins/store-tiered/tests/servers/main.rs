@@ -4,7 +4,7 @@
 
 mod cases;
 
-use hydra_conformance::servers::{Postgres, Redis};
+use hydra_conformance::servers::{self, Postgres, Redis};
 use libtest_mimic::{Arguments, Trial};
 use std::process::ExitCode;
 
@@ -17,8 +17,7 @@ fn trial<F: Future<Output = ()> + 'static>(name: &str, case: fn() -> F) -> Trial
 }
 
 fn main() -> ExitCode {
-    let is = |name: &str, value: &str| std::env::var_os(name).is_some_and(|set| set == value);
-    let is_required = is("CI", "true") || is("TEST_REQUIRE", "all");
+    let is_required = servers::required();
     let is_absent = (Redis::installed().is_none() || Postgres::installed().is_none()) && !is_required;
     let trials = [
         trial("config_tiered_toml_is_opened", cases::file),

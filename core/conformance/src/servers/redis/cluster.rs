@@ -38,24 +38,30 @@ impl RedisCluster {
         let cluster = Self { nodes, masters };
         let first = cluster.nodes[0].port().to_string();
         for (number, node) in cluster.nodes.iter().enumerate() {
-            node.command(&[], &["CLUSTER", "SET-CONFIG-EPOCH", &(number + 1).to_string()])?;
-            node.command(&[], &["CLUSTER", "MEET", "127.0.0.1", &first])?;
+            node.command(&["CLUSTER", "SET-CONFIG-EPOCH", &(number + 1).to_string()])?;
+            node.command(&["CLUSTER", "MEET", "127.0.0.1", &first])?;
         }
         for (number, node) in cluster.nodes[..masters].iter().enumerate() {
-            let (from, to) = (number * SLOTS / masters, (number + 1) * SLOTS / masters - 1);
-            node.command(&[], &["CLUSTER", "ADDSLOTSRANGE", &from.to_string(), &to.to_string()])?;
+            // Redis 6.2 has no ADDSLOTSRANGE.
+            let slots = number * SLOTS / masters..(number + 1) * SLOTS / masters;
+            let slots: Vec<String> = slots.map(|slot| slot.to_string()).collect();
+            let slots = slots.iter().map(String::as_str);
+            node.command(&["CLUSTER", "ADDSLOTS"].into_iter().chain(slots).collect::<Vec<_>>())?;
         }
         cluster.until("it is known to all", |node| {
-            let known = node.command(&[], &["CLUSTER", "NODES"])?;
+            let known = node.command(&["CLUSTER", "NODES"])?;
             Ok(known.lines().count() == count && !known.contains("handshake"))
         })?;
         for (number, node) in cluster.nodes[masters..].iter().enumerate() {
-            let id = cluster.nodes[number / replicas].command(&[], &["CLUSTER", "MYID"])?;
-            node.command(&[], &["CLUSTER", "REPLICATE", &id])?;
+            let id = cluster.nodes[number / replicas].command(&["CLUSTER", "MYID"])?;
+            node.command(&["CLUSTER", "REPLICATE", &id])?;
         }
         cluster.until("it answers", |node| {
-            let is_ok = node.command(&[], &["CLUSTER", "INFO"])?.contains("cluster_state:ok");
-            let synced = node.command(&[], &["INFO", "replication"])?;
+            // Without full coverage the state is also ok while a node does not know yet whose some slots are.
+            let info = node.command(&["CLUSTER", "INFO"])?;
+            let is_ok =
+                info.contains("cluster_state:ok") && info.contains(&format!("cluster_slots_ok:{SLOTS}"));
+            let synced = node.command(&["INFO", "replication"])?;
             Ok(is_ok && !synced.contains("master_link_status:down"))
         })?;
         Ok(cluster)

@@ -1,7 +1,7 @@
 //! A Redis master with replicas, watched by sentinels.
 
 use super::super::{PATIENCE, PAUSE, Process, free_port, wait};
-use super::{Redis, command_at};
+use super::{Redis, resp};
 use std::fs::File;
 use std::io;
 use std::net::TcpStream;
@@ -27,7 +27,7 @@ impl RedisSentinel {
     pub fn start(program: &Path) -> io::Result<Self> {
         let master = Redis::start(program, &["--repl-diskless-sync-delay", "0"])?;
         let port = master.port().to_string();
-        let replica = Redis::start(program, &["--replicaof", &format!("127.0.0.1 {port}")])?;
+        let replica = Redis::start(program, &["--replicaof", "127.0.0.1", &port])?;
         let config = format!(
             "sentinel monitor hydra 127.0.0.1 {port} 2\nsentinel down-after-milliseconds hydra 1000\n\
              sentinel failover-timeout hydra 5000\n"
@@ -59,7 +59,7 @@ impl RedisSentinel {
     pub fn until_replicated(&self) -> io::Result<()> {
         let since = Instant::now();
         let offset = |server: &Redis, name: &str| -> io::Result<Option<String>> {
-            let info = server.command(&[], &["INFO", "replication"])?;
+            let info = server.command(&["INFO", "replication"])?;
             Ok(info.lines().find_map(|line| line.trim().strip_prefix(name).map(str::to_owned)))
         };
         let [master, replica] = &self.servers[..] else { return Ok(()) };
@@ -82,6 +82,6 @@ impl RedisSentinel {
     /// # Errors
     /// If it fails.
     pub fn command(&self, command: &[&str]) -> io::Result<String> {
-        command_at(self.ports[0], &[], command)
+        resp::ask(self.ports[0], command)
     }
 }

@@ -1,0 +1,59 @@
+//! A pooler in transaction mode: its connections are others' at the next moment.
+
+use crate::{BACK_WITHIN, Config, Server, config, has, insert, open};
+use hydra_api::StoreErrorKind;
+use hydra_conformance::servers::{PgBouncer, required};
+use hydra_store_postgres::Prepared;
+use libtest_mimic::{Completion, Trial};
+use std::time::{Duration, Instant};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    let is_absent = PgBouncer::installed().is_none() && !required();
+    [
+        ("limits_hold_through_a_pooler_and_stay_with_their_statement", Prepared::Auto),
+        ("limits_of_prepared_statements_hold_through_a_pooler_and_stay_with_them", Prepared::On),
+    ]
+    .map(|(name, prepared)| {
+        let trial = Trial::ignorable_test(name, move || {
+            if prepared == Prepared::On && !PgBouncer::prepares() {
+                return Ok(Completion::ignored_with("pgbouncer before 1.21 knows no prepared statements"));
+            }
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+            runtime.block_on(limits(prepared));
+            Ok(Completion::Completed)
+        });
+        trial.with_ignored_flag(is_absent)
+    })
+    .into()
+}
+
+async fn limits(prepared: Prepared) {
+    let server = Server::start(&[]).unwrap();
+    // One connection of the server for all, so that a setting that is left behind is met.
+    let pooler = PgBouncer::start(&server, 1).unwrap();
+    let config = Config { prepared, synchronous_commit: false, ..config(pooler.port()) };
+    let store = open(config).await.unwrap();
+    insert(&store, 1).await.unwrap();
+    for name in ["statement_timeout", "lock_timeout", "synchronous_commit"] {
+        let mut psql = server.psql("hydra", "hydra");
+        psql.args(["-p", &pooler.port().to_string(), "-A", "-t", "-c", &format!("SHOW {name}")]);
+        let said = psql.output().unwrap();
+        let said = String::from_utf8_lossy(&said.stdout).trim().to_owned();
+        let default = if name == "synchronous_commit" { "on" } else { "0" };
+        assert_eq!(said, default, "{name}");
+    }
+    let hold = "BEGIN; LOCK TABLE hydra.records IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(3); COMMIT";
+    std::thread::scope(|scope| {
+        scope.spawn(|| server.execute("hydra", hold).unwrap());
+        tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(async {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                let since = Instant::now();
+                assert_eq!(has(&store, 1).await.unwrap_err().kind(), StoreErrorKind::Overloaded);
+                assert!(since.elapsed() < BACK_WITHIN / 2, "it waited {:?}", since.elapsed());
+            });
+        });
+    });
+    assert!(has(&store, 1).await.unwrap());
+}
