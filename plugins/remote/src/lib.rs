@@ -1,10 +1,13 @@
-//! What stores over a network share: where a server is, and what a batch says of its providers.
+//! What stores over a network share: where a server is, what a batch says of its providers, and what is counted of statements and
+//! connections.
 //!
 //! Such a store keeps a provider's addresses once, in a row of its own, and remembers rows so that it need not read or write them
 //! with every batch.
 
+mod meter;
 mod news;
 mod server;
 
+pub use meter::{Cause, InUse, Length, Meter};
 pub use news::{PROVIDER_FRESH, PROVIDER_HEADROOM, ProviderNews};
 pub use server::ServerAddress;
