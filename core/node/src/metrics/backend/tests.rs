@@ -137,7 +137,7 @@ async fn a_store_that_never_answers_holds_up_one_scrape() {
         }
     })
     .await;
-    let (begun, has_begun) = mpsc::channel();
+    let (begun, has_begun) = mpsc::sync_channel(1);
     let (held, first) = (Arc::clone(&turn), Arc::clone(&hangs));
     std::thread::spawn(move || {
         begun.send(()).unwrap();
