@@ -20,6 +20,7 @@ mod causes;
 pub mod ids;
 pub mod import;
 mod key;
+pub mod metrics;
 mod nested;
 mod peer;
 mod plugin;
@@ -41,6 +42,7 @@ pub use ids::{
 };
 pub use import::{ImportEntry, ImportPage, ImportSource, ImportedRecord, Importer};
 pub use key::{ContentKey, KeyError};
+pub use metrics::{Buckets, Figure, Histogram, Metric, MetricError};
 pub use nested::Nested;
 pub use peer::{PeerId, PeerIdError};
 pub use plugin::{

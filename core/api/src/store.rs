@@ -10,7 +10,7 @@ pub use error::{StoreError, StoreErrorKind};
 pub use profile::{Durability, Expiry, Lane, Sharing, StoreProfile, StoreProfileBuilder};
 pub use scan::{Cursor, CursorError, KeyProvider, Page};
 
-use crate::{ContentKey, Provider, ProviderRecord, ReconfigureError, UnixSeconds};
+use crate::{ContentKey, Metric, Provider, ProviderRecord, ReconfigureError, UnixSeconds};
 use async_trait::async_trait;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -62,6 +62,8 @@ use std::time::Duration;
 ///   cursor of the store is [`StoreErrorKind::Refused`].
 /// - **S23** An insert removes no other record that had not expired at the last purge, whatever its `now` is: that of a
 ///   purge is sure, while that of an insert is of a clock that may have jumped.
+/// - **S24** `metrics` waits for nothing, and all that it returns is [`well_formed`](crate::metrics::well_formed); while the
+///   store is open no counter falls and no series of a counter or a histogram goes away. It may be called at any time.
 #[async_trait]
 pub trait ProviderStore: Debug + Send + Sync + 'static {
     /// What the node must know of this store to use it well. Asked again while the store is open: its capacity may
@@ -136,6 +138,15 @@ pub trait ProviderStore: Debug + Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`] when the flush failed: what [`StoreProfile::durability`] promised may not hold.
     async fn close(&self) -> Result<(), StoreError>;
+
+    /// The figures that the store publishes of itself, as they are now. Called at each scrape of the node's metrics, from a
+    /// thread of its own: it does no I/O and waits for no call that is under way. A fact that the server must be asked for is
+    /// read by a call that is made anyway, [`estimate`](Self::estimate) for example, and published with its age.
+    ///
+    /// A store that wraps others returns theirs too, told apart by a label.
+    fn metrics(&self) -> Vec<Metric> {
+        Vec::new()
+    }
 
     /// Takes up a changed table of the config, as [`Plugin::Config`](crate::Plugin::Config) reads it, while the store
     /// is open. All of it is taken, or nothing. It may block as long as opening does.

@@ -67,8 +67,8 @@ pub use unknown::{Unknowing, UnknownForSome};
 use crate::given::Chance;
 use counting::Counter;
 use hydra_api::{
-    ContentKey, Cursor, Deleted, Deletion, Estimate, Found, Inserted, Page, ProviderRecord, ProviderStore,
-    Purged, StoreError, StoreProfile, UnixSeconds, async_trait,
+    ContentKey, Cursor, Deleted, Deletion, Estimate, Found, Inserted, Metric, Page, ProviderRecord,
+    ProviderStore, Purged, StoreError, StoreProfile, UnixSeconds, async_trait,
 };
 use std::fmt::Debug;
 use std::num::NonZeroU32;
@@ -165,6 +165,11 @@ pub trait Behaviour: Debug + Send + Sync + 'static {
 
     /// The profile of the double.
     fn profile(&self, inner: StoreProfile) -> StoreProfile {
+        inner
+    }
+
+    /// The figures that the double publishes.
+    fn metrics(&self, inner: Vec<Metric>) -> Vec<Metric> {
         inner
     }
 
@@ -312,6 +317,10 @@ impl<B: Behaviour> ProviderStore for Double<B> {
         self.closed.store(true, Ordering::Release);
         let closed = self.inner.close().await;
         in_flight?.ended(closed)
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        self.behaviour.metrics(self.inner.metrics())
     }
 
     fn reconfigure(&self, table: hydra_api::Value) -> Result<(), hydra_api::ReconfigureError> {

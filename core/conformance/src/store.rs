@@ -3,6 +3,7 @@
 mod check;
 mod clock;
 mod delete;
+mod figures;
 mod insert;
 mod many;
 mod model;
@@ -27,7 +28,7 @@ const fn rule(id: &'static str, text: &'static str) -> Rule {
 }
 
 /// The rules of [`ProviderStore`](hydra_api::ProviderStore), as its documentation words them.
-pub const RULES: [Rule; 23] = [
+pub const RULES: [Rule; 24] = [
     rule("S1", "insert is idempotent: one record per (key, provider), however often it is announced."),
     rule(
         "S2",
@@ -116,6 +117,11 @@ pub const RULES: [Rule; 23] = [
         "An insert removes no other record that had not expired at the last purge, whatever its now is: that of a purge is \
          sure, while that of an insert is of a clock that may have jumped.",
     ),
+    rule(
+        "S24",
+        "metrics waits for nothing, and all that it returns is well_formed; while the store is open no counter falls and no \
+         series of a counter or a histogram goes away. It may be called at any time.",
+    ),
 ];
 
 /// What is asked of every plugin, beside the rules of its trait.
@@ -136,33 +142,13 @@ where
 
 fn cases() -> Vec<Case<Store>> {
     use {
-        check::*, clock::*, delete::*, insert::*, many::*, model::*, outcomes::*, read::*, scan::*,
-        shared::*, upkeep::*,
+        check::*, clock::*, delete::*, figures::*, insert::*, many::*, model::*, outcomes::*, read::*,
+        scan::*, shared::*, upkeep::*,
     };
+    #[rustfmt::skip]
     let [
-        s1,
-        s2,
-        s3,
-        s4,
-        s5,
-        s6,
-        s7,
-        s8,
-        s9,
-        s10,
-        s11,
-        s12,
-        s13,
-        s14,
-        s15,
-        s16,
-        s17,
-        s18,
-        s19,
-        s20,
-        s21,
-        s22,
-        s23,
+        s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12,
+        s13, s14, s15, s16, s17, s18, s19, s20, s21, s22, s23, s24,
     ] = RULES;
     vec![
         case!(CONFIG, an_unknown_key_of_the_table_is_refused),
@@ -204,6 +190,8 @@ fn cases() -> Vec<Case<Store>> {
         case!(s22, s22_what_is_no_cursor_is_refused),
         case!(s23, s23_an_insert_of_a_clock_that_is_ahead_removes_nothing),
         case!(s23, s23_a_full_store_makes_no_room_by_a_clock_that_is_ahead),
+        case!(s24, s24_figures_are_well_formed_and_counters_rise),
+        case!(s24, s24_figures_wait_for_nothing),
     ]
 }
 

@@ -8,9 +8,9 @@ mod tests;
 use crate::opening::AttemptError;
 use attempts::{Shared, open_in_time};
 use hydra_api::{
-    ContentKey, Cursor, Deleted, Deletion, Durability, Estimate, Found, Inserted, Page, ProviderRecord,
-    ProviderStore, Purged, ReconfigureError, Sharing, StoreError, StoreErrorKind, StoreProfile, UnixSeconds,
-    async_trait,
+    ContentKey, Cursor, Deleted, Deletion, Durability, Estimate, Found, Inserted, Metric, Page,
+    ProviderRecord, ProviderStore, Purged, ReconfigureError, Sharing, StoreError, StoreErrorKind,
+    StoreProfile, UnixSeconds, async_trait,
 };
 use serde_json::Value;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -134,6 +134,10 @@ impl ProviderStore for LateStore {
         limit: NonZeroU32,
     ) -> Result<Page, StoreError> {
         self.store("scan")?.scan(from, now, limit).await
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        self.shared.store().map_or_else(Vec::new, |store| store.metrics())
     }
 
     /// A store that was never opened has nothing to flush.

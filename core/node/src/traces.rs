@@ -95,7 +95,7 @@ impl Traces {
                 .with_kind(SpanKind::Client)
                 .with_start_time(at(call.at))
                 .with_attributes([
-                    KeyValue::new("db.system.name", account.store.to_owned()),
+                    KeyValue::new("db.system.name", account.system.to_owned()),
                     KeyValue::new("db.operation.name", operation),
                     KeyValue::new("db.operation.batch.size", i64::from(call.keys)),
                     // The span ends with the request; the store may not have answered yet.

@@ -1,14 +1,14 @@
 //! A store that refuses long keys, and keeps everything else in another store.
 
 use hydra_api::{
-    ContentKey, Cursor, Deleted, Deletion, Estimate, Found, Inserted, Nested, OpenError, Page, Plugin,
+    ContentKey, Cursor, Deleted, Deletion, Estimate, Found, Inserted, Metric, Nested, OpenError, Page, Plugin,
     ProviderRecord, ProviderStore, Purged, ReconfigureError, RecordOutcome, Scope, Store, StoreError,
     StoreErrorKind, StoreProfile, UnixSeconds, Value, async_trait,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Default of [`ShortKeysConfig::key_bytes_max`]: the longest key that there is.
@@ -37,6 +37,8 @@ impl Default for ShortKeysConfig {
 pub struct ShortKeys {
     key_bytes_max: AtomicUsize,
     inner: Arc<dyn ProviderStore>,
+    /// How many records were refused.
+    refused: AtomicU64,
     /// The table of the inner store as it was taken up last.
     inner_table: Mutex<Nested<Store>>,
 }
@@ -53,6 +55,7 @@ impl Plugin for ShortKeys {
         Ok(Arc::new(Self {
             key_bytes_max: AtomicUsize::new(config.key_bytes_max as usize),
             inner,
+            refused: AtomicU64::new(0),
             inner_table: Mutex::new(config.inner),
         }))
     }
@@ -71,6 +74,7 @@ impl ProviderStore for ShortKeys {
             return self.inner.insert(batch, now).await;
         }
         let short: Arc<[_]> = batch.iter().filter(|record| is_short(record)).cloned().collect();
+        self.refused.fetch_add((batch.len() - short.len()) as u64, Ordering::Relaxed);
         let mut kept = match self.inner.insert(short.clone(), now).await? {
             Inserted::All => vec![RecordOutcome::Taken; short.len()],
             Inserted::Each(outcomes) => outcomes,
@@ -115,6 +119,13 @@ impl ProviderStore for ShortKeys {
         limit: NonZeroU32,
     ) -> Result<Page, StoreError> {
         self.inner.scan(from, now, limit).await
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        let refused = self.refused.load(Ordering::Relaxed);
+        let mut metrics = self.inner.metrics();
+        metrics.push(Metric::counter("db_long_keys_refused_total", "Records refused for a long key.", refused));
+        metrics
     }
 
     async fn close(&self) -> Result<(), StoreError> {

@@ -1,7 +1,7 @@
 //! What is refused, and what the inner store gets.
 
 use hydra_api::{
-    Addresses, ContentKey, Found, Inserted, OpenErrorKind, PeerId, ProviderRecord, ProviderStore,
+    Addresses, ContentKey, Figure, Found, Inserted, OpenErrorKind, PeerId, ProviderRecord, ProviderStore,
     ReconfigureError, RecordOutcome, Registry, Scope, Store, UnixSeconds, Value,
 };
 use office_hours::ShortKeys;
@@ -55,6 +55,9 @@ async fn records_of_long_keys_are_refused_one_by_one() {
         panic!("{outcomes:?}")
     };
     assert!(why.contains("key_bytes_max"));
+    let metrics = store.metrics();
+    let refused = metrics.iter().find(|metric| metric.name == "db_long_keys_refused_total").unwrap();
+    assert_eq!(refused.figure, Figure::Counter(1));
     for (len, expected) in [(1, true), (32, true), (33, true), (34, true), (35, false)] {
         assert_eq!(kept(&*store, len).await, expected, "{len} bytes");
     }

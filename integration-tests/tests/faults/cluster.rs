@@ -76,7 +76,7 @@ fn frozen(cluster: &mut RedisCluster, during: Duration) -> io::Result<()> {
 /// Each replica takes over from its master, in turn.
 fn failed_over(cluster: &mut RedisCluster, during: Duration) -> io::Result<()> {
     for replica in &cluster.nodes[MASTERS..] {
-        replica.command(&[], &["CLUSTER", "FAILOVER"])?;
+        replica.command(&["CLUSTER", "FAILOVER"])?;
         until_master(replica)?;
         sleep(during / MASTERS as u32);
     }
@@ -90,7 +90,7 @@ fn succeeded(cluster: &mut RedisCluster, _: Duration) -> io::Result<()> {
 
 fn until_master(replica: &Server) -> io::Result<()> {
     let since = Instant::now();
-    while !replica.command(&[], &["ROLE"])?.starts_with("master") {
+    while !replica.command(&["ROLE"])?.starts_with("master") {
         if since.elapsed() > PATIENCE {
             return Err(io::Error::other("the replica does not take over"));
         }
@@ -104,7 +104,7 @@ fn until_ok(nodes: &[Server]) -> io::Result<()> {
     let since = Instant::now();
     for node in nodes {
         let is_ok = || -> io::Result<bool> {
-            let info = node.command(&[], &["CLUSTER", "INFO"])?;
+            let info = node.command(&["CLUSTER", "INFO"])?;
             Ok(info.contains("cluster_slots_ok:16384"))
         };
         // One that reads its data does not answer yet.

@@ -114,7 +114,7 @@ impl Ground for OnRedis {
 
 impl OnRedis {
     fn command(&self, command: &[&str]) -> io::Result<String> {
-        self.server.command(&[], command)
+        self.server.command(command)
     }
 
     /// Waits until a part of INFO has this line.

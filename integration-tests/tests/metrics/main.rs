@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as it does")]
 
+mod backends;
 mod promql;
 
 use hydra_integration_tests::exposition::{Exposition, Format, Labels};
@@ -12,12 +13,15 @@ use hydra_integration_tests::peer::Peer;
 use hydra_integration_tests::raw::{RawPeer, framed};
 use hydra_kad::Request;
 use libp2p::{Multiaddr, PeerId};
+use libtest_mimic::{Arguments, Trial};
 use promql::{Matcher, Selector};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
+use std::process::ExitCode;
 use std::time::Duration;
 
 const PROTOCOL: &str = "/ipfs/kad/1.0.0";
@@ -26,6 +30,40 @@ const MEMORY: &str = "store.kind=\"memory\"";
 const TARGET_LABELS: [&str; 2] = ["job", "instance"];
 /// Made by Prometheus itself.
 const UP: &str = "up";
+
+fn main() -> ExitCode {
+    let is_required = std::env::var_os("CI").is_some_and(|ci| ci == "true");
+    let is_absent = !backends::are_installed() && !is_required;
+    let over_servers = |name: &str, test: Test| trial(name, test).with_ignored_flag(is_absent);
+    let trials = vec![
+        trial("counters_move_as_the_requests_were_made", || {
+            Box::pin(counters_move_as_the_requests_were_made())
+        }),
+        trial("both_formats_are_what_they_claim_and_tell_the_same", || Box::pin(both_formats())),
+        trial("no_label_names_a_peer_a_key_or_an_address", || {
+            Box::pin(no_label_names_a_peer_a_key_or_an_address())
+        }),
+        over_servers("a_node_publishes_the_figures_of_its_store", || Box::pin(backends::each())),
+        over_servers("the_dashboard_and_the_alerts_name_what_a_node_tells", || {
+            Box::pin(the_dashboard_and_the_alerts_name_what_a_node_tells())
+        }),
+        // With `UPDATE_DOCS=1` in the environment the table is written anew.
+        over_servers("the_table_of_metrics_is_what_a_node_tells", || {
+            Box::pin(the_table_of_metrics_is_what_a_node_tells())
+        }),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+type Test = fn() -> Pin<Box<dyn Future<Output = ()>>>;
+
+fn trial(name: &str, test: Test) -> Trial {
+    Trial::test(name, move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        runtime.block_on(test());
+        Ok(())
+    })
+}
 
 /// The key of this number: a multihash as far as anybody can tell.
 fn key(number: u64) -> Vec<u8> {
@@ -56,7 +94,6 @@ async fn settled(node: &Node) -> Exposition {
     metrics_until(node, |told| told.samples().any(|(name, _, _)| name == "hydra_records")).await
 }
 
-#[tokio::test]
 async fn counters_move_as_the_requests_were_made() {
     let node = Node::start(&[MEMORY, "engine.flush_interval_ms=100"]).await.unwrap();
     let head = node.heads()[0].tcp();
@@ -132,11 +169,15 @@ async fn bare_requests(head: &Multiaddr) {
     assert!(stream.is_reset().await.unwrap(), "that is no message");
 }
 
-#[tokio::test]
-async fn both_formats_are_what_they_claim_and_tell_the_same() {
+async fn both_formats() {
     let node = Node::start(&[MEMORY]).await.unwrap();
     Peer::client(PROTOCOL).providers(node.heads()[0].tcp(), &key(1)).await.unwrap();
     settled(&node).await;
+    formats_agree(&node).await;
+}
+
+/// Both formats are what they claim, and tell the same.
+async fn formats_agree(node: &Node) {
     let address = node.http().unwrap();
     let text = http::get(address, "/metrics", &["Accept: text/plain"]).await.unwrap();
     let wanted =
@@ -158,12 +199,14 @@ async fn both_formats_are_what_they_claim_and_tell_the_same() {
     for family in &open.families {
         let unit = ["seconds", "bytes"].into_iter().find(|unit| family.name.ends_with(&format!("_{unit}")));
         assert_eq!(family.unit.as_deref(), unit, "{}", family.name);
-        assert!(family.name.starts_with("hydra_") || family.name.starts_with("process_"), "{}", family.name);
+        let is_known = ["hydra_", "process_", "db_"].iter().any(|prefix| family.name.starts_with(prefix));
+        assert!(is_known, "{}", family.name);
     }
-    assert!(text.samples().count() < 2_000);
+    let of_store = |name: &&String| name.starts_with("db_");
+    let of_store = text.samples().map(|(name, _, _)| name).filter(of_store).count();
+    assert!(text.samples().count() - of_store < 2_000 && of_store < 1_000);
 }
 
-#[tokio::test]
 async fn no_label_names_a_peer_a_key_or_an_address() {
     let node = Node::start(&[MEMORY, "heads.count=2"]).await.unwrap();
     let peers = servers(3).await;
@@ -180,7 +223,11 @@ async fn no_label_names_a_peer_a_key_or_an_address() {
         assert!(!page.contains(&peer.to_string()), "{peer} is named");
     }
     assert!(!page.contains("127.0.0.1") && !page.contains(node.home().path().to_str().unwrap()));
-    for (name, labels, _) in Exposition::parse(&page, Format::Text).unwrap().samples() {
+    labels_are_words(&Exposition::parse(&page, Format::Text).unwrap());
+}
+
+fn labels_are_words(told: &Exposition) {
+    for (name, labels, _) in told.samples() {
         for (label, value) in labels {
             let of_words = value.len() <= 32
                 && value.chars().all(|char| char.is_ascii_alphanumeric() || "_-.+".contains(char));
@@ -190,11 +237,10 @@ async fn no_label_names_a_peer_a_key_or_an_address() {
     }
 }
 
-#[tokio::test]
 async fn the_dashboard_and_the_alerts_name_what_a_node_tells() {
     let admission = "admission=[{kind=\"token-bucket\"}, {kind=\"queue-depth\", mode=\"shadow\"}]";
-    let node = Node::start(&[MEMORY, admission]).await.unwrap();
-    let told = settled(&node).await;
+    let tiers = backends::Tiers::start(&[admission]).await;
+    let told = tiers.settled().await;
     let dashboard = expressions_of_dashboard();
     let alerts = expressions_of_alerts();
     assert!(dashboard.len() > 60 && alerts.len() > 10, "{} and {}", dashboard.len(), alerts.len());
@@ -319,13 +365,11 @@ fn expressions_of_alerts() -> Vec<String> {
     found
 }
 
-/// With `UPDATE_DOCS=1` in the environment the table is written anew.
-#[tokio::test]
 async fn the_table_of_metrics_is_what_a_node_tells() {
     const BEGIN: &str = "<!-- metrics -->\n";
     const END: &str = "<!-- /metrics -->\n";
-    let node = Node::start(&[MEMORY]).await.unwrap();
-    let told = settled(&node).await;
+    let tiers = backends::Tiers::start(&[]).await;
+    let told = tiers.settled().await;
     let mut table = String::from("| name | type | labels | meaning |\n|---|---|---|---|\n");
     for family in &told.families {
         let of_all = family.samples.iter().flat_map(|(_, labels, _)| labels.keys());

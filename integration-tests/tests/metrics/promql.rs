@@ -35,15 +35,17 @@ impl Matcher {
     }
 }
 
-/// The metrics that an expression asks for: those of hydra, of the process, and `up`.
+/// The metrics that an expression asks for: those of hydra, of its store, of the process, and `up`.
 pub(crate) fn selectors(expression: &str) -> Vec<Selector> {
     let mut found = Vec::new();
-    let mut rest = expression;
+    let without_grouping = without_grouping(expression);
+    let mut rest = without_grouping.as_str();
     while let Some(start) = rest.find(|char: char| char.is_ascii_alphabetic() || char == '_') {
         let word = &rest[start..];
         let end = word.find(|char: char| !char.is_ascii_alphanumeric() && char != '_').unwrap_or(word.len());
         let (name, after) = word.split_at(end);
-        let is_metric = name.starts_with("hydra_") || name.starts_with("process_") || name == "up";
+        let is_metric =
+            ["hydra_", "process_", "db_"].iter().any(|prefix| name.starts_with(prefix)) || name == "up";
         rest = after;
         if let Some(inside) = after.strip_prefix('{') {
             assert!(is_metric, "whose metric is {name}? {expression}");
@@ -71,6 +73,13 @@ fn matchers(mut rest: &str) -> (Vec<Matcher>, &str) {
             None => return (found, after.strip_prefix('}').expect("matchers end")),
         }
     }
+}
+
+/// An expression without the lists of labels by which it groups: labels have names of the same form.
+fn without_grouping(expression: &str) -> String {
+    let mut parts = expression.split("by (");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.split_once(')').map_or("", |(_, rest)| rest))
 }
 
 /// The labels by which an expression groups.

@@ -135,6 +135,9 @@ impl ProviderStore for Closing {
     async fn estimate(&self) -> Result<Estimate, StoreError> {
         self.inner.estimate().await
     }
+    fn metrics(&self) -> Vec<hydra_api::Metric> {
+        self.inner.metrics()
+    }
     async fn close(&self) -> Result<(), StoreError> {
         self.closes.fetch_add(1, Ordering::SeqCst);
         self.inner.close().await

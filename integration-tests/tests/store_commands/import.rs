@@ -109,7 +109,8 @@ pub(crate) async fn killed() {
 
 /// A page that takes too long is ended by the server: its repetition does not run beside it.
 fn ended_by_the_server(server: &Postgres, home: &Home, args: &[&str]) {
-    let bounded = "CREATE VIEW records AS SELECT * FROM rows WHERE current_setting('statement_timeout') = '5min'";
+    let bounded =
+        "CREATE VIEW records AS SELECT * FROM rows WHERE current_setting('statement_timeout') = '5min'";
     server.execute("hydra", "ALTER TABLE records RENAME TO rows").unwrap();
     server.execute("hydra", bounded).unwrap();
     let output = run(home, args);

@@ -1,12 +1,15 @@
-//! What stores over a network share: where a server is, mistakes of their configs, and what a batch says of its providers.
+//! What stores over a network share: where a server is, mistakes of their configs, what a batch says of its providers, and what is
+//! counted of statements and connections.
 //!
 //! Such a store keeps a provider's addresses once, in a row of its own, and remembers rows so that it need not read or write them
 //! with every batch.
 
 mod checks;
+mod meter;
 mod news;
 mod server;
 
 pub use checks::{check_file, check_hosts, check_secret};
+pub use meter::{Cause, InUse, Length, Meter};
 pub use news::{PROVIDER_FRESH, PROVIDER_HEADROOM, ProviderNews};
 pub use server::ServerAddress;

@@ -6,15 +6,20 @@ mod pool;
 
 use crate::config::{Config, Prepared};
 use crate::fault;
-use hydra_api::StoreError;
+use hydra_api::{Metric, StoreError};
+use hydra_remote::{Length, Meter};
 use mode::{Mode, is_pooled};
 use pool::{Busy, Pool, connect, within};
 use sqlx::{AssertSqlSafe, PgConnection};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use std::time::{Duration, Instant};
+use tokio::time::sleep;
+use tracing::{Instrument, Span};
+
+/// The database system, as OpenTelemetry names it.
+pub(crate) const SYSTEM: &str = "postgresql";
 
 /// How long after its time limit a statement may answer: a server that does not is gone or frozen.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -59,7 +64,8 @@ impl Connections {
                 "a pooler in transaction mode was detected: each statement has its transaction"
             );
         }
-        let pool = Pool::start(config, mode, host);
+        let meter = Arc::new(Meter::new(SYSTEM, Length::Rows, &fault::CLASSES));
+        let pool = Pool::start(config, mode, host, meter);
         for connection in [Some(first), second].into_iter().flatten() {
             pool.add(connection).await?;
         }
@@ -84,6 +90,16 @@ impl Connections {
         }
     }
 
+    /// What is counted of the statements and the connections.
+    pub(crate) fn metrics(&self) -> Vec<Metric> {
+        self.pool.meter.metrics(self.pool.in_use())
+    }
+
+    /// Counts the rows of a statement.
+    pub(crate) fn count_rows(&self, operation: &str, rows: usize) {
+        self.pool.meter.length(operation, rows);
+    }
+
     /// Runs `work` on a connection of its own. A connection whose server does not answer in time is closed.
     ///
     /// # Cancel safety
@@ -95,19 +111,26 @@ impl Connections {
         T: Send,
     {
         let mut busy = self.pool.acquire(operation).await?;
-        let result = within(self.limit, self.statement(&mut busy, work)).await;
+        let (meter, begun) = (Arc::clone(&self.pool.meter), Instant::now());
+        let span = meter.span(operation);
+        let statement = self.statement(&mut busy, work).instrument(span.clone());
+        let result = within(self.limit, statement).await;
+        meter.ended(operation, begun.elapsed());
         match result {
             Ok(result) => {
                 busy.give_back();
                 Ok(result)
             }
             Err(error) => {
+                meter.failed(fault::class(&error));
+                record(&span, &error);
                 busy.failed(&error);
                 Err(fault::failed(operation, error))
             }
         }
     }
 
+    /// Runs one statement, in a transaction of its own where that is needed.
     async fn statement<T, F>(&self, busy: &mut Busy, work: F) -> Result<T, sqlx::Error>
     where
         F: for<'c> FnOnce(&'c mut PgConnection) -> Work<'c, T> + Send,
@@ -136,5 +159,17 @@ impl Connections {
     /// Ends all connections. Calls afterwards fail as closed.
     pub(crate) async fn close(&self) {
         self.pool.close().await;
+    }
+}
+
+fn record(span: &Span, error: &sqlx::Error) {
+    if span.is_disabled() {
+        return;
+    }
+    let state = fault::state(error);
+    span.record("error.type", state.as_deref().unwrap_or(fault::class(error)));
+    span.record("otel.status_code", "ERROR");
+    if let Some(state) = &state {
+        span.record("db.response.status_code", state);
     }
 }

@@ -39,6 +39,7 @@ pub(crate) async fn delete(
             })
         })
         .await?;
+    connections.count_rows("delete", usize::try_from(removed).unwrap_or(usize::MAX));
     let more = matches!(deletion, Deletion::Key(_)) && removed >= u64::from(limit.get());
     Ok(Deleted::new(removed, if more { DeleteProgress::More } else { DeleteProgress::Done }))
 }

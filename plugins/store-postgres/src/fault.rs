@@ -1,8 +1,16 @@
 //! From an error of the database to what the node does about it.
 
 use hydra_api::{StoreError, StoreErrorKind};
-use std::fmt;
+use hydra_remote::Cause;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
+use std::{fmt, io};
+
+/// The classes by which errors are counted: those of SQLSTATE (PostgreSQL documentation, appendix A) that a store may meet, and
+/// what is no error of the server.
+pub(crate) const CLASSES: [&str; 18] = [
+    "08", "22", "23", "25", "28", "40", "42", "53", "54", "55", "57", "58", "XX", "timeout", "io", "tls",
+    "protocol", "other",
+];
 
 /// The kind of a failed statement, by its SQLSTATE (PostgreSQL documentation, appendix A).
 pub(crate) fn kind(error: &sqlx::Error) -> StoreErrorKind {
@@ -27,6 +35,40 @@ fn by_state(state: &str) -> StoreErrorKind {
         (_, "22" | "23") => StoreErrorKind::Refused,
         // Connections, logins, a shutdown, a full disk, a read-only server, missing tables and rights.
         _ => StoreErrorKind::Unavailable,
+    }
+}
+
+/// The class by which an error is counted.
+pub(crate) fn class(error: &sqlx::Error) -> &'static str {
+    match error {
+        sqlx::Error::Database(database) => {
+            let code = database.code().unwrap_or_default();
+            let class = code.get(..2).unwrap_or_default();
+            CLASSES.into_iter().find(|known| *known == class).unwrap_or("other")
+        }
+        sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => "timeout",
+        sqlx::Error::Io(_) => "io",
+        sqlx::Error::Tls(_) => "tls",
+        sqlx::Error::Protocol(_) => "protocol",
+        _ => "other",
+    }
+}
+
+/// The code of an error of the server.
+pub(crate) fn state(error: &sqlx::Error) -> Option<String> {
+    match error {
+        sqlx::Error::Database(database) => database.code().map(Into::into),
+        _ => None,
+    }
+}
+
+/// Why a connection ends with this error.
+pub(crate) fn cause(error: &sqlx::Error) -> Cause {
+    match error {
+        sqlx::Error::Database(_) if is_read_only(error) => Cause::ReadOnly,
+        sqlx::Error::Database(_) => Cause::Ended,
+        sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => Cause::Timeout,
+        _ => Cause::Lost,
     }
 }
 
@@ -93,6 +135,20 @@ pub(crate) fn is_read_only(error: &sqlx::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_of_no_server_have_a_class_of_their_own() {
+        let io = |kind: io::ErrorKind| sqlx::Error::Io(kind.into());
+        for (error, expected) in [
+            (io(io::ErrorKind::TimedOut), ("timeout", Cause::Timeout)),
+            (io(io::ErrorKind::ConnectionReset), ("io", Cause::Lost)),
+            (sqlx::Error::Protocol("what is this".to_owned()), ("protocol", Cause::Lost)),
+            (sqlx::Error::RowNotFound, ("other", Cause::Lost)),
+        ] {
+            assert_eq!((class(&error), cause(&error)), expected, "{error}");
+            assert!(CLASSES.contains(&expected.0));
+        }
+    }
 
     #[test]
     fn states_tell_what_to_do() {

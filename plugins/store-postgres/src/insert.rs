@@ -142,6 +142,7 @@ async fn write(
         to_column(row.expires.saturating_sub(slack))
     });
     let enough: Vec<i32> = enough.collect();
+    connections.count_rows("insert", keys.len());
     let announced = ProviderNews::addresses_at(now);
     let (text, persistent) = (tables.sql(INSERT), connections.is_prepared());
     connections

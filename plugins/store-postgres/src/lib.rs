@@ -1,5 +1,6 @@
 //! The store `postgres`: provider records in PostgreSQL 14 or later, shared by all nodes that use the same schema.
 
+mod catalogue;
 mod config;
 mod connections;
 mod delete;

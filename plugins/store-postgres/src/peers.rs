@@ -89,6 +89,7 @@ impl Peers {
                     })
                 })
                 .await?;
+            connections.count_rows("providers", read.len());
             found.extend(read.into_iter().flatten().map(|known| (known.id, self.remember(known))));
         }
         Ok(found)
@@ -155,6 +156,7 @@ impl Peers {
                 })
             })
             .await?;
+        connections.count_rows("insert", read.len());
         read.into_iter().flatten().for_each(|known| drop(self.remember(known)));
         Ok(())
     }
@@ -176,6 +178,7 @@ impl Peers {
         );
         let persistent = connections.is_prepared();
         let peers: Vec<PeerId> = new.iter().map(|news| news.peer).collect();
+        connections.count_rows("insert", peers.len());
         connections
             .run("insert", move |connection| {
                 Box::pin(async move {
@@ -207,6 +210,7 @@ impl Peers {
         stale.sort_unstable_by_key(|(row, _)| row.id);
         let text = tables.sql(UPDATE);
         let persistent = connections.is_prepared();
+        connections.count_rows("insert", stale.len());
         let written: Vec<Known> = stale.iter().map(|(row, news)| row.after(news, now)).collect();
         let changed: HashSet<i32> = connections
             .run("insert", move |connection| {

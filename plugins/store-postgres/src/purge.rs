@@ -165,7 +165,7 @@ async fn delete(
     let size =
         tables.sql(&format!("SELECT pg_relation_size('{{s}}.{name}') / current_setting('block_size')::int8"));
     let (text, persistent, page) = (tables.sql(text), connections.is_prepared(), state.page);
-    connections
+    let (gone, pages) = connections
         .run("purge_expired", move |connection: &mut PgConnection| {
             Box::pin(async move {
                 let query = sqlx::query(AssertSqlSafe(text)).persistent(persistent);
@@ -176,5 +176,7 @@ async fn delete(
                 Ok((gone, size.await?.try_get(0)?))
             })
         })
-        .await
+        .await?;
+    connections.count_rows("purge_expired", usize::try_from(gone).unwrap_or(usize::MAX));
+    Ok((gone, pages))
 }

@@ -84,7 +84,7 @@ async fn entries(
     from: Option<i32>,
 ) -> Result<Vec<Entry>, StoreError> {
     let (keys, persistent) = (Arc::clone(keys), connections.is_prepared());
-    connections
+    let entries: Vec<Entry> = connections
         .run("providers", move |connection| {
             Box::pin(async move {
                 let wanted: Vec<&[u8]> = places.iter().map(|at| keys[*at].as_bytes()).collect();
@@ -104,5 +104,7 @@ async fn entries(
                 rows.iter().map(entry).collect()
             })
         })
-        .await
+        .await?;
+    connections.count_rows("providers", entries.len());
+    Ok(entries)
 }

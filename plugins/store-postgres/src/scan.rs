@@ -74,6 +74,7 @@ pub(crate) async fn page(
             })
         })
         .await?;
+    connections.count_rows("scan", entries.len());
     let is_last = entries.len() < usize::try_from(limit.get()).unwrap_or(usize::MAX);
     let last = entries.last().map(|entry| Place { key: entry.key.clone(), provider: entry.provider });
     let next = last.filter(|_| !is_last).and_then(|place| place.cursor());

@@ -1,16 +1,17 @@
 //! The store: what the node calls.
 
+use crate::catalogue::Catalogue;
 use crate::config::{Config, Migrate};
-use crate::connections::Connections;
+use crate::connections::{Connections, SYSTEM};
 use crate::fault::Reported;
 use crate::peers::Peers;
 use crate::purge::Purge;
 use crate::schema::{SchemaError, Tables, Wanted};
 use crate::{delete, estimate, insert, read, scan, survey};
 use hydra_api::{
-    ContentKey, Cursor, Deleted, Deletion, Durability, Estimate, Expiry, Found, Inserted, OpenError, Page,
-    Plugin, ProviderRecord, ProviderStore, Purged, Purpose, Scope, Sharing, Store, StoreError, StoreProfile,
-    UnixSeconds, async_trait,
+    ContentKey, Cursor, Deleted, Deletion, Durability, Estimate, Expiry, Found, Inserted, Metric, OpenError,
+    Page, Plugin, ProviderRecord, ProviderStore, Purged, Purpose, Scope, Sharing, Store, StoreError,
+    StoreProfile, UnixSeconds, async_trait,
 };
 use hydra_remote::{check_file, check_hosts, check_secret};
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -34,6 +35,7 @@ pub struct Postgres {
     tables: Tables,
     peers: Peers,
     purge: Purge,
+    catalogue: Catalogue,
     profile: StoreProfile,
     refresh_slack: Duration,
     closed: AtomicBool,
@@ -85,8 +87,8 @@ impl Postgres {
             .await
             .map_err(|cause: SchemaError| OpenError::unavailable("the tables cannot be used", cause))?;
         warn(&connections, profile.concurrency_max).await;
-        let (purge, closed) = (Purge::new(), AtomicBool::new(false));
-        Ok(Self { connections, tables, peers, purge, profile, refresh_slack, closed })
+        let (purge, catalogue, closed) = (Purge::new(), Catalogue::default(), AtomicBool::new(false));
+        Ok(Self { connections, tables, peers, purge, catalogue, profile, refresh_slack, closed })
     }
 
     fn open_for(&self, operation: &'static str) -> Result<(), StoreError> {
@@ -130,6 +132,7 @@ fn profile(config: &Config) -> StoreProfile {
         .sharing(Sharing::BetweenProcesses)
         .expiry(Expiry::ByPurge)
         .refresh_slack(Duration::from_secs(config.refresh_slack_s.into()))
+        .system(SYSTEM)
         .build()
 }
 
@@ -187,7 +190,13 @@ impl ProviderStore for Postgres {
 
     async fn estimate(&self) -> Result<Estimate, StoreError> {
         self.open_for("estimate")?;
-        estimate::estimate(&self.connections, &self.tables).await
+        estimate::estimate(&self.connections, &self.tables, &self.catalogue).await
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        let mut metrics = self.connections.metrics();
+        metrics.extend(self.catalogue.metrics());
+        metrics
     }
 
     async fn close(&self) -> Result<(), StoreError> {

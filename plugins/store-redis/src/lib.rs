@@ -8,6 +8,7 @@ mod insert;
 mod keyspace;
 mod layout;
 mod lease;
+mod memory;
 mod net;
 mod peers;
 mod plain;

@@ -6,11 +6,13 @@ mod fault;
 mod fleet;
 mod map;
 mod node;
+mod operation;
 mod resolve;
 mod slot;
 
-pub(crate) use connector::Connector;
+pub(crate) use connector::{Connector, SYSTEM};
 pub(crate) use fault::{Class, Fault};
 pub(crate) use fleet::{Fleet, Request};
 pub(crate) use node::Node;
+pub(crate) use operation::during;
 pub(crate) use slot::slot_of;

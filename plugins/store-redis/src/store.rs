@@ -2,13 +2,15 @@
 
 use crate::config::Config;
 use crate::keyspace::{Keyspace, Renewal};
+use crate::memory::Memory;
+use crate::net::{SYSTEM, during};
 use crate::peers::Peers;
 use crate::purge::Purge;
 use crate::{delete, estimate, insert, read, scan, survey};
 use hydra_api::{
-    ContentKey, Cursor, Deleted, Deletion, Durability, Estimate, Expiry, Found, Inserted, OpenError, Page,
-    Plugin, ProviderRecord, ProviderStore, Purged, Purpose, Scope, Sharing, Store, StoreError, StoreProfile,
-    UnixSeconds, async_trait,
+    ContentKey, Cursor, Deleted, Deletion, Durability, Estimate, Expiry, Found, Inserted, Metric, OpenError,
+    Page, Plugin, ProviderRecord, ProviderStore, Purged, Purpose, Scope, Sharing, Store, StoreError,
+    StoreProfile, UnixSeconds, async_trait,
 };
 use hydra_remote::{check_hosts, check_secret};
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -28,6 +30,7 @@ pub struct Redis {
     keys: Keyspace,
     peers: Peers,
     purge: Purge,
+    memory: Memory,
     profile: StoreProfile,
     closed: AtomicBool,
 }
@@ -55,10 +58,11 @@ impl Redis {
         let profile = profile(&config);
         let peers = Peers::new(usize::try_from(config.peers_cache_len_max).unwrap_or(usize::MAX));
         let keys = Keyspace::open(config, scope.purpose()).await?;
+        let mut memory = Memory::default();
         if scope.purpose() == Purpose::Serve {
-            survey::survey(&keys.fleet).await;
+            memory = survey::survey(&keys.fleet).await;
         }
-        Ok(Self { keys, peers, purge: Purge::new(), profile, closed: AtomicBool::new(false) })
+        Ok(Self { keys, peers, purge: Purge::new(), memory, profile, closed: AtomicBool::new(false) })
     }
 
     fn open_for(&self, operation: &'static str) -> Result<(), StoreError> {
@@ -83,6 +87,7 @@ fn profile(config: &Config) -> StoreProfile {
         .durability(Durability::SurvivesRestart { window: WINDOW })
         .sharing(Sharing::BetweenProcesses)
         .expiry(Expiry::ByPurge)
+        .system(SYSTEM)
         .build()
 }
 
@@ -97,7 +102,7 @@ impl ProviderStore for Redis {
         if batch.is_empty() {
             return Ok(Inserted::All);
         }
-        insert::insert(&self.keys, &self.peers, &batch, now).await
+        during("insert", insert::insert(&self.keys, &self.peers, &batch, now)).await
     }
 
     async fn providers(
@@ -110,17 +115,17 @@ impl ProviderStore for Redis {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        read::providers(&self.keys, &self.peers, &keys, (now, limit)).await
+        during("providers", read::providers(&self.keys, &self.peers, &keys, (now, limit))).await
     }
 
     async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {
         self.open_for("purge_expired")?;
-        self.purge.step(&self.keys, now, limit.get()).await
+        during("purge_expired", self.purge.step(&self.keys, now, limit.get())).await
     }
 
     async fn delete(&self, deletion: Deletion, limit: NonZeroU32) -> Result<Deleted, StoreError> {
         self.open_for("delete")?;
-        delete::delete(&self.keys, &self.peers, deletion, limit).await
+        during("delete", delete::delete(&self.keys, &self.peers, deletion, limit)).await
     }
 
     async fn scan(
@@ -130,16 +135,30 @@ impl ProviderStore for Redis {
         limit: NonZeroU32,
     ) -> Result<Page, StoreError> {
         self.open_for("scan")?;
-        if from.is_none() {
-            self.renew("scan").await?;
-        }
-        scan::page(&self.keys, &self.peers, from, (now, limit)).await
+        let page = async {
+            if from.is_none() {
+                self.renew("scan").await?;
+            }
+            scan::page(&self.keys, &self.peers, from, (now, limit)).await
+        };
+        during("scan", page).await
     }
 
     async fn estimate(&self) -> Result<Estimate, StoreError> {
         self.open_for("estimate")?;
-        self.renew("estimate").await?;
-        estimate::estimate(&self.keys).await
+        let estimate = async {
+            self.renew("estimate").await?;
+            let estimate = estimate::estimate(&self.keys).await?;
+            self.memory.read(&self.keys.fleet).await;
+            Ok(estimate)
+        };
+        during("estimate", estimate).await
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        let mut metrics = self.keys.fleet.metrics();
+        metrics.extend(self.memory.metrics());
+        metrics
     }
 
     async fn close(&self) -> Result<(), StoreError> {
@@ -147,7 +166,7 @@ impl ProviderStore for Redis {
             return Ok(());
         }
         // The lease ends by itself too, so a server that is gone is no failure: the servers have every acknowledged record.
-        if let Err(fault) = self.purge.release(&self.keys).await {
+        if let Err(fault) = during("close", self.purge.release(&self.keys)).await {
             tracing::debug!(%fault, "cannot release the lease of the purge");
         }
         self.keys.fleet.close();

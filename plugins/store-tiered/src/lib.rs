@@ -3,6 +3,7 @@
 
 mod addresses;
 mod config;
+mod figures;
 mod fill;
 mod health;
 mod insert;

@@ -1,12 +1,14 @@
 //! The store: what the node calls.
 
 use crate::config::{Config, Writes};
+use crate::figures;
 use crate::open;
 use crate::tiers::Tiers;
 use crate::{insert, read, upkeep};
 use hydra_api::{
-    ContentKey, Cursor, Deleted, Deletion, Estimate, Expiry, Found, Inserted, OpenError, Page, Plugin,
-    ProviderRecord, ProviderStore, Purged, Scope, Store, StoreError, StoreProfile, UnixSeconds, async_trait,
+    ContentKey, Cursor, Deleted, Deletion, Estimate, Expiry, Found, Inserted, Metric, OpenError, Page,
+    Plugin, ProviderRecord, ProviderStore, Purged, Scope, Store, StoreError, StoreProfile, UnixSeconds,
+    async_trait,
 };
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -97,7 +99,7 @@ impl ProviderStore for Tiered {
 
     async fn estimate(&self) -> Result<Estimate, StoreError> {
         self.open_for("estimate")?;
-        self.tiers.last.estimate().await
+        upkeep::estimate(&self.tiers).await
     }
 
     async fn delete(&self, deletion: Deletion, limit: NonZeroU32) -> Result<Deleted, StoreError> {
@@ -114,6 +116,10 @@ impl ProviderStore for Tiered {
     ) -> Result<Page, StoreError> {
         self.open_for("scan")?;
         self.tiers.last.scan(from, now, limit).await
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        figures::of(&self.tiers)
     }
 
     async fn close(&self) -> Result<(), StoreError> {

@@ -1,9 +1,10 @@
-//! The purge, deletions, and the end.
+//! The purge, the estimate, deletions, and the end.
 
 use crate::tiers::Tiers;
 use futures::future::{join, join_all};
 use hydra_api::{
-    DeleteProgress, Deleted, Deletion, Expiry, PurgeProgress, Purged, StoreError, StoreErrorKind, UnixSeconds,
+    DeleteProgress, Deleted, Deletion, Estimate, Expiry, PurgeProgress, Purged, StoreError, StoreErrorKind,
+    UnixSeconds,
 };
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -38,6 +39,16 @@ pub(crate) async fn purge_expired(
         purged.progress = PurgeProgress::More;
     }
     Ok(purged)
+}
+
+/// The estimate of the last tier. Upper tiers are asked too, for with it a store refreshes what it publishes of its server.
+///
+/// # Errors
+/// That of the last tier.
+pub(crate) async fn estimate(tiers: &Tiers) -> Result<Estimate, StoreError> {
+    let of_uppers = join_all(tiers.uppers.iter().map(|upper| upper.estimate(tiers.times.write_max)));
+    let (of_last, _) = join(tiers.last.estimate(), of_uppers).await;
+    of_last
 }
 
 /// Removes the records from every tier, the last one first: what it has no more is filled into none. Its removals count. The

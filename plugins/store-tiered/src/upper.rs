@@ -179,6 +179,13 @@ impl Upper {
         self.call(store.purge_expired(now, limit), time_max).await.ok()
     }
 
+    /// Has a tier in use estimate its records. What comes of it says nothing of reads and writes.
+    pub(crate) async fn estimate(&self, time_max: Duration) {
+        if let Some(store) = self.in_use() {
+            drop(timeout(time_max, AssertUnwindSafe(store.estimate()).catch_unwind()).await);
+        }
+    }
+
     /// Ends the store. An error is logged: nothing that counts is lost with an upper tier.
     pub(crate) async fn close(&self, time_max: Duration) {
         self.stop_opening();

@@ -22,6 +22,9 @@ pub struct StoreProfile {
     /// An insert that would move a record's expiry by no more than this may leave it as it is (rule S2): a refresh of a record
     /// that is still fresh then writes nothing. The conformance suite wants a store that is configured without slack.
     pub refresh_slack: Duration,
+    /// The database system behind it, as OpenTelemetry's semantic conventions name it (`db.system.name`: `postgresql`,
+    /// `redis`). Traces name the kind of the store when there is none.
+    pub system: Option<&'static str>,
 }
 
 /// What a store is able to do with calls of one kind.
@@ -77,6 +80,7 @@ impl StoreProfile {
             sharing: Sharing::OneProcess,
             expiry: Expiry::ByPurge,
             refresh_slack: Duration::ZERO,
+            system: None,
         })
     }
 }
@@ -140,6 +144,12 @@ impl StoreProfileBuilder {
     /// Sets by how much an expiry may stay behind the latest one that was inserted.
     pub const fn refresh_slack(mut self, slack: Duration) -> Self {
         self.0.refresh_slack = slack;
+        self
+    }
+
+    /// Sets the name of the database system behind it, as OpenTelemetry has it.
+    pub const fn system(mut self, name: &'static str) -> Self {
+        self.0.system = Some(name);
         self
     }
 

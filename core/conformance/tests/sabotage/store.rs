@@ -76,6 +76,12 @@ const TABLE: &[(Sabotage, &str)] = &[
     (Sabotage::S22TakesAnyCursor, "s22_what_is_no_cursor_is_refused"),
     (Sabotage::S23PurgesByItsClock, "s23_an_insert_of_a_clock_that_is_ahead_removes_nothing"),
     (Sabotage::S23MakesRoomByItsClock, "s23_a_full_store_makes_no_room_by_a_clock_that_is_ahead"),
+    (Sabotage::S24CounterFalls, "s24_figures_are_well_formed_and_counters_rise"),
+    (Sabotage::S24SeriesGoesAway, "s24_figures_are_well_formed_and_counters_rise"),
+    (Sabotage::S24SeriesTwice, "s24_figures_are_well_formed_and_counters_rise"),
+    (Sabotage::S24NamesAPeer, "s24_figures_are_well_formed_and_counters_rise"),
+    (Sabotage::S24PanicsWhenClosed, "s24_figures_are_well_formed_and_counters_rise"),
+    (Sabotage::S24Waits, "s24_figures_wait_for_nothing"),
 ];
 
 /// Cases of other rules that need the one that is broken: some records are deleted during a scan.

@@ -83,6 +83,7 @@ impl<'a> RequestTrace<'a> {
             source: end.source,
             time: end.time,
             call: end.call,
+            system: self.tracer.system(),
             ..Account::new(self.operation, self.head, self.tracer.store())
         };
         if self.span.is_disabled() {

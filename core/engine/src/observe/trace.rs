@@ -6,9 +6,9 @@
 use super::stats::StoreCall;
 use crate::admission::Judged;
 use crate::request::{Ending, ReadCall, Source};
-use hydra_api::{Operation, Rung};
+use hydra_api::{Operation, Rung, StoreProfile};
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tracing::field::Empty;
 use tracing::{Span, info_span};
@@ -28,16 +28,19 @@ pub trait Watch: Debug + Send + Sync + 'static {
     fn ended(&self, account: &Account<'_>);
 }
 
-/// Who observes requests, and the name of the store in what is observed.
+/// Who observes requests, and the names of the store in what is observed.
 #[derive(Debug)]
 pub(crate) struct Tracer {
     watch: Option<Arc<dyn Watch>>,
+    /// The kind of the store.
     store: String,
+    /// The database system behind it: not known before the store is open.
+    system: OnceLock<&'static str>,
 }
 
 impl Tracer {
     pub(crate) fn new(watch: Option<Arc<dyn Watch>>, store: String) -> Self {
-        Self { watch, store }
+        Self { watch, store, system: OnceLock::new() }
     }
 
     pub(super) fn watch(&self) -> Option<&dyn Watch> {
@@ -46,6 +49,18 @@ impl Tracer {
 
     pub(super) fn store(&self) -> &str {
         &self.store
+    }
+
+    /// The name of the database system: that which the store has told, else its kind.
+    pub(super) fn system(&self) -> &str {
+        self.system.get().copied().unwrap_or(&self.store)
+    }
+
+    /// Takes up what the store says of the system behind it. It says the same each time.
+    pub(crate) fn learn(&self, profile: &StoreProfile) {
+        if let Some(system) = profile.system {
+            self.system.get_or_init(|| system);
+        }
     }
 
     #[inline]
@@ -76,6 +91,8 @@ pub struct Account<'a> {
     pub call: Option<ReadCall>,
     /// The kind of the store.
     pub store: &'a str,
+    /// The database system behind the store; its kind when there is none.
+    pub system: &'a str,
 }
 
 impl<'a> Account<'a> {
@@ -91,6 +108,7 @@ impl<'a> Account<'a> {
             time: None,
             call: None,
             store,
+            system: store,
         }
     }
 
@@ -197,7 +215,7 @@ fn call(tracer: &Tracer, parent: &Span, kind: StoreCall, batch: usize) -> Span {
         otel.name = format!("{operation} {store}"),
         otel.kind = "client",
         otel.status_code = Empty,
-        db.system.name = store,
+        db.system.name = tracer.system(),
         db.operation.name = operation,
         db.operation.batch.size = batch,
         error.type = Empty,

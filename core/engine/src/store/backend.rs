@@ -55,7 +55,9 @@ impl Backend {
         stats: Arc<Stats>,
         limits: &Limits,
     ) -> Arc<Self> {
-        let capacity = limits.capacity(&profile(&*store).unwrap_or(StoreProfile::builder().build()));
+        let profile = profile(&*store).unwrap_or(StoreProfile::builder().build());
+        tracer.learn(&profile);
+        let capacity = limits.capacity(&profile);
         Arc::new(Self {
             store,
             gate: Gate::new(capacity.permits, capacity.reads),
@@ -145,6 +147,7 @@ impl Backend {
     /// Takes up a changed capacity of the store, and gives a store that was overloaded a permit more after a while.
     pub(crate) fn tick(&self, limits: &Limits, now: Instant) {
         let Some(profile) = profile(&*self.store) else { return };
+        self.tracer.learn(&profile);
         let capacity = limits.capacity(&profile);
         let mut permits = lock(&self.permits);
         let grows = permits.relief_until.is_some_and(|until| now >= until);

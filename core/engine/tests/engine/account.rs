@@ -29,7 +29,7 @@ impl Watch for Notes {
     }
 
     fn ended(&self, account: &Account<'_>) {
-        assert_eq!(account.store, "test");
+        assert_eq!((account.store, account.system), ("test", "test"));
         self.0.lock().unwrap().push(Told {
             operation: account.operation,
             verdict: account.judged.map(|judged| (judged.word(), judged.policy.map(str::to_owned))),

@@ -118,6 +118,13 @@ impl Store {
         self.claiming.set_profile(Some(profile(concurrency_max, batch_len_max)));
     }
 
+    /// It names this database system from now on.
+    pub(crate) fn names_its_system(&self, system: &'static str) {
+        let mut named = profile(1, 256);
+        named.system = Some(system);
+        self.claiming.set_profile(Some(named));
+    }
+
     /// Its close takes this long from now on.
     pub(crate) fn close_takes(&self, time: Duration) {
         self.slow.set_close_delay(time);

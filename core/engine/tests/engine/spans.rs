@@ -147,6 +147,20 @@ async fn a_read_is_traced_from_the_verdict_to_the_store_call() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_names_the_database_system_that_the_store_names() {
+    let store = Store::new(1, 256);
+    let engine = traced(&store, &Ledger::admits_all());
+    sleep(millis(10)).await;
+    // As a store does that is opened after the engine.
+    store.names_its_system("postgresql");
+    sleep(millis(200)).await;
+    let (spans, _guard) = Spans::watch();
+    engine.providers(caller(0), &key(1)).await.unwrap();
+    let named = [("otel.name", "providers test"), ("db.system.name", "postgresql")];
+    has(&spans.only("store").1, &named);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_decline_and_a_failure_say_why() {
     let store = Store::new(1, 256);
     let engine = traced(&store, &Ledger::new(|_, _| Verdict::Decline(ReasonId(0))));

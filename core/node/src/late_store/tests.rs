@@ -2,7 +2,7 @@
 
 use super::*;
 use hydra_api::{Addresses, Causes, OpenError, PeerId, Plugin, Scope, StoreProfile};
-use hydra_conformance::doubles::{Asked, ClaimingStore, RecordingStore};
+use hydra_conformance::doubles::{Asked, Behaviour, ClaimingStore, Double, RecordingStore};
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::time::sleep;
 
@@ -129,4 +129,28 @@ async fn the_first_window_is_not_cut_into_single_records_and_fits_the_store() {
         .iter()
         .filter_map(|call| if let Asked::Providers { keys, .. } = call { Some(keys.len()) } else { None });
     assert!(read.clone().all(|len| len <= 10) && read.sum::<usize>() == 256);
+}
+
+/// Publishes one figure.
+#[derive(Debug)]
+struct Publishes;
+
+impl Behaviour for Publishes {
+    fn metrics(&self, _: Vec<Metric>) -> Vec<Metric> {
+        vec![Metric::counter("db_errors_total", "Errors.", 3)]
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn its_figures_and_its_system_are_those_of_the_store_once_it_is_open() {
+    let system = StoreProfile::builder().system("postgresql").build();
+    let open: Arc<dyn ProviderStore> = Arc::new(ClaimingStore::new(memory().await, system));
+    let open: Arc<dyn ProviderStore> = Arc::new(Double::of(open, Publishes));
+    let late = LateStore::new(String::new(), LIMIT, None, move || {
+        let open = Arc::clone(&open);
+        Box::pin(async move { Ok(open) })
+    });
+    assert_eq!((late.metrics(), late.profile().system), (Vec::new(), None));
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!((late.metrics().len(), late.profile().system), (1, Some("postgresql")));
 }

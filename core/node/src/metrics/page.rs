@@ -1,8 +1,9 @@
 //! Families of metrics, written down by the names under which they are queried.
 
+use hydra_api::{Buckets, Figure};
 use hydra_engine::Latency;
 use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, MetricEncoder, NoLabelSet,
+    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabelSet, MetricEncoder, NoLabelSet,
 };
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
@@ -11,6 +12,9 @@ use std::time::Duration;
 
 /// The labels of one series.
 pub(super) type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
+
+/// The labels of a series of a plugin.
+pub(super) type ForeignLabels<'a> = Vec<(&'a str, &'a str)>;
 
 /// Units that a name may end in.
 const UNITS: [Unit; 2] = [Unit::Seconds, Unit::Bytes];
@@ -78,22 +82,73 @@ impl<'a> Page<'a> {
         })
     }
 
+    /// Counters of a plugin; figures of other types are left out.
+    pub(super) fn foreign_counters<'l>(
+        &mut self,
+        name: &str,
+        help: &str,
+        series: impl IntoIterator<Item = (ForeignLabels<'l>, &'l Figure)>,
+    ) -> fmt::Result {
+        let series = series.into_iter().filter_map(|(labels, figure)| match figure {
+            Figure::Counter(count) => Some((labels, *count)),
+            _ => None,
+        });
+        self.family(name, help, MetricType::Counter, series, |metric, count| {
+            metric.encode_counter::<NoLabelSet, u64, f64>(count, None)
+        })
+    }
+
+    /// Gauges of a plugin; figures of other types are left out.
+    pub(super) fn foreign_gauges<'l>(
+        &mut self,
+        name: &str,
+        help: &str,
+        series: impl IntoIterator<Item = (ForeignLabels<'l>, &'l Figure)>,
+    ) -> fmt::Result {
+        let series = series.into_iter().filter_map(|(labels, figure)| match figure {
+            Figure::Gauge(value) => Some((labels, *value)),
+            _ => None,
+        });
+        self.family(name, help, MetricType::Gauge, series, |metric, value| metric.encode_gauge(value))
+    }
+
+    /// Histograms of a plugin; figures of other types are left out.
+    pub(super) fn foreign_histograms<'l>(
+        &mut self,
+        name: &str,
+        help: &str,
+        series: impl IntoIterator<Item = (ForeignLabels<'l>, &'l Figure)>,
+    ) -> fmt::Result {
+        let series = series.into_iter().filter_map(|(labels, figure)| match figure {
+            Figure::Histogram(buckets) => Some((labels, buckets)),
+            _ => None,
+        });
+        self.family(name, help, MetricType::Histogram, series, |metric, buckets: &&Buckets| {
+            let bounds = buckets.bounds.iter().copied().chain([f64::INFINITY]);
+            let counts: Vec<_> = bounds.zip(buckets.counts.iter().copied()).collect();
+            metric.encode_histogram::<NoLabelSet>(buckets.sum, buckets.count(), &counts, None)
+        })
+    }
+
     pub(super) fn info<const N: usize>(
         &mut self,
         name: &'static str,
         help: &str,
         labels: Labels<'_, N>,
     ) -> fmt::Result {
-        self.family(name, help, MetricType::Info, [([], labels)], |metric, labels| metric.encode_info(labels))
+        let none: Labels<'_, 0> = [];
+        self.family(name, help, MetricType::Info, [(none, labels)], |metric, labels| {
+            metric.encode_info(labels)
+        })
     }
 
     /// A family without series is left out.
-    fn family<'l, const N: usize, V>(
+    fn family<L: LabelSet, V>(
         &mut self,
-        name: &'static str,
+        name: &str,
         help: &str,
         kind: MetricType,
-        series: impl IntoIterator<Item = (Labels<'l, N>, V)>,
+        series: impl IntoIterator<Item = (L, V)>,
         write: impl Fn(&mut MetricEncoder<'_>, &V) -> fmt::Result,
     ) -> fmt::Result {
         let suffix = match kind {
@@ -111,13 +166,31 @@ impl<'a> Page<'a> {
             UNITS.iter().find_map(|unit| Some((unit_of(unit)?, Some(unit)))).unwrap_or((name, None));
         let mut family = self.0.encode_descriptor(name, help, unit, kind)?;
         for (labels, value) in series {
-            if N == 0 {
+            if labels.is_none() {
                 write(&mut family, &value)?;
             } else {
                 write(&mut family.encode_family(&labels)?, &value)?;
             }
         }
         Ok(())
+    }
+}
+
+/// The labels of a series, however they are kept.
+trait LabelSet: EncodeLabelSet {
+    /// True if there are none.
+    fn is_none(&self) -> bool;
+}
+
+impl<const N: usize> LabelSet for Labels<'_, N> {
+    fn is_none(&self) -> bool {
+        N == 0
+    }
+}
+
+impl LabelSet for ForeignLabels<'_> {
+    fn is_none(&self) -> bool {
+        self.is_empty()
     }
 }
 

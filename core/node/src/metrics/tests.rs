@@ -17,7 +17,7 @@ struct From(Arc<NodeView>, Snapshot);
 
 impl Collector for From {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        write(&self.0, &self.1, &mut Page::new(encoder))
+        write(&self.0, &self.1, &Published::default(), &mut Page::new(encoder))
     }
 }
 

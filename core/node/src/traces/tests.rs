@@ -58,6 +58,7 @@ async fn a_slow_request_is_kept_with_its_store_call() {
     let mut account = account();
     account.judged = Some(Judged::ADMITTED);
     account.source = Some(Source::Store);
+    account.system = "postgresql";
     account.time = Some((started, took));
     let at = started + Duration::from_millis(20);
     account.call = Some(ReadCall { at, keys: 12, ending: Some(Ending::Served) });
@@ -81,6 +82,7 @@ async fn a_slow_request_is_kept_with_its_store_call() {
     assert_eq!((store.name.as_ref(), &store.span_kind), ("providers fjall", &SpanKind::Client));
     assert_eq!(store.parent_span_id, request.span_context.span_id());
     assert_eq!(store.span_context.trace_id(), request.span_context.trace_id());
+    assert_eq!(value(store, "db.system.name").as_deref(), Some("postgresql"));
     assert_eq!(value(store, "db.operation.batch.size").as_deref(), Some("12"));
     assert_eq!(value(store, "hydra.unanswered").as_deref(), Some("false"));
     assert!(request.end_time.duration_since(request.start_time).unwrap() >= took, "the times are told");

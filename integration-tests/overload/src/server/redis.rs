@@ -29,7 +29,7 @@ pub(super) fn start() -> io::Result<Redis> {
 /// A rewrite of its log that is due would be made by a child, under the quota.
 pub(super) fn settle(server: &Redis) -> io::Result<()> {
     let is_rewriting = || -> io::Result<bool> {
-        let info = server.command(&[], &["INFO", "persistence"])?;
+        let info = server.command(&["INFO", "persistence"])?;
         Ok(["aof_rewrite_in_progress", "aof_rewrite_scheduled"].iter().any(|name| field(&info, name) > 0.0))
     };
     let since = Instant::now();
@@ -37,7 +37,7 @@ pub(super) fn settle(server: &Redis) -> io::Result<()> {
     while is_rewriting()? && !is_late() {
         std::thread::sleep(Duration::from_millis(100));
     }
-    server.command(&[], &["BGREWRITEAOF"])?;
+    server.command(&["BGREWRITEAOF"])?;
     while is_rewriting()? && !is_late() {
         std::thread::sleep(Duration::from_millis(100));
     }

@@ -34,7 +34,9 @@ async fn main() {
     let sizes = argument("--sizes").unwrap_or_else(|| vec![200_000]);
     let rounds = argument("--rounds").map_or(5, |rounds| rounds[0]);
     let round_records = argument("--round-records").map_or(200_000, |records| records[0]);
-    let server = Server::start(&["shared_buffers=1GB", "max_wal_size=4GB", "fsync=on", "autovacuum_naptime=1"]).unwrap();
+    let server =
+        Server::start(&["shared_buffers=1GB", "max_wal_size=4GB", "fsync=on", "autovacuum_naptime=1"])
+            .unwrap();
     let booster = Booster::open(&server).await;
     let store = open(&server, "hydra").await;
     let mut filled = 0;
@@ -177,7 +179,13 @@ async fn refresh(server: &Server, rounds: u64, records: u64) {
         if shuffled {
             let step = [7919u64, 104729, 1299709, 15485863, 32452843][round as usize % 5];
             let all: Vec<u64> = (0..records).map(|n| (n * step + round) % records).collect();
-            write_all(&*store, &all, argument("--batch").map_or(WRITE_BATCHES[1], |len| len[0] as usize), expires).await;
+            write_all(
+                &*store,
+                &all,
+                argument("--batch").map_or(WRITE_BATCHES[1], |len| len[0] as usize),
+                expires,
+            )
+            .await;
         }
         let records_end = records_end;
         let batch_len = argument("--batch").map_or(WRITE_BATCHES[1], |len| len[0] as usize);

@@ -8,6 +8,7 @@ use super::mode::Mode;
 use crate::config::{Config, Target};
 use crate::fault;
 use hydra_api::{Causes, StoreError, StoreErrorKind};
+use hydra_remote::{Cause, InUse, Meter};
 use rand::RngExt;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Row};
@@ -32,6 +33,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) struct Pool {
     config: Config,
     mode: Mode,
+    pub(super) meter: Arc<Meter>,
     state: Mutex<State>,
     /// A permit for each idle connection.
     idle: Semaphore,
@@ -82,7 +84,7 @@ struct NotConnected(String);
 
 impl Pool {
     /// A pool without connections, and the task that opens them.
-    pub(super) fn start(config: Config, mode: Mode, host: usize) -> Arc<Self> {
+    pub(super) fn start(config: Config, mode: Mode, host: usize, meter: Arc<Meter>) -> Arc<Self> {
         let state = State {
             idle: Vec::new(),
             open: 0,
@@ -94,6 +96,7 @@ impl Pool {
         let pool = Arc::new(Self {
             config,
             mode,
+            meter,
             state: Mutex::new(state),
             idle: Semaphore::new(0),
             ended: Arc::default(),
@@ -118,6 +121,13 @@ impl Pool {
         self.state().open
     }
 
+    pub(super) fn in_use(&self) -> InUse {
+        let state = self.state();
+        let idle = u64::try_from(state.idle.len()).unwrap_or(u64::MAX);
+        let max = u64::from(self.config.connections_max);
+        InUse { idle, used: u64::from(state.open).saturating_sub(idle), max }
+    }
+
     fn connect_limit(&self) -> Duration {
         Duration::from_millis(self.config.connect_timeout_ms.into())
     }
@@ -136,6 +146,7 @@ impl Pool {
         let generation = state.generation;
         state.idle.push(Open { connection, generation });
         drop(state);
+        self.meter.connected();
         self.idle.add_permits(1);
         Ok(())
     }
@@ -216,12 +227,14 @@ impl Pool {
         }
     }
 
-    fn on_ended(&self) {
+    fn on_ended(&self, cause: Cause) {
         self.state().open -= 1;
+        self.meter.disconnected(cause, 1);
         self.ended.notify_one();
     }
 
     fn on_connect_failed(&self, host: usize, error: sqlx::Error) {
+        self.meter.connect_failed(fault::class(&error));
         let (cause, host) = (Causes(&fault::Reported(error)).to_string(), host % self.config.hosts.len());
         let mut state = self.state();
         state.host = state.host.wrapping_add(1);
@@ -310,11 +323,13 @@ impl Busy {
         match &mut self.open {
             Some(open) if open.generation != generation => {
                 open.generation = generation;
-                let answers = matches!(timeout(PING_TIMEOUT, open.connection.ping()).await, Ok(Ok(())));
-                if !answers {
-                    self.end();
-                }
-                answers
+                let cause = match timeout(PING_TIMEOUT, open.connection.ping()).await {
+                    Ok(Ok(())) => return true,
+                    Ok(Err(error)) => fault::cause(&error),
+                    Err(_) => Cause::Timeout,
+                };
+                self.end(cause);
+                false
             }
             Some(_) => true,
             None => false,
@@ -342,12 +357,12 @@ impl Busy {
             state.host = state.host.wrapping_add(1);
         }
         drop(state);
-        self.end();
+        self.end(fault::cause(error));
     }
 
-    fn end(&mut self) {
+    fn end(&mut self, cause: Cause) {
         if self.open.take().is_some() {
-            self.pool.on_ended();
+            self.pool.on_ended(cause);
         }
     }
 }
@@ -358,7 +373,7 @@ impl Drop for Busy {
         let pool = Arc::clone(&self.pool);
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(drain(pool, open))),
-            Err(_) => pool.on_ended(),
+            Err(_) => pool.on_ended(Cause::Dropped),
         }
     }
 }
@@ -376,7 +391,7 @@ async fn drain(pool: Arc<Pool>, mut open: Open) {
     };
     match timeout(max, ready).await {
         Ok(Ok(())) => pool.take_back(open),
-        Ok(Err(_)) | Err(_) => pool.on_ended(),
+        Ok(Err(_)) | Err(_) => pool.on_ended(Cause::Dropped),
     }
 }
 

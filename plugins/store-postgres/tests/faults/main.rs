@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod figures;
 mod hosts;
 mod login;
 mod peers;
@@ -85,6 +86,7 @@ fn main() -> ExitCode {
         pooler::trials(),
         start::trials(),
         versions::trials(),
+        figures::trials(),
     ];
     let trials = trials.into_iter().flatten();
     let trials = trials.map(|trial| if ignored { trial.with_ignored_flag(true) } else { trial }).collect();

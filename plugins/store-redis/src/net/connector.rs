@@ -1,9 +1,10 @@
 //! How a connection is made: encryption, login, and whether the server is the one that is wanted.
 
 use super::address::Address;
-use super::fault::{Class, Fault};
+use super::fault::{CLASSES, Class, Fault};
 use crate::config::{Config, Mode, TlsMode};
 use hydra_api::SecretSource;
+use hydra_remote::{Length, Meter};
 use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo, Pipeline,
@@ -15,6 +16,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::timeout;
 
+/// The database system, as OpenTelemetry names it.
+pub(crate) const SYSTEM: &str = "redis";
+
 /// Makes connections.
 #[derive(Debug)]
 pub(crate) struct Connector {
@@ -22,6 +26,7 @@ pub(crate) struct Connector {
     tls: Option<TlsCertificates>,
     /// How many connections were lost: whatever a server has acknowledged, it may have lost with them.
     losses: AtomicU64,
+    pub(crate) meter: Meter,
 }
 
 /// What a server must be.
@@ -53,7 +58,8 @@ impl Connector {
                 Some(certificates(&config)?)
             }
         };
-        Ok(Self { config, tls, losses: AtomicU64::new(0) })
+        let meter = Meter::new(SYSTEM, Length::Commands, &CLASSES);
+        Ok(Self { config, tls, losses: AtomicU64::new(0), meter })
     }
 
     /// The time limit of a connection attempt.
@@ -77,12 +83,11 @@ impl Connector {
 
     /// Connects within the time limit.
     pub(crate) async fn connect(&self, to: &Address, wanted: Wanted) -> Result<MultiplexedConnection, Fault> {
-        match timeout(self.connect_limit(), self.attempt(to, wanted)).await {
+        let made = match timeout(self.connect_limit(), self.attempt(to, wanted)).await {
             Ok(made) => made,
-            Err(_) => {
-                Err(Fault::new(Class::Connection, to, "the connection attempt exceeded its time limit"))
-            }
-        }
+            Err(_) => Err(Fault::timeout(to, "the connection attempt exceeded its time limit")),
+        };
+        made.inspect_err(|fault| self.meter.connect_failed(fault.class.name()))
     }
 
     async fn attempt(&self, to: &Address, wanted: Wanted) -> Result<MultiplexedConnection, Fault> {

@@ -19,8 +19,10 @@ pub(crate) struct Fault {
 /// What an error means, by the first word of a reply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Class {
-    /// The connection failed, the time limit passed, or the server is not asked before it answers again.
+    /// The connection failed, or the server is not asked before it answers again.
     Connection,
+    /// The time limit passed.
+    Timeout,
     /// The slot has another master.
     Moved(u16, Address),
     /// The slot is on its way, and this request is for its next master.
@@ -51,9 +53,58 @@ pub(crate) enum Class {
     Other,
 }
 
+/// The classes by which errors are counted: the first words of replies, and what is no reply.
+pub(crate) const CLASSES: [&str; 16] = [
+    "io",
+    "timeout",
+    "MOVED",
+    "ASK",
+    "TRYAGAIN",
+    "CLUSTERDOWN",
+    "READONLY",
+    "LOADING",
+    "OOM",
+    "MISCONF",
+    "BUSY",
+    "NOAUTH",
+    "NOPERM",
+    "NOSCRIPT",
+    "unknown_command",
+    "other",
+];
+
+impl Class {
+    /// The name by which it is counted, one of [`CLASSES`].
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Connection => "io",
+            Self::Timeout => "timeout",
+            Self::Moved(..) => "MOVED",
+            Self::Ask(_) => "ASK",
+            Self::TryAgain => "TRYAGAIN",
+            Self::ClusterDown => "CLUSTERDOWN",
+            Self::ReadOnly => "READONLY",
+            Self::Loading => "LOADING",
+            Self::OutOfMemory => "OOM",
+            Self::Misconfigured => "MISCONF",
+            Self::Busy => "BUSY",
+            Self::Login => "NOAUTH",
+            Self::Forbidden => "NOPERM",
+            Self::NoScript => "NOSCRIPT",
+            Self::UnknownCommand => "unknown_command",
+            Self::Other => "other",
+        }
+    }
+}
+
 impl Fault {
     pub(crate) fn new(class: Class, node: &Address, text: impl Into<String>) -> Self {
         Self { class, node: node.to_string(), text: text.into(), retry_after: None }
+    }
+
+    /// The server did not answer in time.
+    pub(crate) fn timeout(node: &Address, text: impl Into<String>) -> Self {
+        Self::new(Class::Timeout, node, text)
     }
 
     /// An answer of another form than the command has.
@@ -105,6 +156,7 @@ impl Fault {
         match self.class {
             Class::Busy => StoreErrorKind::Overloaded,
             Class::Connection
+            | Class::Timeout
             | Class::Moved(..)
             | Class::Ask(_)
             | Class::TryAgain
@@ -174,6 +226,26 @@ fn within(rest: &str, node: &Address) -> Class {
 mod tests {
     use super::*;
     use crate::net::address::of_server;
+
+    #[test]
+    fn what_has_a_prefix_of_its_own_is_counted_by_it() {
+        let node = of_server("one");
+        for prefix in [
+            "TRYAGAIN",
+            "CLUSTERDOWN",
+            "READONLY",
+            "LOADING",
+            "OOM",
+            "MISCONF",
+            "BUSY",
+            "NOAUTH",
+            "NOPERM",
+            "NOSCRIPT",
+        ] {
+            assert_eq!(class(prefix, "", &node).name(), prefix);
+            assert!(CLASSES.contains(&prefix));
+        }
+    }
 
     #[test]
     fn the_first_word_of_a_reply_decides() {

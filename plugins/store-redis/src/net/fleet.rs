@@ -2,7 +2,7 @@
 //! of its own.
 
 use super::address::Address;
-use super::connector::{Connector, Wanted};
+use super::connector::{Connector, SYSTEM, Wanted};
 use super::fault::{Class, Fault};
 use super::map::Map;
 use super::node::Node;
@@ -10,6 +10,8 @@ use super::resolve::resolve;
 use crate::scripts::Script;
 use arc_swap::ArcSwap;
 use futures::future::join_all;
+use hydra_api::Metric;
+use hydra_remote::{Cause, InUse};
 use redis::{Cmd, Pipeline, Value};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -179,7 +181,7 @@ impl Fleet {
             Class::NoScript if !hop.loads_script => {
                 Some(Hop { loads_script: true, asking: hop.asking.clone(), ..again })
             }
-            Class::Connection | Class::ClusterDown | Class::ReadOnly => {
+            Class::Connection | Class::Timeout | Class::ClusterDown | Class::ReadOnly => {
                 self.state.is_stale.store(true, Ordering::Release);
                 None
             }
@@ -204,10 +206,32 @@ impl Fleet {
         drop(tokio::spawn(async move { state.resolve(&connector).await }));
     }
 
+    /// What is counted of the commands and the connections, and how many of the masters answer.
+    pub(crate) fn metrics(&self) -> Vec<Metric> {
+        let nodes = self.nodes();
+        let mut connections = InUse::default();
+        for node in &nodes {
+            let InUse { idle, used, max } = node.in_use();
+            connections.idle += idle;
+            connections.used += used;
+            connections.max += max;
+        }
+        let up = nodes.iter().filter(|node| node.is_up()).count();
+        let servers = |state, servers: usize| {
+            let help = "Masters, by whether they are asked: up, or down for a moment after a failure, when one call tries them.";
+            Metric::gauge("db_servers", help, servers as f64)
+                .with("state", state)
+                .with("db_system_name", SYSTEM)
+        };
+        let mut metrics = self.connector.meter.metrics(connections);
+        metrics.extend([servers("up", up), servers("down", nodes.len() - up)]);
+        metrics
+    }
+
     /// Closes the connections.
     pub(crate) fn close(&self) {
-        self.state.map.load().nodes.iter().for_each(|node| node.close());
-        self.state.joining_nodes().iter().for_each(|node| node.close());
+        self.state.map.load().nodes.iter().for_each(|node| node.close(Cause::Dropped));
+        self.state.joining_nodes().iter().for_each(|node| node.close(Cause::Dropped));
     }
 }
 
@@ -235,7 +259,7 @@ impl State {
         match resolve(connector, &before).await {
             Ok(map) => {
                 for gone in before.nodes.iter().filter(|node| map.find(&node.address).is_none()) {
-                    gone.close();
+                    gone.close(Cause::Lost);
                 }
                 self.map.store(Arc::new(map));
             }
@@ -279,7 +303,7 @@ async fn group(node: Arc<Node>, requests: &[Request], hops: Vec<Hop>) -> Vec<(Ho
                         let fault = Fault::of_reply(&error, &node.address);
                         if fault.class == Class::ReadOnly {
                             // A new connection finds out what the server is now.
-                            node.close();
+                            node.close(Cause::ReadOnly);
                         }
                         Err(fault)
                     }

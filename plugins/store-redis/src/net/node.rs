@@ -6,14 +6,18 @@
 use super::address::Address;
 use super::connector::{Connector, Wanted};
 use super::fault::{Class, Fault};
+use super::operation;
+use hydra_remote::{Cause, InUse};
 use rand::RngExt;
 use redis::aio::MultiplexedConnection;
-use redis::{Pipeline, RedisResult, Value};
+use redis::{Pipeline, RedisError, RedisResult, Value};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
+use tracing::Instrument;
 
 /// How long a server that failed is not asked, in milliseconds: at most two attempts a second.
 const PAUSE_MS: Range<u64> = 500..750;
@@ -28,11 +32,12 @@ pub(crate) struct Node {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
     idle: Vec<MultiplexedConnection>,
     /// Counts failures: a connection from before the last one is not used again.
     era: u64,
+    /// Why the last one began.
+    cause: Cause,
     down: Option<Down>,
 }
 
@@ -47,9 +52,10 @@ struct Down {
     logged: Vec<Class>,
 }
 
-/// One connection for one batch.
-struct Lent {
-    connection: MultiplexedConnection,
+/// One connection for one batch. It is closed if it is not given back.
+struct Lent<'n> {
+    node: &'n Node,
+    connection: Option<MultiplexedConnection>,
     era: u64,
     is_new: bool,
 }
@@ -62,7 +68,7 @@ impl Node {
             connector: Arc::clone(connector),
             wanted,
             permits: Semaphore::new(connections),
-            state: Mutex::default(),
+            state: Mutex::new(State { idle: Vec::new(), era: 0, cause: Cause::Start, down: None }),
         })
     }
 
@@ -88,37 +94,41 @@ impl Node {
         };
         let trial = self.admit()?;
         loop {
-            let mut lent = self.lend().await.inspect_err(|fault| self.fail(fault))?;
-            let sent = timeout(limit, lent.connection.send_packed_commands(pipeline, 0, len)).await;
-            let fault = match sent {
+            let mut lent = self.lend().await.inspect_err(|fault| self.fail(fault, Cause::Lost))?;
+            let sent = self.measured(len, timeout(limit, lent.send(pipeline, len))).await;
+            let (fault, cause) = match sent {
                 Ok(replies) if is_whole(&replies, len) => {
                     // It answers, but to no purpose.
                     if let Some(fault) = self.fault_of_all(&replies) {
-                        self.fail(&fault);
+                        self.fail(&fault, Cause::Lost);
                         return Err(fault);
                     }
-                    self.give_back(lent);
+                    lent.give_back();
                     trial.succeed();
                     return replies.map_err(|error| Fault::of_connection(&error, &self.address));
                 }
                 Ok(replies) => {
                     self.connector.on_loss();
-                    if !lent.is_new {
-                        self.state().forget();
+                    let is_new = lent.is_new;
+                    lent.end(Cause::Lost);
+                    if !is_new {
+                        self.forget(Cause::Lost);
                         continue;
                     }
-                    match replies {
+                    let fault = match replies {
                         Err(error) => Fault::of_connection(&error, &self.address),
                         Ok(_) => Fault::new(Class::Other, &self.address, "replies are missing"),
-                    }
+                    };
+                    (fault, Cause::Lost)
                 }
                 Err(_) => {
                     self.connector.on_loss();
+                    lent.end(Cause::Timeout);
                     let text = format!("no answer within {} ms", limit.as_millis());
-                    Fault::new(Class::Connection, &self.address, text)
+                    (Fault::timeout(&self.address, text), Cause::Timeout)
                 }
             };
-            self.fail(&fault);
+            self.fail(&fault, cause);
             return Err(fault);
         }
     }
@@ -133,27 +143,88 @@ impl Node {
         then: impl FnOnce(&[Value]) -> Option<Pipeline>,
     ) -> Result<Vec<Value>, Fault> {
         let trial = self.admit()?;
-        let mut lent = self.lend().await.inspect_err(|fault| self.fail(fault))?;
+        let mut lent = self.lend().await.inspect_err(|fault| self.fail(fault, Cause::Lost))?;
         let both = async {
-            let found = lent.connection.send_packed_commands(first, 0, first.len()).await?;
-            match then(&found) {
-                Some(second) => {
-                    lent.connection.send_packed_commands(&second, 0, second.len()).await.map(Some)
-                }
-                None => Ok(None),
-            }
+            let found = lent.send(first, first.len()).await;
+            self.count(&found);
+            let Some(second) = then(&found?) else { return Ok(None) };
+            let replies = lent.send(&second, second.len()).await;
+            self.count(&replies);
+            replies.map(Some)
         };
         match timeout(self.connector.statement_limit(), both).await {
             Ok(Ok(Some(replies))) => {
-                self.give_back(lent);
+                lent.give_back();
                 trial.succeed();
                 Ok(replies)
             }
             // The connection still watches: it is closed.
             Ok(Ok(None)) => Ok(Vec::new()),
-            Ok(Err(error)) => Err(Fault::of_connection(&error, &self.address)),
-            Err(_) => Err(Fault::new(Class::Connection, &self.address, "no answer in time")),
+            Ok(Err(error)) => {
+                lent.end(Cause::Lost);
+                Err(Fault::of_connection(&error, &self.address))
+            }
+            Err(_) => {
+                self.count_timeout();
+                lent.end(Cause::Timeout);
+                Err(Fault::timeout(&self.address, "no answer in time"))
+            }
         }
+    }
+
+    /// Measures one batch of commands, and counts its errors.
+    async fn measured(
+        &self,
+        len: usize,
+        sent: impl Future<Output = Result<RedisResult<Vec<Value>>, Elapsed>>,
+    ) -> Result<RedisResult<Vec<Value>>, Elapsed> {
+        let (meter, operation) = (&self.connector.meter, operation::current());
+        let (span, begun) = (meter.span(operation), Instant::now());
+        let sent = sent.instrument(span.clone()).await;
+        meter.ended(operation, begun.elapsed());
+        meter.length(operation, len);
+        let error = match &sent {
+            Ok(replies) => self.count(replies),
+            Err(_) => Some(self.count_timeout()),
+        };
+        if let Some(class) = error {
+            span.record("error.type", class);
+            span.record("otel.status_code", "ERROR");
+        }
+        sent
+    }
+
+    /// Counts the errors among replies, or that of the connection; the class of the first.
+    fn count(&self, replies: &RedisResult<Vec<Value>>) -> Option<&'static str> {
+        let mut first = None;
+        let mut count = |fault: Fault| {
+            let class = fault.class.name();
+            self.connector.meter.failed(class);
+            first = first.or(Some(class));
+        };
+        match replies {
+            Ok(replies) => replies.iter().for_each(|reply| {
+                if let Value::ServerError(error) = reply {
+                    count(Fault::of_reply(error, &self.address));
+                }
+            }),
+            Err(error) => count(Fault::of_connection(error, &self.address)),
+        }
+        first
+    }
+
+    fn count_timeout(&self) -> &'static str {
+        let class = Class::Timeout.name();
+        self.connector.meter.failed(class);
+        class
+    }
+
+    /// The connections that it has.
+    pub(crate) fn in_use(&self) -> InUse {
+        let max = u64::from(self.connector.config.connections_max);
+        let of_len = |len: usize| u64::try_from(len).unwrap_or(u64::MAX);
+        let used = max.saturating_sub(of_len(self.permits.available_permits()));
+        InUse { idle: of_len(self.state().idle.len()), used, max }
     }
 
     /// Lets one caller at a time try a server that failed, and nobody before the pause has passed.
@@ -169,38 +240,32 @@ impl Node {
         Ok(Trial { node: self, is_trial: true })
     }
 
-    async fn lend(&self) -> Result<Lent, Fault> {
+    async fn lend(&self) -> Result<Lent<'_>, Fault> {
         let era = {
             let mut state = self.state();
             let era = state.era;
             if let Some(connection) = state.idle.pop() {
-                return Ok(Lent { connection, era, is_new: false });
+                return Ok(Lent { node: self, connection: Some(connection), era, is_new: false });
             }
             era
         };
         let connection = self.connector.connect(&self.address, self.wanted).await?;
-        Ok(Lent { connection, era, is_new: true })
-    }
-
-    fn give_back(&self, lent: Lent) {
-        let mut state = self.state();
-        if state.era == lent.era {
-            state.idle.push(lent.connection);
-        }
+        self.connector.meter.connected();
+        Ok(Lent { node: self, connection: Some(connection), era, is_new: true })
     }
 
     /// Closes its connections, and asks nobody there for a while.
-    pub(crate) fn fail(&self, cause: &Fault) {
+    fn fail(&self, fault: &Fault, cause: Cause) {
         let pause = Duration::from_millis(rand::rng().random_range(PAUSE_MS));
+        self.forget(cause);
         let mut state = self.state();
-        state.forget();
         let mut logged = state.down.take().map(|down| down.logged).unwrap_or_default();
-        if !logged.contains(&cause.class) {
-            logged.push(cause.class.clone());
-            tracing::warn!(%cause, "a Redis server does not answer");
+        if !logged.contains(&fault.class) {
+            logged.push(fault.class.clone());
+            tracing::warn!(cause = %fault, "a Redis server does not answer");
         }
         let until = Instant::now() + pause;
-        state.down = Some(Down { until, is_tried: false, cause: cause.clone(), logged });
+        state.down = Some(Down { until, is_tried: false, cause: fault.clone(), logged });
     }
 
     /// The reply of a server that serves no keys, if one is such.
@@ -213,15 +278,58 @@ impl Node {
     }
 
     /// Closes the idle connections. Those in use are closed when they would come back.
-    pub(crate) fn close(&self) {
-        self.state().forget();
+    pub(crate) fn close(&self, cause: Cause) {
+        self.forget(cause);
+    }
+
+    fn forget(&self, cause: Cause) {
+        let idle = {
+            let mut state = self.state();
+            state.era += 1;
+            state.cause = cause;
+            std::mem::take(&mut state.idle)
+        };
+        self.connector.meter.disconnected(cause, idle.len());
     }
 }
 
-impl State {
-    fn forget(&mut self) {
-        self.era += 1;
-        self.idle.clear();
+impl Lent<'_> {
+    /// Sends commands in one piece, and waits for all `len` replies.
+    async fn send(&mut self, pipeline: &Pipeline, len: usize) -> RedisResult<Vec<Value>> {
+        match &mut self.connection {
+            Some(connection) => connection.send_packed_commands(pipeline, 0, len).await,
+            None => Err(RedisError::from((redis::ErrorKind::Io, "the connection is closed"))),
+        }
+    }
+
+    /// Gives the connection back for the next batch, unless others of its time have failed since.
+    fn give_back(mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        let mut state = self.node.state();
+        if state.era == self.era {
+            state.idle.push(connection);
+            return;
+        }
+        let cause = state.cause;
+        drop(state);
+        self.node.connector.meter.disconnected(cause, 1);
+    }
+
+    /// Closes the connection.
+    fn end(mut self, cause: Cause) {
+        self.close(cause);
+    }
+
+    fn close(&mut self, cause: Cause) {
+        if self.connection.take().is_some() {
+            self.node.connector.meter.disconnected(cause, 1);
+        }
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.close(Cause::Dropped);
     }
 }
 

@@ -116,7 +116,7 @@ async fn question(
         Ok(Ok(Value::ServerError(error))) => Err(Fault::of_reply(&error, address)),
         Ok(Ok(said)) => Ok(said),
         Ok(Err(error)) => Err(Fault::of_connection(&error, address)),
-        Err(_) => Err(Fault::new(Class::Connection, address, "no answer in time")),
+        Err(_) => Err(Fault::timeout(address, "no answer in time")),
     }
 }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod cluster;
+mod figures;
 mod files;
 mod login;
 mod memory;
@@ -85,6 +86,12 @@ fn main() -> ExitCode {
         trial_unless(lacks_expire_options, "a_user_without_scripts_does_without", login::no_scripts),
         trial_unless(has_expire_options, "a_server_before_7_0_is_refused_without_scripts", login::too_old),
         trial_unless(lacks_tls, "tls_is_verified", login::tls),
+        trial("commands_are_measured_by_operation", figures::measured),
+        trial("errors_are_counted_by_the_first_word_of_the_reply", figures::errors_by_prefix),
+        trial("a_server_that_is_killed_is_down_and_connected_to_again", figures::killed),
+        trial("a_server_that_falls_silent_is_a_timeout", figures::silent),
+        trial("memory_is_that_of_the_server", figures::memory),
+        trial("a_user_who_may_not_ask_for_the_memory_does_without", figures::forbidden_memory),
         trial("a_dead_master_costs_its_own_keys", cluster::dead_master),
         trial("a_failover_is_followed", cluster::failover),
         trial("slots_on_their_way_are_followed", cluster::moving_slots),

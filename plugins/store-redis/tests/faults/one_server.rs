@@ -163,7 +163,7 @@ pub(crate) async fn loading() {
     let shop = Shop::of(config(&[server.port()])).await;
     shop.insert(0..500).await;
     let fill = "for number = 1, 1500 do redis.call('SET', 'filler' .. number, '') end";
-    server.command(&[], &["EVAL", fill, "0"]).unwrap();
+    server.command(&["EVAL", fill, "0"]).unwrap();
     server.stop();
     server.launch().unwrap();
     let (since, mut answers) = (Instant::now(), 0);
@@ -186,7 +186,7 @@ pub(crate) async fn busy() {
     shop.insert(0..50).await;
     std::thread::scope(|scope| {
         // It ends with an error when the script is killed.
-        let script = scope.spawn(|| server.command(&[], &["EVAL", "while true do end", "0"]));
+        let script = scope.spawn(|| server.command(&["EVAL", "while true do end", "0"]));
         tokio::task::block_in_place(|| {
             tokio::runtime::Handle::current().block_on(async {
                 let since = Instant::now();
@@ -203,7 +203,7 @@ pub(crate) async fn busy() {
                 }
             });
         });
-        server.command(&[], &["SCRIPT", "KILL"]).unwrap();
+        server.command(&["SCRIPT", "KILL"]).unwrap();
         assert!(script.join().unwrap().is_err());
     });
     shop.recovers(50..60).await;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod failures;
+mod figures;
 mod opening;
 mod races;
 mod random;

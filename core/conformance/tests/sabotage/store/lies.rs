@@ -3,8 +3,8 @@
 use super::sabotaged::{Sabotage, Sabotage::*, Sabotaged};
 use crate::shared_memory::Shared;
 use hydra_api::{
-    Addresses, ContentKey, Estimate, EstimateMethod, Found, Inserted, PeerId, Provider, ProviderRecord,
-    ProviderStore, RecordOutcome, StoreErrorKind, UnixSeconds,
+    Addresses, ContentKey, Estimate, EstimateMethod, Found, Inserted, Metric, PeerId, Provider,
+    ProviderRecord, ProviderStore, RecordOutcome, StoreErrorKind, UnixSeconds,
 };
 use hydra_conformance::given::{content_key, peer_id};
 use std::collections::BTreeSet;
@@ -170,5 +170,27 @@ impl Sabotaged {
             }
             _ => estimate,
         }
+    }
+
+    /// The figures of a store that has served so many inserts.
+    pub(super) fn published(&self, inserts: u64, is_closed: bool) -> Vec<Metric> {
+        let counted = match self.sabotage {
+            S24CounterFalls => 1000_u64.saturating_sub(inserts),
+            _ => inserts,
+        };
+        let inserts_total = Metric::counter("db_inserts_total", "Inserts.", counted);
+        let mut published = vec![inserts_total, Metric::gauge("db_opens", "Processes.", 1.0)];
+        match self.sabotage {
+            S24SeriesGoesAway if inserts > 2 => drop(published.remove(0)),
+            S24SeriesTwice => published.push(published[0].clone()),
+            S24NamesAPeer => {
+                let peer = "12D3KooWHigCG8nhuhGw3cFFmmKwRMTkUXkVd9SYdSBqeMrbjYBb";
+                published.push(Metric::gauge("db_provider", "A provider.", 1.0).with("peer", peer));
+            }
+            S24PanicsWhenClosed if is_closed => panic!("closed"),
+            S24Waits => std::thread::sleep(Duration::from_millis(50)),
+            _ => {}
+        }
+        published
     }
 }

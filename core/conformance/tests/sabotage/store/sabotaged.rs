@@ -4,9 +4,9 @@ use super::lies;
 use super::overlay::Overlay;
 use crate::shared_memory::{Shared, locked};
 use hydra_api::{
-    ConfigIssue, ContentKey, Cursor, Deleted, Deletion, Estimate, Found, Inserted, OpenError, Page, Plugin,
-    ProviderRecord, ProviderStore, PurgeProgress, Purged, Purpose, ReconfigureError, RecordOutcome, Scope,
-    Store, StoreError, StoreErrorKind, StoreProfile, UnixSeconds, Value, async_trait,
+    ConfigIssue, ContentKey, Cursor, Deleted, Deletion, Estimate, Found, Inserted, Metric, OpenError, Page,
+    Plugin, ProviderRecord, ProviderStore, PurgeProgress, Purged, Purpose, ReconfigureError, RecordOutcome,
+    Scope, Store, StoreError, StoreErrorKind, StoreProfile, UnixSeconds, Value, async_trait,
 };
 use hydra_store_memory::Memory;
 use schemars::JsonSchema;
@@ -87,6 +87,12 @@ pub(crate) enum Sabotage {
     S22TakesAnyCursor,
     S23PurgesByItsClock,
     S23MakesRoomByItsClock,
+    S24CounterFalls,
+    S24SeriesGoesAway,
+    S24SeriesTwice,
+    S24NamesAPeer,
+    S24PanicsWhenClosed,
+    S24Waits,
 }
 use Sabotage::*;
 
@@ -120,6 +126,7 @@ pub(crate) struct Sabotaged {
     own: Option<Memory>,
     closed: AtomicBool,
     has_inserted: AtomicBool,
+    inserts: AtomicU64,
     inserting: AtomicU64,
     purge_calls: AtomicU64,
     pub(super) opened: Instant,
@@ -159,6 +166,7 @@ impl Plugin for Sabotaged {
             own,
             closed: AtomicBool::new(false),
             has_inserted: AtomicBool::new(false),
+            inserts: AtomicU64::new(0),
             inserting: AtomicU64::new(0),
             purge_calls: AtomicU64::new(0),
             opened: Instant::now(),
@@ -208,6 +216,7 @@ impl ProviderStore for Sabotaged {
 
     async fn insert(&self, batch: Arc<[ProviderRecord]>, now: UnixSeconds) -> Result<Inserted, StoreError> {
         self.open_for("insert")?;
+        self.inserts.fetch_add(1, Ordering::SeqCst);
         let others = self.inserting.fetch_add(1, Ordering::SeqCst);
         let _inserting = Inserting(&self.inserting);
         self.overlay.note(&batch, now);
@@ -294,6 +303,10 @@ impl ProviderStore for Sabotaged {
     ) -> Result<Page, StoreError> {
         self.open_for("scan")?;
         self.scanned(self.records(), from, now, limit).await
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        self.published(self.inserts.load(Ordering::SeqCst), self.closed.load(Ordering::SeqCst))
     }
 
     async fn close(&self) -> Result<(), StoreError> {
