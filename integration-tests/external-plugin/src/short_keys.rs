@@ -1,8 +1,8 @@
 //! A store that refuses long keys, and keeps everything else in another store.
 
 use hydra_api::{
-    ContentKey, Cursor, Deleted, Deletion, Estimate, Found, Inserted, Metric, Nested, OpenError, Page, Plugin,
-    ProviderRecord, ProviderStore, Purged, ReconfigureError, RecordOutcome, Scope, Store, StoreError,
+    ContentKey, Cursor, Deleted, Deletion, Estimate, Found, Inserted, Metric, Nested, OpenError, Page,
+    Plugin, ProviderRecord, ProviderStore, Purged, ReconfigureError, RecordOutcome, Scope, Store, StoreError,
     StoreErrorKind, StoreProfile, UnixSeconds, Value, async_trait,
 };
 use schemars::JsonSchema;
@@ -124,7 +124,11 @@ impl ProviderStore for ShortKeys {
     fn metrics(&self) -> Vec<Metric> {
         let refused = self.refused.load(Ordering::Relaxed);
         let mut metrics = self.inner.metrics();
-        metrics.push(Metric::counter("db_long_keys_refused_total", "Records refused for a long key.", refused));
+        metrics.push(Metric::counter(
+            "db_long_keys_refused_total",
+            "Records refused for a long key.",
+            refused,
+        ));
         metrics
     }
 
