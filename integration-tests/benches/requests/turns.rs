@@ -28,7 +28,7 @@ pub(crate) async fn compare(other: &Path) -> io::Result<()> {
         let settings = HEADS.iter().copied().filter(|setting| !setting.contains("queue")).chain([&*kind]);
         let settings: Vec<_> = settings.collect();
         for transport in ["TCP", "QUIC"] {
-            let mut costs = [[const { Vec::new() }; 2]; 2];
+            let mut costs = [const { [const { Vec::new() }; 2] }; 2];
             for start in 0..STARTS {
                 one_start(other, &settings, (transport, start), &mut costs).await?;
             }
