@@ -38,11 +38,11 @@ async fn serve(
     }
     let opened = tokio::select! {
         opened = loaded.open(registry) => opened?,
-        () = stop.given() => return Err(not_started(StartError::Stopped)),
+        () = logged(&mut stop) => return Err(not_started(StartError::Stopped)),
     };
     let backends = Backends { exporter, ..opened };
     let config = &loaded.config;
-    let node = Node::start_until(config.clone(), backends, stop.given()).await.map_err(not_started)?;
+    let node = Node::start_until(config.clone(), backends, logged(&mut stop)).await.map_err(not_started)?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         heads = config.heads.count,
@@ -53,11 +53,17 @@ async fn serve(
     );
     let printed = print(&node, out);
     if printed.is_ok() {
-        stop.given().await;
+        logged(&mut stop).await;
     }
     let stopped = node.stop().await.map_err(|cause| Failure::failed("the node did not stop cleanly", cause));
     printed?;
     stopped
+}
+
+/// Waits for a signal and logs which it was.
+async fn logged(stop: &mut StopSignal) {
+    let signal = stop.given().await;
+    tracing::info!(signal, "stopping");
 }
 
 /// Prints where the node is.

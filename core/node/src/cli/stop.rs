@@ -24,12 +24,12 @@ impl StopSignal {
         })
     }
 
-    /// Waits for the next of them.
-    pub(crate) async fn given(&mut self) {
+    /// Waits for the next of them; its name.
+    pub(crate) async fn given(&mut self) -> &'static str {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-            _ = self.hangup.recv() => {}
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.hangup.recv() => "SIGHUP",
         }
     }
 

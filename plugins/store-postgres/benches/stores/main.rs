@@ -34,16 +34,18 @@ async fn main() {
     let sizes = argument("--sizes").unwrap_or_else(|| vec![200_000]);
     let rounds = argument("--rounds").map_or(5, |rounds| rounds[0]);
     let round_records = argument("--round-records").map_or(200_000, |records| records[0]);
-    let server =
-        Server::start(&["shared_buffers=1GB", "max_wal_size=4GB", "fsync=on", "autovacuum_naptime=1"])
-            .unwrap();
+    // A round takes seconds here and 22 hours in a network: autovacuum looks once a second instead of once a minute.
+    let settings = ["shared_buffers=1GB", "max_wal_size=4GB", "fsync=on", "autovacuum_naptime=1"];
+    let server = Server::start(&settings).unwrap();
     let booster = Booster::open(&server).await;
     let store = open(&server, "hydra").await;
     let mut filled = 0;
     for size in sizes {
         compare(&server, &*store, &booster, &mut filled, size).await;
     }
-    refresh(&server, rounds, round_records).await;
+    for order in [Order::Same, Order::Other] {
+        refresh(&server, order, rounds, round_records).await;
+    }
 }
 
 /// The numbers that follow this word on the command line.
@@ -138,15 +140,6 @@ async fn write_all(store: &dyn ProviderStore, numbers: &[u64], batch_len: usize,
         let mut window: Vec<_> =
             window.iter().map(|number| ProviderRecord { expires, ..nth(*number) }).collect();
         window.sort_by(|a, b| (&a.key, &a.provider).cmp(&(&b.key, &b.provider)));
-        let spread = std::env::args().any(|a| a == "--spread");
-        if spread {
-            let n = window.len().div_ceil(batch_len);
-            for i in 0..n {
-                let batch: Vec<_> = window.iter().skip(i).step_by(n).cloned().collect();
-                store.insert(batch.into(), NOW).await.unwrap();
-            }
-            continue;
-        }
         for batch in window.chunks(batch_len) {
             store.insert(batch.into(), NOW).await.unwrap();
         }
@@ -161,40 +154,43 @@ async fn read(store: &dyn ProviderStore, numbers: &[u64], batch_len: usize, foun
     }
 }
 
+/// In which order a round announces the records.
+#[derive(Debug, Clone, Copy)]
+enum Order {
+    /// That of the round before, from another beginning: records that were written together are refreshed together.
+    Same,
+    /// Another one each time: the providers of a network announce beside each other.
+    Other,
+}
+
+impl Order {
+    fn of(self, round: u64, records: u64) -> Vec<u64> {
+        // Primes of which no number of records is a multiple.
+        const STEPS: [u64; 5] = [7_919, 104_729, 1_299_709, 15_485_863, 32_452_843];
+        let start = Chance::of(records + round).below(records);
+        let step = match self {
+            Self::Same => 1,
+            Self::Other => STEPS[round as usize % STEPS.len()],
+        };
+        (0..records).map(|number| (start + number * step) % records).collect()
+    }
+}
+
 /// Each round announces every record anew, as providers do every 22 hours.
-async fn refresh(server: &Server, rounds: u64, records: u64) {
-    let store = open(server, "rounds").await;
+async fn refresh(server: &Server, order: Order, rounds: u64, records: u64) {
+    let schema = format!("{order:?}").to_lowercase();
+    let store = open(server, &schema).await;
     fill(&*store, 0..records).await;
     settle(server);
-    let first = bytes(server, "rounds");
-    println!("{records} records, refreshed {rounds} times");
-    let mut chance = Chance::of(records);
+    let first = bytes(server, &schema);
+    println!("{records} records, refreshed {rounds} times, order {order:?}");
     for round in 1..=rounds {
         let cpu = Cpu::now(server);
-        // In another order each time.
-        let start = chance.below(records);
         let expires = NOW.saturating_add(LIFE).saturating_add(std::time::Duration::from_secs(round * 3_600));
-        let shuffled = std::env::args().any(|a| a == "--shuffle");
-        let (start, records_end) = if shuffled { (0, 0) } else { (start, records) };
-        if shuffled {
-            let step = [7919u64, 104729, 1299709, 15485863, 32452843][round as usize % 5];
-            let all: Vec<u64> = (0..records).map(|n| (n * step + round) % records).collect();
-            write_all(
-                &*store,
-                &all,
-                argument("--batch").map_or(WRITE_BATCHES[1], |len| len[0] as usize),
-                expires,
-            )
-            .await;
-        }
-        let records_end = records_end;
-        let batch_len = argument("--batch").map_or(WRITE_BATCHES[1], |len| len[0] as usize);
-        write(&*store, start..records_end, batch_len, expires).await;
-        write(&*store, 0..start, batch_len, expires).await;
+        write_all(&*store, &order.of(round, records), WRITE_BATCHES[1], expires).await;
         let each = cpu.micros_each(server, records);
-        let size = bytes(server, "rounds") as f64 / first as f64;
-        let hot = server.query("hydra", "SELECT (100*n_tup_hot_upd/greatest(n_tup_upd,1))::text || ' % hot, vacuums ' || autovacuum_count || ' size ' || pg_relation_size(relid) || ' ' || pg_indexes_size(relid) FROM pg_stat_user_tables WHERE schemaname='rounds' AND relname='records'").unwrap();
-        println!("  round {round:3}: {each:6.2} µs of CPU per record, disk {size:.2} of the first {hot:?}");
+        let size = bytes(server, &schema) as f64 / first as f64;
+        println!("  round {round:3}: {each:6.2} µs of CPU per record, disk {size:.2} of the first");
     }
     store.close().await.unwrap();
 }

@@ -107,7 +107,7 @@ impl Moving {
         loop {
             let more = tokio::select! {
                 biased;
-                () = stop.given() => {
+                _ = stop.given() => {
                     let done = self.state.through();
                     let text = format!("stopped by a signal after {done} records; the same command continues from there");
                     return Err(Failure::Failed(text));
