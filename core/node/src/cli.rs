@@ -48,7 +48,13 @@ pub(crate) fn main(
                 Some((run, args))
             });
             if let Some((run, args)) = run {
-                return run(args);
+                return match ConfigArgs::from_arg_matches(&matches).ok().and_then(|config| config.given()) {
+                    Some(flag) => {
+                        Failure::Usage(format!("{flag} has no meaning here: the command reads no config"))
+                            .report()
+                    }
+                    None => run(args),
+                };
             }
             Invocation::from_arg_matches(&matches)
         }

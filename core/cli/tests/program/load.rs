@@ -54,7 +54,10 @@ fn load_needs_a_head_that_answers_and_values_within_bounds() {
     let output = hydra.run(&["load", nobody]);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert!(stderr(&output).starts_with("error: cannot connect: "), "{}", stderr(&output));
-    let wrong: [&[&str]; 8] = [
+    let wrong: [&[&str]; 10] = [
+        // It reads no config.
+        &[nobody, "--config", "nowhere.toml"],
+        &[nobody, "--set", "heads.cuont=3"],
         &[],
         &["/ip4/127.0.0.1/tcp/1"],
         &[nobody, "--clients", "0"],

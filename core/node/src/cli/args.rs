@@ -199,17 +199,24 @@ impl ConfigArgs {
     /// # Errors
     /// The flag that has no meaning for such a command.
     pub(crate) fn only_file(&self, file: &Path) -> Result<Sources, &'static str> {
-        let named = self.config.as_ref().filter(|_| std::env::var_os(Sources::FILE_VARIABLE).is_none());
-        let refused = [
-            (named.is_some(), "--config"),
-            (!self.set.is_empty(), "--set"),
-            (self.data_dir.is_some(), "--data-dir"),
-        ];
-        if let Some((_, flag)) = refused.iter().find(|(given, _)| *given) {
+        if let Some(flag) = self.given() {
             return Err(flag);
         }
         let log = Self { config: None, set: Vec::new(), data_dir: None, ..self.clone() };
         Ok(Sources { file: Some(file.to_owned()), environment: Vec::new(), ..log.sources(None) })
+    }
+}
+
+impl ConfigArgs {
+    /// A flag of the command line that says something of the config, if there is one.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let named = self.config.as_ref().filter(|_| std::env::var_os(Sources::FILE_VARIABLE).is_none());
+        let flags = [
+            (named.is_some(), "--config"),
+            (!self.set.is_empty(), "--set"),
+            (self.data_dir.is_some(), "--data-dir"),
+        ];
+        flags.into_iter().find(|(given, _)| *given).map(|(_, flag)| flag)
     }
 }
 
