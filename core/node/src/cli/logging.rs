@@ -8,8 +8,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
 /// The default levels of libraries; the config's level overrides them. OpenTelemetry logs every failed export, which
-/// the exporter logs once per change, so it is off. yamux warns of every connection that the remote resets.
-const LIBRARIES: &str = "fjall=warn,lsm_tree=warn,libp2p=warn,quinn=warn,hickory=warn,yamux=error,\
+/// the exporter logs once per change, so it is off. yamux warns of every connection that the remote resets, sqlx of every notice
+/// of the server, such as one to each connection that ends with it.
+const LIBRARIES: &str = "fjall=warn,lsm_tree=warn,libp2p=warn,quinn=warn,hickory=warn,yamux=error,sqlx=error,\
     multistream_select=warn,h2=warn,hyper=warn,reqwest=warn,tonic=warn,tower=warn,opentelemetry=off";
 /// The spans of traced requests go to the collector; in the log they would repeat the request in each line.
 const TRACES: &str = "hydra::request=off";
