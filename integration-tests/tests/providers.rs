@@ -191,7 +191,9 @@ async fn v8_both_cid_versions_of_one_multihash_share_their_providers() {
     let ask = async |args: &[&str]| {
         let mut command = tokio::process::Command::new(program().unwrap());
         command.arg("ask").args(args).args(["--peer", &head, "--json"]).current_dir(node.home().path());
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"HYDRA_")) {
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"HYDRA_"))
+        {
             command.env_remove(name);
         }
         let output = command.output().await.unwrap();
