@@ -51,7 +51,7 @@ pub(crate) async fn killed() {
     let (from, to) = (json!({ "kind": "fjall" }), json!({ "kind": "sled" }));
     let files = [config(&home, "from", &from), config(&home, "to", &to)];
     let original = filled(&home, "from", &from, KEYS).await;
-    let args = ["store", "copy", "--from", &files[0], "--to", &files[1], "--page", "50"];
+    let args = ["store", "copy", "--from", &files[0], "--to", &files[1], "--page", "20"];
     let dir = home.path().join("to-data");
     for signal in ["INT", "KILL", "KILL"] {
         let before = progress(&dir);
