@@ -225,7 +225,7 @@ impl Loaded {
     fn scope(&self, registry: &Registry, purpose: Purpose) -> Result<Scope, OpenBackendsError> {
         let path = &self.config.data_dir;
         if std::fs::metadata(path).is_ok_and(|found| !found.is_dir()) {
-            let message = format!("{} is no directory", path.display());
+            let message = format!("{} is not a directory", path.display());
             return Err(config_error(self.issue(KeyPath::root().key("data_dir"), message, None)));
         }
         if !matches!(purpose, Purpose::Check | Purpose::Use) {

@@ -48,7 +48,7 @@ fn a_wrong_config_exits_with_2_and_a_backend_that_cannot_be_reached_with_3() {
     hydra.file("not-a-directory", "");
     let (status, message) = code(&["check", "--data-dir", "not-a-directory"]);
     assert_eq!(status, Some(2), "{message}");
-    assert_eq!(message.trim_end(), "error: --data-dir: data_dir: not-a-directory is no directory");
+    assert_eq!(message.trim_end(), "error: --data-dir: data_dir: not-a-directory is not a directory");
     let away = ["--set", "store.kind=redis", "--set", "store.hosts=[\"127.0.0.1:1\"]"];
     let (status, message) = code(&[&["check"], &away[..]].concat());
     assert_eq!(status, Some(3), "{message}");

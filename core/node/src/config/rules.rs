@@ -32,7 +32,7 @@ fn log_level(level: &str, problems: &mut Vec<Problem>) {
         !part.is_empty() && !part.contains(['=', '[']) && !is_level(part) && part.parse::<u8>().is_err()
     });
     let message = match (word, EnvFilter::try_new(level)) {
-        (Some(word), _) => format!("`{word}` is no level"),
+        (Some(word), _) => format!("`{word}` is not a log level"),
         (None, Err(cause)) => format!("is not a log filter: {cause}"),
         (None, Ok(_)) => return,
     };
