@@ -32,6 +32,7 @@ pub mod given;
 pub mod ids;
 pub mod outage;
 mod place;
+pub mod published;
 mod reconfigure;
 pub mod servers;
 pub mod store;

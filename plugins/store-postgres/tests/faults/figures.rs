@@ -1,8 +1,7 @@
 //! What the store publishes of a server that ends sessions, falls silent, is killed or holds dead rows.
 
 use crate::{Config, NOW, Server, Store, config, has, insert, is_back, open, trial};
-use hydra_api::metrics::well_formed;
-use hydra_api::{Deletion, Figure, StoreErrorKind};
+use hydra_api::{Deletion, StoreErrorKind};
 use hydra_conformance::given::{key, record};
 use libtest_mimic::Trial;
 use std::num::NonZeroU32;
@@ -23,20 +22,8 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-/// The figures of this name that have these labels, added up: of a histogram, how many it has.
 fn figure(store: &Store, name: &str, labels: &[(&str, &str)]) -> f64 {
-    let (taken, refused) = well_formed(store.metrics());
-    assert_eq!(refused, []);
-    let of_name = taken.iter().filter(|metric| metric.name == name);
-    let fitting =
-        of_name.filter(|metric| labels.iter().all(|(label, value)| metric.label(label) == Some(value)));
-    let figures = fitting.map(|metric| match &metric.figure {
-        Figure::Counter(count) => *count as f64,
-        Figure::Gauge(value) => *value,
-        Figure::Histogram(buckets) => buckets.count() as f64,
-        other => panic!("{other:?}"),
-    });
-    figures.sum()
+    hydra_conformance::published::figure(&**store, name, labels)
 }
 
 fn errors(store: &Store, class: &str) -> f64 {

@@ -1,23 +1,10 @@
 //! What the store publishes of a server that fails, refuses or fills up.
 
 use crate::shop::{Shop, config, server};
-use hydra_api::metrics::well_formed;
-use hydra_api::{Figure, StoreErrorKind};
+use hydra_api::StoreErrorKind;
 
-/// The figures of this name that have these labels, added up: of a histogram, how many it has.
 fn figure(shop: &Shop, name: &str, labels: &[(&str, &str)]) -> f64 {
-    let (taken, refused) = well_formed(shop.0.metrics());
-    assert_eq!(refused, []);
-    let of_name = taken.iter().filter(|metric| metric.name == name);
-    let fitting =
-        of_name.filter(|metric| labels.iter().all(|(label, value)| metric.label(label) == Some(value)));
-    let figures = fitting.map(|metric| match &metric.figure {
-        Figure::Counter(count) => *count as f64,
-        Figure::Gauge(value) => *value,
-        Figure::Histogram(buckets) => buckets.count() as f64,
-        other => panic!("{other:?}"),
-    });
-    figures.sum()
+    hydra_conformance::published::figure(&*shop.0, name, labels)
 }
 
 fn errors(shop: &Shop, class: &str) -> f64 {
