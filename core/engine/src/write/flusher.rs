@@ -14,7 +14,7 @@ use window::{Written, write_window};
 /// The longest pause after windows that failed.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// The pause after a failed window once the writer is closing: time is short, and nothing new comes in.
+/// The pause after a window of which little was written once the writer is closing: time is short, and nothing new comes in.
 const CLOSING_PAUSE: Duration = Duration::from_millis(100);
 
 /// Writes windows until the writer is closing and the queue is empty.
@@ -67,6 +67,10 @@ async fn wait(writer: &Writer, started: Instant, failed_windows: u32, written: W
     tokio::select! {
         () = sleep_until(started + limits.flush_interval) => {}
         () = early => {}
-        () = writer.closing() => {}
+        () = writer.closing() => {
+            if written == Written::LittleKnown {
+                sleep_until(started + CLOSING_PAUSE.min(limits.flush_interval)).await;
+            }
+        }
     }
 }

@@ -328,3 +328,36 @@ async fn no_claim_of_a_profile_is_believed_and_a_change_is_followed() {
     sleep(Duration::from_secs(5)).await;
     assert_eq!(engine.stats().gauge.in_flight.max, 64);
 }
+
+/// A part of the store is away for minutes, and what comes in for the others is little.
+#[tokio::test(start_paused = true)]
+async fn a_part_that_is_away_neither_loses_its_records_nor_holds_up_the_others() {
+    for away in [30, 300] {
+        let store = Arc::new(UnknownForSome::new(memory(), StoreErrorKind::Unavailable, 333, 3));
+        let engine = open(store.clone());
+        let is_away = |number: &u64| store.is_unknown(&ContentKey::new(&key(*number)).unwrap());
+        (0..).filter(is_away).take(away).for_each(|number| announce(&engine, number..number + 1));
+        sleep(Duration::from_secs(15)).await;
+        for number in (0..).filter(|number| !is_away(number)).take(300) {
+            announce(&engine, number..number + 1);
+            sleep(Duration::from_secs(2)).await;
+        }
+        let writes = engine.stats().writes;
+        assert_eq!(writes.dropped_after_retries, 0, "of {away} for which the queue has room");
+        let waiting = 300 - writes.written;
+        assert!(waiting < 2, "{waiting} that the store would take wait beside {away} others");
+    }
+}
+
+/// Records of which the store can say nothing are tried until the time is over, with pauses.
+#[tokio::test(start_paused = true)]
+async fn a_close_does_not_hammer_on_a_part_that_is_away() {
+    let store = Arc::new(UnknownForSome::new(memory(), StoreErrorKind::Unavailable, 900, 3));
+    let engine = open(store);
+    announce(&engine, 0..300);
+    sleep(Duration::from_secs(1)).await;
+    let before = engine.stats().writes.windows;
+    let _unwritten = engine.close(Duration::from_secs(4)).await;
+    let windows = engine.stats().writes.windows - before;
+    assert!((2..=40).contains(&windows), "{windows} windows in four seconds");
+}

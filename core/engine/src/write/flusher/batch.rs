@@ -11,6 +11,8 @@ use std::sync::Arc;
 /// How the insert of a batch ended.
 pub(super) enum Outcome {
     Each(Vec<RecordOutcome>),
+    /// The store could say nothing of any record: the part that has them is away.
+    Unknown(StoreErrorKind),
     /// A record of it may be the cause of a failure: in halves it is found.
     Split,
     /// Its only record may be the cause of this failure.
@@ -43,6 +45,7 @@ pub(super) async fn write_batch(writer: Arc<Writer>, batch: Batch) -> (Batch, Ou
         Err(failure) if failure.kind() == Some(StoreErrorKind::Refused) && len == 1 => {
             Outcome::Each(vec![RecordOutcome::Refused(failure.to_string().into())])
         }
+        Err(Failure::Unknown(error, _)) => Outcome::Unknown(error.kind()),
         // A panic or a broken promise may be a record's doing, too.
         Err(failure) if matches!(failure.kind(), None | Some(StoreErrorKind::Refused)) => {
             if len > 1 {

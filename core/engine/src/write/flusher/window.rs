@@ -7,7 +7,7 @@ use crate::store::Lane;
 use crate::sync::add;
 use crate::write::take::Writer;
 use crate::write::write_queue::{Fate, InHand, Tries};
-use hydra_api::{ProviderRecord, RecordOutcome};
+use hydra_api::{ProviderRecord, RecordOutcome, StoreErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -102,6 +102,10 @@ impl<'a> Window<'a> {
     fn on_ended(&mut self, batch: Batch, outcome: Outcome) {
         match outcome {
             Outcome::Each(outcomes) => self.on_answered(&batch, outcomes),
+            // That says nothing of the rest of the store, for good or bad.
+            Outcome::Unknown(kind) => {
+                self.settle_each(&batch, vec![RecordOutcome::Unknown(kind); batch.len()]);
+            }
             Outcome::Split => {
                 self.split_in_a_row += 1;
                 let cause = "the store fails on a record of the batch".to_owned();
@@ -124,6 +128,13 @@ impl<'a> Window<'a> {
     fn on_answered(&mut self, batch: &Batch, outcomes: Vec<RecordOutcome>) {
         (self.any_written, self.failed_in_a_row, self.split_in_a_row) = (true, 0, 0);
         self.batches.on_written();
+        if let Some(kind) = self.settle_each(batch, outcomes) {
+            self.writer.backend.failed_in_part(StoreCall::Insert, kind);
+        }
+    }
+
+    /// Gives records their fates; why the store could say nothing of the first such one.
+    fn settle_each(&mut self, batch: &Batch, outcomes: Vec<RecordOutcome>) -> Option<StoreErrorKind> {
         let (mut unknown, mut gone) = (None, 0);
         for (held, outcome) in batch.iter().zip(outcomes) {
             if let RecordOutcome::Unknown(kind) = outcome {
@@ -135,9 +146,7 @@ impl<'a> Window<'a> {
             self.decide(held, fate);
         }
         self.writer.queue.settle(gone);
-        if let Some(kind) = unknown {
-            self.writer.backend.failed_in_part(StoreCall::Insert, kind);
-        }
+        unknown
     }
 
     fn decide(&mut self, held: &InHand, fate: Fate) {
@@ -158,8 +167,8 @@ impl<'a> Window<'a> {
         self.writer.queue.finish_window(&self.fates);
         self.dropped.iter().for_each(|record| self.writer.readers.retract(record));
         match self.any_written {
+            _ if 2 * self.unknown > self.fates.len() => Written::LittleKnown,
             false => Written::Nothing,
-            true if 2 * self.unknown > self.fates.len() => Written::LittleKnown,
             true => Written::Whole,
         }
     }
@@ -183,10 +192,12 @@ fn settle(writer: &Writer, held: &InHand, outcome: RecordOutcome) -> Fate {
             reports.refused(&cause);
             Fate::Dropped
         }
-        // A part of the store does not answer: the record waits for it, but not for ever in the way of others.
+        // A part of the store does not answer: the record waits for it, but not for ever in the way of others. While nothing of
+        // the store answers there are no others.
         _ => {
             let tries = Tries { unknown: held.tries.unknown.saturating_add(1), ..held.tries };
-            let in_the_way = writer.queue.level().percent() >= UNKNOWN_PERCENT_MAX;
+            let in_the_way = writer.queue.level().percent() >= UNKNOWN_PERCENT_MAX
+                && !writer.backend.breaker.is_open(Lane::Writes);
             if in_the_way && u32::from(tries.unknown) > writer.limits.write_retries {
                 add(&stats.dropped_after_retries, 1);
                 reports.gave_up("the store could not say whether it has them");
