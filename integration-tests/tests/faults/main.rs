@@ -18,6 +18,7 @@ mod run;
 mod scenario;
 mod stranger;
 mod watch;
+mod way;
 
 use form::{Bounds, Form};
 use hydra_conformance::servers::{Postgres, Redis};

@@ -1,14 +1,14 @@
 //! Faults of a PostgreSQL server.
 
 use super::disk::SmallDisk;
-use super::link::Link;
-use super::names::{NAME, Names};
 use super::scenario::{Ground, Loss, Needs, Scenario};
 use super::stranger;
+use super::way::Way;
 use hydra_conformance::servers::Postgres as Server;
 use std::io;
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -31,13 +31,17 @@ const fn scenario(fault: &'static str, cause: &'static [&'static str], start: fn
     Scenario { backend: "PostgreSQL", fault, start, cause, loss: Loss::Nothing, needs: Needs::Nothing }
 }
 
-pub(crate) const SCENARIOS: [Scenario; 11] = [
+pub(crate) const SCENARIOS: [Scenario; 12] = [
     scenario("kill -9 and restart", &["Connection refused"], || on(&[], killed)),
     scenario("SIGSTOP", &["has stalled", "has not answered within"], || on(&[], frozen)),
     scenario("default_transaction_read_only", &["read-only transaction"], || on(&[], read_only)),
     scenario("pg_terminate_backend of all", &["terminating connection"], || on(&[], terminated)),
     Scenario { needs: Needs::Root, ..scenario("disk full", &["No space left"], || on(&[], full)) },
-    scenario("port closed", &["Connection refused", "Connection reset"], behind_link),
+    Scenario {
+        needs: Needs::Root,
+        ..scenario("disk of the log full", &["terminating connection", "recovery mode"], with_small_log)
+    },
+    scenario("port closed", &["Connection refused", "Connection reset"], || behind(Way::by_link)),
     scenario(
         "connections exhausted by another client",
         &["too many clients", "connection slots are reserved"],
@@ -48,20 +52,19 @@ pub(crate) const SCENARIOS: [Scenario; 11] = [
     scenario("a rotated password", &["password authentication failed"], with_password),
     Scenario {
         needs: Needs::MountNamespace,
-        ..scenario("DNS that moves", &["Connection refused", "Connection reset"], under_name)
+        ..scenario("DNS that moves", &["Connection refused", "Connection reset"], || behind(Way::by_name))
     },
 ];
 
 /// A server, what stands before it, and what is to be done to it.
 struct OnPostgres {
     server: Server,
-    /// Where the node looks for it.
-    host: String,
+    way: Way,
     /// As whom the node logs in, if not as the superuser.
     user: Option<&'static str>,
     secrets: TempDir,
-    link: Option<Link>,
-    names: Option<Names>,
+    /// After the server, so that it ends later.
+    disk: Option<SmallDisk>,
     inflict: fn(&mut Self, Duration) -> io::Result<()>,
 }
 
@@ -70,8 +73,8 @@ fn ground(
     inflict: fn(&mut OnPostgres, Duration) -> io::Result<()>,
 ) -> io::Result<OnPostgres> {
     let server = Server::start(settings)?;
-    let (host, secrets) = (format!("127.0.0.1:{}", server.port()), tempfile::tempdir()?);
-    Ok(OnPostgres { server, host, user: None, secrets, link: None, names: None, inflict })
+    let (way, secrets) = (Way::Straight(server.port()), tempfile::tempdir()?);
+    Ok(OnPostgres { server, way, user: None, secrets, disk: None, inflict })
 }
 
 fn on(settings: &[&str], inflict: fn(&mut OnPostgres, Duration) -> io::Result<()>) -> Started {
@@ -84,7 +87,7 @@ impl Ground for OnPostgres {
     }
 
     fn settings(&self) -> Vec<String> {
-        let mut settings = vec![format!("store.hosts=[{:?}]", self.host)];
+        let mut settings = vec![format!("store.hosts=[{:?}]", self.way.host())];
         if let Some(user) = self.user {
             settings.push(format!("store.user={user:?}"));
             settings.push(format!("store.password={{ file = {:?} }}", self.password_file()));
@@ -93,7 +96,7 @@ impl Ground for OnPostgres {
     }
 
     fn hosts_file(&self) -> Option<&Path> {
-        self.names.as_ref().map(Names::file)
+        self.way.hosts_file()
     }
 
     fn inflict(&mut self, during: Duration) -> io::Result<()> {
@@ -181,26 +184,41 @@ fn full(ground: &mut OnPostgres, during: Duration) -> io::Result<()> {
     ground.server.execute("hydra", "ALTER TABLE hydra.records SET TABLESPACE pg_default")
 }
 
-fn behind_link() -> Started {
-    let mut ground = ground(&[], |ground, during| {
-        let link = ground.link.as_mut().ok_or(io::ErrorKind::NotFound)?;
-        link.cut();
+/// The write-ahead log is on a disk of its own. A server that cannot write it ends, and is started when there is room.
+fn with_small_log() -> Started {
+    let settings = ["min_wal_size=32MB", "max_wal_size=32MB"];
+    let mut ground = ground(&settings, |ground, during| {
+        let disk = ground.disk.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        disk.fill()?;
+        // Each switch needs a file of 16 MiB.
+        while ground
+            .server
+            .execute("hydra", "SELECT pg_logical_emit_message(false, '', ''), pg_switch_wal()")
+            .is_ok()
+        {}
         sleep(during);
-        link.restore()
+        disk.clear()?;
+        ground.server.stop();
+        ground.server.launch()
     })?;
-    let link = Link::open(([127, 0, 0, 1], 0).into(), ground.server.port())?;
-    ground.host = format!("127.0.0.1:{}", link.port());
-    ground.link = Some(link);
+    let disk = SmallDisk::mount("96m")?;
+    ground.server.own(disk.path())?;
+    ground.server.stop();
+    let log = ground.server.home().join("data/pg_wal");
+    let moved = Command::new("cp").arg("-a").arg(format!("{}/.", log.display())).arg(disk.path()).status()?;
+    if !moved.success() {
+        return Err(io::Error::other("the log cannot be moved"));
+    }
+    std::fs::remove_dir_all(&log)?;
+    std::os::unix::fs::symlink(disk.path(), &log)?;
+    ground.server.launch()?;
+    ground.disk = Some(disk);
     Ok(Box::new(ground))
 }
 
-fn under_name() -> Started {
-    let mut ground = ground(&[], |ground, during| {
-        ground.names.as_mut().ok_or(io::ErrorKind::NotFound)?.move_away(during)
-    })?;
-    let names = Names::new(ground.server.port())?;
-    ground.host = format!("{NAME}:{}", names.port());
-    ground.names = Some(names);
+fn behind(way: fn(u16) -> io::Result<Way>) -> Started {
+    let mut ground = ground(&[], |ground, during| ground.way.fail(during))?;
+    ground.way = way(ground.server.port())?;
     Ok(Box::new(ground))
 }
 

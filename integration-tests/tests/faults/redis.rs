@@ -1,10 +1,9 @@
 //! Faults of a single Redis server.
 
 use super::disk::SmallDisk;
-use super::link::Link;
-use super::names::{NAME, Names};
 use super::scenario::{Ground, Loss, Needs, Scenario};
 use super::stranger;
+use super::way::Way;
 use hydra_conformance::servers::Redis as Server;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -39,14 +38,14 @@ pub(crate) const SCENARIOS: [Scenario; 12] = [
         ..scenario("kill -9 and restart", &["Connection refused"], || on(&APPEND, killed))
     },
     scenario("SIGSTOP", &["has stalled", "no answer within"], || on(&[], frozen)),
-    scenario("port closed", &["Connection refused"], behind_link),
+    scenario("port closed", &["Connection refused"], || behind(Way::by_link)),
     scenario("connections exhausted by another client", &["max number of clients"], || {
         on(&["--maxclients", "40"], crowded_out)
     }),
     scenario("a rotated password", &["WRONGPASS"], with_password),
     Scenario {
         needs: Needs::MountNamespace,
-        ..scenario("DNS that moves", &["Connection refused", "time limit"], under_name)
+        ..scenario("DNS that moves", &["Connection refused", "time limit"], || behind(Way::by_name))
     },
     Scenario {
         loss: Loss::Counted,
@@ -62,13 +61,10 @@ pub(crate) const SCENARIOS: [Scenario; 12] = [
 /// A server, what stands before it, and what is to be done to it.
 struct OnRedis {
     server: Server,
-    /// Where the node looks for it.
-    host: String,
+    way: Way,
     /// The file of the password with which the node logs in, if it has to.
     password: Option<PathBuf>,
     home: TempDir,
-    link: Option<Link>,
-    names: Option<Names>,
     /// After the server, so that it ends later.
     disk: Option<SmallDisk>,
     inflict: fn(&mut Self, Duration) -> io::Result<()>,
@@ -76,9 +72,8 @@ struct OnRedis {
 
 fn ground(settings: &[&str], inflict: fn(&mut OnRedis, Duration) -> io::Result<()>) -> io::Result<OnRedis> {
     let server = Server::start(&program()?, settings)?;
-    let host = format!("127.0.0.1:{}", server.port());
-    let home = tempfile::tempdir()?;
-    Ok(OnRedis { server, host, password: None, home, link: None, names: None, disk: None, inflict })
+    let (way, home) = (Way::Straight(server.port()), tempfile::tempdir()?);
+    Ok(OnRedis { server, way, password: None, home, disk: None, inflict })
 }
 
 fn on(settings: &[&str], inflict: fn(&mut OnRedis, Duration) -> io::Result<()>) -> Started {
@@ -95,7 +90,8 @@ impl Ground for OnRedis {
     }
 
     fn settings(&self) -> Vec<String> {
-        let mut settings = vec![format!("store.hosts=[{:?}]", self.host), "store.buckets_log2=10".to_owned()];
+        let mut settings =
+            vec![format!("store.hosts=[{:?}]", self.way.host()), "store.buckets_log2=10".to_owned()];
         if let Some(password) = &self.password {
             settings.push("store.username=\"node\"".to_owned());
             settings.push(format!("store.password={{ file = {password:?} }}"));
@@ -104,7 +100,7 @@ impl Ground for OnRedis {
     }
 
     fn hosts_file(&self) -> Option<&Path> {
-        self.names.as_ref().map(Names::file)
+        self.way.hosts_file()
     }
 
     fn inflict(&mut self, during: Duration) -> io::Result<()> {
@@ -142,26 +138,9 @@ fn frozen(ground: &mut OnRedis, during: Duration) -> io::Result<()> {
     ground.server.signal("CONT")
 }
 
-fn behind_link() -> Started {
-    let mut ground = ground(&[], |ground, during| {
-        let link = ground.link.as_mut().ok_or(io::ErrorKind::NotFound)?;
-        link.cut();
-        sleep(during);
-        link.restore()
-    })?;
-    let link = Link::open(([127, 0, 0, 1], 0).into(), ground.server.port())?;
-    ground.host = format!("127.0.0.1:{}", link.port());
-    ground.link = Some(link);
-    Ok(Box::new(ground))
-}
-
-fn under_name() -> Started {
-    let mut ground = ground(&[], |ground, during| {
-        ground.names.as_mut().ok_or(io::ErrorKind::NotFound)?.move_away(during)
-    })?;
-    let names = Names::new(ground.server.port())?;
-    ground.host = format!("{NAME}:{}", names.port());
-    ground.names = Some(names);
+fn behind(way: fn(u16) -> io::Result<Way>) -> Started {
+    let mut ground = ground(&[], |ground, during| ground.way.fail(during))?;
+    ground.way = way(ground.server.port())?;
     Ok(Box::new(ground))
 }
 
