@@ -6,9 +6,9 @@
 //! - The database sorts text by bytes (`C`). A managed database sorts by a language, and compares text more dearly; the second index is
 //!   there because of that.
 //! - A read is one simple query. Its driver (pgx 4) prepares each text first, and no text of a read comes twice.
-//! - A record is one transaction, as it was there: batches of several records per transaction had ended in deadlocks (go-ds-sql, pull request 17), so that its batch
-//!   is `BEGIN`, `INSERT` and `COMMIT` for each record. These were sent ahead without waiting for answers. That costs a backend about 0.9
-//!   times as much as a statement with its answer, alone on its server, and 0.8 times on eight connections.
+//! - A record is one transaction, as it was there: batches of several records per transaction had ended in deadlocks (go-ds-sql, pull
+//!   request 17), so that its batch is `BEGIN`, `INSERT` and `COMMIT` for each record. These were sent ahead without waiting for answers.
+//!   That costs a backend about 0.9 times as much as a statement with its answer on one connection, and 0.8 times on eight.
 
 use crate::nth;
 use hydra_api::ProviderRecord;
