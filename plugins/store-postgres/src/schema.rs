@@ -135,6 +135,10 @@ impl Tables {
 }
 
 /// No index on `expires` and no foreign key: either ends heap-only updates and makes a write 40 % dearer.
+///
+/// To analyze a million records costs 140 ms of CPU with the default sample of 30,000 rows: after each 2 % of new ones, 7 µs for each
+/// of these. All that the planner has to know is that a key has few rows, and that no sample tells: keys with many providers fill it, so
+/// that the planner expects many rows of each and reads all entries of such a key for a bitmap, before a limit can end it.
 const VERSION_1: &str = "
 CREATE SCHEMA IF NOT EXISTS {s};
 CREATE TABLE {s}.hydra (version int NOT NULL, at timestamptz NOT NULL DEFAULT now());
@@ -150,8 +154,10 @@ CREATE TABLE {s}.records (
     expires int NOT NULL,
     key bytea NOT NULL,
     PRIMARY KEY (key, provider)
-) WITH (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02,
+) WITH (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.1,
         autovacuum_vacuum_cost_delay = 1);
+ALTER TABLE {s}.records
+    ALTER provider SET STATISTICS 10, ALTER expires SET STATISTICS 10, ALTER key SET STATISTICS 10, ALTER key SET (n_distinct = -1);
 CREATE TABLE {s}.chores (name text PRIMARY KEY, holder bytea NOT NULL, until timestamptz NOT NULL);
 COMMENT ON COLUMN {s}.records.expires IS 'to_timestamp(expires::int8 + 2147483648)';
 COMMENT ON COLUMN {s}.peers.expires IS 'No record of the peer expires later: to_timestamp(expires::int8 + 2147483648)';

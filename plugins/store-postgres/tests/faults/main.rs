@@ -4,6 +4,7 @@
 
 mod figures;
 mod hosts;
+mod hot_keys;
 mod login;
 mod peers;
 mod pooler;
@@ -82,6 +83,7 @@ fn main() -> ExitCode {
         login::trials(),
         hosts::trials(),
         slack::trials(),
+        hot_keys::trials(),
         peers::trials(),
         pooler::trials(),
         start::trials(),
