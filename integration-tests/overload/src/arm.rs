@@ -53,6 +53,8 @@ impl Arm {
 pub(crate) struct Scale {
     /// The keys that have a provider, and as many that have none.
     pub(crate) keys: u64,
+    /// For how long the server is frozen before anything is measured.
+    pub(crate) frozen: Duration,
     /// The time of a stair of the staircase, and of it the part that is not judged.
     pub(crate) stair: [Duration; 2],
     /// The time of a step before it is measured, and while it is.
@@ -63,12 +65,14 @@ impl Scale {
     /// For the documentation.
     pub(crate) const FULL: Self = Self {
         keys: 1_000_000,
+        frozen: Duration::from_secs(40),
         stair: [Duration::from_secs(2), Duration::from_secs(6)],
         step: [Duration::from_secs(4), Duration::from_secs(20)],
     };
     /// For development: below three minutes in all.
     pub(crate) const SHORT: Self = Self {
         keys: 200_000,
+        frozen: Duration::from_secs(4),
         stair: [Duration::from_secs(1), Duration::from_secs(2)],
         step: [Duration::from_secs(1), Duration::from_secs(4)],
     };

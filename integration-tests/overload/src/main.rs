@@ -16,6 +16,7 @@ mod run;
 mod sample;
 mod server;
 mod stairs;
+mod warm_up;
 
 use args::Args;
 use arm::{Arm, Scale};

@@ -7,8 +7,9 @@ use crate::preload::preload;
 use crate::sample::Sampler;
 use crate::server::{Backend, Server};
 use crate::stairs::{Saturation, climb};
+use crate::warm_up::warm_up;
 use hydra_integration_tests::node::{Home, Node, command};
-use hydra_load::{KeySpace, Pace, Step, StepReport};
+use hydra_load::{KeySpace, StepReport};
 use serde_json::{Map, Value};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,10 +23,6 @@ const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config");
 pub(crate) const SETTINGS: [&str; 2] = ["heads.count=10", "engine.cache.mib_max=4"];
 /// How long node and server have to come to rest before the load.
 const REST: Duration = Duration::from_secs(2);
-
-/// The load before the quota.
-const WARM_UP: Duration = Duration::from_secs(4);
-const WARM_UP_RATE: f64 = 1_500.0;
 /// The generator cannot keep up if it starts requests later than this for so many seconds.
 const LAG_MS_MAX: f64 = 1_000.0;
 const LATE_SECONDS: usize = 3;
@@ -56,7 +53,7 @@ pub(crate) async fn measure(arm: &Arm, scale: &Scale, program: &Path) -> io::Res
     server.settle()?;
     let node = start(&server, arm.backend, program).await?;
     let probe = server.probe().await?;
-    warm_up(&node, scale).await?;
+    warm_up(&node, &server, scale).await?;
     sleep(REST).await;
     let quota = Arc::new(server.hold(&probe, arm.share)?);
     say(arm, &format!("the server has {}, by {}", arm.share, quota.means()));
@@ -92,16 +89,6 @@ pub(crate) async fn measure(arm: &Arm, scale: &Scale, program: &Path) -> io::Res
     drop(sampler);
     node.stop().await?;
     Ok(Measured { arm: arm.clone(), means, saturation, base, steps, rows })
-}
-
-/// Uses every connection of the store before the quota begins: what a connection plans and caches with its first statements would
-/// take seconds of a small share.
-async fn warm_up(node: &Node, scale: &Scale) -> io::Result<()> {
-    let heads = node.heads().iter().map(|head| head.tcp().to_string().parse());
-    let heads = heads.collect::<Result<_, _>>().map_err(io::Error::other)?;
-    let step = Step { pace: Pace::Open { per_second: WARM_UP_RATE }, duration: WARM_UP };
-    let plan = load::plan(heads, scale.keys, vec![step]);
-    hydra_load::run(plan, |_| {}, std::future::pending()).await.map(drop).map_err(io::Error::other)
 }
 
 /// Whether the generator cannot keep up: what it would measure at a higher rate is itself.

@@ -140,9 +140,17 @@ async fn take(probe: &mut Probe, quota: &Quota, node: SocketAddr, start: Instant
     store.active = store.active.max(active);
     // The counts belong to this moment.
     let (at_s, store_cpu_s) = (start.elapsed().as_secs_f64(), quota.cpu_time()?.as_secs_f64());
-    let page = http::get(node, "/metrics", &[]).await?;
-    let node = NodeSample::of(&Exposition::parse(&page.body, Format::Text).map_err(io::Error::other)?);
+    let node = node_sample(node).await?;
     Ok(Sample { at_s, store, store_cpu_s, node, load_average: load_average(), failed: 0 })
+}
+
+/// What the node at this address says.
+///
+/// # Errors
+/// If it does not answer, or what it says cannot be read.
+pub(crate) async fn node_sample(node: SocketAddr) -> io::Result<NodeSample> {
+    let page = http::get(node, "/metrics", &[]).await?;
+    Ok(NodeSample::of(&Exposition::parse(&page.body, Format::Text).map_err(io::Error::other)?))
 }
 
 /// The load average over a minute; 0 where it cannot be read.

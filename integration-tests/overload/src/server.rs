@@ -101,6 +101,17 @@ impl Server {
         }
     }
 
+    /// Sends a signal to all its processes.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub(crate) fn signal_all(&self, signal: &str) -> io::Result<()> {
+        match self {
+            Self::Postgres(server) => server.signal_all(signal),
+            Self::Redis(server) => server.signal(signal),
+        }
+    }
+
     /// Holds it to a share of a core, but for the process that serves the probe.
     ///
     /// # Errors
