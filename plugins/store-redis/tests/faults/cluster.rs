@@ -46,6 +46,25 @@ pub(crate) async fn dead_master() {
     shop.recovers(0..256).await;
 }
 
+/// As `dead_master`, of a master that is frozen and not dead.
+pub(crate) async fn frozen_master() {
+    let (cluster, config) = cluster(0);
+    let shop = Shop::of(config).await;
+    shop.insert(0..256).await;
+    cluster.nodes[1].signal("STOP").unwrap();
+    let looked = shop.look(0..256).await;
+    let unknown = looked.iter().filter(|state| state.is_none()).count();
+    assert!((40..130).contains(&unknown), "{unknown} of 256 keys are unknown");
+    let mut failed = Vec::new();
+    for number in 0..64 {
+        if let Err(error) = shop.try_read(number..number + 1).await {
+            failed.push(hydra_api::Causes(&error).to_string());
+        }
+    }
+    cluster.nodes[1].signal("CONT").unwrap();
+    assert!(failed.is_empty(), "{} of 64 calls failed as a whole: {}", failed.len(), failed[0]);
+}
+
 pub(crate) async fn failover() {
     let (mut cluster, config) = cluster(1);
     let shop = Shop::of(config).await;

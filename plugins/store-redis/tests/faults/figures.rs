@@ -119,3 +119,58 @@ pub(crate) async fn forbidden_memory() {
     assert_eq!(errors(&shop, "NOPERM"), before, "it is not asked again and again");
     assert_eq!(servers(&shop, "up"), 1.0);
 }
+
+/// As a tier of `tiered` is called, with a time limit below that of a statement.
+pub(crate) async fn given_up() {
+    let server = server(&[]);
+    let shop = Shop::of(config(&[server.port()])).await;
+    shop.insert(0..20).await;
+    shop.has(0..20).await;
+    let batches =
+        || figure(&shop, "db_client_operation_duration_seconds", &[("db_operation_name", "providers")]);
+    let before = batches();
+    server.command(&["CLIENT", "PAUSE", "2000", "ALL"]).unwrap();
+    for _ in 0..5 {
+        let call = shop.try_read(0..20);
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(100), call).await.is_err());
+    }
+    assert!(
+        batches() - before + errors(&shop, "timeout") >= 5.0,
+        "{} more, {} time-outs",
+        batches() - before,
+        errors(&shop, "timeout")
+    );
+}
+
+/// What an operator reads of a server that loads its data.
+pub(crate) async fn loading() {
+    let slowly =
+        ["--save", "3600 1", "--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024"];
+    let mut server = server(&slowly);
+    let shop = Shop::of(config(&[server.port()])).await;
+    shop.insert(0..50).await;
+    let fill = "for number = 1, 2500 do redis.call('SET', 'filler' .. number, '') end";
+    server.command(&["EVAL", fill, "0"]).unwrap();
+    server.stop();
+    server.launch().unwrap();
+    shop.recovers(0..50).await;
+    let told = ["start", "lost", "timeout", "ended", "dropped"].map(|cause| (cause, connects(&shop, cause)));
+    assert!(errors(&shop, "LOADING") >= 2.0);
+    assert_eq!(connects(&shop, "dropped"), 0.0, "no call was given up: {told:?}");
+}
+
+/// To look at records where there are none is an error, and writes nothing.
+pub(crate) async fn used() {
+    let server = server(&[]);
+    let dir = tempfile::tempdir().unwrap();
+    let scope = hydra_api::Scope::new(dir.path()).with_purpose(hydra_api::Purpose::Use);
+    let opened =
+        <hydra_store_redis::Redis as hydra_api::Plugin>::open(config(&[server.port()]), &scope).await;
+    assert_eq!(
+        server.command(&["DBSIZE"]).unwrap().trim(),
+        "0",
+        "it has written: {}",
+        server.command(&["KEYS", "*"]).unwrap()
+    );
+    assert!(opened.is_err());
+}

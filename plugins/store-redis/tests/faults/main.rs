@@ -93,8 +93,20 @@ fn main() -> ExitCode {
         trial("memory_is_that_of_the_server", figures::memory),
         trial("a_user_who_may_not_ask_for_the_memory_does_without", figures::forbidden_memory),
         trial("a_dead_master_costs_its_own_keys", cluster::dead_master),
+        trial("a_frozen_master_costs_its_own_keys", cluster::frozen_master),
+        trial("what_its_caller_gives_up_is_measured", figures::given_up),
+        trial("a_loading_server_is_not_told_as_dropped_calls", figures::loading),
+        trial("nothing_is_written_by_a_look", figures::used),
         trial("a_failover_is_followed", cluster::failover),
         trial("slots_on_their_way_are_followed", cluster::moving_slots),
+        Trial::test("a_server_that_stalls_now_and_then_does_not_fill_the_log", || {
+            let log = tempfile::NamedTempFile::new()?;
+            let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(Arc::new(log.reopen()?));
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let _guard = tracing::subscriber::set_default(subscriber.finish());
+            runtime.block_on(one_server::stalls_now_and_then(log.path()));
+            Ok(())
+        }),
         Trial::test("a_dead_node_that_takes_a_slot_over_is_logged_once", || {
             let log = tempfile::NamedTempFile::new()?;
             let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(Arc::new(log.reopen()?));

@@ -209,3 +209,21 @@ pub(crate) async fn busy() {
     shop.recovers(50..60).await;
     shop.has(0..60).await;
 }
+
+/// A server that answers and stalls in turn, as one does whose load is near its limit.
+pub(crate) async fn stalls_now_and_then(log: &std::path::Path) {
+    let server = server(&[]);
+    let shop = Shop::of(config(&[server.port()])).await;
+    shop.insert(0..10).await;
+    let (begun, mut rounds) = (Instant::now(), 0);
+    while begun.elapsed() < Duration::from_secs(20) {
+        server.command(&["CLIENT", "PAUSE", "600", "ALL"]).unwrap();
+        assert!(shop.try_read(0..10).await.is_err());
+        shop.recovers(0..10).await;
+        rounds += 1;
+    }
+    let log = std::fs::read_to_string(log).unwrap();
+    let lines =
+        log.lines().filter(|line| line.contains("does not answer") || line.contains("answers again")).count();
+    assert!(lines <= 8, "{lines} lines in {:?}, {rounds} stalls", begun.elapsed());
+}
