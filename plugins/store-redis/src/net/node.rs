@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::time::error::Elapsed;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 use tracing::Instrument;
 
 /// How long a server that failed is not asked, in milliseconds: at most two attempts a second.
@@ -144,31 +144,43 @@ impl Node {
     ) -> Result<Vec<Value>, Fault> {
         let trial = self.admit()?;
         let mut lent = self.lend().await.inspect_err(|fault| self.fail(fault, Cause::Lost))?;
+        let end = tokio::time::Instant::now() + self.connector.statement_limit();
         let both = async {
-            let found = lent.send(first, first.len()).await;
-            self.count(&found);
-            let Some(second) = then(&found?) else { return Ok(None) };
-            let replies = lent.send(&second, second.len()).await;
-            self.count(&replies);
-            replies.map(Some)
+            let found = self.answered(&mut lent, first, end).await?;
+            match then(&found) {
+                Some(second) => self.answered(&mut lent, &second, end).await,
+                // The connection still watches, and is to serve others.
+                None => self.answered(&mut lent, &unwatch(), end).await.map(|_| Vec::new()),
+            }
         };
-        match timeout(self.connector.statement_limit(), both).await {
-            Ok(Ok(Some(replies))) => {
+        match both.await {
+            Ok(replies) => {
                 lent.give_back();
                 trial.succeed();
                 Ok(replies)
             }
-            // The connection still watches: it is closed.
-            Ok(Ok(None)) => Ok(Vec::new()),
-            Ok(Err(error)) => {
-                lent.end(Cause::Lost);
-                Err(Fault::of_connection(&error, &self.address))
+            Err((fault, cause)) => {
+                lent.end(cause);
+                if cause == Cause::Timeout {
+                    self.fail(&fault, cause);
+                }
+                Err(fault)
             }
-            Err(_) => {
-                self.count_timeout();
-                lent.end(Cause::Timeout);
-                Err(Fault::timeout(&self.address, "no answer in time"))
-            }
+        }
+    }
+
+    /// Sends commands in one piece, and waits for the replies until `end`.
+    async fn answered(
+        &self,
+        lent: &mut Lent<'_>,
+        commands: &Pipeline,
+        end: tokio::time::Instant,
+    ) -> Result<Vec<Value>, (Fault, Cause)> {
+        let len = commands.len();
+        match self.measured(len, timeout_at(end, lent.send(commands, len))).await {
+            Ok(Ok(replies)) => Ok(replies),
+            Ok(Err(error)) => Err((Fault::of_connection(&error, &self.address), Cause::Lost)),
+            Err(_) => Err((Fault::timeout(&self.address, "no answer in time"), Cause::Timeout)),
         }
     }
 
@@ -179,18 +191,18 @@ impl Node {
         sent: impl Future<Output = Result<RedisResult<Vec<Value>>, Elapsed>>,
     ) -> Result<RedisResult<Vec<Value>>, Elapsed> {
         let (meter, operation) = (&self.connector.meter, operation::current());
-        let (span, begun) = (meter.span(operation), Instant::now());
-        let sent = sent.instrument(span.clone()).await;
-        meter.ended(operation, begun.elapsed());
+        let statement = meter.begin(operation);
         meter.length(operation, len);
+        let sent = sent.instrument(statement.span().clone()).await;
         let error = match &sent {
             Ok(replies) => self.count(replies),
             Err(_) => Some(self.count_timeout()),
         };
         if let Some(class) = error {
-            span.record("error.type", class);
-            span.record("otel.status_code", "ERROR");
+            statement.span().record("error.type", class);
+            statement.span().record("otel.status_code", "ERROR");
         }
+        statement.end();
         sent
     }
 
@@ -363,6 +375,13 @@ impl Drop for Trial<'_> {
             down.is_tried = false;
         }
     }
+}
+
+/// Ends a transaction that has nothing to change.
+fn unwatch() -> Pipeline {
+    let mut unwatch = Pipeline::new();
+    unwatch.cmd("UNWATCH");
+    unwatch
 }
 
 /// True if every command has its reply, so that the connection can be used again.

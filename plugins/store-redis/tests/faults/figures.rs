@@ -134,12 +134,11 @@ pub(crate) async fn given_up() {
         let call = shop.try_read(0..20);
         assert!(tokio::time::timeout(std::time::Duration::from_millis(100), call).await.is_err());
     }
-    assert!(
-        batches() - before + errors(&shop, "timeout") >= 5.0,
-        "{} more, {} time-outs",
-        batches() - before,
-        errors(&shop, "timeout")
-    );
+    // Each has given up a statement, or the connection for it.
+    let (statements, dropped) = (batches() - before, errors(&shop, "dropped"));
+    let connects = figure(&shop, "db_client_connect_failures_total", &[("error_type", "dropped")]);
+    assert!(statements >= 1.0 && dropped >= 1.0, "{statements} more, {dropped} dropped");
+    assert_eq!(dropped + connects, 5.0, "{dropped} statements and {connects} attempts to connect");
 }
 
 /// What an operator reads of a server that loads its data.
