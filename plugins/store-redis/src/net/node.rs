@@ -94,16 +94,16 @@ impl Node {
         };
         let trial = self.admit()?;
         loop {
-            let mut lent = self.lend().await.inspect_err(|fault| self.fail(fault, Cause::Lost))?;
+            let mut lent = self.lend().await.inspect_err(|fault| self.lose(fault, Cause::Lost))?;
             let sent = self.measured(len, timeout(limit, lent.send(pipeline, len))).await;
             let (fault, cause) = match sent {
                 Ok(replies) if is_whole(&replies, len) => {
+                    lent.give_back();
                     // It answers, but to no purpose.
                     if let Some(fault) = self.fault_of_all(&replies) {
-                        self.fail(&fault, Cause::Lost);
+                        self.pause(&fault);
                         return Err(fault);
                     }
-                    lent.give_back();
                     trial.succeed();
                     return replies.map_err(|error| Fault::of_connection(&error, &self.address));
                 }
@@ -128,7 +128,7 @@ impl Node {
                     (Fault::timeout(&self.address, text), Cause::Timeout)
                 }
             };
-            self.fail(&fault, cause);
+            self.lose(&fault, cause);
             return Err(fault);
         }
     }
@@ -143,7 +143,7 @@ impl Node {
         then: impl FnOnce(&[Value]) -> Option<Pipeline>,
     ) -> Result<Vec<Value>, Fault> {
         let trial = self.admit()?;
-        let mut lent = self.lend().await.inspect_err(|fault| self.fail(fault, Cause::Lost))?;
+        let mut lent = self.lend().await.inspect_err(|fault| self.lose(fault, Cause::Lost))?;
         let end = tokio::time::Instant::now() + self.connector.statement_limit();
         let both = async {
             let found = self.answered(&mut lent, first, end).await?;
@@ -162,7 +162,7 @@ impl Node {
             Err((fault, cause)) => {
                 lent.end(cause);
                 if cause == Cause::Timeout {
-                    self.fail(&fault, cause);
+                    self.lose(&fault, cause);
                 }
                 Err(fault)
             }
@@ -266,10 +266,15 @@ impl Node {
         Ok(Lent { node: self, connection: Some(connection), era, is_new: true })
     }
 
-    /// Closes its connections, and asks nobody there for a while.
-    fn fail(&self, fault: &Fault, cause: Cause) {
-        let pause = Duration::from_millis(rand::rng().random_range(PAUSE_MS));
+    /// Closes its connections, which have failed, and pauses it.
+    fn lose(&self, fault: &Fault, cause: Cause) {
         self.forget(cause);
+        self.pause(fault);
+    }
+
+    /// Asks it nothing for a while.
+    fn pause(&self, fault: &Fault) {
+        let pause = Duration::from_millis(rand::rng().random_range(PAUSE_MS));
         let mut state = self.state();
         let mut logged = state.down.take().map(|down| down.logged).unwrap_or_default();
         if !logged.contains(&fault.class) {
