@@ -3,6 +3,8 @@
 //! A connection belongs to one batch of commands at a time. It goes back to the others only after the whole answer has
 //! come, so that a late answer never is that of another request.
 
+mod report;
+
 use super::address::Address;
 use super::connector::{Connector, Wanted};
 use super::fault::{Class, Fault};
@@ -11,6 +13,7 @@ use hydra_remote::{Cause, InUse};
 use rand::RngExt;
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, RedisError, RedisResult, Value};
+use report::Report;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -30,6 +33,7 @@ pub(crate) struct Node {
     wanted: Wanted,
     permits: Semaphore,
     state: Mutex<State>,
+    report: Report,
 }
 
 struct State {
@@ -48,8 +52,6 @@ struct Down {
     /// One caller tries it again.
     is_tried: bool,
     cause: Fault,
-    /// What was logged of it since it failed.
-    logged: Vec<Class>,
 }
 
 /// One connection for one batch. It is closed if it is not given back.
@@ -69,6 +71,7 @@ impl Node {
             wanted,
             permits: Semaphore::new(connections),
             state: Mutex::new(State { idle: Vec::new(), era: 0, cause: Cause::Start, down: None }),
+            report: Report::default(),
         })
     }
 
@@ -275,14 +278,11 @@ impl Node {
     /// Asks it nothing for a while.
     fn pause(&self, fault: &Fault) {
         let pause = Duration::from_millis(rand::rng().random_range(PAUSE_MS));
-        let mut state = self.state();
-        let mut logged = state.down.take().map(|down| down.logged).unwrap_or_default();
-        if !logged.contains(&fault.class) {
-            logged.push(fault.class.clone());
+        let now = Instant::now();
+        self.state().down = Some(Down { until: now + pause, is_tried: false, cause: fault.clone() });
+        if self.report.failed(fault.class.name(), now) {
             tracing::warn!(cause = %fault, "a Redis server does not answer");
         }
-        let until = Instant::now() + pause;
-        state.down = Some(Down { until, is_tried: false, cause: fault.clone(), logged });
     }
 
     /// The reply of a server that serves no keys, if one is such.
@@ -366,7 +366,9 @@ impl Trial<'_> {
     fn succeed(mut self) {
         if std::mem::take(&mut self.is_trial) {
             self.node.state().down = None;
-            tracing::info!(node = %self.node.address, "the Redis server answers again");
+            if self.node.report.succeeded(Instant::now()) {
+                tracing::info!(node = %self.node.address, "the Redis server answers again");
+            }
         }
     }
 }
