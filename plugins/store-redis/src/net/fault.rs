@@ -95,6 +95,29 @@ impl Class {
             Self::Other => "other",
         }
     }
+
+    /// True if it is a fault of one node or of some slots, and says nothing of the others. What a node refuses by its settings or the
+    /// login is not: the others most likely refuse it too, though none of them is down.
+    pub(crate) const fn is_of_a_part(&self) -> bool {
+        match self {
+            Self::Connection
+            | Self::Timeout
+            | Self::Moved(..)
+            | Self::Ask(_)
+            | Self::TryAgain
+            | Self::ClusterDown
+            | Self::ReadOnly
+            | Self::Loading => true,
+            Self::OutOfMemory
+            | Self::Misconfigured
+            | Self::Busy
+            | Self::Login
+            | Self::Forbidden
+            | Self::NoScript
+            | Self::UnknownCommand
+            | Self::Other => false,
+        }
+    }
 }
 
 impl Fault {

@@ -92,8 +92,7 @@ impl Fleet {
     /// True if this fault is that of a part of the servers: another one answers.
     pub(crate) fn is_in_part(&self, fault: &Fault) -> bool {
         let nodes = self.nodes();
-        let is_of_a_node = matches!(fault.class, Class::Connection | Class::Loading | Class::ClusterDown);
-        is_of_a_node && nodes.len() > 1 && nodes.iter().any(|node| node.is_up())
+        fault.class.is_of_a_part() && nodes.len() > 1 && nodes.iter().any(|node| node.is_up())
     }
 
     /// Sends each request to the master of its slot. There is one answer for each, in their order.
