@@ -141,6 +141,12 @@ impl Fault {
         Self { class: Class::Connection, node: "redis".into(), text: text.into(), retry_after: None }
     }
 
+    /// No master of the cluster has the slot.
+    pub(crate) fn unserved(slot: u16) -> Self {
+        let text = format!("no master has slot {slot}");
+        Self { class: Class::ClusterDown, node: "redis".into(), text, retry_after: None }
+    }
+
     pub(crate) fn retry_after(self, pause: Duration) -> Self {
         Self { retry_after: Some(pause), ..self }
     }
@@ -172,6 +178,11 @@ impl Fault {
             Class::ClusterDown => self.text.ends_with("The cluster is down"),
             _ => false,
         }
+    }
+
+    /// True if the server is not asked for a while after it, and the log says so.
+    pub(crate) fn pauses_server(&self) -> bool {
+        matches!(self.class, Class::Connection | Class::Timeout) || self.is_of_whole_server()
     }
 
     /// What the node does about it.

@@ -3,17 +3,15 @@
 //! A connection belongs to one batch of commands at a time. It goes back to the others only after the whole answer has
 //! come, so that a late answer never is that of another request.
 
-mod report;
-
 use super::address::Address;
 use super::connector::{Connector, Wanted};
 use super::fault::{Class, Fault};
 use super::operation;
+use super::report::Report;
 use hydra_remote::{Cause, InUse};
 use rand::RngExt;
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, RedisError, RedisResult, Value};
-use report::Report;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

@@ -161,6 +161,37 @@ pub(crate) async fn dead_joining_node(log: &Path) {
     assert_eq!(lines, 1, "{log}");
 }
 
+/// A slot that no master has: its keys are unknown, and log and figures name the cause.
+pub(crate) async fn unserved_slot(log: &Path) {
+    let (cluster, config) = cluster(0);
+    let shop = Shop::of(config).await;
+    shop.insert(0..256).await;
+    let slot = (0..5000).find(|slot| used(&cluster.nodes[0], *slot)).unwrap().to_string();
+    for node in &cluster.nodes {
+        node.command(&["CLUSTER", "DELSLOTS", &slot]).unwrap();
+    }
+    let errors = || {
+        hydra_conformance::published::figure(
+            &*shop.0,
+            "db_client_errors_total",
+            &[("error_type", "CLUSTERDOWN")],
+        )
+    };
+    // At first the master says so, and then it is known to have gone.
+    for _ in 0..50 {
+        let before = errors();
+        let unknown = shop.look(0..256).await.iter().filter(|state| state.is_none()).count();
+        assert!((1..200).contains(&unknown), "{unknown} of 256 keys are unknown");
+        assert!(errors() > before, "no error is counted");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let log = std::fs::read_to_string(log).unwrap();
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("WARN") && line.contains("slot")).collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    cluster.nodes[0].command(&["CLUSTER", "ADDSLOTS", &slot]).unwrap();
+    shop.recovers(0..256).await;
+}
+
 fn used(node: &Server, slot: u32) -> bool {
     node.command(&["CLUSTER", "COUNTKEYSINSLOT", &slot.to_string()]).unwrap() != "0"
 }

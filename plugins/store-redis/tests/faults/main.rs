@@ -15,6 +15,8 @@ mod shop;
 use hydra_conformance::servers::{self, Redis as Server};
 use hydra_store_redis::Scripts;
 use libtest_mimic::{Arguments, Completion, Trial};
+use std::path::Path;
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -35,6 +37,19 @@ fn trial_unless<F: Future<Output = ()> + 'static>(
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         runtime.unwrap().block_on(case());
         Ok(Completion::Completed)
+    })
+}
+
+/// A case that reads its log.
+fn logged(name: &str, case: fn(&Path) -> Pin<Box<dyn Future<Output = ()> + '_>>) -> Trial {
+    Trial::test(name, move || {
+        let log = tempfile::NamedTempFile::new()?;
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(Arc::new(log.reopen()?));
+        // The store's tasks run on this thread.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let _guard = tracing::subscriber::set_default(subscriber.finish());
+        runtime.block_on(case(log.path()));
+        Ok(())
     })
 }
 
@@ -99,22 +114,14 @@ fn main() -> ExitCode {
         trial("nothing_is_written_by_a_look", figures::used),
         trial("a_failover_is_followed", cluster::failover),
         trial("slots_on_their_way_are_followed", cluster::moving_slots),
-        Trial::test("a_server_that_stalls_now_and_then_does_not_fill_the_log", || {
-            let log = tempfile::NamedTempFile::new()?;
-            let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(Arc::new(log.reopen()?));
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let _guard = tracing::subscriber::set_default(subscriber.finish());
-            runtime.block_on(one_server::stalls_now_and_then(log.path()));
-            Ok(())
+        logged("a_server_that_stalls_now_and_then_does_not_fill_the_log", |log| {
+            Box::pin(one_server::stalls_now_and_then(log))
         }),
-        Trial::test("a_dead_node_that_takes_a_slot_over_is_logged_once", || {
-            let log = tempfile::NamedTempFile::new()?;
-            let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(Arc::new(log.reopen()?));
-            // The store's tasks run on this thread.
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let _guard = tracing::subscriber::set_default(subscriber.finish());
-            runtime.block_on(cluster::dead_joining_node(log.path()));
-            Ok(())
+        logged("a_dead_node_that_takes_a_slot_over_is_logged_once", |log| {
+            Box::pin(cluster::dead_joining_node(log))
+        }),
+        logged("a_slot_that_no_master_has_is_logged_and_counted", |log| {
+            Box::pin(cluster::unserved_slot(log))
         }),
         trial("config_redis_toml_is_opened", files::standalone),
         trial("config_redis_cluster_toml_is_opened", files::of_cluster),

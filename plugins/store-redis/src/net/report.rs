@@ -1,10 +1,14 @@
-//! What the log says of one server: once per change, and of one that fails and answers in turn now and then.
+//! What the log says of the servers: once per change, and of what comes and goes now and then.
 
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The time from the end of one failure that was logged to the first line of the next.
 const PAUSE: Duration = Duration::from_secs(10);
+
+/// What has not been the case for so long is news again.
+const REST: Duration = Duration::from_secs(600);
 
 /// How a server fares, as it was logged last.
 #[derive(Debug, Default)]
@@ -42,6 +46,18 @@ impl Report {
     }
 }
 
+/// Faults of a part of the servers, by class, and when each was seen last.
+#[derive(Debug, Default)]
+pub(super) struct Faults(Mutex<HashMap<&'static str, Instant>>);
+
+impl Faults {
+    /// Notes a fault of this class; true if it is to be logged.
+    pub(super) fn is_news(&self, class: &'static str, now: Instant) -> bool {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.insert(class, now).is_none_or(|last| now.saturating_duration_since(last) >= REST)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +68,15 @@ mod tests {
         assert!(report.failed("timeout", now) && !report.failed("timeout", now + 9 * PAUSE));
         assert!(report.failed("io", now) && !report.failed("timeout", now));
         assert!(report.succeeded(now) && !report.succeeded(now));
+    }
+
+    #[test]
+    fn a_fault_of_a_part_is_logged_once_until_it_has_rested() {
+        let (faults, now) = (Faults::default(), Instant::now());
+        let is_news = |class, seconds| faults.is_news(class, now + Duration::from_secs(seconds));
+        assert!(is_news("CLUSTERDOWN", 0) && is_news("READONLY", 0));
+        assert!((1..1000).all(|second| !is_news("CLUSTERDOWN", second)));
+        assert!(is_news("CLUSTERDOWN", 999 + REST.as_secs()));
     }
 
     #[test]
