@@ -193,11 +193,19 @@ impl Fleet {
             Class::NoScript if !hop.loads_script => {
                 Some(Hop { loads_script: true, asking: hop.asking.clone(), ..again })
             }
-            Class::Connection | Class::Timeout | Class::ClusterDown | Class::ReadOnly => {
+            // Another server may have become the master, also while the one of before loads its data.
+            Class::Connection | Class::Timeout | Class::ClusterDown | Class::ReadOnly | Class::Loading => {
                 self.state.is_stale.store(true, Ordering::Release);
                 None
             }
-            _ => None,
+            Class::NoScript
+            | Class::OutOfMemory
+            | Class::Misconfigured
+            | Class::Busy
+            | Class::Login
+            | Class::Forbidden
+            | Class::UnknownCommand
+            | Class::Other => None,
         }
     }
 

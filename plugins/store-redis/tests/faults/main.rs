@@ -126,6 +126,10 @@ fn main() -> ExitCode {
         trial("config_redis_toml_is_opened", files::standalone),
         trial("config_redis_cluster_toml_is_opened", files::of_cluster),
         trial("a_replica_that_the_sentinels_promote_is_followed", sentinel::promoted),
+        trial(
+            "a_replica_that_is_promoted_is_followed_while_the_master_loads",
+            sentinel::promoted_beside_a_loading_master,
+        ),
     ];
     let trials = trials.into_iter().map(|trial| trial.with_ignored_flag(is_absent)).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
