@@ -157,19 +157,3 @@ pub(crate) async fn loading() {
     assert!(errors(&shop, "LOADING") >= 2.0);
     assert_eq!(connects(&shop, "dropped"), 0.0, "no call was given up: {told:?}");
 }
-
-/// To look at records where there are none is an error, and writes nothing.
-pub(crate) async fn used() {
-    let server = server(&[]);
-    let dir = tempfile::tempdir().unwrap();
-    let scope = hydra_api::Scope::new(dir.path()).with_purpose(hydra_api::Purpose::Use);
-    let opened =
-        <hydra_store_redis::Redis as hydra_api::Plugin>::open(config(&[server.port()]), &scope).await;
-    assert_eq!(
-        server.command(&["DBSIZE"]).unwrap().trim(),
-        "0",
-        "it has written: {}",
-        server.command(&["KEYS", "*"]).unwrap()
-    );
-    assert!(opened.is_err());
-}

@@ -111,7 +111,7 @@ fn main() -> ExitCode {
         trial("a_frozen_master_costs_its_own_keys", cluster::frozen_master),
         trial("what_its_caller_gives_up_is_measured", figures::given_up),
         trial("a_loading_server_is_not_told_as_dropped_calls", figures::loading),
-        trial("nothing_is_written_by_a_look", figures::used),
+        trial("nothing_is_written_by_a_look", one_server::looked_at),
         trial("a_failover_is_followed", cluster::failover),
         trial("slots_on_their_way_are_followed", cluster::moving_slots),
         logged("a_server_that_stalls_now_and_then_does_not_fill_the_log", |log| {
