@@ -3,7 +3,7 @@
 use super::sabotaged::{Sabotage, Sabotage::*, Sabotaged};
 use crate::shared_memory::Shared;
 use hydra_api::{
-    Addresses, ContentKey, Estimate, EstimateMethod, Found, Inserted, Metric, PeerId, Provider,
+    Addresses, ContentKey, Estimate, EstimateMethod, Found, Inserted, Metric, OpenError, PeerId, Provider,
     ProviderRecord, ProviderStore, RecordOutcome, StoreErrorKind, UnixSeconds,
 };
 use hydra_conformance::given::{content_key, peer_id};
@@ -33,6 +33,17 @@ pub(super) async fn check(sabotage: Sabotage, place: &Path) {
         }
         _ => {}
     }
+}
+
+/// What a store does of which the records are to be used: there must be some.
+pub(super) fn look(sabotage: Sabotage, place: &Path) -> Result<(), OpenError> {
+    if Shared::find(place).is_some() || sabotage == UseMakesWhatIsNotThere {
+        return Ok(());
+    }
+    if sabotage == UseWritesAndFails && place.exists() {
+        drop(std::fs::write(place.join("lock"), ""));
+    }
+    Err(OpenError::unavailable("cannot use the records", "there are none"))
 }
 
 /// The records as they are for a moment, before they are what they should be.

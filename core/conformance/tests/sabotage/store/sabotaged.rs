@@ -72,6 +72,8 @@ pub(crate) enum Sabotage {
     S19CreatesTheDirectory,
     S19ChangesAFile,
     S19Migrates,
+    UseMakesWhatIsNotThere,
+    UseWritesAndFails,
     S20RemovesTheKey,
     S20RemovesNothing,
     S20MoreThanTheLimit,
@@ -150,6 +152,9 @@ impl Plugin for Sabotaged {
             let shared = Shared::find(scope.data_dir());
             (shared.unwrap_or_else(|| Arc::new(Shared::new(&memory))), 0, true)
         } else {
+            if scope.purpose() == Purpose::Use {
+                lies::look(sabotage, scope.data_dir())?;
+            }
             std::fs::write(scope.data_dir().join("records"), "opened")
                 .map_err(|cause| OpenError::unavailable("cannot write", cause))?;
             let shared = Shared::of(scope.data_dir(), &memory);
