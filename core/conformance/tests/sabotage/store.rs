@@ -84,6 +84,7 @@ const TABLE: &[(Sabotage, &str)] = &[
     (Sabotage::S24NamesAPeer, "s24_figures_are_well_formed_and_counters_rise"),
     (Sabotage::S24PanicsWhenClosed, "s24_figures_are_well_formed_and_counters_rise"),
     (Sabotage::S24Waits, "s24_figures_wait_for_nothing"),
+    (Sabotage::S24WaitsEverySecondTime, "s24_figures_wait_for_nothing"),
 ];
 
 /// Cases of other rules that need the one that is broken: some records are deleted during a scan.

@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How many keys the case of S3 asks for.
@@ -200,6 +201,11 @@ impl Sabotaged {
             }
             S24PanicsWhenClosed if is_closed => panic!("closed"),
             S24Waits => std::thread::sleep(Duration::from_millis(50)),
+            S24WaitsEverySecondTime
+                if self.figures_calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) =>
+            {
+                std::thread::sleep(Duration::from_millis(50));
+            }
             _ => {}
         }
         published

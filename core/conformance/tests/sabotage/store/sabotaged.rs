@@ -95,6 +95,7 @@ pub(crate) enum Sabotage {
     S24NamesAPeer,
     S24PanicsWhenClosed,
     S24Waits,
+    S24WaitsEverySecondTime,
 }
 use Sabotage::*;
 
@@ -131,6 +132,7 @@ pub(crate) struct Sabotaged {
     inserts: AtomicU64,
     inserting: AtomicU64,
     purge_calls: AtomicU64,
+    pub(super) figures_calls: AtomicU64,
     pub(super) opened: Instant,
 }
 
@@ -174,6 +176,7 @@ impl Plugin for Sabotaged {
             inserts: AtomicU64::new(0),
             inserting: AtomicU64::new(0),
             purge_calls: AtomicU64::new(0),
+            figures_calls: AtomicU64::new(0),
             opened: Instant::now(),
         }))
     }
