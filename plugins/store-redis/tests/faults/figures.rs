@@ -102,6 +102,7 @@ pub(crate) async fn memory() {
     let told = figure(&shop, "db_memory_bytes", &[]);
     assert!((told - used).abs() < used / 2.0, "{told} told, {used} used");
     assert_eq!(figure(&shop, "db_memory_max_bytes", &[]), f64::from(100 << 20));
+    assert_eq!(figure(&shop, "db_memory_used_ratio", &[]), told / f64::from(100 << 20));
     assert!(figure(&shop, "db_memory_age_seconds", &[]) < 60.0);
 }
 
