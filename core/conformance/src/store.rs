@@ -128,6 +128,12 @@ pub const RULES: [Rule; 24] = [
 pub(crate) const CONFIG: Rule =
     rule("Plugin::Config", "unknown keys and values out of bounds are refused with file and line");
 
+/// What is asked of every store that keeps its records, beside the rules of its trait.
+const USE: Rule = rule(
+    "Purpose::Use",
+    "opened to be used where there is nothing yet it is an error, and nothing is created or changed",
+);
+
 /// The suite of a store. `place` makes a fresh place for each case.
 ///
 /// The store must have room for 100,000 records.
@@ -182,6 +188,7 @@ fn cases() -> Vec<Case<Store>> {
         case!(s18, s18_one_process_at_a_time_purges),
         case!(s19, s19_a_check_of_an_empty_place_changes_nothing),
         case!(s19, s19_a_check_of_a_used_place_changes_nothing),
+        case!(USE, what_is_not_there_cannot_be_used),
         case!(s20, s20_a_deletion_removes_what_it_names),
         case!(s20, s20_a_hot_key_is_deleted_in_steps),
         case!(s21, s21_a_scan_returns_every_live_record),

@@ -28,6 +28,8 @@ const PROTOCOL: &str = "/ipfs/kad/1.0.0";
 const MEMORY: &str = "store.kind=\"memory\"";
 /// Labels that Prometheus adds by itself.
 const TARGET_LABELS: [&str; 2] = ["job", "instance"];
+/// Families of figures of one server or database: those of two tiers say nothing together.
+const OF_ONE_SERVER: [&str; 3] = ["db_table", "db_memory", "db_servers"];
 /// Made by Prometheus itself.
 const UP: &str = "up";
 
@@ -249,6 +251,12 @@ async fn the_dashboard_and_the_alerts_name_what_a_node_tells() {
         let selectors = promql::selectors(expression);
         assert!(!selectors.is_empty(), "nothing is asked for: {expression}");
         let mut grouping: BTreeSet<_> = promql::grouping_labels(expression).into_iter().collect();
+        let is_of_one_server =
+            |selector: &Selector| OF_ONE_SERVER.iter().any(|family| selector.name.starts_with(family));
+        assert!(
+            grouping.contains("tier") || !selectors.iter().any(is_of_one_server),
+            "the servers of several tiers are mixed: {expression}"
+        );
         for label in TARGET_LABELS {
             grouping.remove(label);
         }

@@ -30,7 +30,8 @@ pub(crate) async fn estimate(keys: &Keyspace) -> Result<Estimate, StoreError> {
     let records = u64::try_from(records).unwrap_or_default();
     match failed {
         Some(fault) if known == 0 => Err(fault.into_error("estimate")),
-        Some(_) => {
+        Some(fault) => {
+            keys.fleet.log_in_part(&fault);
             let all = u128::from(records) * u128::from(PARTITIONS) / u128::from(known);
             let records = u64::try_from(all).unwrap_or(u64::MAX);
             Ok(Estimate::new(records, Duration::ZERO, EstimateMethod::Sampled))

@@ -20,7 +20,7 @@ pub(crate) async fn insert(
     let layout = keys.layout();
     let written = peers.write(keys, &layout, ProviderNews::of_batch(batch), now).await;
     let mut outcomes = vec![RecordOutcome::Taken; batch.len()];
-    let mut failed: Option<Fault> = None;
+    let mut faults: Vec<Fault> = Vec::new();
     let mut changes: HashMap<ContentKey, Change> = HashMap::new();
     for (at, record) in batch.iter().enumerate().filter(|(_, record)| record.expires > now) {
         match written.get(&record.provider) {
@@ -31,7 +31,7 @@ pub(crate) async fn insert(
             }
             Some(Written::Failed(fault)) => {
                 outcomes[at] = outcome(fault);
-                failed = Some(fault.clone());
+                faults.push(fault.clone());
             }
             Some(Written::Foreign) | None => {
                 outcomes[at] = RecordOutcome::Refused("another peer has the same fingerprint".into());
@@ -46,16 +46,17 @@ pub(crate) async fn insert(
     for (change, result) in changes.iter().zip(results) {
         if let Err(fault) = result {
             change.places.iter().for_each(|at| outcomes[*at] = outcome(&fault));
-            failed = Some(fault);
+            faults.push(fault);
         }
     }
     let is_unknown = |outcome: &RecordOutcome| matches!(outcome, RecordOutcome::Unknown(_));
-    match failed {
-        Some(fault) if outcomes.iter().all(is_unknown) && !keys.fleet.is_in_part(&fault) => {
-            Err(fault.into_error("insert"))
-        }
-        _ => Ok(Inserted::of(outcomes)),
+    if outcomes.iter().all(is_unknown)
+        && let Some(fault) = faults.iter().find(|fault| !keys.fleet.is_in_part(fault))
+    {
+        return Err(fault.clone().into_error("insert"));
     }
+    faults.iter().for_each(|fault| keys.fleet.log_in_part(fault));
+    Ok(Inserted::of(outcomes))
 }
 
 fn outcome(fault: &Fault) -> RecordOutcome {

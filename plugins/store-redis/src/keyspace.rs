@@ -15,6 +15,7 @@ pub(crate) struct Keyspace {
     pub(crate) fleet: Fleet,
     prefix: String,
     layout: ArcSwap<Layout>,
+    purpose: Purpose,
 }
 
 /// Whether the layout is still that of before.
@@ -35,7 +36,11 @@ impl Keyspace {
         let unavailable = |fault| OpenError::unavailable(format!("cannot use Redis at {hosts}"), fault);
         let fleet = Fleet::open(connector).await.map_err(unavailable)?;
         let mut found = read(&fleet, &prefix).await.map_err(unavailable)?;
-        if found.is_none() && purpose != Purpose::Check {
+        if found.is_none() && purpose == Purpose::Use {
+            let text = format!("there are no records of the prefix `{prefix}`");
+            return Err(unavailable(Fault::nobody(&text)));
+        }
+        if found.is_none() && makes_layout(purpose) {
             let form = form(&fleet, &prefix, scripts, log2).await.map_err(unavailable)?;
             demand(&fleet, &prefix, form).await.map_err(unavailable)??;
             let layout = Layout::new(&prefix, form);
@@ -51,21 +56,23 @@ impl Keyspace {
         };
         agree(layout.form, wanted)?;
         demand(&fleet, &prefix, layout.form).await.map_err(unavailable)??;
-        Ok(Self { fleet, prefix, layout: ArcSwap::from_pointee(layout) })
+        Ok(Self { fleet, prefix, layout: ArcSwap::from_pointee(layout), purpose })
     }
 
     pub(crate) fn layout(&self) -> Arc<Layout> {
         self.layout.load_full()
     }
 
-    /// Writes the layout again if it is gone, and takes up that of another node if that was first.
+    /// Writes the layout again if it is gone and this is a node, and takes up that of another node if that was first.
     pub(crate) async fn renew(&self) -> Result<Renewal, Fault> {
         let own = self.layout();
-        match write(&self.fleet, &self.prefix, &own).await {
-            // It is there, or there is no room for it now.
-            Ok(()) => {}
-            Err(fault) if matches!(fault.class, Class::OutOfMemory | Class::Misconfigured) => {}
-            Err(fault) => return Err(fault),
+        if makes_layout(self.purpose) {
+            match write(&self.fleet, &self.prefix, &own).await {
+                // It is there, or there is no room for it now.
+                Ok(()) => {}
+                Err(fault) if matches!(fault.class, Class::OutOfMemory | Class::Misconfigured) => {}
+                Err(fault) => return Err(fault),
+            }
         }
         let Some(text) = read(&self.fleet, &self.prefix).await? else { return Ok(Renewal::Same) };
         match Layout::of_text(&self.prefix, &text) {
@@ -83,6 +90,11 @@ impl Keyspace {
     pub(crate) async fn ask(&self, name: &Name, command: redis::Cmd) -> Result<Value, Fault> {
         self.fleet.ask(Request { slot: name.slot, command, script: None }).await
     }
+}
+
+/// True if what is opened for this may begin a prefix: a look at the records of another one must not.
+fn makes_layout(purpose: Purpose) -> bool {
+    matches!(purpose, Purpose::Serve | Purpose::Migrate)
 }
 
 async fn read(fleet: &Fleet, prefix: &str) -> Result<Option<String>, Fault> {

@@ -16,11 +16,13 @@ pub(crate) struct Memory {
 }
 
 /// Bytes in use, and the limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Used {
     used: u64,
     /// None if a server has no limit.
     max: Option<u64>,
+    /// The part of its limit that the fullest server with one has used: slots are not spread evenly, and keys not at all.
+    fullest: Option<f64>,
 }
 
 impl Memory {
@@ -49,7 +51,7 @@ impl Memory {
     /// What was read last; nothing before the first time.
     pub(crate) fn metrics(&self) -> Vec<Metric> {
         let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((at, Used { used, max })) = last else { return Vec::new() };
+        let Some((at, Used { used, max, fullest })) = last else { return Vec::new() };
         let gauge = |name, help, value| Metric::gauge(name, help, value).with("db_system_name", SYSTEM);
         let mut metrics = vec![
             gauge("db_memory_bytes", "Memory in use by all masters together.", used as f64),
@@ -59,6 +61,10 @@ impl Memory {
             let help = "Limit of the memory of all masters together; absent if one has none.";
             gauge("db_memory_max_bytes", help, max as f64)
         }));
+        metrics.extend(fullest.map(|fullest| {
+            let help = "Part of its limit of the memory that the fullest master has used; absent if none has a limit.";
+            gauge("db_memory_used_ratio", help, fullest)
+        }));
         metrics
     }
 }
@@ -66,7 +72,8 @@ impl Memory {
 impl Used {
     fn and(self, other: Self) -> Self {
         let max = self.max.zip(other.max).map(|(one, other)| one.saturating_add(other));
-        Self { used: self.used.saturating_add(other.used), max }
+        let fullest = [self.fullest, other.fullest].into_iter().flatten().reduce(f64::max);
+        Self { used: self.used.saturating_add(other.used), max, fullest }
     }
 }
 
@@ -76,8 +83,8 @@ fn of_reply(said: &Value) -> Option<Used> {
     let value = |name: &str| -> Option<u64> {
         info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?.trim().parse().ok()
     };
-    let max = value("maxmemory").filter(|max| *max > 0);
-    Some(Used { used: value("used_memory")?, max })
+    let (used, max) = (value("used_memory")?, value("maxmemory").filter(|max| *max > 0));
+    Some(Used { used, max, fullest: max.map(|max| used as f64 / max as f64) })
 }
 
 #[cfg(test)]
@@ -92,5 +99,17 @@ mod tests {
         assert_eq!((one.used, one.max, two.max), (100, Some(1000), None));
         assert_eq!((one.and(one).max, one.and(two).max, one.and(two).used), (Some(2000), None, 150));
         assert_eq!(said("# Memory\r\n"), None);
+    }
+
+    #[test]
+    fn one_full_server_shows_among_others() {
+        let said = |used: u64, max: u64| {
+            let text = format!("used_memory:{used}\r\nmaxmemory:{max}\r\n");
+            of_reply(&Value::BulkString(text.into_bytes())).unwrap()
+        };
+        let all = [said(10, 100), said(99, 100), said(10, 100)].into_iter().reduce(Used::and).unwrap();
+        assert_eq!((all.used, all.max, all.fullest), (119, Some(300), Some(0.99)));
+        assert_eq!(said(7, 0).and(said(50, 100)).fullest, Some(0.5));
+        assert_eq!(said(7, 0).fullest, None);
     }
 }

@@ -7,6 +7,7 @@ mod fleet;
 mod map;
 mod node;
 mod operation;
+mod report;
 mod resolve;
 mod slot;
 

@@ -46,12 +46,13 @@ pub(crate) async fn providers(
     let rows = peers.rows(keys, &layout, fingerprints).await;
     let found: Vec<_> = entries.into_iter().map(|entries| with_rows(entries, &rows)).collect();
     // Nothing is known of any key: the call has failed, unless keys of other servers are known.
-    if let Some(fault) = found.iter().find_map(|found| found.as_ref().err())
-        && found.iter().all(Result::is_err)
-        && !keys.fleet.is_in_part(fault)
+    let faults = || found.iter().filter_map(|found| found.as_ref().err());
+    if found.iter().all(Result::is_err)
+        && let Some(fault) = faults().find(|fault| !keys.fleet.is_in_part(fault))
     {
         return Err(fault.clone().into_error("providers"));
     }
+    faults().for_each(|fault| keys.fleet.log_in_part(fault));
     let found = found.into_iter().map(|found| match found {
         Ok(providers) => Found::Known(providers),
         Err(fault) => Found::Unknown(fault.kind()),

@@ -38,7 +38,7 @@ pub enum MetricError {
     /// Another series has the same name and labels.
     #[error("the series comes twice")]
     Twice,
-    /// Another series of the same name is of another type, or has other buckets.
+    /// Another series of the same name, `_total` apart, is of another type, or has other buckets.
     #[error("the series is of another type than others of its name")]
     Type,
     /// There are too many.
@@ -87,7 +87,9 @@ impl All {
         if self.samples + metric.samples() > Metric::SAMPLES_MAX {
             return Err(MetricError::TooMany);
         }
-        if self.types.get(metric.name).is_some_and(|known| *known != of_type) {
+        // A counter is of the family without `_total` (OpenMetrics, *Counter*).
+        let family = metric.name.strip_suffix("_total").unwrap_or(metric.name);
+        if self.types.get(family).is_some_and(|known| *known != of_type) {
             return Err(MetricError::Type);
         }
         let mut labels: Vec<_> =
@@ -97,7 +99,7 @@ impl All {
             return Err(MetricError::Twice);
         }
         self.samples += metric.samples();
-        self.types.insert(metric.name, of_type);
+        self.types.insert(family, of_type);
         Ok(())
     }
 }

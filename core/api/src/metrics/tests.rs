@@ -61,6 +61,12 @@ fn series_are_of_one_type_and_come_once_and_are_bounded() {
     let because: Vec<_> = refused.iter().map(|one| one.because).collect();
     assert_eq!(because, [MetricError::Twice, MetricError::Type]);
 
+    let counter = || Metric::counter("db_a_total", "A.", 1);
+    for one_family in [vec![gauge("db_a"), counter()], vec![counter(), gauge("db_a")]] {
+        let (taken, refused) = well_formed(one_family);
+        assert_eq!((taken.len(), refused[0].because), (1, MetricError::Type));
+    }
+
     let many = (0..2 * Metric::SAMPLES_MAX).map(|number| gauge("db_a").with("b", number.to_string()));
     let (taken, refused) = well_formed(many.collect());
     assert_eq!((taken.len(), refused.len()), (Metric::SAMPLES_MAX, Metric::SAMPLES_MAX));

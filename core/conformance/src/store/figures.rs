@@ -65,8 +65,10 @@ fn counted(figure: &Figure) -> Option<Vec<u64>> {
 }
 
 pub(super) async fn s24_figures_wait_for_nothing(lab: Arc<Lab<Store>>) -> Outcome {
-    // However busy the machine is, one of many calls is not held up by it.
+    // However busy the machine is, it does not hold up more than a few of many calls.
     const LONG: Duration = Duration::from_millis(20);
+    const CALLS: u32 = 50;
+    const LATE_MAX: u32 = 5;
     let shop = Arc::new(Shop::open(&lab).await?);
     if shop.0.metrics().is_empty() {
         return Ok(NO_FIGURES);
@@ -82,15 +84,15 @@ pub(super) async fn s24_figures_wait_for_nothing(lab: Arc<Lab<Store>>) -> Outcom
             Ok::<_, Broken>(())
         })
     };
-    let mut fastest = Duration::MAX;
-    for _ in 0..50 {
+    let mut late = 0;
+    for _ in 0..CALLS {
         let begun = Instant::now();
         drop(shop.0.metrics());
-        fastest = fastest.min(begun.elapsed());
+        late += u32::from(begun.elapsed() >= LONG);
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     ends.store(true, Ordering::Release);
     writes.await.map_err(|error| Broken::new(format!("an insert beside it: {error}")))??;
-    ensure!(fastest < LONG, "the fastest of 50 calls took {fastest:?}");
+    ensure!(late <= LATE_MAX, "{late} of {CALLS} calls took {LONG:?} or more");
     Ok(Kept::Shown)
 }

@@ -61,6 +61,8 @@ const TABLE: &[(Sabotage, &str)] = &[
     (Sabotage::S19CreatesTheDirectory, "s19_a_check_of_an_empty_place_changes_nothing"),
     (Sabotage::S19ChangesAFile, "s19_a_check_of_a_used_place_changes_nothing"),
     (Sabotage::S19Migrates, "s19_a_check_of_a_used_place_changes_nothing"),
+    (Sabotage::UseMakesWhatIsNotThere, "what_is_not_there_cannot_be_used"),
+    (Sabotage::UseWritesAndFails, "what_is_not_there_cannot_be_used"),
     (Sabotage::S20RemovesTheKey, "s20_a_deletion_removes_what_it_names"),
     (Sabotage::S20RemovesNothing, "s20_a_deletion_removes_what_it_names"),
     (Sabotage::S20MoreThanTheLimit, "s20_a_hot_key_is_deleted_in_steps"),
@@ -82,6 +84,7 @@ const TABLE: &[(Sabotage, &str)] = &[
     (Sabotage::S24NamesAPeer, "s24_figures_are_well_formed_and_counters_rise"),
     (Sabotage::S24PanicsWhenClosed, "s24_figures_are_well_formed_and_counters_rise"),
     (Sabotage::S24Waits, "s24_figures_wait_for_nothing"),
+    (Sabotage::S24WaitsEverySecondTime, "s24_figures_wait_for_nothing"),
 ];
 
 /// Cases of other rules that need the one that is broken: some records are deleted during a scan.

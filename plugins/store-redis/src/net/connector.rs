@@ -83,10 +83,12 @@ impl Connector {
 
     /// Connects within the time limit.
     pub(crate) async fn connect(&self, to: &Address, wanted: Wanted) -> Result<MultiplexedConnection, Fault> {
+        let connecting = self.meter.connecting();
         let made = match timeout(self.connect_limit(), self.attempt(to, wanted)).await {
             Ok(made) => made,
             Err(_) => Err(Fault::timeout(to, "the connection attempt exceeded its time limit")),
         };
+        connecting.end();
         made.inspect_err(|fault| self.meter.connect_failed(fault.class.name()))
     }
 

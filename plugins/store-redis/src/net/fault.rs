@@ -95,6 +95,29 @@ impl Class {
             Self::Other => "other",
         }
     }
+
+    /// True if it is a fault of one node or of some slots, and says nothing of the others. What a node refuses by its settings or the
+    /// login is not: the others most likely refuse it too, though none of them is down.
+    pub(crate) const fn is_of_a_part(&self) -> bool {
+        match self {
+            Self::Connection
+            | Self::Timeout
+            | Self::Moved(..)
+            | Self::Ask(_)
+            | Self::TryAgain
+            | Self::ClusterDown
+            | Self::ReadOnly
+            | Self::Loading => true,
+            Self::OutOfMemory
+            | Self::Misconfigured
+            | Self::Busy
+            | Self::Login
+            | Self::Forbidden
+            | Self::NoScript
+            | Self::UnknownCommand
+            | Self::Other => false,
+        }
+    }
 }
 
 impl Fault {
@@ -116,6 +139,12 @@ impl Fault {
     /// No server can be asked at all.
     pub(crate) fn nobody(text: &str) -> Self {
         Self { class: Class::Connection, node: "redis".into(), text: text.into(), retry_after: None }
+    }
+
+    /// No master of the cluster has the slot.
+    pub(crate) fn unserved(slot: u16) -> Self {
+        let text = format!("no master has slot {slot}");
+        Self { class: Class::ClusterDown, node: "redis".into(), text, retry_after: None }
     }
 
     pub(crate) fn retry_after(self, pause: Duration) -> Self {
@@ -149,6 +178,11 @@ impl Fault {
             Class::ClusterDown => self.text.ends_with("The cluster is down"),
             _ => false,
         }
+    }
+
+    /// True if the server is not asked for a while after it, and the log says so.
+    pub(crate) fn pauses_server(&self) -> bool {
+        matches!(self.class, Class::Connection | Class::Timeout) || self.is_of_whole_server()
     }
 
     /// What the node does about it.

@@ -6,6 +6,7 @@ use super::connector::{Connector, SYSTEM, Wanted};
 use super::fault::{Class, Fault};
 use super::map::Map;
 use super::node::Node;
+use super::report::Faults;
 use super::resolve::resolve;
 use crate::scripts::Script;
 use arc_swap::ArcSwap;
@@ -45,6 +46,8 @@ struct State {
     /// True if the map may be wrong.
     is_stale: AtomicBool,
     resolved_at: Mutex<Instant>,
+    /// Those of some keys, as they were logged.
+    faults: Faults,
 }
 
 /// A command for the master of one slot. Sending it twice must do no harm.
@@ -75,6 +78,7 @@ impl Fleet {
             joining: Mutex::default(),
             is_stale: AtomicBool::new(false),
             resolved_at: Mutex::new(Instant::now()),
+            faults: Faults::default(),
         };
         Ok(Self { connector, state: Arc::new(state) })
     }
@@ -91,9 +95,15 @@ impl Fleet {
 
     /// True if this fault is that of a part of the servers: another one answers.
     pub(crate) fn is_in_part(&self, fault: &Fault) -> bool {
-        let nodes = self.nodes();
-        let is_of_a_node = matches!(fault.class, Class::Connection | Class::Loading | Class::ClusterDown);
-        is_of_a_node && nodes.len() > 1 && nodes.iter().any(|node| node.is_up())
+        let nodes = &self.state.map.load().nodes;
+        fault.class.is_of_a_part() && nodes.len() > 1 && nodes.iter().any(|node| node.is_up())
+    }
+
+    /// Logs a fault of which the caller learns only that some keys are unknown, unless the log has had it lately.
+    pub(crate) fn log_in_part(&self, fault: &Fault) {
+        if !fault.pauses_server() && self.state.faults.is_news(fault.class.name(), Instant::now()) {
+            tracing::warn!(cause = %fault, "a part of Redis cannot be used");
+        }
     }
 
     /// Sends each request to the master of its slot. There is one answer for each, in their order.
@@ -151,7 +161,9 @@ impl Fleet {
             let node = hop.asking.as_ref().or_else(|| map.node(requests[hop.at].slot));
             let Some(node) = node.cloned() else {
                 self.state.is_stale.store(true, Ordering::Release);
-                answers[hop.at] = Some(Err(Fault::nobody("no master has the slot")));
+                let fault = Fault::unserved(requests[hop.at].slot);
+                self.connector.meter.failed(fault.class.name());
+                answers[hop.at] = Some(Err(fault));
                 continue;
             };
             match groups.iter_mut().find(|(of, _)| Arc::ptr_eq(of, &node)) {
@@ -181,11 +193,19 @@ impl Fleet {
             Class::NoScript if !hop.loads_script => {
                 Some(Hop { loads_script: true, asking: hop.asking.clone(), ..again })
             }
-            Class::Connection | Class::Timeout | Class::ClusterDown | Class::ReadOnly => {
+            // Another server may have become the master, also while the one of before loads its data.
+            Class::Connection | Class::Timeout | Class::ClusterDown | Class::ReadOnly | Class::Loading => {
                 self.state.is_stale.store(true, Ordering::Release);
                 None
             }
-            _ => None,
+            Class::NoScript
+            | Class::OutOfMemory
+            | Class::Misconfigured
+            | Class::Busy
+            | Class::Login
+            | Class::Forbidden
+            | Class::UnknownCommand
+            | Class::Other => None,
         }
     }
 

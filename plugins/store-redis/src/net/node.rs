@@ -7,6 +7,7 @@ use super::address::Address;
 use super::connector::{Connector, Wanted};
 use super::fault::{Class, Fault};
 use super::operation;
+use super::report::Report;
 use hydra_remote::{Cause, InUse};
 use rand::RngExt;
 use redis::aio::MultiplexedConnection;
@@ -16,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::time::error::Elapsed;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 use tracing::Instrument;
 
 /// How long a server that failed is not asked, in milliseconds: at most two attempts a second.
@@ -30,6 +31,7 @@ pub(crate) struct Node {
     wanted: Wanted,
     permits: Semaphore,
     state: Mutex<State>,
+    report: Report,
 }
 
 struct State {
@@ -48,8 +50,6 @@ struct Down {
     /// One caller tries it again.
     is_tried: bool,
     cause: Fault,
-    /// What was logged of it since it failed.
-    logged: Vec<Class>,
 }
 
 /// One connection for one batch. It is closed if it is not given back.
@@ -69,6 +69,7 @@ impl Node {
             wanted,
             permits: Semaphore::new(connections),
             state: Mutex::new(State { idle: Vec::new(), era: 0, cause: Cause::Start, down: None }),
+            report: Report::default(),
         })
     }
 
@@ -94,16 +95,16 @@ impl Node {
         };
         let trial = self.admit()?;
         loop {
-            let mut lent = self.lend().await.inspect_err(|fault| self.fail(fault, Cause::Lost))?;
+            let mut lent = self.lend().await.inspect_err(|fault| self.lose(fault, Cause::Lost))?;
             let sent = self.measured(len, timeout(limit, lent.send(pipeline, len))).await;
             let (fault, cause) = match sent {
                 Ok(replies) if is_whole(&replies, len) => {
+                    lent.give_back();
                     // It answers, but to no purpose.
                     if let Some(fault) = self.fault_of_all(&replies) {
-                        self.fail(&fault, Cause::Lost);
+                        self.pause(&fault);
                         return Err(fault);
                     }
-                    lent.give_back();
                     trial.succeed();
                     return replies.map_err(|error| Fault::of_connection(&error, &self.address));
                 }
@@ -128,7 +129,7 @@ impl Node {
                     (Fault::timeout(&self.address, text), Cause::Timeout)
                 }
             };
-            self.fail(&fault, cause);
+            self.lose(&fault, cause);
             return Err(fault);
         }
     }
@@ -143,32 +144,44 @@ impl Node {
         then: impl FnOnce(&[Value]) -> Option<Pipeline>,
     ) -> Result<Vec<Value>, Fault> {
         let trial = self.admit()?;
-        let mut lent = self.lend().await.inspect_err(|fault| self.fail(fault, Cause::Lost))?;
+        let mut lent = self.lend().await.inspect_err(|fault| self.lose(fault, Cause::Lost))?;
+        let end = tokio::time::Instant::now() + self.connector.statement_limit();
         let both = async {
-            let found = lent.send(first, first.len()).await;
-            self.count(&found);
-            let Some(second) = then(&found?) else { return Ok(None) };
-            let replies = lent.send(&second, second.len()).await;
-            self.count(&replies);
-            replies.map(Some)
+            let found = self.answered(&mut lent, first, end).await?;
+            match then(&found) {
+                Some(second) => self.answered(&mut lent, &second, end).await,
+                // The connection still watches, and is to serve others.
+                None => self.answered(&mut lent, &unwatch(), end).await.map(|_| Vec::new()),
+            }
         };
-        match timeout(self.connector.statement_limit(), both).await {
-            Ok(Ok(Some(replies))) => {
+        match both.await {
+            Ok(replies) => {
                 lent.give_back();
                 trial.succeed();
                 Ok(replies)
             }
-            // The connection still watches: it is closed.
-            Ok(Ok(None)) => Ok(Vec::new()),
-            Ok(Err(error)) => {
-                lent.end(Cause::Lost);
-                Err(Fault::of_connection(&error, &self.address))
+            Err((fault, cause)) => {
+                lent.end(cause);
+                if cause == Cause::Timeout {
+                    self.lose(&fault, cause);
+                }
+                Err(fault)
             }
-            Err(_) => {
-                self.count_timeout();
-                lent.end(Cause::Timeout);
-                Err(Fault::timeout(&self.address, "no answer in time"))
-            }
+        }
+    }
+
+    /// Sends commands in one piece, and waits for the replies until `end`.
+    async fn answered(
+        &self,
+        lent: &mut Lent<'_>,
+        commands: &Pipeline,
+        end: tokio::time::Instant,
+    ) -> Result<Vec<Value>, (Fault, Cause)> {
+        let len = commands.len();
+        match self.measured(len, timeout_at(end, lent.send(commands, len))).await {
+            Ok(Ok(replies)) => Ok(replies),
+            Ok(Err(error)) => Err((Fault::of_connection(&error, &self.address), Cause::Lost)),
+            Err(_) => Err((Fault::timeout(&self.address, "no answer in time"), Cause::Timeout)),
         }
     }
 
@@ -179,18 +192,18 @@ impl Node {
         sent: impl Future<Output = Result<RedisResult<Vec<Value>>, Elapsed>>,
     ) -> Result<RedisResult<Vec<Value>>, Elapsed> {
         let (meter, operation) = (&self.connector.meter, operation::current());
-        let (span, begun) = (meter.span(operation), Instant::now());
-        let sent = sent.instrument(span.clone()).await;
-        meter.ended(operation, begun.elapsed());
+        let statement = meter.begin(operation);
         meter.length(operation, len);
+        let sent = sent.instrument(statement.span().clone()).await;
         let error = match &sent {
             Ok(replies) => self.count(replies),
             Err(_) => Some(self.count_timeout()),
         };
         if let Some(class) = error {
-            span.record("error.type", class);
-            span.record("otel.status_code", "ERROR");
+            statement.span().record("error.type", class);
+            statement.span().record("otel.status_code", "ERROR");
         }
+        statement.end();
         sent
     }
 
@@ -254,18 +267,20 @@ impl Node {
         Ok(Lent { node: self, connection: Some(connection), era, is_new: true })
     }
 
-    /// Closes its connections, and asks nobody there for a while.
-    fn fail(&self, fault: &Fault, cause: Cause) {
-        let pause = Duration::from_millis(rand::rng().random_range(PAUSE_MS));
+    /// Closes its connections, which have failed, and pauses it.
+    fn lose(&self, fault: &Fault, cause: Cause) {
         self.forget(cause);
-        let mut state = self.state();
-        let mut logged = state.down.take().map(|down| down.logged).unwrap_or_default();
-        if !logged.contains(&fault.class) {
-            logged.push(fault.class.clone());
+        self.pause(fault);
+    }
+
+    /// Asks it nothing for a while.
+    fn pause(&self, fault: &Fault) {
+        let pause = Duration::from_millis(rand::rng().random_range(PAUSE_MS));
+        let now = Instant::now();
+        self.state().down = Some(Down { until: now + pause, is_tried: false, cause: fault.clone() });
+        if self.report.failed(fault.class.name(), now) {
             tracing::warn!(cause = %fault, "a Redis server does not answer");
         }
-        let until = Instant::now() + pause;
-        state.down = Some(Down { until, is_tried: false, cause: fault.clone(), logged });
     }
 
     /// The reply of a server that serves no keys, if one is such.
@@ -349,7 +364,9 @@ impl Trial<'_> {
     fn succeed(mut self) {
         if std::mem::take(&mut self.is_trial) {
             self.node.state().down = None;
-            tracing::info!(node = %self.node.address, "the Redis server answers again");
+            if self.node.report.succeeded(Instant::now()) {
+                tracing::info!(node = %self.node.address, "the Redis server answers again");
+            }
         }
     }
 }
@@ -363,6 +380,13 @@ impl Drop for Trial<'_> {
             down.is_tried = false;
         }
     }
+}
+
+/// Ends a transaction that has nothing to change.
+fn unwatch() -> Pipeline {
+    let mut unwatch = Pipeline::new();
+    unwatch.cmd("UNWATCH");
+    unwatch
 }
 
 /// True if every command has its reply, so that the connection can be used again.

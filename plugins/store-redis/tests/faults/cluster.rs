@@ -46,6 +46,25 @@ pub(crate) async fn dead_master() {
     shop.recovers(0..256).await;
 }
 
+/// As `dead_master`, of a master that is frozen and not dead.
+pub(crate) async fn frozen_master() {
+    let (cluster, config) = cluster(0);
+    let shop = Shop::of(config).await;
+    shop.insert(0..256).await;
+    cluster.nodes[1].signal("STOP").unwrap();
+    let looked = shop.look(0..256).await;
+    let unknown = looked.iter().filter(|state| state.is_none()).count();
+    assert!((40..130).contains(&unknown), "{unknown} of 256 keys are unknown");
+    let mut failed = Vec::new();
+    for number in 0..64 {
+        let read = shop.try_read(number..number + 1).await.map(drop);
+        let inserted = shop.try_insert(number..number + 1).await.map(drop);
+        failed.extend([read, inserted].into_iter().filter_map(Result::err).map(|error| error.to_string()));
+    }
+    cluster.nodes[1].signal("CONT").unwrap();
+    assert!(failed.is_empty(), "{} of 128 calls failed as a whole: {}", failed.len(), failed[0]);
+}
+
 pub(crate) async fn failover() {
     let (mut cluster, config) = cluster(1);
     let shop = Shop::of(config).await;
@@ -140,6 +159,37 @@ pub(crate) async fn dead_joining_node(log: &Path) {
     let log = std::fs::read_to_string(log).unwrap();
     let lines = log.lines().filter(|line| line.contains("does not answer") && line.contains(&port)).count();
     assert_eq!(lines, 1, "{log}");
+}
+
+/// A slot that no master has: its keys are unknown, and log and figures name the cause.
+pub(crate) async fn unserved_slot(log: &Path) {
+    let (cluster, config) = cluster(0);
+    let shop = Shop::of(config).await;
+    shop.insert(0..256).await;
+    let slot = (0..5000).find(|slot| used(&cluster.nodes[0], *slot)).unwrap().to_string();
+    for node in &cluster.nodes {
+        node.command(&["CLUSTER", "DELSLOTS", &slot]).unwrap();
+    }
+    let errors = || {
+        hydra_conformance::published::figure(
+            &*shop.0,
+            "db_client_errors_total",
+            &[("error_type", "CLUSTERDOWN")],
+        )
+    };
+    // At first the master says so, and then it is known to have gone.
+    for _ in 0..50 {
+        let before = errors();
+        let unknown = shop.look(0..256).await.iter().filter(|state| state.is_none()).count();
+        assert!((1..200).contains(&unknown), "{unknown} of 256 keys are unknown");
+        assert!(errors() > before, "no error is counted");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let log = std::fs::read_to_string(log).unwrap();
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("WARN") && line.contains("slot")).collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    cluster.nodes[0].command(&["CLUSTER", "ADDSLOTS", &slot]).unwrap();
+    shop.recovers(0..256).await;
 }
 
 fn used(node: &Server, slot: u32) -> bool {

@@ -102,6 +102,7 @@ pub(crate) async fn memory() {
     let told = figure(&shop, "db_memory_bytes", &[]);
     assert!((told - used).abs() < used / 2.0, "{told} told, {used} used");
     assert_eq!(figure(&shop, "db_memory_max_bytes", &[]), f64::from(100 << 20));
+    assert_eq!(figure(&shop, "db_memory_used_ratio", &[]), told / f64::from(100 << 20));
     assert!(figure(&shop, "db_memory_age_seconds", &[]) < 60.0);
 }
 
@@ -118,4 +119,42 @@ pub(crate) async fn forbidden_memory() {
     assert_eq!(figure(&shop, "db_memory_bytes", &[]), 0.0);
     assert_eq!(errors(&shop, "NOPERM"), before, "it is not asked again and again");
     assert_eq!(servers(&shop, "up"), 1.0);
+}
+
+/// As a tier of `tiered` is called, with a time limit below that of a statement.
+pub(crate) async fn given_up() {
+    let server = server(&[]);
+    let shop = Shop::of(config(&[server.port()])).await;
+    shop.insert(0..20).await;
+    shop.has(0..20).await;
+    let batches =
+        || figure(&shop, "db_client_operation_duration_seconds", &[("db_operation_name", "providers")]);
+    let before = batches();
+    server.command(&["CLIENT", "PAUSE", "2000", "ALL"]).unwrap();
+    for _ in 0..5 {
+        let call = shop.try_read(0..20);
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(100), call).await.is_err());
+    }
+    // Each has given up a statement, or the connection for it.
+    let (statements, dropped) = (batches() - before, errors(&shop, "dropped"));
+    let connects = figure(&shop, "db_client_connect_failures_total", &[("error_type", "dropped")]);
+    assert!(statements >= 1.0 && dropped >= 1.0, "{statements} more, {dropped} dropped");
+    assert_eq!(dropped + connects, 5.0, "{dropped} statements and {connects} attempts to connect");
+}
+
+/// What an operator reads of a server that loads its data.
+pub(crate) async fn loading() {
+    let slowly =
+        ["--save", "3600 1", "--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024"];
+    let mut server = server(&slowly);
+    let shop = Shop::of(config(&[server.port()])).await;
+    shop.insert(0..50).await;
+    let fill = "for number = 1, 2500 do redis.call('SET', 'filler' .. number, '') end";
+    server.command(&["EVAL", fill, "0"]).unwrap();
+    server.stop();
+    server.launch().unwrap();
+    shop.recovers(0..50).await;
+    let told = ["start", "lost", "timeout", "ended", "dropped"].map(|cause| (cause, connects(&shop, cause)));
+    assert!(errors(&shop, "LOADING") >= 2.0);
+    assert_eq!(connects(&shop, "dropped"), 0.0, "no call was given up: {told:?}");
 }

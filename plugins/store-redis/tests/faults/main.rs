@@ -15,6 +15,8 @@ mod shop;
 use hydra_conformance::servers::{self, Redis as Server};
 use hydra_store_redis::Scripts;
 use libtest_mimic::{Arguments, Completion, Trial};
+use std::path::Path;
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -35,6 +37,19 @@ fn trial_unless<F: Future<Output = ()> + 'static>(
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         runtime.unwrap().block_on(case());
         Ok(Completion::Completed)
+    })
+}
+
+/// A case that reads its log.
+fn logged(name: &str, case: fn(&Path) -> Pin<Box<dyn Future<Output = ()> + '_>>) -> Trial {
+    Trial::test(name, move || {
+        let log = tempfile::NamedTempFile::new()?;
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(Arc::new(log.reopen()?));
+        // The store's tasks run on this thread.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let _guard = tracing::subscriber::set_default(subscriber.finish());
+        runtime.block_on(case(log.path()));
+        Ok(())
     })
 }
 
@@ -93,20 +108,28 @@ fn main() -> ExitCode {
         trial("memory_is_that_of_the_server", figures::memory),
         trial("a_user_who_may_not_ask_for_the_memory_does_without", figures::forbidden_memory),
         trial("a_dead_master_costs_its_own_keys", cluster::dead_master),
+        trial("a_frozen_master_costs_its_own_keys", cluster::frozen_master),
+        trial("what_its_caller_gives_up_is_measured", figures::given_up),
+        trial("a_loading_server_is_not_told_as_dropped_calls", figures::loading),
+        trial("nothing_is_written_by_a_look", one_server::looked_at),
         trial("a_failover_is_followed", cluster::failover),
         trial("slots_on_their_way_are_followed", cluster::moving_slots),
-        Trial::test("a_dead_node_that_takes_a_slot_over_is_logged_once", || {
-            let log = tempfile::NamedTempFile::new()?;
-            let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(Arc::new(log.reopen()?));
-            // The store's tasks run on this thread.
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let _guard = tracing::subscriber::set_default(subscriber.finish());
-            runtime.block_on(cluster::dead_joining_node(log.path()));
-            Ok(())
+        logged("a_server_that_stalls_now_and_then_does_not_fill_the_log", |log| {
+            Box::pin(one_server::stalls_now_and_then(log))
+        }),
+        logged("a_dead_node_that_takes_a_slot_over_is_logged_once", |log| {
+            Box::pin(cluster::dead_joining_node(log))
+        }),
+        logged("a_slot_that_no_master_has_is_logged_and_counted", |log| {
+            Box::pin(cluster::unserved_slot(log))
         }),
         trial("config_redis_toml_is_opened", files::standalone),
         trial("config_redis_cluster_toml_is_opened", files::of_cluster),
         trial("a_replica_that_the_sentinels_promote_is_followed", sentinel::promoted),
+        trial(
+            "a_replica_that_is_promoted_is_followed_while_the_master_loads",
+            sentinel::promoted_beside_a_loading_master,
+        ),
     ];
     let trials = trials.into_iter().map(|trial| trial.with_ignored_flag(is_absent)).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()

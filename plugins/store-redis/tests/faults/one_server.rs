@@ -1,7 +1,7 @@
 //! Faults of a single server.
 
-use crate::shop::{PATIENCE, Shop, config, open, server};
-use hydra_api::{Causes, OpenErrorKind, StoreErrorKind};
+use crate::shop::{PATIENCE, Shop, config, open, open_for, server};
+use hydra_api::{Causes, OpenErrorKind, Purpose, StoreErrorKind};
 use hydra_conformance::servers::SilentLink;
 use hydra_store_redis::Config;
 use std::net::TcpListener;
@@ -208,4 +208,41 @@ pub(crate) async fn busy() {
     });
     shop.recovers(50..60).await;
     shop.has(0..60).await;
+}
+
+/// To look at records where there are none is an error, and writes nothing.
+pub(crate) async fn looked_at() {
+    let server = server(&[]);
+    let config = config(&[server.port()]);
+    let keys = || server.command(&["KEYS", "*"]).unwrap();
+    let error = open_for(Purpose::Use, config.clone()).await.unwrap_err();
+    assert!(Causes(&error).to_string().contains("no records of the prefix `hydra`"), "{}", Causes(&error));
+    assert_eq!(keys().trim(), "", "it has written");
+    let shop = Shop::of(config.clone()).await;
+    shop.insert(0..10).await;
+    let look = open_for(Purpose::Use, config).await.unwrap();
+    look.has(0..10).await;
+    // Keys that go away meanwhile are the node's to begin again.
+    server.command(&["FLUSHALL"]).unwrap();
+    assert_eq!(look.0.estimate().await.unwrap().records, 0);
+    assert_eq!(keys().trim(), "", "it has written");
+    shop.recovers(0..10).await;
+}
+
+/// A server that answers and stalls in turn, as one does whose load is near its limit.
+pub(crate) async fn stalls_now_and_then(log: &std::path::Path) {
+    let server = server(&[]);
+    let shop = Shop::of(config(&[server.port()])).await;
+    shop.insert(0..10).await;
+    let (begun, mut rounds) = (Instant::now(), 0);
+    while begun.elapsed() < Duration::from_secs(20) {
+        server.command(&["CLIENT", "PAUSE", "600", "ALL"]).unwrap();
+        assert!(shop.try_read(0..10).await.is_err());
+        shop.recovers(0..10).await;
+        rounds += 1;
+    }
+    let log = std::fs::read_to_string(log).unwrap();
+    let lines =
+        log.lines().filter(|line| line.contains("does not answer") || line.contains("answers again")).count();
+    assert!(lines <= 8, "{lines} lines in {:?}, {rounds} stalls", begun.elapsed());
 }

@@ -42,8 +42,12 @@ pub(crate) fn config(ports: &[u16]) -> Config {
 }
 
 pub(crate) async fn open(config: Config) -> Result<Shop, OpenError> {
+    open_for(Purpose::Serve, config).await
+}
+
+pub(crate) async fn open_for(purpose: Purpose, config: Config) -> Result<Shop, OpenError> {
     let dir = tempfile::tempdir().unwrap();
-    Redis::open(config, &Scope::new(dir.path()).with_purpose(Purpose::Serve)).await.map(Shop)
+    Redis::open(config, &Scope::new(dir.path()).with_purpose(purpose)).await.map(Shop)
 }
 
 /// Records of as many keys and of three providers.

@@ -25,7 +25,15 @@ impl RedisSentinel {
     /// # Errors
     /// If they do not start.
     pub fn start(program: &Path) -> io::Result<Self> {
-        let master = Redis::start(program, &["--repl-diskless-sync-delay", "0"])?;
+        Self::start_with(program, &[])
+    }
+
+    /// As [`Self::start`], of a master with these settings.
+    ///
+    /// # Errors
+    /// If they do not start.
+    pub fn start_with(program: &Path, settings: &[&str]) -> io::Result<Self> {
+        let master = Redis::start(program, &[&["--repl-diskless-sync-delay", "0"], settings].concat())?;
         let port = master.port().to_string();
         let replica = Redis::start(program, &["--replicaof", "127.0.0.1", &port])?;
         let config = format!(

@@ -3,7 +3,7 @@
 use super::sabotaged::{Sabotage, Sabotage::*, Sabotaged};
 use crate::shared_memory::Shared;
 use hydra_api::{
-    Addresses, ContentKey, Estimate, EstimateMethod, Found, Inserted, Metric, PeerId, Provider,
+    Addresses, ContentKey, Estimate, EstimateMethod, Found, Inserted, Metric, OpenError, PeerId, Provider,
     ProviderRecord, ProviderStore, RecordOutcome, StoreErrorKind, UnixSeconds,
 };
 use hydra_conformance::given::{content_key, peer_id};
@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How many keys the case of S3 asks for.
@@ -33,6 +34,17 @@ pub(super) async fn check(sabotage: Sabotage, place: &Path) {
         }
         _ => {}
     }
+}
+
+/// What a store does of which the records are to be used: there must be some.
+pub(super) fn look(sabotage: Sabotage, place: &Path) -> Result<(), OpenError> {
+    if Shared::find(place).is_some() || sabotage == UseMakesWhatIsNotThere {
+        return Ok(());
+    }
+    if sabotage == UseWritesAndFails && place.exists() {
+        drop(std::fs::write(place.join("lock"), ""));
+    }
+    Err(OpenError::unavailable("cannot use the records", "there are none"))
 }
 
 /// The records as they are for a moment, before they are what they should be.
@@ -189,6 +201,11 @@ impl Sabotaged {
             }
             S24PanicsWhenClosed if is_closed => panic!("closed"),
             S24Waits => std::thread::sleep(Duration::from_millis(50)),
+            S24WaitsEverySecondTime
+                if self.figures_calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) =>
+            {
+                std::thread::sleep(Duration::from_millis(50));
+            }
             _ => {}
         }
         published

@@ -72,6 +72,8 @@ pub(crate) enum Sabotage {
     S19CreatesTheDirectory,
     S19ChangesAFile,
     S19Migrates,
+    UseMakesWhatIsNotThere,
+    UseWritesAndFails,
     S20RemovesTheKey,
     S20RemovesNothing,
     S20MoreThanTheLimit,
@@ -93,6 +95,7 @@ pub(crate) enum Sabotage {
     S24NamesAPeer,
     S24PanicsWhenClosed,
     S24Waits,
+    S24WaitsEverySecondTime,
 }
 use Sabotage::*;
 
@@ -129,6 +132,7 @@ pub(crate) struct Sabotaged {
     inserts: AtomicU64,
     inserting: AtomicU64,
     purge_calls: AtomicU64,
+    pub(super) figures_calls: AtomicU64,
     pub(super) opened: Instant,
 }
 
@@ -150,6 +154,9 @@ impl Plugin for Sabotaged {
             let shared = Shared::find(scope.data_dir());
             (shared.unwrap_or_else(|| Arc::new(Shared::new(&memory))), 0, true)
         } else {
+            if scope.purpose() == Purpose::Use {
+                lies::look(sabotage, scope.data_dir())?;
+            }
             std::fs::write(scope.data_dir().join("records"), "opened")
                 .map_err(|cause| OpenError::unavailable("cannot write", cause))?;
             let shared = Shared::of(scope.data_dir(), &memory);
@@ -169,6 +176,7 @@ impl Plugin for Sabotaged {
             inserts: AtomicU64::new(0),
             inserting: AtomicU64::new(0),
             purge_calls: AtomicU64::new(0),
+            figures_calls: AtomicU64::new(0),
             opened: Instant::now(),
         }))
     }
