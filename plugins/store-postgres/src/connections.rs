@@ -3,6 +3,7 @@
 mod host;
 mod mode;
 mod pool;
+mod under_way;
 
 use crate::config::{Config, Prepared};
 use crate::fault;
@@ -16,6 +17,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
+use under_way::UnderWay;
+
+pub(crate) use under_way::DROPPED;
 use tracing::{Instrument, Span};
 
 /// The database system, as OpenTelemetry names it.
@@ -104,6 +108,7 @@ impl Connections {
     ///
     /// # Cancel safety
     /// The connection of a call that is dropped serves others after the rest of its answer was read: at the latest when the server
+                under_way.ended(None);
     /// has cancelled the statement at its time limit. If that takes longer it is closed.
     pub(crate) async fn run<T, F>(&self, operation: &'static str, work: F) -> Result<T, StoreError>
     where
@@ -111,18 +116,16 @@ impl Connections {
         T: Send,
     {
         let mut busy = self.pool.acquire(operation).await?;
-        let (meter, begun) = (Arc::clone(&self.pool.meter), Instant::now());
-        let span = meter.span(operation);
+        let under_way = UnderWay::begin(&self.pool.meter, operation);
+        let span = self.pool.meter.span(operation);
         let statement = self.statement(&mut busy, work).instrument(span.clone());
-        let result = within(self.limit, statement).await;
-        meter.ended(operation, begun.elapsed());
-        match result {
+        match within(self.limit, statement).await {
             Ok(result) => {
                 busy.give_back();
                 Ok(result)
             }
             Err(error) => {
-                meter.failed(fault::class(&error));
+                under_way.ended(Some(fault::class(&error)));
                 record(&span, &error);
                 busy.failed(&error);
                 Err(fault::failed(operation, error))

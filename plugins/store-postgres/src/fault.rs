@@ -1,5 +1,6 @@
 //! From an error of the database to what the node does about it.
 
+use crate::connections::DROPPED;
 use hydra_api::{StoreError, StoreErrorKind};
 use hydra_remote::Cause;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
@@ -9,7 +10,7 @@ use std::{fmt, io};
 /// what is no error of the server.
 pub(crate) const CLASSES: [&str; 18] = [
     "08", "22", "23", "25", "28", "40", "42", "53", "54", "55", "57", "58", "XX", "timeout", "io", "tls",
-    "protocol", "other",
+    "protocol", DROPPED, "other",
 ];
 
 /// The kind of a failed statement, by its SQLSTATE (PostgreSQL documentation, appendix A).

@@ -208,7 +208,9 @@ impl Pool {
         let idle = {
             let mut state = self.state();
             state.closed = true;
-            std::mem::take(&mut state.idle)
+            let idle = std::mem::take(&mut state.idle);
+            state.open -= u32::try_from(idle.len()).unwrap_or(state.open).min(state.open);
+            idle
         };
         self.idle.close();
         self.ended.notify_one();
@@ -220,7 +222,9 @@ impl Pool {
 
     fn take_back(&self, open: Open) {
         let mut state = self.state();
-        if !state.closed {
+        if state.closed {
+            state.open -= 1;
+        } else {
             state.idle.push(open);
             drop(state);
             self.idle.add_permits(1);
