@@ -133,7 +133,8 @@ impl Connections {
         }
     }
 
-    /// Runs one statement, in a transaction of its own where that is needed.
+    /// Runs one statement, in a transaction of its own where that is needed. The error is that of the statement, whatever becomes of the
+    /// transaction afterwards.
     async fn statement<T, F>(&self, busy: &mut Busy, work: F) -> Result<T, sqlx::Error>
     where
         F: for<'c> FnOnce(&'c mut PgConnection) -> Work<'c, T> + Send,
@@ -141,10 +142,19 @@ impl Connections {
         let connection = busy.connection();
         let Some(begin) = self.pool.begin() else { return work(connection).await };
         sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut *connection).await?;
-        let result = work(connection).await;
-        let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
-        sqlx::raw_sql(end).execute(&mut *connection).await?;
-        result
+        match work(connection).await {
+            Ok(done) => {
+                sqlx::raw_sql("COMMIT").execute(connection).await?;
+                Ok(done)
+            }
+            Err(error) if fault::ends_connection(&error) => Err(error),
+            Err(error) => {
+                if let Err(cause) = sqlx::raw_sql("ROLLBACK").execute(connection).await {
+                    busy.lost(&cause);
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Runs `work` on a connection as it is, for the start. All of it has the time limit of one statement.

@@ -125,7 +125,7 @@ pub(crate) fn ends_connection(error: &sqlx::Error) -> bool {
 /// True after an error that the server survives with a session of no more use: of a pooler that lost its server, of the system,
 /// or of the server's own making.
 fn leaves_no_use(state: &str) -> bool {
-    ["57P", "08", "58", "XX"].iter().any(|class| state.starts_with(class))
+    ["57P", "08"].iter().any(|class| state.starts_with(class))
 }
 
 /// True if the server takes no writes.

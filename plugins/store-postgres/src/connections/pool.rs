@@ -355,12 +355,16 @@ impl Busy {
         if !is_lost && !is_left {
             return self.give_back();
         }
-        let mut state = self.pool.state();
-        state.generation += 1;
         if is_left {
+            let mut state = self.pool.state();
             state.host = state.host.wrapping_add(1);
         }
-        drop(state);
+        self.lost(error);
+    }
+
+    /// Ends the connection, which is of no more use after this error. Others that are as old are tested before their next use.
+    pub(super) fn lost(&mut self, error: &sqlx::Error) {
+        self.pool.state().generation += 1;
         self.end(fault::cause(error));
     }
 

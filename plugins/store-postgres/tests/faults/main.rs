@@ -9,6 +9,7 @@ mod peers;
 mod pooler;
 mod server;
 mod slack;
+mod sessions;
 mod start;
 mod versions;
 
@@ -89,6 +90,7 @@ fn main() -> ExitCode {
         figures::trials(),
     ];
     let trials = trials.into_iter().flatten();
+        sessions::trials(),
     let trials = trials.map(|trial| if ignored { trial.with_ignored_flag(true) } else { trial }).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
