@@ -15,21 +15,17 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::time::sleep;
+use std::time::Duration;
+use tracing::{Instrument, Span};
 use under_way::UnderWay;
 
 pub(crate) use under_way::DROPPED;
-use tracing::{Instrument, Span};
 
 /// The database system, as OpenTelemetry names it.
 pub(crate) const SYSTEM: &str = "postgresql";
 
 /// How long after its time limit a statement may answer: a server that does not is gone or frozen.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// How often it is looked whether all connections are open.
-const ALL_OPEN_PAUSE: Duration = Duration::from_millis(20);
 
 /// A statement under way on one connection.
 pub(crate) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, sqlx::Error>> + Send + 'c>>;
@@ -86,14 +82,6 @@ impl Connections {
         self.pool.open_len()
     }
 
-    /// Waits until all connections are open, at most so long.
-    pub(crate) async fn all_open(&self, max: Duration) {
-        let since = Instant::now();
-        while self.pool.missing().is_some_and(|missing| missing > 0) && since.elapsed() < max {
-            sleep(ALL_OPEN_PAUSE).await;
-        }
-    }
-
     /// What is counted of the statements and the connections.
     pub(crate) fn metrics(&self) -> Vec<Metric> {
         self.pool.meter.metrics(self.pool.in_use())
@@ -108,7 +96,6 @@ impl Connections {
     ///
     /// # Cancel safety
     /// The connection of a call that is dropped serves others after the rest of its answer was read: at the latest when the server
-                under_way.ended(None);
     /// has cancelled the statement at its time limit. If that takes longer it is closed.
     pub(crate) async fn run<T, F>(&self, operation: &'static str, work: F) -> Result<T, StoreError>
     where
@@ -121,6 +108,7 @@ impl Connections {
         let statement = self.statement(&mut busy, work).instrument(span.clone());
         match within(self.limit, statement).await {
             Ok(result) => {
+                under_way.ended(None);
                 busy.give_back();
                 Ok(result)
             }

@@ -8,7 +8,7 @@ use std::{fmt, io};
 
 /// The classes by which errors are counted: those of SQLSTATE (PostgreSQL documentation, appendix A) that a store may meet, and
 /// what is no error of the server.
-pub(crate) const CLASSES: [&str; 18] = [
+pub(crate) const CLASSES: [&str; 19] = [
     "08", "22", "23", "25", "28", "40", "42", "53", "54", "55", "57", "58", "XX", "timeout", "io", "tls",
     "protocol", DROPPED, "other",
 ];
@@ -122,8 +122,8 @@ pub(crate) fn ends_connection(error: &sqlx::Error) -> bool {
     }
 }
 
-/// True after an error that the server survives with a session of no more use: of a pooler that lost its server, of the system,
-/// or of the server's own making.
+/// True after an error with a session of no more use, however severe it is called: of a pooler that lost its server, or of a server that
+/// stops. A session outlives errors of the system (58) and of the server's own making (XX), such as a damaged page.
 fn leaves_no_use(state: &str) -> bool {
     ["57P", "08"].iter().any(|class| state.starts_with(class))
 }

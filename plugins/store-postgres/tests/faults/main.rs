@@ -7,9 +7,10 @@ mod hosts;
 mod login;
 mod peers;
 mod pooler;
+mod purposes;
 mod server;
-mod slack;
 mod sessions;
+mod slack;
 mod start;
 mod versions;
 
@@ -85,12 +86,13 @@ fn main() -> ExitCode {
         slack::trials(),
         peers::trials(),
         pooler::trials(),
+        purposes::trials(),
         start::trials(),
         versions::trials(),
         figures::trials(),
+        sessions::trials(),
     ];
     let trials = trials.into_iter().flatten();
-        sessions::trials(),
     let trials = trials.map(|trial| if ignored { trial.with_ignored_flag(true) } else { trial }).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
