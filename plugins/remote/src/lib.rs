@@ -10,6 +10,6 @@ mod news;
 mod server;
 
 pub use checks::{check_file, check_hosts, check_secret};
-pub use meter::{Cause, InUse, Length, Meter};
+pub use meter::{Cause, Connecting, InUse, Length, Meter, Statement};
 pub use news::{PROVIDER_FRESH, PROVIDER_HEADROOM, ProviderNews};
 pub use server::ServerAddress;

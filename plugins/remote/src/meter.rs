@@ -1,15 +1,21 @@
 //! What is counted of the statements and connections of one store, under the names of OpenTelemetry's semantic conventions for
 //! database clients where they have one.
 
+mod underway;
+
 use hydra_api::{Histogram, Metric};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tracing::Span;
 use tracing::field::Empty;
 
+pub use underway::{Connecting, Statement};
+
 const SYSTEM: &str = "db_system_name";
 const OPERATION: &str = "db_operation_name";
 const ERROR: &str = "error_type";
+/// The class of what ended because its caller gave up; every store has it.
+const DROPPED: &str = "dropped";
 
 /// The operations of a store. What is none of them is counted as the last.
 const OPERATIONS: [&str; 8] =
@@ -23,9 +29,9 @@ pub struct Meter {
     system: &'static str,
     length: Length,
     statements: [Statements; OPERATIONS.len()],
-    errors: Counts,
+    errors: Errors,
     connects: Counts,
-    connect_failures: Counts,
+    connect_failures: Errors,
     /// Connections that have ended and that no other has replaced yet, by cause.
     lost: [AtomicU64; Cause::ALL.len()],
 }
@@ -80,6 +86,13 @@ struct Counts {
     counts: Box<[AtomicU64]>,
 }
 
+/// Errors by class, and what ended because its caller gave up.
+#[derive(Debug)]
+struct Errors {
+    classes: Counts,
+    dropped: AtomicU64,
+}
+
 impl Cause {
     /// Every cause, in the order of their discriminants.
     pub const ALL: [Self; 6] =
@@ -105,6 +118,20 @@ impl Counts {
     }
 }
 
+impl Errors {
+    fn new(classes: &'static [&'static str]) -> Self {
+        Self { classes: Counts::new(classes), dropped: AtomicU64::new(0) }
+    }
+
+    fn add_dropped(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.classes.iter().chain([(DROPPED, self.dropped.load(Ordering::Relaxed))])
+    }
+}
+
 impl Meter {
     /// That of a store over `system`, as OpenTelemetry names it, whose errors are of these classes. The last class stands for
     /// all that are not in the list.
@@ -117,9 +144,9 @@ impl Meter {
             system,
             length,
             statements: std::array::from_fn(|_| statements()),
-            errors: Counts::new(errors),
+            errors: Errors::new(errors),
             connects: Counts::new(&Cause::WORDS),
-            connect_failures: Counts::new(errors),
+            connect_failures: Errors::new(errors),
             lost: Default::default(),
         }
     }
@@ -127,6 +154,16 @@ impl Meter {
     fn of(&self, operation: &str) -> &Statements {
         let last = OPERATIONS.len() - 1;
         &self.statements[OPERATIONS.iter().position(|known| *known == operation).unwrap_or(last)]
+    }
+
+    /// Begins to measure a statement. One that is dropped before its end is counted with the error class `dropped`.
+    pub fn begin(&self, operation: &'static str) -> Statement<'_> {
+        Statement::new(self, operation)
+    }
+
+    /// Begins an attempt to connect. One that is dropped before its end is counted as a failure of the class `dropped`.
+    pub fn connecting(&self) -> Connecting<'_> {
+        Connecting::new(self)
     }
 
     /// The span of a statement, within that of the call; disabled unless the call is traced.
@@ -159,7 +196,7 @@ impl Meter {
 
     /// Counts an error of a statement.
     pub fn failed(&self, class: &str) {
-        self.errors.add(class);
+        self.errors.classes.add(class);
     }
 
     /// Counts a connection that was opened: in place of one that has ended, if there is one.
@@ -174,7 +211,7 @@ impl Meter {
 
     /// Counts an attempt to connect that failed.
     pub fn connect_failed(&self, class: &str) {
-        self.connect_failures.add(class);
+        self.connect_failures.classes.add(class);
     }
 
     /// Notes that connections have ended: the next ones that are opened replace them.
@@ -187,8 +224,8 @@ impl Meter {
     pub fn metrics(&self, connections: InUse) -> Vec<Metric> {
         let mut metrics = self.of_statements();
         let errors = self.errors.iter().map(|(class, count)| {
-            Metric::counter("db_client_errors_total", "Errors of statements, by their class.", count)
-                .with(ERROR, class)
+            let help = "Errors of statements, by their class; those whose caller gave up are dropped.";
+            Metric::counter("db_client_errors_total", help, count).with(ERROR, class)
         });
         metrics.extend(errors);
         metrics.extend(self.of_connections(connections));
@@ -227,7 +264,7 @@ impl Meter {
             Metric::counter("db_client_connects_total", help, count).with("cause", cause)
         });
         let failures = self.connect_failures.iter().map(|(class, count)| {
-            let help = "Attempts to connect that failed, by the class of the error.";
+            let help = "Attempts to connect that failed, by the class of the error; those whose caller gave up are dropped.";
             Metric::counter("db_client_connect_failures_total", help, count).with(ERROR, class)
         });
         [gauge("idle", idle), gauge("used", used), max].into_iter().chain(connects).chain(failures).collect()
@@ -268,6 +305,19 @@ mod tests {
         let errors = |class| count(&meter, "db_client_errors_total", (ERROR, class));
         assert_eq!(["MOVED", "other"].map(errors), [1, 2]);
         assert_eq!(count(&meter, "db_client_operation_duration_seconds", (OPERATION, "other")), 1);
+    }
+
+    #[test]
+    fn what_its_caller_gives_up_is_measured_and_is_an_error() {
+        let meter = Meter::new("redis", Length::Commands, &["io", "other"]);
+        drop(meter.begin("insert"));
+        drop(meter.connecting());
+        meter.begin("insert").end();
+        meter.connecting().end();
+        assert_eq!(count(&meter, "db_client_operation_duration_seconds", (OPERATION, "insert")), 2);
+        assert_eq!(count(&meter, "db_client_errors_total", (ERROR, "dropped")), 1);
+        assert_eq!(count(&meter, "db_client_connect_failures_total", (ERROR, "dropped")), 1);
+        assert_eq!(count(&meter, "db_client_errors_total", (ERROR, "other")), 0);
     }
 
     #[test]
