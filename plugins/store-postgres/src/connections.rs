@@ -3,7 +3,6 @@
 mod host;
 mod mode;
 mod pool;
-mod under_way;
 
 use crate::config::{Config, Prepared};
 use crate::fault;
@@ -17,9 +16,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::{Instrument, Span};
-use under_way::UnderWay;
-
-pub(crate) use under_way::DROPPED;
 
 /// The database system, as OpenTelemetry names it.
 pub(crate) const SYSTEM: &str = "postgresql";
@@ -103,17 +99,18 @@ impl Connections {
         T: Send,
     {
         let mut busy = self.pool.acquire(operation).await?;
-        let under_way = UnderWay::begin(&self.pool.meter, operation);
-        let span = self.pool.meter.span(operation);
+        let under_way = self.pool.meter.begin(operation);
+        let span = under_way.span().clone();
         let statement = self.statement(&mut busy, work).instrument(span.clone());
-        match within(self.limit, statement).await {
+        let result = within(self.limit, statement).await;
+        under_way.end();
+        match result {
             Ok(result) => {
-                under_way.ended(None);
                 busy.give_back();
                 Ok(result)
             }
             Err(error) => {
-                under_way.ended(Some(fault::class(&error)));
+                self.pool.meter.failed(fault::class(&error));
                 record(&span, &error);
                 busy.failed(&error);
                 Err(fault::failed(operation, error))

@@ -1,6 +1,5 @@
 //! From an error of the database to what the node does about it.
 
-use crate::connections::DROPPED;
 use hydra_api::{StoreError, StoreErrorKind};
 use hydra_remote::Cause;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
@@ -8,9 +7,9 @@ use std::{fmt, io};
 
 /// The classes by which errors are counted: those of SQLSTATE (PostgreSQL documentation, appendix A) that a store may meet, and
 /// what is no error of the server.
-pub(crate) const CLASSES: [&str; 19] = [
+pub(crate) const CLASSES: [&str; 18] = [
     "08", "22", "23", "25", "28", "40", "42", "53", "54", "55", "57", "58", "XX", "timeout", "io", "tls",
-    "protocol", DROPPED, "other",
+    "protocol", "other",
 ];
 
 /// The kind of a failed statement, by its SQLSTATE (PostgreSQL documentation, appendix A).
