@@ -132,7 +132,7 @@ impl Scope {
         Self { data_dir: data_dir.into(), purpose: Purpose::Serve, registry: Arc::default() }
     }
 
-    /// The same for another purpose. For [`Purpose::Check`] the data directory need not exist.
+    /// The same for another purpose. For [`Purpose::Check`] and [`Purpose::Use`] the data directory need not exist.
     #[must_use]
     pub fn with_purpose(self, purpose: Purpose) -> Self {
         Self { purpose, ..self }

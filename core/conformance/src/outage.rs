@@ -2,7 +2,8 @@
 //! can be opened, the files are read-only.
 //!
 //! While the cause lasts every insert fails as [`Unavailable`](StoreErrorKind::Unavailable) and its causes name the
-//! error of the system. When it has gone, writes succeed without a restart and nothing is lost that was acknowledged.
+//! error of the system. When it has gone, writes succeed without a restart and nothing is lost that was acknowledged. A store that is
+//! closed on a full disk loses nothing either if it says so.
 //!
 //! A plugin runs these from a test binary of its own, with `harness = false`: each case runs in a child process, as the
 //! limits are those of a process.
@@ -12,7 +13,7 @@ mod cause;
 use crate::given::{NOW, record};
 use cause::Cause;
 use hydra_api::{
-    Causes, ContentKey, Inserted, Plugin, ProviderRecord, ProviderStore, Scope, Store, StoreError,
+    Causes, ContentKey, Durability, Inserted, Plugin, ProviderRecord, ProviderStore, Scope, Store, StoreError,
 };
 use hydra_api::{StoreErrorKind, UnixSeconds};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -28,10 +29,15 @@ const CASE: &str = "HYDRA_OUTAGE_CASE";
 /// The case in which files are damaged during an outage.
 const DAMAGE: &str = "damage_that_a_reopening_finds_is_corrupt_and_the_next_start_begins_empty";
 
+/// The case of a stop while the disk is full.
+const STOP: &str = "a_stop_on_a_full_disk_tells_the_truth_of_what_was_acknowledged";
+
 /// Records of a batch.
 const BATCH: u64 = 500;
 /// Batches that are tried until one fails.
 const BATCHES_MAX: u64 = 600;
+/// Batches that are in memory when the disk gets full.
+const BATCHES_IN_MEMORY: u64 = 40;
 /// Inserts and reads during the outage.
 const TRIES: u32 = 50;
 /// No store needs longer to take writes again, on whatever machine.
@@ -53,6 +59,7 @@ pub fn run<P: Plugin<Role = Store>>(config: fn() -> P::Config, reads: Reads) -> 
     }
     let mut cases: Vec<_> = Cause::ALL.map(|cause| (cause.rule(), cause)).into();
     cases.push((DAMAGE, Cause::FileSizeLimit));
+    cases.push((STOP, Cause::FullDisk));
     let trials = cases.into_iter().map(|(case, cause)| {
         let name = format!("{}::{case}", P::KIND);
         Trial::test(name, move || in_child(case, cause).map_err(Failed::from))
@@ -91,6 +98,7 @@ fn child<P: Plugin<Role = Store>>(
         match cause {
             Some(cause) => go_through(dir, cause, reads, open).await,
             None if case == DAMAGE => be_damaged(dir, open).await,
+            None if case == STOP => be_stopped(dir, open).await,
             None => Err("there is no such case".to_owned()),
         }
     };
@@ -162,6 +170,35 @@ where
     drop(store);
     let store = open().await?;
     are_there(&*store, acknowledged, "after a restart").await?;
+    store.close().await.map_err(|error| Causes(&error).to_string())
+}
+
+/// The disk gets full while nothing is written, and the store is closed. One that loses nothing when its process is killed has all on
+/// the disk already, so that its close succeeds; another one may fail, and names the cause.
+async fn be_stopped<F>(dir: &Path, open: impl Fn() -> F) -> Result<(), String>
+where
+    F: Future<Output = Result<Arc<dyn ProviderStore>, String>>,
+{
+    let store = open().await?;
+    for number in 0..BATCHES_IN_MEMORY {
+        insert(&*store, number).await.map_err(|error| Causes(&error).to_string())?;
+    }
+    let cause = Cause::FullDisk;
+    let outage = cause.begin(dir).map_err(|error| format!("the outage cannot be made: {error}"))?;
+    let window = match store.profile().durability {
+        Durability::SurvivesRestart { window } => window,
+        Durability::InMemory => Duration::ZERO,
+    };
+    let closed = store.close().await;
+    drop(store);
+    outage.end().map_err(|error| format!("the outage cannot be ended: {error}"))?;
+    match closed {
+        Err(error) if window > Duration::ZERO => return is_named(&error, cause),
+        Err(error) => return Err(format!("the close fails: {}", Causes(&error))),
+        Ok(()) => {}
+    }
+    let store = open().await?;
+    are_there(&*store, BATCHES_IN_MEMORY, "after the stop").await?;
     store.close().await.map_err(|error| Causes(&error).to_string())
 }
 

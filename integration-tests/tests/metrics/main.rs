@@ -6,6 +6,7 @@ mod backends;
 mod promql;
 
 use hydra_integration_tests::exposition::{Exposition, Format, Labels};
+use hydra_integration_tests::foreign;
 use hydra_integration_tests::http;
 use hydra_integration_tests::network::{enter, servers};
 use hydra_integration_tests::node::Node;
@@ -34,8 +35,7 @@ const OF_ONE_SERVER: [&str; 3] = ["db_table", "db_memory", "db_servers"];
 const UP: &str = "up";
 
 fn main() -> ExitCode {
-    let is_required = std::env::var_os("CI").is_some_and(|ci| ci == "true");
-    let is_absent = !backends::are_installed() && !is_required;
+    let is_absent = !backends::are_installed() && !foreign::required();
     let over_servers = |name: &str, test: Test| trial(name, test).with_ignored_flag(is_absent);
     let trials = vec![
         trial("counters_move_as_the_requests_were_made", || {

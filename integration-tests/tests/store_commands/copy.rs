@@ -44,6 +44,14 @@ pub(crate) async fn four_kinds() {
         assert_eq!((&copied["refused"], &copied["malformed"]), (&json!(0), &json!(0)));
         same(&kept(&home, to.0, &to.1).await, &original, u32::try_from(2 * at).unwrap());
     }
+    // From a machine without a node: there is no data directory.
+    for (name, store) in &stores[1..3] {
+        let away = format!("{name}-away");
+        let [from, to] = [config(&home, &away, store), config(&home, &format!("{name}-copy"), &stores[0].1)];
+        let copied = prints(&home, &["store", "copy", "--from", &from, "--to", &to]);
+        assert_eq!(copied["records"], json!(original.len()), "{copied}");
+        assert!(!home.path().join(format!("{away}-data")).exists(), "nothing is kept for the source");
+    }
 }
 
 pub(crate) async fn killed() {

@@ -166,20 +166,29 @@ impl Keeper {
         self.engine.as_ref().map_or(0, Engine::unsaved_bytes) + ROOM_BYTES
     }
 
-    /// Writes all rows to files, which have checksums, and forces them onto the disk: fjall drops a journal from its first damaged
-    /// entry on and tells nobody, as it cannot tell damage from an entry that a crash has cut. Ends fjall's threads with the last
-    /// handle to it.
+    /// Forces the journal, which has all records, onto the disk. Then writes all rows to files, which have checksums: fjall drops a
+    /// journal from its first damaged entry on and tells nobody, as it cannot tell damage from an entry that a crash has cut. Files take
+    /// room that a full disk does not have; without them nothing is lost. Ends fjall's threads with the last handle to it.
     pub(crate) fn close(mut self) -> Result<(), StoreError> {
         const OPERATION: &str = "close";
         let Some(engine) = self.engine.take() else {
             return self.refused().map_or(Ok(()), |refused| Err(refused.error(OPERATION)));
         };
-        let is_serving = matches!(self.health, Health::Serving);
-        let synced = guarded(|| {
-            let saved = engine.save();
-            let synced = if is_serving { engine.sync(PersistMode::SyncAll) } else { Ok(()) };
-            saved.and(synced).map_err(|Fault(fault)| fault)
-        });
+        let by_fault = |Fault(fault)| fault;
+        let saved = || guarded(|| engine.save().map_err(by_fault));
+        let synced = match self.health {
+            Health::Serving => guarded(|| engine.sync(PersistMode::SyncAll).map_err(by_fault)).and_then(|()| {
+                match saved() {
+                    Err(fault) if !fault.is_damage() => {
+                        tracing::warn!(error = %Causes(&fault), "rows in memory are not written to files; the journal has them");
+                        Ok(())
+                    }
+                    saved => saved,
+                }
+            }),
+            // The journal takes no more, and what it has may not be on the disk yet.
+            Health::Outage(_) | Health::Damaged(_) => saved(),
+        };
         let ended = guarded(|| {
             drop(engine);
             Ok(())

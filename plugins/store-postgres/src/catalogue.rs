@@ -104,7 +104,8 @@ impl Catalogue {
                 bytes("indexes", facts.index_bytes),
             ]);
             metrics.extend(facts.vacuumed.map(|seconds| {
-                let help = "Time since the last vacuum of a table; absent before the first.";
+                let help = "Time since the last vacuum of a table that the statistics of the server know of: absent before the first, and after \
+                            a crash of the server, which resets them.";
                 of_table("db_table_vacuum_age_seconds", help, seconds.max(0.0) + age)
             }));
         }

@@ -14,8 +14,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::time::sleep;
+use std::time::Duration;
 use tracing::{Instrument, Span};
 
 /// The database system, as OpenTelemetry names it.
@@ -23,9 +22,6 @@ pub(crate) const SYSTEM: &str = "postgresql";
 
 /// How long after its time limit a statement may answer: a server that does not is gone or frozen.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// How often it is looked whether all connections are open.
-const ALL_OPEN_PAUSE: Duration = Duration::from_millis(20);
 
 /// A statement under way on one connection.
 pub(crate) type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, sqlx::Error>> + Send + 'c>>;
@@ -82,14 +78,6 @@ impl Connections {
         self.pool.open_len()
     }
 
-    /// Waits until all connections are open, at most so long.
-    pub(crate) async fn all_open(&self, max: Duration) {
-        let since = Instant::now();
-        while self.pool.missing().is_some_and(|missing| missing > 0) && since.elapsed() < max {
-            sleep(ALL_OPEN_PAUSE).await;
-        }
-    }
-
     /// What is counted of the statements and the connections.
     pub(crate) fn metrics(&self) -> Vec<Metric> {
         self.pool.meter.metrics(self.pool.in_use())
@@ -111,18 +99,18 @@ impl Connections {
         T: Send,
     {
         let mut busy = self.pool.acquire(operation).await?;
-        let (meter, begun) = (Arc::clone(&self.pool.meter), Instant::now());
-        let span = meter.span(operation);
+        let under_way = self.pool.meter.begin(operation);
+        let span = under_way.span().clone();
         let statement = self.statement(&mut busy, work).instrument(span.clone());
         let result = within(self.limit, statement).await;
-        meter.ended(operation, begun.elapsed());
+        under_way.end();
         match result {
             Ok(result) => {
                 busy.give_back();
                 Ok(result)
             }
             Err(error) => {
-                meter.failed(fault::class(&error));
+                self.pool.meter.failed(fault::class(&error));
                 record(&span, &error);
                 busy.failed(&error);
                 Err(fault::failed(operation, error))
@@ -130,7 +118,8 @@ impl Connections {
         }
     }
 
-    /// Runs one statement, in a transaction of its own where that is needed.
+    /// Runs one statement, in a transaction of its own where that is needed. The error is that of the statement, whatever becomes of the
+    /// transaction afterwards.
     async fn statement<T, F>(&self, busy: &mut Busy, work: F) -> Result<T, sqlx::Error>
     where
         F: for<'c> FnOnce(&'c mut PgConnection) -> Work<'c, T> + Send,
@@ -138,10 +127,19 @@ impl Connections {
         let connection = busy.connection();
         let Some(begin) = self.pool.begin() else { return work(connection).await };
         sqlx::raw_sql(AssertSqlSafe(begin)).execute(&mut *connection).await?;
-        let result = work(connection).await;
-        let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
-        sqlx::raw_sql(end).execute(&mut *connection).await?;
-        result
+        match work(connection).await {
+            Ok(done) => {
+                sqlx::raw_sql("COMMIT").execute(connection).await?;
+                Ok(done)
+            }
+            Err(error) if fault::ends_connection(&error) => Err(error),
+            Err(error) => {
+                if let Err(cause) = sqlx::raw_sql("ROLLBACK").execute(connection).await {
+                    busy.lost(&cause);
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Runs `work` on a connection as it is, for the start. All of it has the time limit of one statement.

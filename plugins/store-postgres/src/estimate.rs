@@ -2,7 +2,6 @@
 
 use crate::catalogue::{self, Catalogue};
 use crate::connections::Connections;
-use crate::fault;
 use crate::schema::Tables;
 use hydra_api::{Estimate, EstimateMethod, StoreError};
 use sqlx::{AssertSqlSafe, Row};
@@ -10,6 +9,11 @@ use std::time::Duration;
 
 /// About so many pages are read, 2 MiB: with 60 to 100 records on a page, some 20,000 records.
 const PAGES: i64 = 256;
+
+/// The records on some pages, and the share of all pages that these are.
+const SAMPLE: &str = "SELECT count(*), {share} FROM {s}.records TABLESAMPLE SYSTEM ((100 * {share})::real)";
+const SHARE: &str = "least(1, $1::float8 * current_setting('block_size')::int8 \
+                     / greatest(pg_relation_size('{s}.records'), 1))";
 
 /// Counts the records on some pages. The statistics of the planner are no use: they are missing before the first analyze.
 ///
@@ -19,32 +23,23 @@ pub(crate) async fn estimate(
     tables: &Tables,
     catalogue: &Catalogue,
 ) -> Result<Estimate, StoreError> {
-    let size = tables.sql("SELECT pg_relation_size('{s}.records') / current_setting('block_size')::int8");
-    let sample = tables.sql("SELECT count(*) FROM {s}.records TABLESAMPLE SYSTEM ($1)");
-    let (persistent, own) = (connections.is_prepared(), tables.clone());
-    let (records, facts) = connections
-        .run("estimate", move |connection| {
-            Box::pin(async move {
-                let size =
-                    sqlx::query(AssertSqlSafe(size)).persistent(persistent).fetch_one(&mut *connection);
-                let pages: i64 = size.await?.try_get(0)?;
-                let share = if pages <= PAGES { 1.0 } else { PAGES as f32 / pages as f32 };
-                let query = sqlx::query(AssertSqlSafe(sample)).persistent(persistent).bind(share * 100.0);
-                let counted: i64 = query.fetch_one(&mut *connection).await?.try_get(0)?;
-                let facts = match catalogue::read(connection, &own, persistent).await {
-                    Ok(facts) => Some(facts),
-                    Err(error) if fault::ends_connection(&error) => return Err(error),
-                    Err(error) => {
-                        tracing::debug!(error = %hydra_api::Causes(&error), "cannot read the catalogue");
-                        None
-                    }
-                };
-                Ok((counted as f64 / f64::from(share), facts))
-            })
+    let (text, persistent) = (tables.sql(&SAMPLE.replace("{share}", SHARE)), connections.is_prepared());
+    let records = connections.run("estimate", move |connection| {
+        Box::pin(async move {
+            let query = sqlx::query(AssertSqlSafe(text)).persistent(persistent).bind(PAGES);
+            let row = query.fetch_one(connection).await?;
+            let (counted, share): (i64, f64) = (row.try_get(0)?, row.try_get(1)?);
+            Ok(counted as f64 / share)
         })
-        .await?;
-    if let Some(facts) = facts {
-        catalogue.keep(facts);
+    });
+    let records = records.await?;
+    let own = tables.clone();
+    let facts = connections.run("estimate", move |connection| {
+        Box::pin(async move { catalogue::read(connection, &own, persistent).await })
+    });
+    match facts.await {
+        Ok(facts) => catalogue.keep(facts),
+        Err(error) => tracing::debug!(error = %hydra_api::Causes(&error), "cannot read the catalogue"),
     }
     Ok(Estimate::new(records as u64, Duration::ZERO, EstimateMethod::Sampled))
 }

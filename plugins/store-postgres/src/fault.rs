@@ -121,10 +121,10 @@ pub(crate) fn ends_connection(error: &sqlx::Error) -> bool {
     }
 }
 
-/// True after an error that the server survives with a session of no more use: of a pooler that lost its server, of the system,
-/// or of the server's own making.
+/// True after an error with a session of no more use, however severe it is called: of a pooler that lost its server, or of a server that
+/// stops. A session outlives errors of the system (58) and of the server's own making (XX), such as a damaged page.
 fn leaves_no_use(state: &str) -> bool {
-    ["57P", "08", "58", "XX"].iter().any(|class| state.starts_with(class))
+    ["57P", "08"].iter().any(|class| state.starts_with(class))
 }
 
 /// True if the server takes no writes.

@@ -22,15 +22,13 @@ INSERT INTO {s}.chores AS c (name, holder, until) VALUES ('purge', $1, now() + $
 ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
 WHERE c.holder = excluded.holder OR c.until < now()";
 
-/// By pages, so that no index on the expiry is needed. Locked rows are left for the next pass: writers go first.
+/// By pages, so that no index on the expiry is needed. Locked rows are left for the next pass: writers go first. Says how many rows
+/// are gone, and how many pages the table has.
 const DELETE: &str = "
-DELETE FROM {s}.records WHERE ctid = ANY(ARRAY(
-    SELECT ctid FROM {s}.records WHERE ctid >= format('(%s,0)', $1)::tid AND ctid < format('(%s,0)', $2)::tid
-    AND expires <= $3 LIMIT $4 FOR UPDATE SKIP LOCKED))";
-const DELETE_PEERS: &str = "
-DELETE FROM {s}.peers WHERE ctid = ANY(ARRAY(
-    SELECT ctid FROM {s}.peers WHERE ctid >= format('(%s,0)', $1)::tid AND ctid < format('(%s,0)', $2)::tid
-    AND expires <= $3 LIMIT $4 FOR UPDATE SKIP LOCKED))";
+WITH gone AS (DELETE FROM {table} WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM {table} WHERE ctid >= format('(%s,0)', $1)::tid AND ctid < format('(%s,0)', $2)::tid
+    AND expires <= $3 LIMIT $4 FOR UPDATE SKIP LOCKED)) RETURNING 1)
+SELECT (SELECT count(*) FROM gone), pg_relation_size('{table}') / current_setting('block_size')::int8";
 
 /// How far the purge is.
 #[derive(Debug)]
@@ -158,25 +156,23 @@ async fn delete(
     now: UnixSeconds,
     limit: u64,
 ) -> Result<(u64, i64), StoreError> {
-    let (text, name, before) = match state.table {
-        Table::Records => (DELETE, "records", now),
-        Table::Peers => (DELETE_PEERS, "peers", now.saturating_sub(PEER_LIFE)),
+    let (name, before) = match state.table {
+        Table::Records => ("records", now),
+        Table::Peers => ("peers", now.saturating_sub(PEER_LIFE)),
     };
-    let size =
-        tables.sql(&format!("SELECT pg_relation_size('{{s}}.{name}') / current_setting('block_size')::int8"));
-    let (text, persistent, page) = (tables.sql(text), connections.is_prepared(), state.page);
-    let (gone, pages) = connections
+    let text = tables.sql(&DELETE.replace("{table}", &format!("{{s}}.{name}")));
+    let (persistent, page) = (connections.is_prepared(), state.page);
+    let (gone, pages): (i64, i64) = connections
         .run("purge_expired", move |connection: &mut PgConnection| {
             Box::pin(async move {
                 let query = sqlx::query(AssertSqlSafe(text)).persistent(persistent);
                 let query = query.bind(page).bind(page + PAGES).bind(to_column(before));
                 let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-                let gone = query.bind(limit).execute(&mut *connection).await?.rows_affected();
-                let size = sqlx::query(AssertSqlSafe(size)).persistent(persistent).fetch_one(connection);
-                Ok((gone, size.await?.try_get(0)?))
+                let row = query.bind(limit).fetch_one(connection).await?;
+                Ok((row.try_get(0)?, row.try_get(1)?))
             })
         })
         .await?;
     connections.count_rows("purge_expired", usize::try_from(gone).unwrap_or(usize::MAX));
-    Ok((gone, pages))
+    Ok((u64::try_from(gone).unwrap_or(0), pages))
 }

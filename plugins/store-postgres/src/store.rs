@@ -1,7 +1,7 @@
 //! The store: what the node calls.
 
 use crate::catalogue::Catalogue;
-use crate::config::{Config, Migrate};
+use crate::config::{Config, Migrate, Prepared};
 use crate::connections::{Connections, SYSTEM};
 use crate::fault::Reported;
 use crate::peers::Peers;
@@ -25,13 +25,12 @@ const WRITE_BATCH_LEN_MAX: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 /// Three times PostgreSQL's `wal_writer_delay`, as its documentation of asynchronous commits says.
 const ASYNCHRONOUS_WINDOW: Duration = Duration::from_millis(600);
 
-/// How long a check waits for all connections.
-const ALL_OPEN_MAX: Duration = Duration::from_secs(3);
-
 /// Keeps records in PostgreSQL.
 #[derive(Debug)]
 pub struct Postgres {
     connections: Connections,
+    /// Calls that the server has room for; none while it serves, when that is what is open.
+    room: Option<NonZeroUsize>,
     tables: Tables,
     peers: Peers,
     purge: Purge,
@@ -64,13 +63,13 @@ impl Postgres {
         let (migrate, profile) = (config.migrate, profile(&config));
         let refresh_slack = Duration::from_secs(config.refresh_slack_s.into());
         let peers = Peers::new(usize::try_from(config.peers_cache_len_max).unwrap_or(usize::MAX));
+        let serves = scope.purpose() == Purpose::Serve;
+        if !serves {
+            config = alone(config);
+        }
         let connections = Connections::open(config).await.map_err(|cause| {
             OpenError::unavailable(format!("cannot connect to PostgreSQL at {hosts}"), Reported(cause))
         })?;
-        // What is shown of a store that does not serve is how many the server lets it have.
-        if scope.purpose() != Purpose::Serve {
-            connections.all_open(ALL_OPEN_MAX).await;
-        }
         // A check changes nothing: tables that are missing are made at the start. Who asks for a migration gets it.
         let wanted = match (scope.purpose(), migrate) {
             (Purpose::Migrate, _) => Wanted::Made,
@@ -86,14 +85,20 @@ impl Postgres {
         ready
             .await
             .map_err(|cause: SchemaError| OpenError::unavailable("the tables cannot be used", cause))?;
-        warn(&connections, profile.concurrency_max).await;
+        let room = warn(&connections, profile.concurrency_max).await.filter(|_| !serves);
         let (purge, catalogue, closed) = (Purge::new(), Catalogue::default(), AtomicBool::new(false));
-        Ok(Self { connections, tables, peers, purge, catalogue, profile, refresh_slack, closed })
+        Ok(Self { connections, room, tables, peers, purge, catalogue, profile, refresh_slack, closed })
     }
 
     fn open_for(&self, operation: &'static str) -> Result<(), StoreError> {
         if self.closed.load(Ordering::Acquire) { Err(StoreError::closed(operation)) } else { Ok(()) }
     }
+}
+
+/// What a command needs that runs beside nodes: one connection, so that it takes no slots of the server from them. Its few statements are
+/// sent so that they fit everywhere, as to find out more takes a second connection.
+fn alone(config: Config) -> Config {
+    Config { connections_max: 1, prepared: Prepared::Off, ..config }
 }
 
 /// Mistakes that show before a server is asked.
@@ -106,17 +111,22 @@ fn check(config: &Config) -> Result<(), OpenError> {
     check_file("tls.client_key_file", tls.client_key_file.as_deref())
 }
 
-/// Tells what will hurt. A server that does not say is no reason not to start.
-async fn warn(connections: &Connections, max: NonZeroUsize) {
-    let max = u32::try_from(max.get()).unwrap_or(u32::MAX);
+/// Tells what will hurt; how many of `max` calls at a time the server has room for. A server that does not say is no reason not to
+/// start: then it is all of them.
+async fn warn(connections: &Connections, max: NonZeroUsize) -> Option<NonZeroUsize> {
+    let wanted = u32::try_from(max.get()).unwrap_or(u32::MAX);
     let open = connections.open_len();
     let found = connections.run_plain(move |connection| {
-        Box::pin(async move { Ok::<_, SchemaError>(survey::warnings(connection, max, open).await?) })
+        Box::pin(async move { Ok::<_, SchemaError>(survey::look(connection, wanted, open).await?) })
     });
     match found.await {
-        Ok(warnings) => warnings.iter().for_each(|warning| tracing::warn!("PostgreSQL: {warning}")),
+        Ok(found) => {
+            found.warnings.iter().for_each(|warning| tracing::warn!("PostgreSQL: {warning}"));
+            usize::try_from(found.room.min(wanted)).ok().and_then(NonZeroUsize::new)
+        }
         Err(error) => {
-            tracing::debug!(error = %hydra_api::Causes(&error), "cannot look at the server's settings")
+            tracing::debug!(error = %hydra_api::Causes(&error), "cannot look at the server's settings");
+            Some(max)
         }
     }
 }
@@ -140,7 +150,8 @@ fn profile(config: &Config) -> StoreProfile {
 impl ProviderStore for Postgres {
     fn profile(&self) -> StoreProfile {
         // What the server leaves for us: connections that others have taken are missing here.
-        let open = usize::try_from(self.connections.open_len()).ok().and_then(NonZeroUsize::new);
+        let open = || usize::try_from(self.connections.open_len()).ok().and_then(NonZeroUsize::new);
+        let open = self.room.or_else(open);
         let of_calls = |max: NonZeroUsize| open.map_or(NonZeroUsize::MIN, |open| open.min(max));
         let mut profile = self.profile;
         profile.concurrency_max = of_calls(profile.concurrency_max);

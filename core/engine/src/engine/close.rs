@@ -17,6 +17,8 @@ const CLOSE_SHARE: u32 = 4;
 pub struct CloseReport {
     /// Announcements that were taken and could not be written.
     pub unwritten: u64,
+    /// How long the write queue was being written.
+    pub writing: Duration,
     /// Store calls that had not ended in time.
     pub running: u32,
     /// How the store was closed.
@@ -52,10 +54,12 @@ impl Engine {
         let deadline = Instant::now() + within;
         let share = within / CLOSE_SHARE;
         parts.writer.close();
+        let begun = Instant::now();
         if let Some(mut flusher) = self.background.take_flusher() {
             let flushed = timeout_at(deadline - share, &mut flusher).await;
             tracing::debug!(in_time = flushed.is_ok(), "the write queue has been flushed");
         }
+        let writing = begun.elapsed();
         self.background.stop();
         // With every permit in hand no call is under way; one of them is then for the store's own close. It is not kept
         // from a store that is paused.
@@ -83,6 +87,6 @@ impl Engine {
                 }
             }
         };
-        CloseReport { unwritten: parts.queue.unwritten().into(), running, store }
+        CloseReport { unwritten: parts.queue.unwritten().into(), writing, running, store }
     }
 }

@@ -226,6 +226,8 @@ async fn is_closed_although_they_fail(store: &Store, engine: Arc<Engine>) {
     store.set_writes(FAILS);
     let report = closing.await.unwrap();
     assert!(store.is_closed(), "{report:?}");
+    // A quarter of the eight seconds is kept for the calls under way and the close.
+    assert!((millis(6_000)..millis(6_100)).contains(&report.writing), "{report:?}");
 }
 
 /// A store that fails the calls under way while the engine closes is closed all the same.

@@ -131,8 +131,29 @@ fn verdict(report: &CloseReport) -> Result<(), StopError> {
         (records, why) => Err(StopError::Unwritten {
             records,
             why: why.unwrap_or_else(|| {
-                "the time for them, all but a quarter of shutdown.deadline_ms, is over".to_owned()
+                let writing_ms = report.writing.as_millis();
+                format!("shutdown.deadline_ms left {writing_ms} ms for them, which are over")
             }),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_that_had_no_time_are_told_how_much_they_had() {
+        let report = |unwritten, store| CloseReport {
+            unwritten,
+            writing: Duration::from_millis(4_321),
+            running: 0,
+            store,
+        };
+        let told = verdict(&report(7, StoreClosed::Closed)).unwrap_err().to_string();
+        assert!(told.contains("7 queued records") && told.contains("left 4321 ms for them"), "{told}");
+        let told = verdict(&report(7, StoreClosed::Unanswered)).unwrap_err().to_string();
+        assert!(told.contains("it does not answer"), "{told}");
+        assert!(verdict(&report(0, StoreClosed::Closed)).is_ok());
     }
 }

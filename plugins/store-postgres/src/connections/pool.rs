@@ -208,7 +208,9 @@ impl Pool {
         let idle = {
             let mut state = self.state();
             state.closed = true;
-            std::mem::take(&mut state.idle)
+            let idle = std::mem::take(&mut state.idle);
+            state.open -= u32::try_from(idle.len()).unwrap_or(state.open).min(state.open);
+            idle
         };
         self.idle.close();
         self.ended.notify_one();
@@ -220,7 +222,9 @@ impl Pool {
 
     fn take_back(&self, open: Open) {
         let mut state = self.state();
-        if !state.closed {
+        if state.closed {
+            state.open -= 1;
+        } else {
             state.idle.push(open);
             drop(state);
             self.idle.add_permits(1);
@@ -351,12 +355,16 @@ impl Busy {
         if !is_lost && !is_left {
             return self.give_back();
         }
-        let mut state = self.pool.state();
-        state.generation += 1;
         if is_left {
+            let mut state = self.pool.state();
             state.host = state.host.wrapping_add(1);
         }
-        drop(state);
+        self.lost(error);
+    }
+
+    /// Ends the connection, which is of no more use after this error. Others that are as old are tested before their next use.
+    pub(super) fn lost(&mut self, error: &sqlx::Error) {
+        self.pool.state().generation += 1;
         self.end(fault::cause(error));
     }
 

@@ -5,6 +5,7 @@ use hydra_api::{Deletion, StoreErrorKind};
 use hydra_conformance::given::{key, record};
 use libtest_mimic::Trial;
 use std::num::NonZeroU32;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
@@ -18,15 +19,18 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("a_lock_that_is_not_free_is_an_error_of_class_55", &[], locked),
         trial("a_server_that_falls_silent_is_a_timeout", &[], silent),
         trial("a_server_that_is_killed_is_connected_to_again", &[], killed),
+        trial("a_statement_whose_caller_gives_up_is_counted", &[], given_up),
+        trial("each_statement_is_counted_once", &["log_statement=all"], counted),
+        trial("a_store_that_is_closed_uses_no_connection", &[], closed),
         trial("dead_rows_and_sizes_are_those_of_the_catalogue", &["autovacuum=off"], catalogue),
     ]
 }
 
-fn figure(store: &Store, name: &str, labels: &[(&str, &str)]) -> f64 {
+pub(crate) fn figure(store: &Store, name: &str, labels: &[(&str, &str)]) -> f64 {
     hydra_conformance::published::figure(&**store, name, labels)
 }
 
-fn errors(store: &Store, class: &str) -> f64 {
+pub(crate) fn errors(store: &Store, class: &str) -> f64 {
     figure(store, "db_client_errors_total", &[("error_type", class)])
 }
 
@@ -39,7 +43,7 @@ async fn opened(server: &Server) -> Store {
     opened_with(config(server.port())).await
 }
 
-async fn opened_with(config: Config) -> Store {
+pub(crate) async fn opened_with(config: Config) -> Store {
     let store = open(config).await.unwrap();
     insert(&store, 1).await.unwrap();
     until(|| figure(&store, "db_client_connections", &[]) == 4.0).await;
@@ -54,11 +58,13 @@ async fn until(mut is_so: impl FnMut() -> bool) {
     }
 }
 
+fn statements(store: &Store, operation: &str) -> f64 {
+    figure(store, "db_client_operation_duration_seconds", &[("db_operation_name", operation)])
+}
+
 async fn measured(server: Server) {
     let store = opened(&server).await;
-    let statements = |operation| {
-        figure(&store, "db_client_operation_duration_seconds", &[("db_operation_name", operation)])
-    };
+    let statements = |operation| statements(&store, operation);
     let rows = |operation| figure(&store, "db_client_operation_rows", &[("db_operation_name", operation)]);
     let (inserts, reads) = (statements("insert"), statements("providers"));
     assert!(inserts >= 2.0, "the peer and the record: {inserts}");
@@ -142,6 +148,57 @@ async fn killed(mut server: Server) {
     is_back(&store, 2).await;
     until(|| connects(&store, "lost") + connects(&store, "ended") == 4.0).await;
     assert_eq!(connects(&store, "start"), 4.0);
+}
+
+async fn given_up(server: Server) {
+    let store = opened(&server).await;
+    assert!(has(&store, 1).await.unwrap());
+    let before = statements(&store, "providers");
+    let mut lock = server.psql("hydra", "hydra");
+    let hold = "BEGIN; LOCK TABLE hydra.records IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(600); COMMIT";
+    let mut lock = lock.args(["-c", hold]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let held = "SELECT 1 FROM pg_locks WHERE relation = 'hydra.records'::regclass AND mode = 'AccessExclusiveLock' AND granted";
+    until(|| !server.query("hydra", held).unwrap().is_empty()).await;
+    // It waits for the lock: nothing answers it meanwhile.
+    assert!(tokio::time::timeout(Duration::from_millis(200), has(&store, 1)).await.is_err());
+    assert_eq!(statements(&store, "providers"), before + 1.0);
+    assert_eq!((errors(&store, "dropped"), figure(&store, "db_client_errors_total", &[])), (1.0, 1.0));
+    server
+        .execute("hydra", "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
+        .unwrap();
+    lock.wait().unwrap();
+}
+
+async fn counted(server: Server) {
+    // Without the statements of the start. One connection: no other is opened meanwhile.
+    let store = open(Config { connections_max: 1, ..config(server.port()) }).await.unwrap();
+    insert(&store, 1).await.unwrap();
+    let logged = || {
+        let log = std::fs::read_to_string(server.home().join("log")).unwrap();
+        log.matches("LOG:  execute ").count() + log.matches("LOG:  statement: ").count()
+    };
+    let limit = NonZeroU32::new(100).unwrap();
+    for operation in ["insert", "providers", "estimate", "purge_expired", "delete", "scan"] {
+        let before = (logged(), statements(&store, operation));
+        match operation {
+            "insert" => drop(insert(&store, 2).await.unwrap()),
+            "providers" => assert!(has(&store, 2).await.unwrap()),
+            "estimate" => drop(store.estimate().await.unwrap()),
+            "purge_expired" => drop(store.purge_expired(NOW, limit).await.unwrap()),
+            "delete" => drop(store.delete(Deletion::Key(key(2)), limit).await.unwrap()),
+            _ => drop(store.scan(None, NOW, limit).await.unwrap()),
+        }
+        let (logged, counted) = (logged() - before.0, statements(&store, operation) - before.1);
+        assert!(logged > 0, "{operation}");
+        assert_eq!(counted, logged as f64, "{operation}");
+    }
+    assert!((0.5..=1.5).contains(&(store.estimate().await.unwrap().records as f64)));
+}
+
+async fn closed(server: Server) {
+    let store = opened(&server).await;
+    store.close().await.unwrap();
+    assert_eq!(figure(&store, "db_client_connections", &[]), 0.0);
 }
 
 async fn catalogue(server: Server) {

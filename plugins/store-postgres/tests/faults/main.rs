@@ -8,7 +8,9 @@ mod hot_keys;
 mod login;
 mod peers;
 mod pooler;
+mod purposes;
 mod server;
+mod sessions;
 mod slack;
 mod start;
 mod versions;
@@ -86,9 +88,11 @@ fn main() -> ExitCode {
         hot_keys::trials(),
         peers::trials(),
         pooler::trials(),
+        purposes::trials(),
         start::trials(),
         versions::trials(),
         figures::trials(),
+        sessions::trials(),
     ];
     let trials = trials.into_iter().flatten();
     let trials = trials.map(|trial| if ignored { trial.with_ignored_flag(true) } else { trial }).collect();

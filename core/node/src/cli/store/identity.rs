@@ -4,17 +4,19 @@ use crate::cli::Failure;
 use crate::config::{Loaded, concealed};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use std::io;
+use std::path::{self, Path, PathBuf};
 
 /// A digest of what names a store, without its secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity([u8; 32]);
 
 impl Identity {
-    /// The store of a config whose data directory exists.
+    /// The store of a config. Its data directory need not exist: a store on a server has nothing in it.
     pub(super) fn of_store(loaded: &Loaded) -> Result<Self, Failure> {
         let dir = &loaded.config.data_dir;
-        let dir = dir.canonicalize().map_err(|cause| {
-            Failure::failed(&format!("cannot use the directory {}", dir.display()), cause)
+        let dir = real(dir).map_err(|cause| {
+            Failure::failed(&format!("cannot tell where the directory {} is", dir.display()), cause)
         })?;
         let keys = loaded.effective().into_iter().filter(|entry| entry.key.starts_with("store."));
         let keys = keys.map(|entry| (concealed(&entry.key, &entry.value), entry.key));
@@ -53,9 +55,34 @@ impl Identity {
     }
 }
 
+/// The path of a directory without symbolic links. The part that does not exist or cannot be read is taken as it is written, so that
+/// the path is the same once the directory has been created.
+fn real(dir: &Path) -> io::Result<PathBuf> {
+    if let Ok(dir) = dir.canonicalize() {
+        return Ok(dir);
+    }
+    let dir = path::absolute(dir)?;
+    match (dir.parent(), dir.file_name()) {
+        (Some(parent), Some(name)) => Ok(real(parent)?.join(name)),
+        _ => Ok(dir),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_has_the_same_path_before_and_after_it_is_created() {
+        let home = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(home.path(), home.path().join("link")).unwrap();
+        let dir = home.path().join("link/a/b");
+        let before = real(&dir).unwrap();
+        assert_eq!(before, home.path().canonicalize().unwrap().join("a/b"));
+        std::fs::create_dir_all(&dir).unwrap();
+        assert_eq!(real(&dir).unwrap(), before);
+        assert!(real(Path::new("not/there")).unwrap().is_absolute());
+    }
 
     #[test]
     fn a_password_does_not_tell_two_places_apart_and_anything_else_does() {

@@ -8,12 +8,14 @@ use hydra_api::{
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// How often a call is tried again, and the pauses: together a good minute.
 const RETRIES_MAX: u32 = 9;
 const PAUSE_FIRST: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(20);
+/// How long after its first failure a call may be tried again: attempts take time, too.
+const RETRY_WITHIN: Duration = Duration::from_secs(75);
 
 /// Addresses that were told within such a time of each other are written as told at its beginning.
 const TOLD_WITHIN_S: u32 = 600;
@@ -178,6 +180,8 @@ fn refused(written: &mut Written, why: String) {
 #[derive(Debug, Default)]
 pub(super) struct Pauses {
     attempts: u32,
+    /// When the first attempt failed.
+    since: Option<Instant>,
 }
 
 impl Pauses {
@@ -188,9 +192,15 @@ impl Pauses {
             return Err(Failure::of_store(what, error));
         }
         let pause = PAUSE_FIRST.saturating_mul(1 << self.attempts);
+        let pause = pause.max(error.pause().unwrap_or_default()).min(PAUSE_MAX);
+        let now = Instant::now();
+        if now.saturating_duration_since(*self.since.get_or_insert(now)) + pause > RETRY_WITHIN {
+            return Err(Failure::of_store(what, error));
+        }
         self.attempts += 1;
-        tracing::debug!(error = %Causes(error), "{what}, trying again");
-        sleep(pause.max(error.pause().unwrap_or_default()).min(PAUSE_MAX)).await;
+        let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        tracing::warn!(error = %Causes(error), pause_ms, "{what}, trying again");
+        sleep(pause).await;
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use super::source::Source;
 use super::target::{Pauses, Target, Written};
 use crate::cli::stop::StopSignal;
 use crate::cli::{Failure, Output};
-use hydra_api::{Cursor, Durability, ProviderStore, StoreErrorKind};
+use hydra_api::{Cursor, Durability, ProviderStore, Sharing, StoreErrorKind};
 use serde_json::json;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -58,6 +58,9 @@ pub(super) async fn run(job: Job, restart: bool) -> Result<Transferred, Failure>
     let ended = moving.all(&job, &mut resume).await;
     moving.progress.end();
     let closed = moving.target.close().await;
+    if closed.is_ok() {
+        moving.settled(job.target.profile().sharing, window).await;
+    }
     match (ended, closed) {
         (Ok(()), Ok(())) => {
             resume.remove()?;
@@ -84,6 +87,8 @@ struct Moving {
     /// Where the next page begins.
     cursor: Option<Cursor>,
     written: Written,
+    /// When the last page was through.
+    written_at: Option<tokio::time::Instant>,
 }
 
 impl Moving {
@@ -97,7 +102,16 @@ impl Moving {
         let what = format!("{} from {} to {}", job.verb, job.source.kind, job.kind);
         let progress = Progress::begin(&what, state.through(), job.source.estimate().await);
         let cursor = state.cursor();
-        Ok(Self { target, progress, state, cursor, written: Written::default() })
+        Ok(Self { target, progress, state, cursor, written: Written::default(), written_at: None })
+    }
+
+    /// Waits until a crash of the server takes nothing of what this run has written. A store that this process alone uses has it on the
+    /// disk since it was closed.
+    async fn settled(&self, sharing: Sharing, window: Duration) {
+        match (sharing, self.written_at) {
+            (Sharing::BetweenProcesses, Some(at)) => tokio::time::sleep_until(at + window).await,
+            (Sharing::BetweenProcesses, None) | (Sharing::OneProcess, _) => {}
+        }
     }
 
     /// Moves page after page until the last one, a failure or a signal.
@@ -139,6 +153,7 @@ impl Moving {
         };
         let mut written = Written::default();
         self.target.write(page.records, &mut written).await?;
+        self.written_at = Some(tokio::time::Instant::now());
         self.state.records += written.taken;
         self.state.refused += written.refused;
         self.state.malformed += page.malformed;
@@ -180,5 +195,65 @@ impl Transferred {
             out.line(format_args!("{expired} records skipped because they have expired"))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hydra_api::{Inserted, StoreProfile, UnixSeconds};
+    use hydra_conformance::doubles::{ClaimingStore, DropsSome};
+    use hydra_conformance::given::record;
+    use hydra_store_memory::Memory;
+
+    const WINDOW: Duration = Duration::from_secs(60);
+
+    fn memory() -> Arc<dyn ProviderStore> {
+        Arc::new(Memory::new(&Default::default()))
+    }
+
+    /// A transfer of a hundred records to this store, which claims to be on a server.
+    async fn transferred(target: Arc<dyn ProviderStore>, state: PathBuf) -> Result<Transferred, Failure> {
+        let source = memory();
+        let now = UnixSeconds::now();
+        let life = Duration::from_secs(90_000);
+        let records = (0..100).map(|number| hydra_api::ProviderRecord {
+            expires: now.saturating_add(life),
+            ..record(number, 1)
+        });
+        assert_eq!(source.insert(records.collect(), now).await.unwrap(), Inserted::All);
+        let profile = StoreProfile::builder()
+            .durability(Durability::SurvivesRestart { window: WINDOW })
+            .sharing(Sharing::BetweenProcesses)
+            .build();
+        let job = Job {
+            source: Source::of_store(source, "test"),
+            target: Arc::new(ClaimingStore::new(target, profile)),
+            verb: "copy",
+            kind: "test".to_owned(),
+            state,
+            page: NonZeroU32::MIN,
+        };
+        run(job, false).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_transfer_ends_when_a_crash_of_the_server_takes_nothing_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let begun = tokio::time::Instant::now();
+        let done = transferred(memory(), dir.path().join("state.json")).await.unwrap();
+        assert_eq!(done.counts.records, 100);
+        assert!(begun.elapsed() >= WINDOW);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_page_of_a_transfer_that_fails_is_noted_once_it_is_durable() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("state.json");
+        let begun = tokio::time::Instant::now();
+        let target = Arc::new(DropsSome::new(memory(), 50, 1));
+        assert!(transferred(target, state.clone()).await.is_err());
+        assert!(begun.elapsed() >= WINDOW);
+        assert!(state.exists());
     }
 }

@@ -85,6 +85,46 @@ async fn a_store_that_stays_away_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_takes_long_to_fail_is_tried_again_once() {
+    let error = StoreError::new(StoreErrorKind::Overloaded, "page");
+    let begun = Instant::now();
+    let mut pauses = Pauses::default();
+    let attempts = async {
+        for attempt in 1.. {
+            sleep(Duration::from_secs(300)).await;
+            if let Err(failed) = pauses.after(&error, "cannot read").await {
+                return (attempt, failed);
+            }
+        }
+        unreachable!("it has no end")
+    };
+    let (attempts, failed) = attempts.await;
+    assert!(matches!(failed, Failure::Unavailable(_)), "{failed:?}");
+    assert_eq!(attempts, 2);
+    assert!(begun.elapsed() < Duration::from_secs(601));
+}
+
+#[test]
+fn each_attempt_is_logged_with_its_cause() {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let writer = Arc::new(log.reopen().unwrap());
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_writer(writer);
+    tracing::subscriber::with_default(subscriber.with_ansi(false).finish(), || {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let error = StoreError::because(StoreErrorKind::Unavailable, "page", "no answer in time");
+        let mut pauses = Pauses::default();
+        runtime.block_on(pauses.after(&error, "cannot read from x")).unwrap();
+        // Another thread, without a subscriber, may have come by the event first and have switched it off.
+        tracing::callsite::rebuild_interest_cache();
+        runtime.block_on(pauses.after(&error, "cannot read from x")).unwrap();
+    });
+    let log = std::fs::read_to_string(log.path()).unwrap();
+    assert!(log.contains("WARN") && log.contains("cannot read from x, trying again"), "{log}");
+    assert!(log.contains("no answer in time"), "{log}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_batch_of_which_half_is_stored_is_written_whole() {
     let store = Arc::new(StoresHalf::new(memory(), StoreErrorKind::Unavailable));
     let healing = Arc::clone(&store);
