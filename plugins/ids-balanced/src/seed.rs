@@ -88,25 +88,36 @@ impl Seed {
     fn read(file: File, path: &Path) -> Result<Self, OpenError> {
         let shown = path.display();
         let failed = |cause| OpenError::unavailable(format!("cannot read the seed file {shown}"), cause);
-        if let Some(mode) = mode_beyond_owner(&file).map_err(failed)? {
-            let message = format!(
-                "{shown} can be read by others than its owner (mode {mode:03o}), and every private key follows from \
-                 it: chmod 600 {shown}, or start anew with another seed if others may have read it"
-            );
-            return Err(OpenError::config("seed_file", message));
+        let kind = file.metadata().map_err(failed)?.file_type();
+        if !kind.is_file() {
+            let what = if kind.is_dir() { "is a directory" } else { "is not a regular file" };
+            return Err(OpenError::config("seed_file", format!("{shown} {what}: name a file")));
         }
+        let mode = mode_beyond_owner(&file).map_err(failed)?;
         let mut text = Zeroizing::new(String::with_capacity(BYTES_MAX as usize));
         match file.take(BYTES_MAX).read_to_string(&mut text) {
             Ok(_) => {}
             Err(cause) if cause.kind() == ErrorKind::InvalidData => {}
             Err(cause) => return Err(failed(cause)),
         }
-        Self::parse(&text).map_err(|cause| {
+        // First of all it must be a seed: a file of another program is neither to be deleted nor to be closed to others.
+        let seed = Self::parse(&text).map_err(|cause| {
             let message = format!(
-                "the seed file {shown} is damaged: put back a copy of it, or delete it to start with new identities"
+                "the file {shown} holds no seed: if it is the seed file, it is damaged: put back a copy of it, or delete it \
+                 to start with new identities; if it is another file, change `seed_file`"
             );
             OpenError::corrupt(message, cause)
-        })
+        })?;
+        match mode {
+            None => Ok(seed),
+            Some(mode) => {
+                let message = format!(
+                    "{shown} can be read by others than its owner (mode {mode:03o}), and every private key follows from \
+                     it: chmod 600 {shown}, or start anew with another seed if others may have read it"
+                );
+                Err(OpenError::config("seed_file", message))
+            }
+        }
     }
 }
 

@@ -40,6 +40,27 @@ fn a_seed_file_is_for_its_owner_alone() {
     assert!(refused.to_string().contains("chmod 600"), "{refused}");
 }
 
+#[cfg(unix)]
+#[test]
+fn the_permissions_of_what_is_no_seed_file_are_left_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let (inner, other) = (dir.path().join("inner"), dir.path().join("hosts"));
+    std::fs::create_dir(&inner).unwrap();
+    std::fs::write(&other, "127.0.0.1 localhost").unwrap();
+    std::fs::set_permissions(&other, PermissionsExt::from_mode(0o644)).unwrap();
+    let cases = [
+        (inner, "is a directory: name a file"),
+        ("/dev/null".into(), "is not a regular file: name a file"),
+        (other, "change `seed_file`"),
+    ];
+    for (path, text) in cases {
+        let config = Config { seed_file: path, ..Config::default() };
+        let refused = Seed::load(&config, &Scope::new(dir.path())).unwrap_err().to_string();
+        assert!(refused.contains(text) && !refused.contains("chmod"), "{refused}");
+    }
+}
+
 #[test]
 fn a_damaged_seed_file_is_neither_used_nor_replaced() {
     let dir = tempfile::tempdir().unwrap();
