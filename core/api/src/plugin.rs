@@ -114,15 +114,16 @@ pub struct Scope {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Purpose {
-    /// To be used by a node that serves.
+    /// To be used by a node that serves. It alone may set damaged records aside and begin with none.
     #[default]
     Serve,
     /// To see whether it could be: nothing is created, changed or migrated, and nothing that a serving node holds is taken from
     /// it.
     Check,
-    /// To bring what it keeps into the form that this version needs, and then to be closed.
+    /// To bring what it keeps into the form that this version needs, and then to be closed. Damaged records are an error.
     Migrate,
-    /// To read what it keeps, or to remove some of it, without a node: it is an error if there is nothing yet.
+    /// To read what it keeps, or to remove some of it, without a node: it is an error if there is nothing yet, or if it is
+    /// damaged, and then every file stays as it is.
     Use,
 }
 

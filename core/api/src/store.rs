@@ -148,6 +148,16 @@ pub trait ProviderStore: Debug + Send + Sync + 'static {
         Vec::new()
     }
 
+    /// What an operator should know of how the store was opened, a few words each: with
+    /// [`Purpose::Check`](crate::Purpose::Check) what was not looked at and what a start would do, with
+    /// [`Purpose::Migrate`](crate::Purpose::Migrate) what was made. `hydra check`, `hydra store check` and `hydra store migrate`
+    /// print them after `ok`. Cheap: no I/O.
+    ///
+    /// A store that wraps others returns theirs too.
+    fn remarks(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Takes up a changed table of the config, as [`Plugin::Config`](crate::Plugin::Config) reads it, while the store
     /// is open. All of it is taken, or nothing. It may block as long as opening does.
     ///

@@ -4,6 +4,7 @@
 
 mod cli;
 mod copy;
+mod damaged;
 mod import;
 mod records;
 mod stores;
@@ -32,7 +33,7 @@ fn main() -> ExitCode {
         Needs::Postgres => Postgres::installed().is_some(),
         Needs::All => Postgres::installed().is_some() && Redis::installed().is_some(),
     };
-    let trials: [(&str, Needs, Test); 9] = [
+    let trials: [(&str, Needs, Test); 10] = [
         ("what_a_node_took_is_printed_and_deleted", Needs::Nothing, || Box::pin(records::took())),
         ("stats_check_and_migrate_tell_of_the_store", Needs::Nothing, || Box::pin(records::about())),
         ("a_check_and_a_migration_of_postgres_do_what_they_say", Needs::Postgres, || {
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         ("an_import_that_is_killed_goes_on_and_counts_bad_rows", Needs::Postgres, || {
             Box::pin(import::killed())
         }),
+        ("damaged_records_are_left_as_they_are", Needs::Nothing, || Box::pin(damaged::left_alone())),
         ("each_wrong_use_is_one_line_and_its_exit_code", Needs::Nothing, || Box::pin(wrong::uses())),
         ("a_server_that_is_away_is_exit_code_3", Needs::Nothing, || Box::pin(wrong::away())),
     ];

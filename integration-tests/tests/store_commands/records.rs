@@ -67,12 +67,25 @@ pub(crate) async fn about() {
     let output = run(&home, &["store", "check", "--config", &file]);
     assert!(output.status.success(), "{}", stderr(&output));
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.starts_with("store  fjall: survives a restart;") && text.ends_with("\nok\n"), "{text}");
+    assert!(text.starts_with("store  fjall: survives a restart;"), "{text}");
+    assert!(text.contains("\nok, no records there yet: a start makes a new store in "), "{text}");
     assert!(!home.path().join("own-data").exists(), "a check creates nothing");
 
     let output = run(&home, &["store", "migrate", "--config", &file]);
-    assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"ok\n"[..]));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.starts_with("ok, made a new store in "), "{text}");
+    assert!(text.ends_with("own-data/records: there was none\n"), "{text}");
     assert!(home.path().join("own-data/records").exists(), "a migration creates what is missing");
+    let output = run(&home, &["store", "migrate", "--config", &file]);
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"ok\n"[..]));
+    for command in [&["store", "check", "--config", &file][..], &["check", "--config", &file]] {
+        let output = run(&home, command);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains("\nok, not opened: damage to the files in "), "{text}");
+    }
+    let mistyped = ["store", "check", "--config", &file, "--set", "store.dir=recods2"];
+    let text = String::from_utf8(run(&home, &mistyped).stdout).unwrap();
+    assert!(text.contains("\nok, no records there yet: ") && text.ends_with("recods2\n"), "{text}");
 
     let stats = prints(&home, &["store", "stats", "--config", &file]);
     assert_eq!(stats["kind"], "fjall");

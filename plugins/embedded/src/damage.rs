@@ -1,7 +1,7 @@
 //! Damage that a call found, remembered until the next start.
 
 use crate::fault::Fault;
-use hydra_api::Causes;
+use hydra_api::{Causes, Purpose};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -17,13 +17,15 @@ const MARKER_BYTES_MAX: u64 = 1024;
 #[derive(Debug, Clone)]
 pub struct Damage {
     marker: PathBuf,
+    /// Whether this process is a node. Another one leaves the marker and the log to the node, and its command fails.
+    is_of_node: bool,
     /// Whether this process has noted it.
     is_noted: Arc<AtomicBool>,
 }
 
 impl Damage {
-    pub(crate) fn of(dir: &Path) -> Self {
-        Self { marker: dir.join(MARKER), is_noted: Arc::default() }
+    pub(crate) fn of(dir: &Path, purpose: Purpose) -> Self {
+        Self { marker: dir.join(MARKER), is_of_node: purpose == Purpose::Serve, is_noted: Arc::default() }
     }
 
     /// The error of the damage that a call found before the last stop, if one did.
@@ -41,10 +43,10 @@ impl Damage {
         self.marker.exists()
     }
 
-    /// Looks at a fault on its way to the caller. The first damage is written to a file and logged, once in the life of
-    /// a process.
+    /// Looks at a fault on its way to the caller. The first damage that a node meets is written to a file and logged, once in
+    /// the life of a process.
     pub fn noted(&self, fault: Fault) -> Fault {
-        if fault.is_damage() && !self.is_noted.swap(true, Ordering::AcqRel) {
+        if self.is_of_node && fault.is_damage() && !self.is_noted.swap(true, Ordering::AcqRel) {
             match fs::write(&self.marker, Causes(&fault).to_string()) {
                 Ok(()) => tracing::error!(
                     error = %Causes(&fault),
@@ -77,7 +79,7 @@ mod tests {
             (dir.path().to_owned(), "restart the node"),
             (dir.path().join("none"), "move the directory away"),
         ] {
-            let damage = Damage::of(&dir);
+            let damage = Damage::of(&dir, Purpose::Serve);
             let logged = crate::outage::tests::logged(|| {
                 for _ in 0..3 {
                     drop(damage.noted(Fault::Row(DamagedRow("records"))));
@@ -91,7 +93,7 @@ mod tests {
     #[test]
     fn damage_is_marked_once_and_other_faults_are_not() {
         let dir = tempfile::tempdir().unwrap();
-        let damage = Damage::of(dir.path());
+        let damage = Damage::of(dir.path(), Purpose::Serve);
         let full = std::io::Error::from_raw_os_error(28);
         drop(damage.noted(Fault::Io(full)));
         assert!(!damage.is_marked());
@@ -100,5 +102,15 @@ mod tests {
         fs::remove_file(dir.path().join(MARKER)).unwrap();
         drop(damage.noted(Fault::Row(DamagedRow("records"))));
         assert!(!damage.is_marked());
+    }
+
+    #[test]
+    fn only_a_node_marks_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        for purpose in [Purpose::Use, Purpose::Migrate] {
+            let damage = Damage::of(dir.path(), purpose);
+            drop(damage.noted(Fault::Row(DamagedRow("records"))));
+            assert!(!damage.is_marked(), "{purpose:?}");
+        }
     }
 }

@@ -5,7 +5,7 @@ mod aside;
 use crate::damage::Damage;
 use crate::fault::Fault;
 use crate::probe::{PROBE, ROOM_BYTES, probe};
-use hydra_api::{Causes, OpenError, UnixSeconds};
+use hydra_api::{Causes, OpenError, Purpose, UnixSeconds};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,8 +22,34 @@ pub const ASIDE_LEN_MAX: usize = 3;
 /// The last part of the name of a copy, up to the time at which it was moved.
 const ASIDE: &str = "damaged-";
 
-/// Whether files of these names, which are not those of this crate, may be the engine's.
-pub type Owns = fn(&[String]) -> bool;
+/// What an engine keeps in its directory.
+#[derive(Debug, Clone, Copy)]
+pub struct EngineFiles {
+    /// True if files of these names, which are not those of this crate, may be the engine's.
+    pub owns: fn(&[String]) -> bool,
+    /// The file without which the engine takes the others for nothing, and starts anew.
+    pub root: &'static str,
+}
+
+/// What is in the directory of a store before it is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Present {
+    /// The directory does not exist or is empty.
+    Nothing,
+    /// Files of the engine.
+    Files,
+    /// Files of the engine, and not the one that all others depend on.
+    NoRoot(&'static str),
+}
+
+/// Whether an engine that finds no rows may begin with none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rows {
+    /// It begins with none: there were no files, or a node begins anew.
+    MayBeNone,
+    /// Files without rows are damage.
+    MustBe,
+}
 
 /// The lock on a directory, until dropped.
 #[derive(Debug)]
@@ -38,37 +64,83 @@ pub struct Opened<T> {
     pub damage: Damage,
     /// Held until all is closed.
     pub lock: Lock,
+    /// True if there was nothing before.
+    pub is_new: bool,
 }
 
-/// Opens the engine at `dir` with `files`. Damaged files are moved aside, and the store starts empty. Of the copies that were moved
-/// aside the newest [`ASIDE_LEN_MAX`] are kept.
+/// Opens the engine at `dir` with `files`. For a node, damaged files are moved aside, and the store starts empty; of the
+/// copies that were moved aside the newest [`ASIDE_LEN_MAX`] are kept. For any other purpose damage is an error, and what is
+/// there stays where it is.
 ///
-/// A panic while opening is damage as well: what is there cannot be read. Nothing is moved while the directory cannot be
-/// written or no thread be started: a full disk may look like damage.
+/// A panic while opening is damage as well: what is there cannot be read. Nothing is moved, or called damaged, while the
+/// directory cannot be written or no thread be started: a full disk may look like damage.
 ///
 /// # Errors
-/// [`OpenError`] when the directory holds other files, is in use, cannot be written or has another layout.
-pub fn open<T>(dir: &Path, owns: Owns, files: impl Fn() -> Result<T, Fault>) -> Result<Opened<T>, OpenError> {
-    refuse_foreign(dir, owns)?;
+/// [`OpenError`] when the directory holds other files, is in use, cannot be written or has another layout, or when the
+/// records are damaged and no node opens them.
+pub fn open<T>(
+    purpose: Purpose,
+    dir: &Path,
+    engine: EngineFiles,
+    files: impl Fn(Rows) -> Result<T, Fault>,
+) -> Result<Opened<T>, OpenError> {
+    let present = present(dir, engine)?;
     let lock = lock(dir)?;
-    let damage = Damage::of(dir);
-    if let Some(error) = damage.marked() {
-        set_aside(dir, &format!("a call found damage before the last stop: {error}"))?;
+    let damage = Damage::of(dir, purpose);
+    let is_node = purpose == Purpose::Serve;
+    match known_damage(&damage, present) {
+        // The engine itself says what it makes of files without their root.
+        Some((Known::NoRoot, _)) if is_node => {}
+        Some((Known::Marked, why)) if is_node => set_aside(dir, &why)?,
+        Some((_, why)) => return Err(damaged(dir, why)),
+        None => {}
     }
-    let opened = match guarded(&files) {
+    let rows = if is_node || present == Present::Nothing { Rows::MayBeNone } else { Rows::MustBe };
+    let opened = match guarded(|| files(rows)) {
         Err(fault) if fault.is_damage() || matches!(fault, Fault::Panic(_)) => {
             let why = Causes(&fault).to_string();
             has_means(dir).map_err(|cause| {
                 let message = format!("cannot open the records in {} ({why})", dir.display());
                 OpenError::unavailable(message, cause)
             })?;
+            if !is_node {
+                return Err(damaged(dir, why));
+            }
             set_aside(dir, &why)?;
-            guarded(&files)
+            guarded(|| files(Rows::MayBeNone))
         }
         opened => opened,
     };
     let files = opened.map_err(|fault| open_error(dir, fault))?;
-    Ok(Opened { files, damage, lock })
+    Ok(Opened { files, damage, lock, is_new: present == Present::Nothing })
+}
+
+/// How damage is known before the engine is opened.
+pub(crate) enum Known {
+    /// A call found it.
+    Marked,
+    /// A file is missing.
+    NoRoot,
+}
+
+/// The damage that shows without opening the engine, and its cause.
+pub(crate) fn known_damage(damage: &Damage, present: Present) -> Option<(Known, String)> {
+    if let Some(error) = damage.marked() {
+        return Some((Known::Marked, format!("a call found damage before the last stop: {error}")));
+    }
+    match present {
+        Present::NoRoot(name) => Some((Known::NoRoot, format!("the file `{name}` is missing"))),
+        Present::Nothing | Present::Files => None,
+    }
+}
+
+fn damaged(dir: &Path, why: String) -> OpenError {
+    let message = format!(
+        "the records in {} are damaged, and are left as they are: put back a copy of the directory, or start the node, which moves \
+         them aside and begins empty",
+        dir.display()
+    );
+    OpenError::corrupt(message, why)
 }
 
 /// Whether the system gives what an engine needs to open.
@@ -86,15 +158,15 @@ pub fn guarded<T>(call: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| Err(Fault::of_panic(&*panic)))
 }
 
-/// Damaged files are moved aside, so a directory with the operator's own files is refused.
-pub(crate) fn refuse_foreign(dir: &Path, owns: Owns) -> Result<(), OpenError> {
+/// Looks what is in the directory. Damaged files are moved aside, so one with the operator's own files is refused.
+pub(crate) fn present(dir: &Path, engine: EngineFiles) -> Result<Present, OpenError> {
     let foreign =
         |what| OpenError::config("dir", format!("{} {what}: name a directory of its own", dir.display()));
     let names = match fs::read_dir(dir) {
         Ok(entries) => entries
             .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
             .collect::<io::Result<Vec<_>>>(),
-        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(Present::Nothing),
         Err(cause) if cause.kind() == ErrorKind::NotADirectory => return Err(foreign("is no directory")),
         Err(cause) => Err(cause),
     };
@@ -102,7 +174,14 @@ pub(crate) fn refuse_foreign(dir: &Path, owns: Owns) -> Result<(), OpenError> {
         OpenError::unavailable(format!("cannot read the directory {}", dir.display()), cause)
     })?;
     names.retain(|name| name != crate::damage::MARKER && name != PROBE);
-    if names.is_empty() || owns(&names) { Ok(()) } else { Err(foreign("holds other files")) }
+    if names.is_empty() {
+        return Ok(Present::Nothing);
+    }
+    if !(engine.owns)(&names) {
+        return Err(foreign("holds other files"));
+    }
+    let has_root = names.iter().any(|name| name == engine.root);
+    Ok(if has_root { Present::Files } else { Present::NoRoot(engine.root) })
 }
 
 fn open_error(dir: &Path, fault: Fault) -> OpenError {

@@ -17,9 +17,9 @@ pub mod rows;
 
 pub use check::check;
 pub use damage::Damage;
-pub use directory::{ASIDE_LEN_MAX, Lock, Opened, Owns, guarded, open};
+pub use directory::{ASIDE_LEN_MAX, EngineFiles, Lock, Opened, Rows, guarded, open};
 pub use fault::{DamagedRow, Fault};
-pub use open_for::open_for;
+pub use open_for::{open_for, remarks};
 pub use outage::{Ended, Outage, Refused};
 pub use place::ScanPlace;
 pub use probe::{ROOM_BYTES, probe};

@@ -30,11 +30,16 @@ pub fn probe(dir: &Path, room_bytes: u64) -> io::Result<()> {
     let written = write(&path, longest(dir)?);
     let removed = fs::remove_file(&path);
     written.and(removed)?;
-    let disk = statvfs(dir)?;
-    if disk.f_bavail.saturating_mul(disk.f_frsize) < room_bytes {
+    if self::room_bytes(dir)? < room_bytes {
         return Err(Errno::NOSPC.into());
     }
     Ok(())
+}
+
+/// The bytes that are free on the disk of a directory.
+pub(crate) fn room_bytes(dir: &Path) -> io::Result<u64> {
+    let disk = statvfs(dir)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 fn write(path: &Path, from: u64) -> io::Result<()> {

@@ -7,7 +7,9 @@ use crate::open;
 use crate::readers::Readers;
 use fjall::PersistMode;
 use hydra_api::{Causes, StoreError};
-use hydra_embedded::{Damage, Ended, Fault as EngineFault, Outage, ROOM_BYTES, Refused, guarded, probe};
+use hydra_embedded::{
+    Damage, Ended, Fault as EngineFault, Outage, ROOM_BYTES, Refused, Rows, guarded, probe,
+};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -155,7 +157,7 @@ impl Keeper {
                 Ok(())
             })?;
         }
-        let (engine, reader) = open::files(&self.dir, &self.config)?;
+        let (engine, reader) = open::files(&self.dir, &self.config, Rows::MayBeNone)?;
         self.records.store(engine.counts.records, Ordering::Relaxed);
         self.engine = Some(engine);
         self.readers.put(reader);

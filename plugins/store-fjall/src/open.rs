@@ -10,7 +10,7 @@ use crate::providers::ByPeer;
 use crate::read::Reader;
 use fjall::compaction::filter::Factory;
 use fjall::{Database, KeyspaceCreateOptions, Readable};
-use hydra_embedded::{DamagedRow, ProviderCache, guarded};
+use hydra_embedded::{DamagedRow, EngineFiles, ProviderCache, Rows, guarded};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -27,8 +27,11 @@ const OURS: [&str; 3] = ["keyspaces", "version", "lock"];
 /// Threads of fjall that write files and merge them.
 const WORKERS: usize = 2;
 
+/// What fjall keeps in its directory. Without its version it starts anew.
+pub(crate) const ENGINE: EngineFiles = EngineFiles { owns, root: "version" };
+
 /// Whether files may be fjall's: one of them is.
-pub(crate) fn owns(names: &[String]) -> bool {
+fn owns(names: &[String]) -> bool {
     names.iter().any(|name| OURS.contains(&name.as_str()) || name.ends_with(".jnl"))
 }
 
@@ -36,11 +39,11 @@ pub(crate) fn owns(names: &[String]) -> bool {
 pub(crate) type Files = (Engine, Arc<Reader>);
 
 /// Opens the files at `dir`, or creates them. A panic in fjall's recovery is a fault like others.
-pub(crate) fn files(dir: &Path, config: &Config) -> Result<Files, hydra_embedded::Fault> {
-    guarded(|| recovered(dir, config).map_err(|Fault(fault)| fault))
+pub(crate) fn files(dir: &Path, config: &Config, rows: Rows) -> Result<Files, hydra_embedded::Fault> {
+    guarded(|| recovered(dir, config, rows).map_err(|Fault(fault)| fault))
 }
 
-fn recovered(dir: &Path, config: &Config) -> Result<Files, Fault> {
+fn recovered(dir: &Path, config: &Config, expected: Rows) -> Result<Files, Fault> {
     let clock = Clock::default();
     let factory: Arc<dyn Factory> = Arc::new(clock.clone());
     let db = Database::builder(dir)
@@ -58,7 +61,7 @@ fn recovered(dir: &Path, config: &Config) -> Result<Files, Fault> {
     }
     let counts = match stored {
         Some(counts) => Counts::decode(&counts, layout::VERSION)?,
-        None if rows.first_key_value().is_none() => {
+        None if expected == Rows::MayBeNone && rows.first_key_value().is_none() => {
             rows.insert(layout::META, Counts::default().encode(layout::VERSION))?;
             Counts::default()
         }

@@ -11,12 +11,12 @@ use crate::watchdog::Pulse;
 use crate::writer::{Job, Reply, Writer};
 use hydra_api::{
     ContentKey, Cursor, Deleted, Deletion, Durability, Estimate, EstimateMethod, Found, Inserted, OpenError,
-    Page, Plugin, ProviderRecord, ProviderStore, Purged, Scope, Store, StoreError, StoreErrorKind,
+    Page, Plugin, ProviderRecord, ProviderStore, Purged, Purpose, Scope, Store, StoreError, StoreErrorKind,
     StoreProfile, UnixSeconds, async_trait,
 };
 use hydra_embedded::{Damage, Fault as EngineFault, Lock, Opened, ScanPlace};
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::TrySendError;
@@ -38,6 +38,8 @@ pub struct Fjall {
     records: Arc<AtomicU64>,
     damage: Damage,
     closed: AtomicBool,
+    /// The directory, if there was nothing in it.
+    new_in: Option<PathBuf>,
     /// The lock on the directory, let go when all is closed.
     lock: Arc<Mutex<Option<Lock>>>,
 }
@@ -50,16 +52,16 @@ impl Plugin for Fjall {
         "keeps records in a directory of this machine; survives restarts, needs no server";
 
     async fn open(config: Config, scope: &Scope) -> Result<Arc<dyn ProviderStore>, OpenError> {
-        let (dir, profile) = (scope.resolve(&config.dir), profile(&config));
-        let open = move |dir: &Path| Self::open_blocking(dir, &config);
-        hydra_embedded::open_for(scope.purpose(), dir, open::owns, profile, open).await
+        let (dir, profile, purpose) = (scope.resolve(&config.dir), profile(&config), scope.purpose());
+        let open = move |dir: &Path| Self::open_blocking(purpose, dir, &config);
+        hydra_embedded::open_for(purpose, dir, open::ENGINE, profile, open).await
     }
 }
 
 impl Fjall {
-    fn open_blocking(dir: &Path, config: &Config) -> Result<Self, OpenError> {
-        let Opened { files: (engine, reader), damage, lock } =
-            hydra_embedded::open(dir, open::owns, || open::files(dir, config))?;
+    fn open_blocking(purpose: Purpose, dir: &Path, config: &Config) -> Result<Self, OpenError> {
+        let Opened { files: (engine, reader), damage, lock, is_new } =
+            hydra_embedded::open(purpose, dir, open::ENGINE, |rows| open::files(dir, config, rows))?;
         let readers = Arc::new(Readers::new(reader));
         let keeper =
             Keeper::new(dir.to_owned(), config.clone(), damage.clone(), Arc::clone(&readers), engine);
@@ -74,6 +76,7 @@ impl Fjall {
             records,
             damage,
             closed: AtomicBool::new(false),
+            new_in: is_new.then(|| dir.to_owned()),
             lock: Arc::new(Mutex::new(Some(lock))),
         })
     }
@@ -162,6 +165,10 @@ fn stuck(pulse: &Pulse, operation: &'static str) -> StoreError {
 impl ProviderStore for Fjall {
     fn profile(&self) -> StoreProfile {
         self.profile
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        hydra_embedded::remarks(self.new_in.as_deref())
     }
 
     async fn insert(&self, batch: Arc<[ProviderRecord]>, now: UnixSeconds) -> Result<Inserted, StoreError> {

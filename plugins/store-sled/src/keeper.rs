@@ -6,7 +6,9 @@ use crate::fault::Fault;
 use crate::open;
 use crate::unflushed::Unflushed;
 use hydra_api::{Causes, Deleted, Deletion, Inserted, ProviderRecord, StoreError, UnixSeconds};
-use hydra_embedded::{Damage, Ended, Fault as EngineFault, Outage, ROOM_BYTES, Refused, guarded, probe};
+use hydra_embedded::{
+    Damage, Ended, Fault as EngineFault, Outage, ROOM_BYTES, Refused, Rows, guarded, probe,
+};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -208,7 +210,8 @@ impl Keeper {
     fn attempt(&self) -> Result<(), EngineFault> {
         probe(&self.dir, ROOM_BYTES).map_err(EngineFault::Io)?;
         self.drain()?;
-        let engine = open::files(&self.dir, &self.config).map_err(|fault| self.not_reopened(fault))?;
+        let engine = open::files(&self.dir, &self.config, Rows::MayBeNone)
+            .map_err(|fault| self.not_reopened(fault))?;
         let mut unflushed = self.unflushed.lock().unwrap_or_else(PoisonError::into_inner);
         let restored = guarded(|| {
             let mut batches = unflushed.batches();

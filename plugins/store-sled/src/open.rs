@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::layout::{self, Counts};
-use hydra_embedded::{DamagedRow, Fault as EngineFault, ProviderCache, guarded};
+use hydra_embedded::{DamagedRow, EngineFiles, Fault as EngineFault, ProviderCache, Rows, guarded};
 use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64};
@@ -19,16 +19,19 @@ const OURS: [&str; 3] = ["conf", "db", "blobs"];
 const LOCKED_TRIES: u32 = 100;
 const LOCKED_PAUSE: Duration = Duration::from_millis(50);
 
+/// What sled keeps in its directory. Without its log it starts anew.
+pub(crate) const ENGINE: EngineFiles = EngineFiles { owns, root: "db" };
+
 /// Whether files may be sled's: all of them are.
-pub(crate) fn owns(names: &[String]) -> bool {
+fn owns(names: &[String]) -> bool {
     names.iter().all(|name| OURS.contains(&name.as_str()) || name.starts_with("snap."))
 }
 
 /// Opens the files at `dir`, or creates them. A panic in sled's recovery is a fault like others.
-pub(crate) fn files(dir: &Path, config: &Config) -> Result<Engine, EngineFault> {
+pub(crate) fn files(dir: &Path, config: &Config, rows: Rows) -> Result<Engine, EngineFault> {
     let mut tries = 0;
     loop {
-        match guarded(|| recovered(dir, config).map_err(|Fault(fault)| fault)) {
+        match guarded(|| recovered(dir, config, rows).map_err(|Fault(fault)| fault)) {
             // Nobody else uses it: the lock beside the directory is ours.
             Err(EngineFault::Locked) if tries < LOCKED_TRIES => {
                 tries += 1;
@@ -56,7 +59,7 @@ fn remove_unfinished_snapshots(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn recovered(dir: &Path, config: &Config) -> Result<Engine, Fault> {
+fn recovered(dir: &Path, config: &Config, expected: Rows) -> Result<Engine, Fault> {
     remove_unfinished_snapshots(dir).map_err(sled::Error::Io)?;
     let interval = config.flush_interval().as_millis() as u64;
     let db = sled::Config::new()
@@ -66,7 +69,7 @@ fn recovered(dir: &Path, config: &Config) -> Result<Engine, Fault> {
         .open()?;
     let counts = match db.get(layout::META)? {
         Some(counts) => Counts::decode(&counts, layout::VERSION)?,
-        None if db.first()?.is_none() => {
+        None if expected == Rows::MayBeNone && db.first()?.is_none() => {
             db.insert(layout::META, Counts::default().encode(layout::VERSION))?;
             Counts::default()
         }
@@ -90,13 +93,13 @@ mod tests {
     #[test]
     fn a_snapshot_that_was_not_completed_is_no_damage() {
         let dir = tempfile::tempdir().unwrap();
-        let engine = files(dir.path(), &Config::default()).unwrap();
+        let engine = files(dir.path(), &Config::default(), Rows::MayBeNone).unwrap();
         let counts = Counts { records: 7, next_provider: 1 };
         engine.db.insert(layout::META, counts.encode(layout::VERSION)).unwrap();
         engine.db.flush().unwrap();
         drop(engine);
         std::fs::write(dir.path().join("snap.00000000FFFFFFFF.generating"), "").unwrap();
-        let engine = files(dir.path(), &Config::default()).unwrap();
+        let engine = files(dir.path(), &Config::default(), Rows::MayBeNone).unwrap();
         assert_eq!(engine.records.into_inner(), 7);
     }
 }

@@ -9,12 +9,12 @@ use crate::purge::Done;
 use crate::scan;
 use hydra_api::{
     ContentKey, Cursor, Deleted, Deletion, Durability, Estimate, EstimateMethod, Found, Inserted, OpenError,
-    Page, Plugin, ProviderRecord, ProviderStore, Purged, Scope, Store, StoreError, StoreErrorKind,
+    Page, Plugin, ProviderRecord, ProviderStore, Purged, Purpose, Scope, Store, StoreError, StoreErrorKind,
     StoreProfile, UnixSeconds, async_trait,
 };
 use hydra_embedded::{Fault as EngineFault, Lock, Opened, ScanPlace, guarded};
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -31,6 +31,8 @@ pub struct Sled {
     write_max: Duration,
     /// How far the purge has come; taken under the permit for writes alone.
     done: Arc<Mutex<Done>>,
+    /// The directory, if there was nothing in it.
+    new_in: Option<PathBuf>,
     /// The lock on the directory, let go when all is closed.
     lock: Arc<tokio::sync::Mutex<Option<Lock>>>,
 }
@@ -43,22 +45,23 @@ impl Plugin for Sled {
         "keeps records in a directory of this machine, over sled 0.34; see what it costs first";
 
     async fn open(config: Config, scope: &Scope) -> Result<Arc<dyn ProviderStore>, OpenError> {
-        let (dir, profile) = (scope.resolve(&config.dir), profile(&config));
-        let open = move |dir: &Path| Self::open_blocking(dir, &config);
-        hydra_embedded::open_for(scope.purpose(), dir, open::owns, profile, open).await
+        let (dir, profile, purpose) = (scope.resolve(&config.dir), profile(&config), scope.purpose());
+        let open = move |dir: &Path| Self::open_blocking(purpose, dir, &config);
+        hydra_embedded::open_for(purpose, dir, open::ENGINE, profile, open).await
     }
 }
 
 impl Sled {
-    fn open_blocking(dir: &Path, config: &Config) -> Result<Self, OpenError> {
-        let Opened { files: engine, damage, lock } =
-            hydra_embedded::open(dir, open::owns, || open::files(dir, config))?;
+    fn open_blocking(purpose: Purpose, dir: &Path, config: &Config) -> Result<Self, OpenError> {
+        let Opened { files: engine, damage, lock, is_new } =
+            hydra_embedded::open(purpose, dir, open::ENGINE, |rows| open::files(dir, config, rows))?;
         Ok(Self {
             profile: profile(config),
             keeper: Arc::new(Keeper::new(dir.to_owned(), config.clone(), damage, engine)),
             reads: Arc::new(Semaphore::new(config.reads_max().get())),
             write_max: config.write_max(),
             done: Arc::new(Mutex::new(Done::new())),
+            new_in: is_new.then(|| dir.to_owned()),
             lock: Arc::new(tokio::sync::Mutex::new(Some(lock))),
         })
     }
@@ -134,6 +137,10 @@ fn stuck(operation: &'static str) -> StoreError {
 impl ProviderStore for Sled {
     fn profile(&self) -> StoreProfile {
         self.profile
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        hydra_embedded::remarks(self.new_in.as_deref())
     }
 
     async fn insert(&self, batch: Arc<[ProviderRecord]>, now: UnixSeconds) -> Result<Inserted, StoreError> {

@@ -122,6 +122,16 @@ impl ProviderStore for Tiered {
         figures::of(&self.tiers)
     }
 
+    fn remarks(&self) -> Vec<String> {
+        let uppers = self.tiers.uppers.iter().map(|upper| upper.open());
+        let tiers = uppers.chain([Some(&*self.tiers.last)]).enumerate();
+        let of_tier = |(place, store): (usize, Option<&dyn ProviderStore>)| {
+            let remarks = store.map(ProviderStore::remarks).unwrap_or_default();
+            remarks.into_iter().map(move |remark| format!("tiers[{place}]: {remark}"))
+        };
+        tiers.flat_map(of_tier).collect()
+    }
+
     async fn close(&self) -> Result<(), StoreError> {
         self.closed.store(true, Ordering::Release);
         upkeep::close(&self.tiers).await

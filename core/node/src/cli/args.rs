@@ -14,7 +14,7 @@ const EXAMPLES: &str = "\
 Examples:
   hydra                                    run with the built-in defaults: 3 heads, data in ./hydra-data
   hydra run --config config/amino.toml     join the public IPFS DHT
-  hydra check --config my.toml             open everything that the config names, then exit
+  hydra check --config my.toml             look at everything that the config names, then exit
   hydra config show --set heads.count=10   print the effective values and their sources
   hydra ask providers <cid>                ask the heads of the node on this machine
   hydra store get <cid>                    print the records of a key in the store
@@ -63,7 +63,9 @@ pub(crate) enum Command {
     /// standard error. SIGTERM and Ctrl-C stop the node gracefully; a second one, a second or more
     /// later, ends the process at once.
     Run,
-    /// Opens everything that the config names, prints what would run, and exits.
+    /// Looks at everything that the config names, changes nothing, prints what would run, and exits.
+    ///
+    /// The last line is `ok`, and what was not looked at: the files of an embedded store are not opened.
     Check,
     /// Prints the config, its schema or its reference.
     #[command(subcommand)]

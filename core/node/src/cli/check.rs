@@ -1,10 +1,10 @@
-//! `hydra check`: opens everything that the config names.
+//! `hydra check`: looks at everything that the config names.
 
 use super::{Failure, Output};
 use crate::backends::Backends;
 use crate::config::{Config, Loaded};
 use crate::telemetry::Target;
-use hydra_api::{Durability, Purpose, Registry, Sharing, StoreProfile};
+use hydra_api::{Durability, ProviderStore, Purpose, Registry, Sharing, StoreProfile};
 use hydra_engine::{NamedPolicy, PolicyMode};
 use std::time::Duration;
 
@@ -13,9 +13,16 @@ pub(crate) async fn check(loaded: &Loaded, registry: &Registry, out: &mut Output
     let traces = loaded.exporter_target()?;
     let backends = loaded.open_for(registry, Purpose::Check).await?;
     let printed = print(&loaded.config, &backends, traces.as_ref(), out);
+    let ok = ok(&*backends.store);
     backends.store.close().await.map_err(|cause| Failure::failed("cannot close the store", cause))?;
     printed?;
-    Ok(out.line("ok")?)
+    Ok(out.line(ok)?)
+}
+
+/// The last line of a command that found or did what it should, with what the store remarks.
+pub(crate) fn ok(store: &dyn ProviderStore) -> String {
+    let remarks = store.remarks();
+    if remarks.is_empty() { "ok".to_owned() } else { format!("ok, {}", remarks.join("; ")) }
 }
 
 fn print(

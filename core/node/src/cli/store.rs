@@ -10,7 +10,9 @@ mod target;
 mod transfer;
 
 use super::args::{ImportArgs, StoreCommand, TransferArgs};
+use super::check::ok;
 use super::{Failure, Output};
+use crate::backends::OpenBackendsError;
 use crate::config::Loaded;
 use hydra_api::{Durability, OpenErrorKind, ProviderStore, Purpose, Registry};
 use identity::Identity;
@@ -45,10 +47,11 @@ pub(crate) async fn run(
         StoreCommand::Get(args) => records::get(&*store, args, out).await,
         StoreCommand::Delete(args) => records::delete(&*store, args, out).await,
     };
+    let ok = ok(&*store);
     let closed = close(&*store).await;
     done.and(closed)?;
     match command {
-        StoreCommand::Check | StoreCommand::Migrate => Ok(out.line("ok")?),
+        StoreCommand::Check | StoreCommand::Migrate => Ok(out.line(ok)?),
         _ => Ok(()),
     }
 }
@@ -126,6 +129,7 @@ async fn transfer(
     registry: &Registry,
     args: &TransferArgs,
 ) -> Result<Transferred, Failure> {
+    is_usable(to, registry).await?;
     let target = to.open_store_for(registry, Purpose::Serve).await?;
     if target.profile().durability == Durability::InMemory {
         close(&*target).await?;
@@ -134,6 +138,19 @@ async fn transfer(
     let state = resume::file(&to.config.data_dir, verb, identities);
     let job = Job { source, target, verb, kind: to.config.store.kind.clone(), state, page: args.page };
     transfer::run(job, args.restart).await
+}
+
+/// Fails if the target holds records that are damaged: a store that is opened as by a node may set them aside. One without records
+/// is filled.
+async fn is_usable(to: &Loaded, registry: &Registry) -> Result<(), Failure> {
+    match to.open_store_for(registry, Purpose::Use).await {
+        Ok(store) => close(&*store).await,
+        Err(OpenBackendsError::Open { source, kind, role }) if *source.kind() == OpenErrorKind::Corrupt => {
+            Err(OpenBackendsError::Open { source, kind, role }.into())
+        }
+        // There are no records yet, or the next attempt says it again.
+        Err(_) => Ok(()),
+    }
 }
 
 fn in_memory(which: &str) -> Failure {

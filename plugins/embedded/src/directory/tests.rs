@@ -3,10 +3,14 @@ use crate::check;
 use hydra_api::OpenErrorKind;
 use std::cell::Cell;
 
-const OWNS: Owns = |names| names.iter().all(|name| name == "db");
+const ENGINE: EngineFiles = EngineFiles { owns: |names| names.iter().all(|name| name == "db"), root: "db" };
 
 fn engine(dir: &Path) -> Result<(), Fault> {
     fs::create_dir_all(dir).and_then(|()| fs::write(dir.join("db"), "rows")).map_err(Fault::Io)
+}
+
+fn open_serving<T>(dir: &Path, files: impl Fn() -> Result<T, Fault>) -> Result<Opened<T>, OpenError> {
+    open(Purpose::Serve, dir, ENGINE, |_| files())
 }
 
 fn beside_of(dir: &Path) -> usize {
@@ -17,28 +21,28 @@ fn beside_of(dir: &Path) -> usize {
 fn a_directory_is_used_by_one_at_a_time() {
     let place = tempfile::tempdir().unwrap();
     let dir = place.path().join("records");
-    let opened = open(&dir, OWNS, || engine(&dir)).unwrap();
-    let refused = open(&dir, OWNS, || engine(&dir)).unwrap_err();
+    let opened = open_serving(&dir, || engine(&dir)).unwrap();
+    let refused = open_serving(&dir, || engine(&dir)).unwrap_err();
     assert!(refused.to_string().contains("another process uses the records"), "{refused}");
-    let checked = check(&dir, OWNS).unwrap_err();
+    let checked = check(&dir, ENGINE).unwrap_err();
     assert_eq!(*checked.kind(), OpenErrorKind::Unavailable);
     drop(opened);
-    check(&dir, OWNS).unwrap();
-    open(&dir, OWNS, || engine(&dir)).unwrap();
+    check(&dir, ENGINE).unwrap();
+    open_serving(&dir, || engine(&dir)).unwrap();
 }
 
 #[test]
 fn a_check_creates_nothing_and_refuses_other_files() {
     let place = tempfile::tempdir().unwrap();
     let dir = place.path().join("data/records");
-    check(&dir, OWNS).unwrap();
+    check(&dir, ENGINE).unwrap();
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
     fs::write(place.path().join("data"), "a file").unwrap();
-    assert_eq!(*check(&dir, OWNS).unwrap_err().kind(), OpenErrorKind::Config { key: "dir".to_owned() });
+    assert_eq!(*check(&dir, ENGINE).unwrap_err().kind(), OpenErrorKind::Config { key: "dir".to_owned() });
     fs::remove_file(place.path().join("data")).unwrap();
     fs::create_dir_all(&dir).unwrap();
     fs::write(dir.join("diary.txt"), "mine").unwrap();
-    assert_eq!(*check(&dir, OWNS).unwrap_err().kind(), OpenErrorKind::Config { key: "dir".to_owned() });
+    assert_eq!(*check(&dir, ENGINE).unwrap_err().kind(), OpenErrorKind::Config { key: "dir".to_owned() });
 }
 
 #[test]
@@ -51,7 +55,7 @@ fn damage_is_set_aside_and_a_second_open_begins_empty() {
         tries.set(tries.get() + 1);
         if tries.get() == 1 { Err(Fault::damage(std::fmt::Error)) } else { engine(&dir) }
     };
-    open(&dir, OWNS, files).unwrap();
+    open_serving(&dir, files).unwrap();
     // The lock, what was moved and what is new.
     assert_eq!(beside_of(&dir), 3);
 }
@@ -62,7 +66,7 @@ fn what_looks_like_damage_is_left_where_it_is_while_nothing_can_be_written() {
     let dir = place.path().join("records");
     let files = || -> Result<(), Fault> { panic!("no room") };
     // There is not even a directory to write to.
-    let refused = open(&dir, OWNS, files).unwrap_err();
+    let refused = open_serving(&dir, files).unwrap_err();
     assert_eq!(*refused.kind(), OpenErrorKind::Unavailable);
     assert!(refused.to_string().contains("the storage engine panicked: no room"), "{refused}");
     assert_eq!(beside_of(&dir), 1);
@@ -73,9 +77,40 @@ fn another_layout_is_refused_and_left_where_it_is() {
     let place = tempfile::tempdir().unwrap();
     let dir = place.path().join("records");
     let files = || -> Result<(), Fault> { Err(Fault::Layout { found: 2, known: 1 }) };
-    let refused = open(&dir, OWNS, files).unwrap_err();
+    let refused = open_serving(&dir, files).unwrap_err();
     assert_eq!(*refused.kind(), OpenErrorKind::Corrupt);
     assert!(refused.to_string().contains("another version of hydra"), "{refused}");
+}
+
+#[test]
+fn damage_is_an_error_and_stays_where_it_is_unless_a_node_opens_it() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("records");
+    engine(&dir).unwrap();
+    let refused = |purpose| {
+        let error = open(purpose, &dir, ENGINE, |rows| {
+            assert_eq!(rows, Rows::MustBe);
+            Err::<(), _>(Fault::damage(std::fmt::Error))
+        });
+        let error = error.unwrap_err();
+        assert_eq!(*error.kind(), OpenErrorKind::Corrupt, "{error}");
+        assert!(error.to_string().contains("are damaged, and are left as they are"), "{error}");
+        // The lock beside it.
+        assert_eq!(beside_of(&dir), 2);
+    };
+    refused(Purpose::Use);
+    refused(Purpose::Migrate);
+    let never = |_| -> Result<(), Fault> { panic!("the engine would change what is there") };
+    fs::write(dir.join(crate::damage::MARKER), "a row is damaged").unwrap();
+    let marked = open(Purpose::Use, &dir, ENGINE, never).unwrap_err();
+    assert!(Causes(&marked).to_string().ends_with("a row is damaged"), "{}", Causes(&marked));
+    let remarks = check(&dir, ENGINE).unwrap();
+    assert!(
+        remarks[0].starts_with("but damaged: ") && remarks[0].contains("a row is damaged"),
+        "{remarks:?}"
+    );
+    fs::remove_file(dir.join(crate::damage::MARKER)).unwrap();
+    assert!(check(&dir, ENGINE).unwrap()[0].starts_with("not opened: "));
 }
 
 /// As with a disk that fails at each start.
@@ -98,7 +133,7 @@ fn of_many_copies_the_newest_are_kept_and_the_log_tells_what_goes() {
             };
             engine(&dir).unwrap();
             fs::write(dir.join("db"), format!("round {round}")).unwrap();
-            open(&dir, OWNS, files).unwrap();
+            open_serving(&dir, files).unwrap();
         }
     });
     let copies: Vec<_> = aside_of(&dir);

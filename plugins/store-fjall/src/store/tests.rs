@@ -12,7 +12,7 @@ fn quick() -> Config {
 
 async fn open_at(dir: &Path, config: Config) -> Result<Fjall, OpenError> {
     let dir = dir.join(&config.dir);
-    tokio::task::spawn_blocking(move || Fjall::open_blocking(&dir, &config)).await.unwrap()
+    tokio::task::spawn_blocking(move || Fjall::open_blocking(Purpose::Serve, &dir, &config)).await.unwrap()
 }
 
 async fn open(dir: &TempDir) -> Fjall {

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 async fn open_at(dir: &Path, config: Config) -> Result<Sled, OpenError> {
     let dir = dir.join(&config.dir);
-    tokio::task::spawn_blocking(move || Sled::open_blocking(&dir, &config)).await.unwrap()
+    tokio::task::spawn_blocking(move || Sled::open_blocking(Purpose::Serve, &dir, &config)).await.unwrap()
 }
 
 async fn open(dir: &TempDir) -> Sled {

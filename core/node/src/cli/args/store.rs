@@ -22,7 +22,7 @@ file in the data directory, so the same command continues after Ctrl-C, kill -9 
 /// What to do with the store of a config.
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
-    /// Checks whether the store can be opened and prints its properties. Changes nothing.
+    /// Checks whether the store could be opened and prints its properties. Changes nothing, and says what it has not looked at.
     Check,
     /// Migrates the files or tables of the store to the form that this version needs, and creates those that are missing.
     Migrate,
