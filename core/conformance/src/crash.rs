@@ -22,6 +22,8 @@
 //!   the store must open, or fail as [corrupt](hydra_api::OpenErrorKind::Corrupt); it must not hang, abort or return what was never
 //!   inserted; a call that finds damage fails as [corrupt](hydra_api::StoreErrorKind::Corrupt), and the store must open
 //!   again after it. One that is open takes records.
+//! - **A look at damage.** The same files, and [`Purpose::Use`]: the store must open and return some of what was inserted, or
+//!   nothing but errors, or fail as corrupt and leave every file as it is. Only a node sets damaged records aside and begins empty.
 
 mod child;
 mod damage;
@@ -29,7 +31,7 @@ mod kill;
 mod play;
 
 use crate::check::{Broken, Outcome};
-use hydra_api::{OpenError, Plugin, ProviderStore, Registry, Scope, Store, Value};
+use hydra_api::{OpenError, Plugin, ProviderStore, Purpose, Registry, Scope, Store, Value};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use serde::Serialize;
 use std::path::Path;
@@ -121,13 +123,18 @@ impl Crash {
     }
 
     async fn open(&self, data_dir: &Path) -> Result<Arc<dyn ProviderStore>, OpenError> {
+        self.open_for(Purpose::Serve, data_dir).await
+    }
+
+    async fn open_for(&self, purpose: Purpose, data_dir: &Path) -> Result<Arc<dyn ProviderStore>, OpenError> {
+        let scope = Scope::new(data_dir).with_purpose(purpose);
         match self.registry.find::<Store>(self.kind) {
-            Some(entry) => entry.open(self.table.clone(), &Scope::new(data_dir)).await,
+            Some(entry) => entry.open(self.table.clone(), &scope).await,
             None => Err(OpenError::config("kind", "the plugin is not known")),
         }
     }
 
-    fn trials(self, number: usize) -> [Trial; 2] {
+    fn trials(self, number: usize) -> [Trial; 3] {
         let trial = |name: &str, test: fn(&Self, usize) -> Outcome, of: Self| {
             Trial::ignorable_test(format!("{}::{name}", of.kind), move || match test(&of, number) {
                 Ok(crate::check::Kept::Shown) => Ok(Completion::Completed),
@@ -137,7 +144,8 @@ impl Crash {
         };
         [
             trial("s13_s14_kill_9_takes_nothing_that_must_be_there", kill::test, self.clone()),
-            trial("damage_to_any_file_is_borne", damage::test, self),
+            trial("damage_to_any_file_is_borne", damage::test, self.clone()),
+            trial("damage_is_left_as_it_is_by_a_look", damage::test_of_looks, self),
         ]
     }
 }

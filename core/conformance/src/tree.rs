@@ -1,4 +1,4 @@
-//! The files below a directory, to see whether a check changes any.
+//! The files below a directory, to see whether an open changes any.
 
 use crate::check::{Broken, ensure};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,7 +35,7 @@ impl Tree {
         let after = Self::of(root)?;
         let paths: BTreeSet<_> = self.0.keys().chain(after.0.keys()).collect();
         for path in paths {
-            ensure!(self.0.get(path) == after.0.get(path), "the check has changed {}", path.display());
+            ensure!(self.0.get(path) == after.0.get(path), "it has changed {}", path.display());
         }
         Ok(())
     }

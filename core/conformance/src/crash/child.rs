@@ -22,8 +22,10 @@ pub(super) struct Part {
 pub(super) enum Role {
     /// Inserts batches from this one on until it is killed.
     Insert { first: u64 },
-    /// Opens a damaged store and looks at what it returns.
-    Look,
+    /// Opens a damaged store as a node does, and looks at what it returns.
+    Serve,
+    /// Opens a damaged store to look at its records.
+    Use,
 }
 
 impl Part {
@@ -32,7 +34,8 @@ impl Part {
         let number = |name| std::env::var(name).ok().and_then(|value| value.parse().ok());
         let role = match std::env::var(ROLE).ok()?.as_str() {
             "insert" => Role::Insert { first: number(FIRST)? },
-            _ => Role::Look,
+            "use" => Role::Use,
+            _ => Role::Serve,
         };
         let dir = std::env::var_os(DIR)?.into();
         Some(Self { number: usize::try_from(number(NUMBER)?).ok()?, dir, role })
@@ -45,7 +48,8 @@ impl Part {
         command.env(DIR, dir).env(NUMBER, number.to_string());
         match role {
             Role::Insert { first } => command.env(ROLE, "insert").env(FIRST, first.to_string()),
-            Role::Look => command.env(ROLE, "look"),
+            Role::Serve => command.env(ROLE, "serve"),
+            Role::Use => command.env(ROLE, "use"),
         };
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         Ok(command)

@@ -5,7 +5,10 @@ use super::{Crash, failed, in_runtime};
 use crate::check::{Broken, Kept, Outcome, ensure};
 use crate::given::{Chance, NOW, record};
 use crate::store::{all_known, all_taken};
-use hydra_api::{Durability, OpenErrorKind, ProviderRecord, ProviderStore, StoreError, StoreErrorKind};
+use crate::tree::Tree;
+use hydra_api::{
+    Causes, Durability, OpenErrorKind, ProviderRecord, ProviderStore, Purpose, StoreError, StoreErrorKind,
+};
 use std::io::Read;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -51,7 +54,17 @@ fn records() -> Vec<ProviderRecord> {
     (0..RECORDS).map(|number| record(number / 2, number % 50)).collect()
 }
 
+/// Damaged files and a node.
 pub(super) fn test(crash: &Crash, number: usize) -> Outcome {
+    each_damage(crash, number, Role::Serve)
+}
+
+/// Damaged files and a command without a node.
+pub(super) fn test_of_looks(crash: &Crash, number: usize) -> Outcome {
+    each_damage(crash, number, Role::Use)
+}
+
+fn each_damage(crash: &Crash, number: usize, role: Role) -> Outcome {
     let pristine = tempfile::tempdir().map_err(failed("no temporary directory"))?;
     let in_memory = in_runtime(fill(crash, pristine.path()))??;
     if in_memory {
@@ -74,7 +87,7 @@ pub(super) fn test(crash: &Crash, number: usize) -> Outcome {
             let dir = tempfile::tempdir().map_err(failed("no temporary directory"))?;
             copy(pristine.path(), dir.path()).map_err(failed("the files cannot be copied"))?;
             way.befall(&dir.path().join(name), &mut chance).map_err(failed("the file cannot be changed"))?;
-            look_in_a_child(crash, number, dir.path()).map_err(|broken| how(&broken))?;
+            in_a_child(crash, number, dir.path(), role).map_err(|broken| how(&broken))?;
         }
     }
     Ok(Kept::Shown)
@@ -94,8 +107,8 @@ async fn fill(crash: &Crash, dir: &Path) -> Result<bool, Broken> {
 }
 
 /// A store that aborts takes its process along, and one that hangs stays: both are found from outside.
-fn look_in_a_child(crash: &Crash, number: usize, dir: &Path) -> Result<(), Broken> {
-    let mut child = Part::command(number, dir, Role::Look)?.spawn().map_err(failed("no child"))?;
+fn in_a_child(crash: &Crash, number: usize, dir: &Path, role: Role) -> Result<(), Broken> {
+    let mut child = Part::command(number, dir, role)?.spawn().map_err(failed("no child"))?;
     let begun = Instant::now();
     let status = loop {
         if let Some(status) = child.try_wait().map_err(failed("the child cannot be waited for"))? {
@@ -115,8 +128,29 @@ fn look_in_a_child(crash: &Crash, number: usize, dir: &Path) -> Result<(), Broke
     Ok(())
 }
 
-/// The child: opens the store, reads all, inserts all, and reads all again; once more when a call finds damage.
+/// The child: opens the store for a look and reads all. What is damaged is an error, and never an empty store.
 pub(super) async fn look(crash: &Crash, dir: &Path) -> Result<(), Broken> {
+    let before = Tree::of(dir)?;
+    let store = match crash.open_for(Purpose::Use, dir).await {
+        Ok(store) => store,
+        Err(error) => {
+            // Without its only file there are no records.
+            let fits = matches!(error.kind(), OpenErrorKind::Corrupt | OpenErrorKind::Config { .. });
+            ensure!(fits, "a look fails as {:?}: {}", error.kind(), Causes(&error));
+            return before.unchanged(dir);
+        }
+    };
+    let found = read(&*store, &records(), Least::One).await?;
+    // What is damaged may not be closed either.
+    drop(store.close().await);
+    match found {
+        Err(error) if error.kind() != StoreErrorKind::Corrupt => Err(error.into()),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// The child: opens the store as a node, reads all, inserts all, and reads all again; once more when a call finds damage.
+pub(super) async fn serve(crash: &Crash, dir: &Path) -> Result<(), Broken> {
     const TRIES: usize = 3;
     for _ in 0..TRIES {
         let store = match crash.open(dir).await {
@@ -167,6 +201,7 @@ async fn use_it(store: &dyn ProviderStore) -> Result<Use, Broken> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Least {
     Nothing,
+    One,
     All,
 }
 
@@ -177,7 +212,7 @@ async fn read(
 ) -> Result<Result<(), StoreError>, Broken> {
     let mut keys: Vec<_> = records.iter().map(|record| record.key).collect();
     keys.dedup();
-    let mut left = records;
+    let (mut left, mut found) = (records, 0);
     for keys in keys.chunks(store.profile().reads.batch_len_max.get()) {
         let entries = match store.providers(keys.into(), NOW, LIMIT).await {
             Ok(entries) => all_known(entries, keys.len())?,
@@ -187,6 +222,7 @@ async fn read(
             let len = left.iter().take_while(|record| record.key == *key).count();
             let (of_key, rest) = left.split_at(len);
             left = rest;
+            found += entry.len();
             for one in &entry {
                 let inserted = of_key.iter().any(|record| {
                     record.provider == one.peer
@@ -196,13 +232,14 @@ async fn read(
                 ensure!(inserted, "it returns what was never inserted: {one:?}");
             }
             ensure!(
-                least == Least::Nothing || entry.len() == of_key.len(),
+                least != Least::All || entry.len() == of_key.len(),
                 "of {} providers inserted anew {} are there",
                 of_key.len(),
                 entry.len()
             );
         }
     }
+    ensure!(least != Least::One || found > 0, "it shows an empty store instead of the damage");
     Ok(Ok(()))
 }
 

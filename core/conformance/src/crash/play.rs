@@ -10,7 +10,8 @@ pub(super) fn play(crash: &Crash, part: &Part) -> ExitCode {
     let outcome = in_runtime(async {
         match part.role {
             Role::Insert { first } => kill::insert_for_ever(crash, &part.dir, first).await,
-            Role::Look => damage::look(crash, &part.dir).await,
+            Role::Serve => damage::serve(crash, &part.dir).await,
+            Role::Use => damage::look(crash, &part.dir).await,
         }
     });
     match outcome.and_then(|outcome| outcome) {
