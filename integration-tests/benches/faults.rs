@@ -32,6 +32,8 @@ mod scenario;
 mod stranger;
 #[path = "../tests/faults/watch.rs"]
 mod watch;
+#[path = "../tests/faults/way.rs"]
+mod way;
 
 use figures::Figures;
 use form::{Bounds, Form};

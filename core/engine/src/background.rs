@@ -33,6 +33,9 @@ pub(crate) struct Background {
     all: Vec<AbortHandle>,
 }
 
+/// The pause after an estimate that found the store unavailable.
+const ESTIMATE_PAUSE_UNAVAILABLE: Duration = Duration::from_secs(2);
+
 type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Background {
@@ -209,12 +212,20 @@ fn purge_call(parts: &Parts, permit: Permit) -> JoinHandle<Option<PurgeProgress>
 }
 
 async fn estimate(parts: Arc<Parts>) {
+    let backend = &parts.backend;
     loop {
+        let mut is_unavailable = false;
         if !parts.writer.is_closing() && parts.ladder.rung() == Rung::Full {
-            let permit = parts.backend.gate.acquire(Lane::Reads).await;
+            let permit = backend.gate.acquire(Lane::Reads).await;
             // A panic of the store is counted where it happens.
-            drop(parts.backend.estimate(permit).await);
+            is_unavailable = backend.estimate(permit).await.unwrap_or_default();
         }
-        sleep(parts.limits.estimate_interval).await;
+        // On an idle node nothing else finds out that the store is away: the estimate is repeated until reads are paused.
+        let interval = parts.limits.estimate_interval;
+        sleep(match is_unavailable && !backend.breaker.is_open(Lane::Reads) {
+            true => interval.min(ESTIMATE_PAUSE_UNAVAILABLE),
+            false => interval,
+        })
+        .await;
     }
 }

@@ -8,6 +8,11 @@ use arc_swap::ArcSwap;
 use hydra_api::{OpenError, Purpose};
 use redis::Value;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
+
+/// How often it is looked whether the keys are still there, while no connection is lost.
+const LOOK_PACE: Duration = Duration::from_secs(1);
 
 /// The keys of one prefix.
 #[derive(Debug)]
@@ -16,12 +21,23 @@ pub(crate) struct Keyspace {
     prefix: String,
     layout: ArcSwap<Layout>,
     purpose: Purpose,
+    looked: Mutex<Looked>,
+}
+
+/// When it was looked whether the keys are still there.
+#[derive(Debug)]
+struct Looked {
+    at: Instant,
+    /// How many connections had been lost.
+    losses: u64,
 }
 
 /// Whether the layout is still that of before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Renewal {
     Same,
+    /// The keys were removed, and the layout was written again.
+    Restored,
     /// The keys were removed, and another node has begun anew.
     Replaced,
 }
@@ -56,11 +72,35 @@ impl Keyspace {
         };
         agree(layout.form, wanted)?;
         demand(&fleet, &prefix, layout.form).await.map_err(unavailable)??;
-        Ok(Self { fleet, prefix, layout: ArcSwap::from_pointee(layout), purpose })
+        let looked = Mutex::new(Looked { at: Instant::now(), losses: fleet.connector.losses() });
+        Ok(Self { fleet, prefix, layout: ArcSwap::from_pointee(layout), purpose, looked })
     }
 
     pub(crate) fn layout(&self) -> Arc<Layout> {
         self.layout.load_full()
+    }
+
+    /// How many connections were lost: with each its server may have come back without the keys.
+    pub(crate) fn losses(&self) -> u64 {
+        self.fleet.connector.losses()
+    }
+
+    /// Renews the layout after each lost connection, and once in [`LOOK_PACE`] otherwise. Calls wait for one that looks: what they write
+    /// under a layout that others have given up nobody finds. While its server is away there is nothing to be seen, and the keys of
+    /// others are served.
+    pub(crate) async fn look(&self) -> Renewal {
+        let mut looked = self.looked.lock().await;
+        let losses = self.losses();
+        if looked.losses == losses && looked.at.elapsed() < LOOK_PACE {
+            return Renewal::Same;
+        }
+        if !self.fleet.node(Layout::meta(&self.prefix).slot).is_some_and(|node| node.is_up()) {
+            return Renewal::Same;
+        }
+        // What is wrong with the server the call itself finds out.
+        let renewal = self.renew().await.unwrap_or(Renewal::Same);
+        *looked = Looked { at: Instant::now(), losses };
+        renewal
     }
 
     /// Writes the layout again if it is gone and this is a node, and takes up that of another node if that was first.
@@ -68,8 +108,16 @@ impl Keyspace {
         let own = self.layout();
         if makes_layout(self.purpose) {
             match write(&self.fleet, &self.prefix, &own).await {
-                // It is there, or there is no room for it now.
-                Ok(()) => {}
+                Ok(true) => {
+                    tracing::warn!(
+                        prefix = self.prefix,
+                        "the keys in Redis were removed, as by a server that came back without them; what nodes announce from now on \
+                         is kept"
+                    );
+                    return Ok(Renewal::Restored);
+                }
+                Ok(false) => {}
+                // There is no room for it now, or it is there.
                 Err(fault) if matches!(fault.class, Class::OutOfMemory | Class::Misconfigured) => {}
                 Err(fault) => return Err(fault),
             }
@@ -105,11 +153,13 @@ async fn read(fleet: &Fleet, prefix: &str) -> Result<Option<String>, Fault> {
     Ok(redis::from_redis_value(said).unwrap_or_default())
 }
 
-async fn write(fleet: &Fleet, prefix: &str, layout: &Layout) -> Result<(), Fault> {
+/// Writes the layout; false if there is one already.
+async fn write(fleet: &Fleet, prefix: &str, layout: &Layout) -> Result<bool, Fault> {
     let name = Layout::meta(prefix);
     let mut command = redis::cmd("SET");
     command.arg(&name.bytes).arg(layout.text()).arg("NX");
-    fleet.ask(Request { slot: name.slot, command, script: None }).await.map(drop)
+    let said = fleet.ask(Request { slot: name.slot, command, script: None }).await?;
+    Ok(said != Value::Nil)
 }
 
 /// The form of a new prefix: without scripts if the server forbids them.

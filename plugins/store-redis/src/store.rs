@@ -71,10 +71,32 @@ impl Redis {
 
     /// Makes sure that the layout is still that of all nodes.
     async fn renew(&self, operation: &'static str) -> Result<(), StoreError> {
-        if self.keys.renew().await.map_err(|fault| fault.into_error(operation))? == Renewal::Replaced {
+        let renewal = self.keys.renew().await.map_err(|fault| fault.into_error(operation))?;
+        self.on(renewal);
+        Ok(())
+    }
+
+    /// Sees in time that the keys were removed.
+    async fn look(&self) {
+        self.on(self.keys.look().await);
+    }
+
+    fn on(&self, renewal: Renewal) {
+        if renewal != Renewal::Same {
             self.peers.clear();
         }
-        Ok(())
+    }
+
+    async fn write(&self, batch: &[ProviderRecord], now: UnixSeconds) -> Result<Inserted, StoreError> {
+        let losses = self.keys.losses();
+        self.look().await;
+        let inserted = insert::insert(&self.keys, &self.peers, batch, now).await?;
+        if self.keys.losses() == losses {
+            return Ok(inserted);
+        }
+        // A server may have come back without its keys: then the records lack the rows of their peers, or nobody else finds them.
+        self.look().await;
+        insert::insert(&self.keys, &self.peers, batch, now).await
     }
 }
 
@@ -102,7 +124,7 @@ impl ProviderStore for Redis {
         if batch.is_empty() {
             return Ok(Inserted::All);
         }
-        during("insert", insert::insert(&self.keys, &self.peers, &batch, now)).await
+        during("insert", self.write(&batch, now)).await
     }
 
     async fn providers(
@@ -115,7 +137,11 @@ impl ProviderStore for Redis {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        during("providers", read::providers(&self.keys, &self.peers, &keys, (now, limit))).await
+        let read = async {
+            self.look().await;
+            read::providers(&self.keys, &self.peers, &keys, (now, limit)).await
+        };
+        during("providers", read).await
     }
 
     async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {
@@ -125,7 +151,11 @@ impl ProviderStore for Redis {
 
     async fn delete(&self, deletion: Deletion, limit: NonZeroU32) -> Result<Deleted, StoreError> {
         self.open_for("delete")?;
-        during("delete", delete::delete(&self.keys, &self.peers, deletion, limit)).await
+        let deleted = async {
+            self.look().await;
+            delete::delete(&self.keys, &self.peers, deletion, limit).await
+        };
+        during("delete", deleted).await
     }
 
     async fn scan(

@@ -132,14 +132,18 @@ impl Backend {
         }
     }
 
-    /// Asks for an estimate, and keeps it.
-    pub(crate) fn estimate(self: &Arc<Self>, permit: Permit) -> JoinHandle<()> {
+    /// Asks for an estimate, and keeps it; true if the store is unavailable.
+    pub(crate) fn estimate(self: &Arc<Self>, permit: Permit) -> JoinHandle<bool> {
         let (store, stats) = (self.store.clone(), self.stats.clone());
         let span = trace::background(&self.tracer, StoreCall::Estimate, 0);
         let call = async move { Ok(store.estimate().await?) };
         self.start(permit, StoreCall::Estimate, span, call, move |estimate: Result<Estimate, Failure>| {
-            if let Ok(estimate) = estimate {
-                *lock(&stats.estimate) = Some((estimate, monotonic()));
+            match estimate {
+                Ok(estimate) => {
+                    *lock(&stats.estimate) = Some((estimate, monotonic()));
+                    false
+                }
+                Err(failure) => failure.kind() == Some(StoreErrorKind::Unavailable),
             }
         })
     }

@@ -273,6 +273,19 @@ async fn a_store_that_fails_at_once_is_asked_by_probes_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_idle_node_notices_that_its_store_is_away() {
+    let failing = Arc::new(FailingStore::new(memory(), StoreErrorKind::Unavailable, 0, 1));
+    let engine = open(failing.clone());
+    sleep(Duration::from_secs(5)).await;
+    failing.set(StoreErrorKind::Unavailable, 1_000);
+    sleep(Duration::from_secs(u64::from(Config::default().estimate_interval_s) + 15)).await;
+    assert!(engine.health().paused.is_some_and(|pause| pause.reads), "though nobody asks");
+    failing.set(StoreErrorKind::Unavailable, 0);
+    sleep(Duration::from_secs(2)).await;
+    assert!(engine.health().paused.is_none(), "it comes back by itself");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_is_overloaded_gets_fewer_permits_for_a_while() {
     let failing = Arc::new(FailingStore::new(memory(), StoreErrorKind::Overloaded, 1_000, 1));
     failing.set_calls(Calls::Reads);

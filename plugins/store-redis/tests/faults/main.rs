@@ -112,6 +112,7 @@ fn main() -> ExitCode {
         trial("what_its_caller_gives_up_is_measured", figures::given_up),
         trial("a_loading_server_is_not_told_as_dropped_calls", figures::loading),
         trial("nothing_is_written_by_a_look", one_server::looked_at),
+        trial("what_is_written_to_a_server_that_came_back_empty_is_found_by_all", one_server::emptied),
         trial("a_failover_is_followed", cluster::failover),
         trial("slots_on_their_way_are_followed", cluster::moving_slots),
         logged("a_server_that_stalls_now_and_then_does_not_fill_the_log", |log| {

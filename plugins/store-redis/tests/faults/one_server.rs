@@ -229,6 +229,34 @@ pub(crate) async fn looked_at() {
     shop.recovers(0..10).await;
 }
 
+/// A server that comes back without its keys, and a node that starts afterwards, before or after the others see it.
+pub(crate) async fn emptied() {
+    let mut server = server(&[]);
+    let config = config(&[server.port()]);
+    let shop = Shop::of(config.clone()).await;
+    shop.insert(0..10).await;
+    server.kill().unwrap();
+    server.launch().unwrap();
+    shop.recovers(10..20).await;
+    let other = Shop::of(config.clone()).await;
+    other.has(10..20).await;
+    server.kill().unwrap();
+    server.launch().unwrap();
+    // It begins anew.
+    let first = Shop::of(config.clone()).await;
+    for (shop, numbers) in [(&shop, 20..30), (&other, 30..40), (&first, 40..50)] {
+        shop.recovers(numbers).await;
+    }
+    for shop in [&shop, &other, &first] {
+        shop.has(20..50).await;
+    }
+    // The connections live on.
+    server.command(&["FLUSHALL"]).unwrap();
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    shop.insert(50..60).await;
+    Shop::of(config).await.has(50..60).await;
+}
+
 /// A server that answers and stalls in turn, as one does whose load is near its limit.
 pub(crate) async fn stalls_now_and_then(log: &std::path::Path) {
     let server = server(&[]);
