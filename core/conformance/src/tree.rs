@@ -30,6 +30,18 @@ impl Tree {
         Ok(Self(tree))
     }
 
+    /// Demands that what was below `root` is there, and that no file was emptied.
+    pub(crate) fn kept(&self, root: &Path) -> Result<(), Broken> {
+        let after = Self::of(root)?;
+        let is_empty = |bytes: &Option<Vec<u8>>| bytes.as_ref().is_some_and(Vec::is_empty);
+        for (path, bytes) in &self.0 {
+            let now = after.0.get(path);
+            let is_kept = now.is_some_and(|now| is_empty(bytes) || !is_empty(now));
+            ensure!(is_kept, "it has removed or emptied {}", path.display());
+        }
+        Ok(())
+    }
+
     /// Demands that `root` is as it was.
     pub(crate) fn unchanged(&self, root: &Path) -> Result<(), Broken> {
         let after = Self::of(root)?;

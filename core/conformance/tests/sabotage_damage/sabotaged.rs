@@ -20,7 +20,6 @@ pub(crate) enum Sabotage {
     SetsAside,
     BeginsEmpty,
     SetsAsideAndFails,
-    MarksAndFails,
     FailsAsUnavailable,
     ReturnsAnything,
 }
@@ -72,9 +71,6 @@ async fn look(sabotage: Sabotage, dir: &Path, memory: &Memory) -> Result<(), Ope
         Sabotage::SetsAside => set_aside(dir).and_then(|()| write(dir)).map_err(failed),
         Sabotage::BeginsEmpty => Ok(()),
         Sabotage::SetsAsideAndFails => set_aside(dir).map_err(failed).and(Err(corrupt())),
-        Sabotage::MarksAndFails => {
-            std::fs::write(dir.join("damaged"), "yes").map_err(failed).and(Err(corrupt()))
-        }
         Sabotage::FailsAsUnavailable => Err(OpenError::unavailable("cannot read", "the file is not whole")),
         // Of other providers than those that were announced.
         Sabotage::ReturnsAnything => insert(memory, 100).await,
