@@ -123,7 +123,7 @@ pub enum Purpose {
     /// To bring what it keeps into the form that this version needs, and then to be closed. Damaged records are an error.
     Migrate,
     /// To read what it keeps, or to remove some of it, without a node: it is an error if there is nothing yet, or if it is
-    /// damaged, and then no file is moved or removed.
+    /// damaged, and then nothing is moved aside.
     Use,
 }
 

@@ -23,7 +23,7 @@
 //!   inserted; a call that finds damage fails as [corrupt](hydra_api::StoreErrorKind::Corrupt), and the store must open
 //!   again after it. One that is open takes records.
 //! - **A look at damage.** The same files, and [`Purpose::Use`]: the store must open and return some of what was inserted, or
-//!   nothing but errors, or fail as corrupt; then no file is moved, removed or emptied. Only a node sets damaged records aside and begins empty.
+//!   nothing but errors, or fail as corrupt and move nothing aside. Only a node sets damaged records aside and begins empty.
 
 mod child;
 mod damage;

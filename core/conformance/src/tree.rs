@@ -30,16 +30,16 @@ impl Tree {
         Ok(Self(tree))
     }
 
-    /// Demands that what was below `root` is there, and that no file was emptied.
-    pub(crate) fn kept(&self, root: &Path) -> Result<(), Broken> {
-        let after = Self::of(root)?;
-        let is_empty = |bytes: &Option<Vec<u8>>| bytes.as_ref().is_some_and(Vec::is_empty);
-        for (path, bytes) in &self.0 {
-            let now = after.0.get(path);
-            let is_kept = now.is_some_and(|now| is_empty(bytes) || !is_empty(now));
-            ensure!(is_kept, "it has removed or emptied {}", path.display());
+    /// Demands that `root` itself has the same files and directories. What is in the directories is not compared.
+    pub(crate) fn nothing_moved(&self, root: &Path) -> Result<(), Broken> {
+        let in_root = |tree: &Self| -> BTreeSet<PathBuf> {
+            tree.0.keys().filter(|path| path.parent() == Some(root)).cloned().collect()
+        };
+        let (before, after) = (in_root(self), in_root(&Self::of(root)?));
+        match before.symmetric_difference(&after).next() {
+            Some(path) => Err(Broken::new(format!("it has moved {}", path.display()))),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Demands that `root` is as it was.

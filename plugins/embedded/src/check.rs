@@ -41,7 +41,7 @@ pub fn check(dir: &Path, engine: EngineFiles) -> Result<Vec<String>, OpenError> 
         (_, Present::Nothing) => {
             vec![format!("no records there yet: a start makes a new store in {}", dir.display())]
         }
-        (Some((_, why)), _) => vec![format!(
+        (Some(why), _) => vec![format!(
             "but damaged: a start of the node moves the records in {} aside and begins empty ({why})",
             dir.display()
         )],

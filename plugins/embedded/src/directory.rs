@@ -89,10 +89,8 @@ pub fn open<T>(
     let damage = Damage::of(dir, purpose);
     let is_node = purpose == Purpose::Serve;
     match known_damage(&damage, present) {
-        // The engine itself says what it makes of files without their root.
-        Some((Known::NoRoot, _)) if is_node => {}
-        Some((Known::Marked, why)) if is_node => set_aside(dir, &why)?,
-        Some((_, why)) => return Err(damaged(dir, why)),
+        Some(why) if is_node => set_aside(dir, &why)?,
+        Some(why) => return Err(damaged(dir, why)),
         None => {}
     }
     let rows = if is_node || present == Present::Nothing { Rows::MayBeNone } else { Rows::MustBe };
@@ -115,21 +113,13 @@ pub fn open<T>(
     Ok(Opened { files, damage, lock, is_new: present == Present::Nothing })
 }
 
-/// How damage is known before the engine is opened.
-pub(crate) enum Known {
-    /// A call found it.
-    Marked,
-    /// A file is missing.
-    NoRoot,
-}
-
 /// The damage that shows without opening the engine, and its cause.
-pub(crate) fn known_damage(damage: &Damage, present: Present) -> Option<(Known, String)> {
+pub(crate) fn known_damage(damage: &Damage, present: Present) -> Option<String> {
     if let Some(error) = damage.marked() {
-        return Some((Known::Marked, format!("a call found damage before the last stop: {error}")));
+        return Some(format!("a call found damage before the last stop: {error}"));
     }
     match present {
-        Present::NoRoot(name) => Some((Known::NoRoot, format!("the file `{name}` is missing"))),
+        Present::NoRoot(name) => Some(format!("the file `{name}` is missing")),
         Present::Nothing | Present::Files => None,
     }
 }

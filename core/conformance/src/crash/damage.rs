@@ -128,8 +128,8 @@ fn in_a_child(crash: &Crash, number: usize, dir: &Path, role: Role) -> Result<()
     Ok(())
 }
 
-/// The child: opens the store for a look and reads all. What is damaged is an error, and never an empty store. An engine may write when
-/// it opens its files, and find the damage later.
+/// The child: opens the store for a look and reads all. What is damaged is an error, and never an empty store. An engine may tidy
+/// up when it opens its files, and find the damage later.
 pub(super) async fn look(crash: &Crash, dir: &Path) -> Result<(), Broken> {
     let before = Tree::of(dir)?;
     let store = match crash.open_for(Purpose::Use, dir).await {
@@ -138,7 +138,7 @@ pub(super) async fn look(crash: &Crash, dir: &Path) -> Result<(), Broken> {
             // Without its only file there are no records.
             let fits = matches!(error.kind(), OpenErrorKind::Corrupt | OpenErrorKind::Config { .. });
             ensure!(fits, "a look fails as {:?}: {}", error.kind(), Causes(&error));
-            return before.kept(dir);
+            return before.nothing_moved(dir);
         }
     };
     let found = read(&*store, &records(), Least::One).await?;

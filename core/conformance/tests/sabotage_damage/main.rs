@@ -16,7 +16,7 @@ const TABLE: &[(Sabotage, Option<&str>)] = &[
     (Sabotage::Honest, None),
     (Sabotage::SetsAside, Some("it shows an empty store instead of the damage")),
     (Sabotage::BeginsEmpty, Some("it shows an empty store instead of the damage")),
-    (Sabotage::SetsAsideAndFails, Some("it has removed or emptied")),
+    (Sabotage::SetsAsideAndFails, Some("it has moved")),
     (Sabotage::FailsAsUnavailable, Some("a look fails as Unavailable")),
     (Sabotage::ReturnsAnything, Some("it returns what was never inserted")),
 ];
