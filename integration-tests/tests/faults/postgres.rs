@@ -39,7 +39,11 @@ pub(crate) const SCENARIOS: [Scenario; 12] = [
     Scenario { needs: Needs::Root, ..scenario("disk full", &["No space left"], || on(&[], full)) },
     Scenario {
         needs: Needs::Root,
-        ..scenario("disk of the log full", &["recovery mode", "not yet accepting", "Connection refused"], with_small_log)
+        ..scenario(
+            "disk of the log full",
+            &["recovery mode", "not yet accepting", "Connection refused"],
+            with_small_log,
+        )
     },
     scenario("port closed", &["Connection refused", "Connection reset"], || behind(Way::by_link)),
     scenario(
