@@ -166,8 +166,8 @@ impl Meter {
         Connecting::new(self)
     }
 
-    /// The span of a statement, within that of the call; disabled unless the call is traced.
-    pub fn span(&self, operation: &'static str) -> Span {
+    /// The span of a statement.
+    fn span(&self, operation: &'static str) -> Span {
         if Span::current().is_disabled() {
             return Span::none();
         }
@@ -185,7 +185,7 @@ impl Meter {
     }
 
     /// Counts a statement that has ended in any way.
-    pub fn ended(&self, operation: &str, took: Duration) {
+    fn ended(&self, operation: &str, took: Duration) {
         self.of(operation).took.record_time(took);
     }
 

@@ -28,7 +28,7 @@ impl<'m> Statement<'m> {
         Self { meter, operation, span: meter.span(operation), begun: Instant::now(), has_ended: false }
     }
 
-    /// Its span, as of [`Meter::span`].
+    /// Its span, within that of the call; disabled unless the call is traced.
     pub fn span(&self) -> &Span {
         &self.span
     }

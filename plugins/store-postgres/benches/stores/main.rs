@@ -1,7 +1,7 @@
 //! What records cost a PostgreSQL server, CPU and disk, beside hydra-booster's layout with one statement per request on the same
 //! server; how that changes with the number of records and with rounds of refreshes.
 //!
-//! `cargo bench -p hydra-store-postgres --bench stores -- [--sizes 200000,1000000] [--rounds 5] [--round-records 200000]` starts a
+//! `cargo bench -p hydra-store-postgres --bench stores -- [--sizes 200000,1000000] [--rounds 5] [--round-records 200000]` starts
 //! servers of its own in temporary directories.
 //!
 //! The CPU of the backends, which is what a statement costs, is told apart from that of all processes: writers of WAL and pages, and
