@@ -1,6 +1,6 @@
 //! What the store publishes of a server that fails, refuses or fills up.
 
-use crate::shop::{Shop, config, server};
+use crate::shop::{Shop, config, server, that_loads};
 use hydra_api::StoreErrorKind;
 
 fn figure(shop: &Shop, name: &str, labels: &[(&str, &str)]) -> f64 {
@@ -144,15 +144,7 @@ pub(crate) async fn given_up() {
 
 /// What an operator reads of a server that loads its data.
 pub(crate) async fn loading() {
-    let slowly =
-        ["--save", "3600 1", "--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024"];
-    let mut server = server(&slowly);
-    let shop = Shop::of(config(&[server.port()])).await;
-    shop.insert(0..50).await;
-    let fill = "for number = 1, 2500 do redis.call('SET', 'filler' .. number, '') end";
-    server.command(&["EVAL", fill, "0"]).unwrap();
-    server.stop();
-    server.launch().unwrap();
+    let (_server, shop) = that_loads(0..50, 2500).await;
     shop.recovers(0..50).await;
     let told = ["start", "lost", "timeout", "ended", "dropped"].map(|cause| (cause, connects(&shop, cause)));
     assert!(errors(&shop, "LOADING") >= 2.0);

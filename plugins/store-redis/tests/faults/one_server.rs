@@ -1,6 +1,6 @@
 //! Faults of a single server.
 
-use crate::shop::{PATIENCE, Shop, config, open, open_for, server};
+use crate::shop::{PATIENCE, Shop, config, open, open_for, server, that_loads};
 use hydra_api::{Causes, OpenErrorKind, Purpose, StoreErrorKind};
 use hydra_conformance::servers::SilentLink;
 use hydra_store_redis::Config;
@@ -157,15 +157,7 @@ pub(crate) async fn cannot_persist() {
 
 /// A server that reads its data after a restart answers, but to no purpose.
 pub(crate) async fn loading() {
-    let slowly =
-        ["--save", "3600 1", "--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024"];
-    let mut server = server(&slowly);
-    let shop = Shop::of(config(&[server.port()])).await;
-    shop.insert(0..500).await;
-    let fill = "for number = 1, 1500 do redis.call('SET', 'filler' .. number, '') end";
-    server.command(&["EVAL", fill, "0"]).unwrap();
-    server.stop();
-    server.launch().unwrap();
+    let (_server, shop) = that_loads(0..500, 1500).await;
     let (since, mut answers) = (Instant::now(), 0);
     loop {
         let Err(error) = shop.try_read(0..500).await else { break };

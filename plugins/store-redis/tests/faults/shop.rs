@@ -41,6 +41,20 @@ pub(crate) fn config(ports: &[u16]) -> Config {
     }
 }
 
+/// A server that has just been started again and reads its data for seconds, so many keys beside these records; and a store from before.
+pub(crate) async fn that_loads(records: Range<u64>, fillers: u32) -> (Server, Shop) {
+    let slowly =
+        ["--save", "3600 1", "--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024"];
+    let mut server = server(&slowly);
+    let shop = Shop::of(config(&[server.port()])).await;
+    shop.insert(records).await;
+    let fill = format!("for number = 1, {fillers} do redis.call('SET', 'filler' .. number, '') end");
+    server.command(&["EVAL", &fill, "0"]).unwrap();
+    server.stop();
+    server.launch().unwrap();
+    (server, shop)
+}
+
 pub(crate) async fn open(config: Config) -> Result<Shop, OpenError> {
     open_for(Purpose::Serve, config).await
 }
