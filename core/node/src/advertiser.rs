@@ -2,8 +2,8 @@
 
 use crate::address::ip_of;
 use crate::budget::DialBudget;
-use crate::head::{Head, HeadList};
 use crate::kad_id::KadId;
+use crate::net::head::{Head, HeadList};
 use crate::supervise::Phase;
 use crate::table::{Server, Table};
 use futures::stream::{self, StreamExt};

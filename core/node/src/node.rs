@@ -5,14 +5,14 @@ mod running;
 mod start;
 mod stop;
 
-pub use crate::head::HeadLine;
+pub use crate::net::head::HeadLine;
 pub use start::StartError;
 
 use crate::backends::Backends;
 use crate::config::Config;
 use crate::connection_limits::NodeConnections;
-use crate::head::HeadList;
 use crate::http;
+use crate::net::head::HeadList;
 use crate::table::Table;
 use crate::telemetry::Exporter;
 use hydra_engine::Engine;

@@ -3,8 +3,8 @@
 use crate::backends::StoreOpening;
 use crate::config::Config;
 use crate::connection_limits::NodeConnections;
-use crate::head::HeadList;
 use crate::leases::LeaseView;
+use crate::net::head::HeadList;
 use crate::supervise::Phase;
 use crate::table::Table;
 use crate::telemetry::Exporter;

@@ -1,6 +1,6 @@
 //! The scout: a client that sends requests for the node and answers none.
 
-use crate::head::{AGENT, PROTOCOL_VERSION};
+use crate::net::head::{AGENT, PROTOCOL_VERSION};
 use crate::peer_addresses::{ADDRESSES_PER_PEER_MAX, PeerAddresses, worth_keeping};
 use crate::supervise::{End, Phase, supervise};
 use crate::swarm::{self, Names};

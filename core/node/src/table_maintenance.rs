@@ -4,9 +4,9 @@
 mod saved;
 
 use crate::address::is_relayed;
-use crate::head::HeadList;
 use crate::kad_id::KadId;
 use crate::lookup::{Contact, Pace, lookup};
+use crate::net::head::HeadList;
 use crate::peer_addresses::PeerAddresses;
 use crate::scout::Scout;
 use crate::supervise::Phase;

@@ -3,8 +3,8 @@
 use super::run::Heads;
 use crate::config::Config;
 use crate::connection_limits::NodeConnections;
-use crate::head::{self, HeadList};
 use crate::lookup::Contact;
+use crate::net::head::{self, HeadList};
 use crate::ports;
 use crate::proof::Proof;
 use crate::request_handler::Shared;

@@ -1,7 +1,7 @@
 //! The network: connections, the wire, the peer table, the heads.
 
 use super::page::Page;
-use crate::head::State;
+use crate::net::head::State;
 use crate::node_view::NodeView;
 use crate::unique_peers::Span;
 use hydra_kad::Reset;

@@ -2,7 +2,7 @@
 
 use super::{HEADS_FILE, HeadLine};
 use crate::failure_log::FailureLog;
-use crate::head::HeadList;
+use crate::net::head::HeadList;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,0 +1,3 @@
+//! The network: one head and what it uses.
+
+pub(crate) mod head;
