@@ -1,45 +1,24 @@
 //! The config of a node: its keys, its sources and its validation.
+//!
+//! `load` and `show` use `check`, and all of them `tables`.
 
 mod check;
-mod connections;
-mod core;
-mod document;
-mod endpoint;
-mod heads;
 mod issue;
-mod kad;
-mod layers;
 mod load;
-mod nested;
-mod network;
 mod path;
-mod plugin_table;
-mod process;
-mod reference;
-mod rules;
-mod schema;
 mod secrets;
-mod source;
-mod suggest;
-mod telemetry;
-mod values;
-mod words;
+mod show;
+mod tables;
 
-pub use self::core::Config;
-pub use connections::Connections;
-pub(crate) use endpoint::{Endpoint, Malformed};
-pub use heads::{Heads, Transport};
 pub(crate) use issue::Drawn;
 pub use issue::{Issue, Issues, Origin, Place};
-pub use kad::{Kad, SmallAnswers};
-pub use load::{Effective, Loaded, load};
-pub use network::{AddressPolicy, Diversity, Network};
+pub use load::{Effective, Loaded, Setting, Sources, load};
 pub use path::{KeyPath, Step};
-pub use plugin_table::{PluginTable, PolicyTable};
-pub use process::{Log, LogFormat, Shutdown};
-pub(crate) use reference::reference;
-pub(crate) use schema::schema;
 pub(crate) use secrets::concealed;
-pub use source::{Setting, Sources};
-pub use telemetry::{Http, Otlp, OtlpProtocol, Telemetry, Traces};
-pub use values::{PeerAddress, PeerAddressError};
+pub(crate) use show::{reference, schema};
+pub use tables::{
+    AddressPolicy, Config, Connections, Diversity, Heads, Http, Kad, Log, LogFormat, Network, Otlp,
+    OtlpProtocol, PeerAddress, PeerAddressError, PluginTable, PolicyTable, Shutdown, SmallAnswers, Telemetry,
+    Traces, Transport,
+};
+pub(crate) use tables::{Endpoint, Malformed};

@@ -1,13 +1,14 @@
 //! Rules about several keys, and rules that a schema cannot express.
 
-use super::check::Problem;
-use super::path::KeyPath;
-use super::{Config, Connections, Endpoint, suggest};
+use super::problem::Problem;
+use super::suggest;
+use crate::config::path::KeyPath;
+use crate::config::tables::{Config, Connections, Endpoint};
 use multiaddr::Protocol;
 use tracing_subscriber::EnvFilter;
 
 /// Returns the violations of these rules by a config that its schema accepts.
-pub(crate) fn check(config: &Config) -> Vec<Problem> {
+pub(in crate::config) fn check(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
     water_marks(&config.connections, &mut problems);
     announce(config, &mut problems);

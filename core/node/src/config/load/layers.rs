@@ -1,9 +1,10 @@
 //! Merges the sources of a config.
 
-use super::document::{Document, Part};
-use super::issue::{Issue, Issues, Origin};
-use super::path::{KeyPath, Step};
+use super::document::Document;
 use super::source::{Layer, Sources};
+use crate::config::check::Part;
+use crate::config::issue::{Issue, Issues, Origin};
+use crate::config::path::{KeyPath, Step};
 use figment::providers::Serialized;
 use figment::value::{Tag, Value as Tagged};
 use figment::{Figment, Metadata, Profile, Provider};

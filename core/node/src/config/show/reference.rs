@@ -1,8 +1,8 @@
 //! The reference of every key, in Markdown, generated from the schemas.
 
-use super::load::core_schema;
-use super::words::{alternatives, expected, resolved};
-use super::{Config, suggest};
+use crate::config::check::suggest;
+use crate::config::check::words::{alternatives, expected, resolved};
+use crate::config::tables::{Config, core_schema};
 use hydra_api::{Admission, Ids, Registry, Role, Store};
 use serde_json::{Value, json};
 

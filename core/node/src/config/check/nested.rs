@@ -1,22 +1,22 @@
 //! Plugin tables inside plugin tables: found by the keyword of [`Nested`] in a plugin's schema, at any depth.
 
-use super::path::KeyPath;
 use super::words::resolved;
+use crate::config::path::KeyPath;
 use hydra_api::{Admission, Ids, Nested, Role, Store};
 use serde_json::Value;
 
 /// The role of the plugin that a table of this schema selects, if it selects one.
-pub(super) fn role(schema: &Value) -> Option<&str> {
+pub(in crate::config) fn role(schema: &Value) -> Option<&str> {
     schema.get(Nested::<Store>::SCHEMA_KEYWORD)?.as_str()
 }
 
 /// The name of a role, as a part of the config that can hold its plugins.
-pub(super) fn known(role: &str) -> Option<&'static str> {
+pub(in crate::config) fn known(role: &str) -> Option<&'static str> {
     [Store::NAME, Admission::NAME, Ids::NAME].into_iter().find(|name| *name == role)
 }
 
 /// Calls `visit` with the path and the role of every plugin table in `value`; `path` is the path of `value`.
-pub(super) fn each(
+pub(in crate::config) fn each(
     schema: &Value,
     value: &mut Value,
     path: &KeyPath,

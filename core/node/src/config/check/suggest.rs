@@ -1,6 +1,6 @@
 //! Suggests the key or word that was meant in place of an unknown one.
 
-use super::path::KeyPath;
+use crate::config::path::KeyPath;
 
 /// The word of `known` that is spelled most like `given`, if it is similar enough.
 pub(crate) fn nearest<'k>(given: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {

@@ -1,26 +1,26 @@
 //! Describes schemas and values.
 
-use super::secrets::concealed;
 use super::suggest;
+use crate::config::secrets::concealed;
 use serde_json::Value;
 
 /// `at`, or the target of its `$ref`.
-pub(super) fn resolved<'s>(schema: &'s Value, at: &'s Value) -> &'s Value {
+pub(in crate::config) fn resolved<'s>(schema: &'s Value, at: &'s Value) -> &'s Value {
     let target = at.get("$ref").and_then(Value::as_str).and_then(|to| to.strip_prefix('#'));
     target.and_then(|pointer| schema.pointer(pointer)).unwrap_or(at)
 }
 
-pub(super) fn properties<'s>(schema: &'s Value, at: &'s Value) -> Vec<&'s str> {
+pub(in crate::config) fn properties<'s>(schema: &'s Value, at: &'s Value) -> Vec<&'s str> {
     let properties = resolved(schema, at).get("properties").and_then(Value::as_object);
     properties.map(|keys| keys.keys().map(String::as_str).collect()).unwrap_or_default()
 }
 
-pub(super) fn strings(values: &[Value]) -> Vec<&str> {
+pub(in crate::config) fn strings(values: &[Value]) -> Vec<&str> {
     values.iter().filter_map(Value::as_str).collect()
 }
 
 /// The words of a schema that is a choice of constants, as a documented enum is.
-pub(super) fn alternatives<'s>(schema: &'s Value, at: &'s Value) -> Option<Vec<&'s str>> {
+pub(in crate::config) fn alternatives<'s>(schema: &'s Value, at: &'s Value) -> Option<Vec<&'s str>> {
     let at = resolved(schema, at);
     if let Some(options) = at.get("enum").and_then(Value::as_array) {
         return Some(strings(options));
@@ -37,12 +37,12 @@ pub(super) fn alternatives<'s>(schema: &'s Value, at: &'s Value) -> Option<Vec<&
     Some(words)
 }
 
-pub(super) fn description(at: &Value) -> Option<String> {
+pub(in crate::config) fn description(at: &Value) -> Option<String> {
     Some(at.get("description")?.as_str()?.to_owned())
 }
 
 /// Describes the values that a schema accepts: `a whole number from 1 to 10000`.
-pub(super) fn expected(schema: &Value, at: &Value) -> Option<String> {
+pub(in crate::config) fn expected(schema: &Value, at: &Value) -> Option<String> {
     let at = resolved(schema, at);
     if let Some(words) = alternatives(schema, at) {
         return Some(format!("one of {}", suggest::listed(&words)));
@@ -97,7 +97,7 @@ fn range(at: &Value, min: &str, max: &str, unit: &str) -> String {
     }
 }
 
-pub(super) fn type_name(value: &Value) -> &'static str {
+pub(in crate::config) fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "an empty value",
         Value::Bool(_) => "`true` or `false`",
@@ -109,7 +109,7 @@ pub(super) fn type_name(value: &Value) -> &'static str {
 }
 
 /// A value in TOML, cut if it is long.
-pub(super) fn shown(value: &Value) -> String {
+pub(in crate::config) fn shown(value: &Value) -> String {
     const SHOWN_MAX: usize = 60;
     match value {
         Value::Object(_) => "a table".to_owned(),

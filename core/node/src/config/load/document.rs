@@ -1,7 +1,8 @@
 //! A TOML file, and the place of each key in it.
 
-use super::issue::Place;
-use super::path::{KeyPath, Step};
+use crate::config::check::Part;
+use crate::config::issue::Place;
+use crate::config::path::{KeyPath, Step};
 use serde_json::Value;
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,13 +14,6 @@ use toml::de::{DeString, DeTable, DeValue};
 pub(crate) struct Document {
     name: Arc<str>,
     text: Arc<str>,
-}
-
-/// A part of `key = value`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
-    Key,
-    Value,
 }
 
 /// A syntax error in a TOML file.

@@ -7,6 +7,7 @@ use super::plugin_table::{PluginTable, PolicyTable};
 use super::{Connections, Heads, Kad, Log, Network, Shutdown, Telemetry};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::path::PathBuf;
 
 /// The whole config of a node.
@@ -87,4 +88,9 @@ impl Default for Config {
             admission: Self::ADMISSION_KINDS.map(PolicyTable::of).into(),
         }
     }
+}
+
+/// The JSON schema of the core's tables; plugin tables accept any key.
+pub(in crate::config) fn schema() -> Value {
+    schemars::schema_for!(Config).to_value()
 }

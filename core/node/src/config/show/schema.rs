@@ -1,7 +1,7 @@
 //! The JSON schema of the whole config file: the core's tables and every plugin's.
 
-use super::load::core_schema;
-use super::nested;
+use crate::config::check::nested;
+use crate::config::tables::core_schema;
 use hydra_api::{Admission, Ids, Registry, Role, Store};
 use hydra_engine::PolicyMode;
 use serde_json::{Map, Value, json};

@@ -1,8 +1,8 @@
 //! The sources of a config.
 
 use super::document::Document;
-use super::issue::{Issue, Issues, Origin};
-use super::path::KeyPath;
+use crate::config::issue::{Issue, Issues, Origin};
+use crate::config::path::KeyPath;
 use serde_json::{Map, Value};
 use std::ffi::OsString;
 use std::path::PathBuf;

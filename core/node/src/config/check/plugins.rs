@@ -1,0 +1,116 @@
+//! Checks the tables that select plugins, by the schemas of those.
+
+use super::problem::{Part, Problem};
+use super::{nested, schema, suggest};
+use crate::config::path::KeyPath;
+use hydra_api::{Admission, Ids, Registry, Role, Store};
+use hydra_engine::PolicyMode;
+use serde_json::Value;
+
+/// Checks every table that selects a plugin, and fills in the plugin's defaults.
+pub(in crate::config) fn check(registry: &Registry, values: &mut Value, problems: &mut Vec<Problem>) {
+    let root = KeyPath::root();
+    if let Some(store) = values.get_mut(Store::NAME) {
+        plugin_table::<Store>(registry, store, &root.key(Store::NAME), problems);
+    }
+    if let Some(ids) = values.get_mut(Ids::NAME) {
+        plugin_table::<Ids>(registry, ids, &root.key(Ids::NAME), problems);
+    }
+    let policies = values.get_mut(Admission::NAME).and_then(Value::as_array_mut);
+    for (index, policy) in policies.into_iter().flatten().enumerate() {
+        plugin_table::<Admission>(registry, policy, &root.key(Admission::NAME).item(index), problems);
+    }
+}
+
+/// Skips a table without `kind`: the core's schema reports that.
+fn plugin_table<R: Role>(registry: &Registry, value: &mut Value, at: &KeyPath, problems: &mut Vec<Problem>) {
+    let Some(table) = value.as_object_mut() else { return };
+    let Some(kind) = table.get("kind").and_then(Value::as_str).map(str::to_owned) else { return };
+    let Some(entry) = registry.find::<R>(&kind) else {
+        problems.push(unknown_kind::<R>(registry, &kind, at));
+        return;
+    };
+    let mut settings = table.clone();
+    let mut schema = entry.schema().to_value();
+    for key in own_keys::<R>() {
+        if schema["properties"].get(*key).is_some() {
+            problems.push(taken_key(key, &kind, at));
+            return;
+        }
+        settings.remove(*key);
+        // With these keys in the schema, the error of a misspelled one suggests them.
+        schema["properties"][*key] = Value::Bool(true);
+    }
+    let settings = Value::Object(settings);
+    let found = schema::check(&schema, &settings, at);
+    if !found.is_empty() {
+        problems.extend(found);
+        return;
+    }
+    match entry.complete(settings) {
+        Ok(mut complete) if complete.is_object() => {
+            let mut below = Vec::new();
+            nested::each(&schema, &mut complete, at, &mut |path, role, value| {
+                nested_table(registry, role, value, path, &mut below);
+            });
+            problems.extend(below);
+            if let Value::Object(complete) = complete {
+                table.extend(complete);
+            }
+            if R::NAME == Admission::NAME {
+                table.entry("mode").or_insert_with(|| PolicyMode::default().as_str().into());
+            }
+        }
+        Ok(_) => {}
+        Err(issue) => {
+            let path = at.join(&KeyPath::of_dotted(&issue.key));
+            problems.push(Problem::of_value(path, issue.message, None));
+        }
+    }
+}
+
+/// Checks a plugin table inside another plugin's table.
+fn nested_table(
+    registry: &Registry,
+    role: &str,
+    value: &mut Value,
+    at: &KeyPath,
+    problems: &mut Vec<Problem>,
+) {
+    if role == Store::NAME {
+        plugin_table::<Store>(registry, value, at, problems);
+    } else if role == Admission::NAME {
+        plugin_table::<Admission>(registry, value, at, problems);
+    } else if role == Ids::NAME {
+        plugin_table::<Ids>(registry, value, at, problems);
+    }
+}
+
+/// The keys of a plugin table that belong to the node; a plugin never sees them.
+fn own_keys<R: Role>() -> &'static [&'static str] {
+    if R::NAME == Admission::NAME { &["kind", "mode"] } else { &["kind"] }
+}
+
+/// The error of a plugin that defines a key of the node.
+fn taken_key(key: &str, kind: &str, at: &KeyPath) -> Problem {
+    let message = format!("the plugin `{kind}` defines the key `{key}`, which is reserved for the node");
+    Problem::of_value(at.key("kind"), message, Some("rename the key in the plugin".to_owned()))
+}
+
+fn unknown_kind<R: Role>(registry: &Registry, kind: &str, at: &KeyPath) -> Problem {
+    let kinds: Vec<&str> = registry.all::<R>().iter().map(|entry| entry.kind()).collect();
+    let list = match kinds.is_empty() {
+        true => format!("this program contains no plugin for {}", R::NAME),
+        false => format!("known kinds: {}", suggest::listed(&kinds)),
+    };
+    let help = match suggest::nearest(kind, kinds.iter().copied()) {
+        Some(word) => format!("did you mean `{word}`? {list}"),
+        None => list,
+    };
+    Problem {
+        path: at.key("kind"),
+        part: Part::Value,
+        message: format!("unknown kind `{kind}`"),
+        help: Some(help),
+    }
+}

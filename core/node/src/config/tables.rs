@@ -1,0 +1,24 @@
+//! What can be said in a config: the core's tables with their keys, bounds and defaults.
+
+mod connections;
+mod core;
+mod endpoint;
+mod heads;
+mod kad;
+mod network;
+mod plugin_table;
+mod process;
+mod telemetry;
+mod values;
+
+pub use self::core::Config;
+pub(super) use self::core::schema as core_schema;
+pub use connections::Connections;
+pub(crate) use endpoint::{Endpoint, Malformed};
+pub use heads::{Heads, Transport};
+pub use kad::{Kad, SmallAnswers};
+pub use network::{AddressPolicy, Diversity, Network};
+pub use plugin_table::{PluginTable, PolicyTable};
+pub use process::{Log, LogFormat, Shutdown};
+pub use telemetry::{Http, Otlp, OtlpProtocol, Telemetry, Traces};
+pub use values::{PeerAddress, PeerAddressError};
