@@ -1,4 +1,5 @@
-//! No circle of modules: among the modules of one level, production code depends in one direction.
+//! No circle of modules: among the modules of one level, production code depends in one direction. In the node that direction
+//! is set: its rooms have an order.
 //!
 //! A module and its own submodules are one thing here; between two that stand beside each other, every path counts that
 //! begins with `crate::` or `super::`, in imports and in code.
@@ -182,6 +183,49 @@ fn circle(edges: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
         found
     }
     edges.keys().find_map(|start| walk(start, edges, &mut Vec::new(), &mut BTreeSet::new()))
+}
+
+/// The rooms of `core/node`, from the top down: each uses those after it and no other.
+const NODE_ROOMS: [&str; 6] = ["cli", "node", "observe", "net", "config", "files"];
+
+/// The arrows that do not point down: to a room above, or past the rooms to a name that the crate exports.
+fn not_downward(modules: &BTreeMap<Module, String>, rooms: &[&str]) -> BTreeSet<String> {
+    let floor = |path: &Module| rooms.iter().position(|room| path.first().is_some_and(|first| first == room));
+    let mut wrong = BTreeSet::new();
+    for (module, code) in modules.iter().filter(|(module, _)| !module.is_empty()) {
+        let here = floor(module);
+        if here.is_none() {
+            wrong.insert(format!("{} is in no room", module.join("::")));
+        }
+        let up = paths(code, module).into_iter().filter(|path| floor(path).is_none() || floor(path) < here);
+        wrong.extend(up.map(|path| format!("{} uses {}", module.join("::"), path.join("::"))));
+    }
+    wrong
+}
+
+#[test]
+fn the_rooms_of_the_node_use_only_those_below_them() {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("core/node/src");
+    let modules = modules(&sources);
+    for room in NODE_ROOMS {
+        assert!(modules.contains_key(&vec![room.to_owned()]), "there is no room {room}");
+    }
+    let wrong = not_downward(&modules, &NODE_ROOMS);
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn an_arrow_that_does_not_point_down_is_found() {
+    let wrong = |files: &[(&str, &str)]| {
+        let module = |name: &str| name.split("::").map(str::to_owned).collect();
+        let modules = files.iter().map(|(name, code)| (module(name), production(code))).collect();
+        Vec::from_iter(not_downward(&modules, &["above", "below"]))
+    };
+    assert_eq!(wrong(&[("above::a", "use crate::below::{b, c};"), ("below::b", "use super::c;")]), [""; 0]);
+    assert_eq!(wrong(&[("below::b", "use crate::above::A;")]), ["below::b uses above::A"]);
+    assert_eq!(wrong(&[("below::b", "fn f() { super::super::above::g() }")]), ["below::b uses above::g"]);
+    assert_eq!(wrong(&[("below::b", "use crate::Exported;")]), ["below::b uses Exported"]);
+    assert_eq!(wrong(&[("beside", "use crate::below::b;")]), ["beside is in no room"]);
 }
 
 #[test]

@@ -13,6 +13,9 @@
 //! }
 //! ```
 //!
+//! The rooms, each using only those after it: `cli`, the command line; [`node`], which opens, starts and stops; `observe`, what
+//! operators see; `net`, the heads and what they share; [`config`].
+//!
 //! A program that runs a [`Node`](node::Node) inside of its own gives it an [`Exporter`](telemetry::Exporter) and has the
 //! exporter's layer in its subscriber, beside its own; without, nothing is traced.
 //!
@@ -40,40 +43,23 @@
 //! # }
 //! ```
 
-pub mod address;
-mod advertiser;
-mod answer_size;
-pub mod backends;
-mod budget;
 mod cli;
 pub mod config;
-pub mod connection_limits;
-mod failure_log;
 mod files;
-mod http;
-pub mod kad_id;
-mod late_store;
-mod leases;
-pub mod lookup;
-mod metrics;
 mod net;
 pub mod node;
-mod node_view;
-mod opening;
-mod peer_addresses;
-mod ports;
-mod proof;
-mod request_handler;
-mod scout;
-mod supervise;
-mod swarm;
-pub mod table;
-mod table_maintenance;
-pub mod telemetry;
-mod traces;
-pub mod unique_peers;
+mod observe;
 
 pub use cli::ExtraCommand;
+pub use net::head::connection_limits;
+pub use net::routing::{kad_id, lookup, table};
+pub use net::{address, unique_peers};
+pub use node::backends;
+
+/// The export of traces.
+pub mod telemetry {
+    pub use crate::observe::otlp::{Exporter, ExporterError, REQUESTS, SettingOrigin, Stats, Target};
+}
 
 use hydra_api::Registry;
 use std::ffi::OsString;

@@ -1,3 +1,15 @@
-//! The network: one head and what it uses.
+//! The network: heads, the peer table that they share, and the requests that reach them.
+//!
+//! [`head`] uses [`requests`], which uses [`routing`], which uses the list of [`heads`].
 
+pub mod address;
+mod dial_budget;
 pub(crate) mod head;
+pub(crate) mod heads;
+pub(crate) mod peer_addresses;
+pub(crate) mod ports;
+pub(crate) mod requests;
+pub(crate) mod routing;
+pub(crate) mod supervise;
+mod swarm;
+pub mod unique_peers;

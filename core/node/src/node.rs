@@ -1,20 +1,24 @@
-//! The whole node: what starts in which order, and how it ends.
+//! The whole node: what is opened, what starts in which order, who owns the heads, and how it ends.
 
+pub mod backends;
 mod heads_file;
+mod late_store;
+mod leases;
+mod opening;
 mod running;
 mod start;
 mod stop;
 
-pub use crate::net::head::HeadLine;
+pub use crate::net::heads::HeadLine;
 pub use start::StartError;
 
-use crate::backends::Backends;
 use crate::config::Config;
-use crate::connection_limits::NodeConnections;
-use crate::http;
-use crate::net::head::HeadList;
-use crate::table::Table;
-use crate::telemetry::Exporter;
+use crate::net::head::connection_limits::NodeConnections;
+use crate::net::heads::HeadList;
+use crate::net::routing::table::Table;
+use crate::observe::http;
+use crate::observe::otlp::Exporter;
+use backends::Backends;
 use hydra_engine::Engine;
 use running::Running;
 use std::net::SocketAddr;

@@ -1,9 +1,9 @@
 //! `hydra check`: looks at everything that the config names.
 
 use super::{Failure, Output};
-use crate::backends::Backends;
 use crate::config::{Config, Loaded};
-use crate::telemetry::Target;
+use crate::node::backends::Backends;
+use crate::observe::otlp::Target;
 use hydra_api::{Durability, ProviderStore, Purpose, Registry, Sharing, StoreProfile};
 use hydra_engine::{NamedPolicy, PolicyMode};
 use std::time::Duration;

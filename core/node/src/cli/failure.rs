@@ -1,7 +1,7 @@
 //! How a command fails: its message on standard error, and the exit code.
 
-use crate::backends::OpenBackendsError;
 use crate::config::{Drawn, Issue, Issues};
+use crate::node::backends::OpenBackendsError;
 use hydra_api::{Causes, OpenErrorKind, StoreError, StoreErrorKind};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use std::error::Error;

@@ -1,7 +1,7 @@
 //! The log: on standard error, as text on a terminal and as JSON otherwise.
 
 use crate::config::{Log, LogFormat};
-use crate::telemetry::Exporter;
+use crate::observe::otlp::Exporter;
 use std::io::{self, IsTerminal};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -80,7 +80,7 @@ mod tests {
         let traces = fmt::layer().with_writer(io::sink).with_filter(wants);
         let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter(level))).with(traces);
         tracing::subscriber::with_default(subscriber, || {
-            tracing::info_span!(target: crate::telemetry::REQUESTS, "request", secret = 1)
+            tracing::info_span!(target: crate::observe::otlp::REQUESTS, "request", secret = 1)
                 .in_scope(|| tracing::info_span!("own").in_scope(|| tracing::info!("inside")));
         });
         let bytes = buffer.0.lock().unwrap().clone();

@@ -2,10 +2,10 @@
 
 use super::stop::StopSignal;
 use super::{Failure, Output};
-use crate::backends::Backends;
 use crate::config::Loaded;
+use crate::node::backends::Backends;
 use crate::node::{Node, StartError};
-use crate::telemetry::Exporter;
+use crate::observe::otlp::Exporter;
 use hydra_api::{IdErrorKind, Registry};
 
 /// Starts the node, prints the addresses of its heads, and waits for a signal to stop it: also during the start. A second

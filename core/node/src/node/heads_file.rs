@@ -1,8 +1,8 @@
 //! The file that tells other processes of this machine where the heads are.
 
 use super::{HEADS_FILE, HeadLine};
-use crate::failure_log::FailureLog;
-use crate::net::head::HeadList;
+use crate::net::heads::HeadList;
+use crate::observe::failure_log::FailureLog;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,11 +1,11 @@
 //! What of a node runs, from the first step of its start to the last of its stop.
 
-use crate::backends::{Backends, StoreOpening};
 use crate::config::Config;
-use crate::http;
-use crate::supervise::Phase;
-use crate::telemetry::Exporter;
-use crate::traces::Traces;
+use crate::net::supervise::Phase;
+use crate::node::backends::{Backends, StoreOpening};
+use crate::observe::http;
+use crate::observe::otlp::Exporter;
+use crate::observe::traces::Traces;
 use hydra_api::{HeldSlot, IdAllocator, ProviderStore};
 use hydra_engine::{Clock, Engine, NamedStore, Watch};
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use super::running::{Running, Tasks};
 use super::{StopError, heads_file};
-use crate::supervise::Phase;
+use crate::net::supervise::Phase;
 use futures::FutureExt;
 use hydra_api::{Causes, HeldSlot, IdAllocator};
 use hydra_engine::{CloseReport, StoreClosed};

@@ -37,7 +37,7 @@ impl Default for Shutdown {
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// The least severe level that is logged: `error`, `warn`, `info`, `debug`, `trace`, or a list such as
-    /// `info,hydra_node::table=debug`. Libraries log warnings and errors only, unless the list names them, as in
+    /// `info,hydra_node::observe=debug`. Libraries log warnings and errors only, unless the list names them, as in
     /// `info,libp2p=debug`. Use `debug` for one module to diagnose a problem.
     #[schemars(length(min = 1, max = 1_000))]
     pub level: String,

@@ -1,0 +1,60 @@
+//! The protocols of a head.
+
+use super::Parts;
+use super::connection_limits::{ConnectionLimits, Marks};
+use crate::net::requests::activity::Activity;
+use crate::net::requests::request_handler::RequestHandler;
+use crate::net::supervise::Phase;
+use crate::net::swarm::{AGENT, PROTOCOL_VERSION};
+use hydra_kad::Mode;
+use libp2p::swarm::NetworkBehaviour;
+use libp2p::{identify, ping};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Idle connections end before a ping would be due: heads answer pings and send next to none.
+const PING_INTERVAL: Duration = Duration::from_secs(600);
+
+/// The protocols of a head, and the limits of its connections.
+#[derive(NetworkBehaviour)]
+pub(super) struct Behaviour {
+    limits: libp2p::connection_limits::Behaviour,
+    pub(super) connections: ConnectionLimits,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+    pub(super) kad: hydra_kad::Behaviour<RequestHandler>,
+}
+
+/// The protocols of this head, which is a server if the node serves.
+pub(super) fn of(parts: &Parts, phase: Phase) -> Behaviour {
+    let connections = &parts.config.connections;
+    let limits = libp2p::connection_limits::ConnectionLimits::default()
+        .with_max_pending_incoming(Some(connections.pending_max))
+        .with_max_pending_outgoing(Some(connections.pending_max))
+        .with_max_established_per_peer(Some(connections.per_peer_max));
+    let identify = identify::Config::new(PROTOCOL_VERSION.to_owned(), parts.key.public())
+        .with_agent_version(AGENT.to_owned())
+        .with_cache_size(0);
+    let activity = Arc::<Activity>::default();
+    let service = RequestHandler {
+        slot: parts.slot,
+        peer: parts.key.public().to_peer_id(),
+        proof: Arc::clone(&parts.proof),
+        shared: Arc::clone(&parts.shared),
+        activity: Arc::clone(&activity),
+    };
+    let mode = if phase == Phase::Serving { Mode::Server } else { Mode::Client };
+    let marks = Marks::of_head(connections);
+    Behaviour {
+        limits: libp2p::connection_limits::Behaviour::new(limits),
+        connections: ConnectionLimits::new(
+            marks,
+            Arc::clone(&parts.connections),
+            activity,
+            Arc::clone(&parts.shared.table),
+        ),
+        identify: identify::Behaviour::new(identify),
+        ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL)),
+        kad: hydra_kad::Behaviour::new(parts.kad.clone(), Arc::new(service), mode),
+    }
+}

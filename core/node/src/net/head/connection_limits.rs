@@ -1,0 +1,225 @@
+//! Keeping the connections of a head, and of the whole node, between two marks.
+
+mod marks;
+mod node;
+mod rounds;
+
+pub use crate::net::requests::activity::Activity;
+pub use crate::net::requests::answer_size::Agent;
+pub use marks::Marks;
+pub use node::NodeConnections;
+
+use crate::net::requests::activity::Use;
+use crate::net::routing::kad_id::KadId;
+use crate::net::routing::table::Table;
+use libp2p::core::Endpoint;
+use libp2p::core::transport::PortUse;
+use libp2p::swarm::{
+    CloseConnection, ConnectionClosed, ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler,
+    THandlerInEvent, THandlerOutEvent, ToSwarm, dummy,
+};
+use libp2p::{Multiaddr, PeerId};
+use rounds::Member;
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+/// Refuses connections beyond the maximum, and closes the least useful ones above the high mark: first those of peers
+/// that are not in the table, the longest unused first.
+#[derive(Debug)]
+pub struct ConnectionLimits {
+    head: Marks,
+    node: Arc<NodeConnections>,
+    activity: Arc<Activity>,
+    table: Arc<Table>,
+    /// Each was held when it was put here, so there are no more of them than connections.
+    to_close: VecDeque<(PeerId, ConnectionId)>,
+    /// How many of those held are about to be closed.
+    closing: usize,
+    member: Member,
+}
+
+/// The connection limit of the node or of the head is reached.
+#[derive(Debug, thiserror::Error)]
+#[error("connection limit reached")]
+pub struct TooMany;
+
+impl ConnectionLimits {
+    /// The connections of a new head.
+    pub fn new(head: Marks, node: Arc<NodeConnections>, activity: Arc<Activity>, table: Arc<Table>) -> Self {
+        activity.held().clear();
+        let member = node.rounds.join();
+        Self { head, node, activity, table, to_close: VecDeque::new(), closing: 0, member }
+    }
+
+    /// Notes what identify told of the agent at the other end of a connection.
+    pub fn identified(&self, connection: ConnectionId, agent_version: &str) {
+        if let Some(held) = self.activity.held().get_mut(&connection) {
+            held.agent = Agent::of(agent_version);
+        }
+    }
+
+    fn admit(&self) -> Result<(), ConnectionDenied> {
+        let here = self.activity.held().len();
+        if here >= self.head.max as usize || self.node.held() >= self.node.marks.max {
+            self.node.refused.fetch_add(1, Ordering::Relaxed);
+            return Err(ConnectionDenied::new(TooMany));
+        }
+        Ok(())
+    }
+
+    /// Connections of the head that are to stay.
+    fn staying(&self) -> usize {
+        self.activity.held().len().saturating_sub(self.closing)
+    }
+
+    /// Closes what is too much after a new connection.
+    fn grown(&mut self) {
+        if self.staying() > self.head.high as usize {
+            self.trim(self.head.low as usize);
+        }
+        if self.node.staying() > self.node.marks.high {
+            self.node.rounds.begin();
+            self.take_part();
+        }
+    }
+
+    /// Closes this head's part of what the node has too much: what all heads keep adds up to the low mark.
+    fn take_part(&mut self) {
+        if self.node.rounds.is_due(&mut self.member) {
+            let marks = self.node.marks;
+            let part = self.staying() as u64 * u64::from(marks.low) / u64::from(marks.high.max(1));
+            self.trim(part as usize);
+        }
+    }
+
+    /// Chooses which to close so that `keep` are left.
+    fn trim(&mut self, keep: usize) {
+        let surplus = self.staying().saturating_sub(keep);
+        if surplus == 0 {
+            return;
+        }
+        let mut held = self.activity.held();
+        let snapshot = self.table.snapshot();
+        let mut ranked: Vec<_> = held
+            .iter()
+            .filter(|(_, held)| !held.closing)
+            .map(|(connection, held)| {
+                (snapshot.find(&KadId::of_peer(&held.peer)).is_some(), held.last, *connection)
+            })
+            .collect();
+        ranked.sort_unstable_by_key(|(in_table, last, _)| (*in_table, *last));
+        ranked.truncate(surplus);
+        for (_, _, connection) in &ranked {
+            if let Some(least) = held.get_mut(connection) {
+                least.closing = true;
+                self.to_close.push_back((least.peer, *connection));
+            }
+        }
+        self.closing += ranked.len();
+        self.node.closing.fetch_add(ranked.len() as u32, Ordering::Relaxed);
+        self.node.trimmed.fetch_add(ranked.len() as u64, Ordering::Relaxed);
+    }
+
+    fn closed(&mut self, connection: ConnectionId) {
+        let Some(closed) = self.activity.held().remove(&connection) else { return };
+        if closed.closing {
+            self.to_close.retain(|(_, waiting)| *waiting != connection);
+            self.closing -= 1;
+            self.node.closing.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.node.held.fetch_sub(1, Ordering::Relaxed);
+        self.table.disconnected(&closed.peer);
+    }
+}
+
+/// A head that ends takes its connections with it.
+impl Drop for ConnectionLimits {
+    fn drop(&mut self) {
+        self.node.rounds.leave(&self.member);
+        let mut held = self.activity.held();
+        self.node.held.fetch_sub(held.len() as u32, Ordering::Relaxed);
+        self.node.closing.fetch_sub(self.closing as u32, Ordering::Relaxed);
+        for (_, held) in held.drain() {
+            self.table.disconnected(&held.peer);
+        }
+    }
+}
+
+impl NetworkBehaviour for ConnectionLimits {
+    type ConnectionHandler = dummy::ConnectionHandler;
+    type ToSwarm = Infallible;
+
+    /// Before the handshake, which costs a thousand times what this does.
+    fn handle_pending_inbound_connection(
+        &mut self,
+        _: ConnectionId,
+        _: &Multiaddr,
+        _: &Multiaddr,
+    ) -> Result<(), ConnectionDenied> {
+        self.admit()
+    }
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        _: ConnectionId,
+        _: PeerId,
+        _: &Multiaddr,
+        _: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.admit().map(|()| dummy::ConnectionHandler)
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        _: ConnectionId,
+        _: PeerId,
+        _: &Multiaddr,
+        _: Endpoint,
+        _: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.admit().map(|()| dummy::ConnectionHandler)
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm) {
+        match event {
+            FromSwarm::ConnectionEstablished(established) => {
+                let now = Instant::now();
+                let agent = Agent::default();
+                let held = Use { peer: established.peer_id, last: now, closing: false, agent };
+                self.activity.held().insert(established.connection_id, held);
+                self.node.unique_peers.record(&established.peer_id, now);
+                self.node.held.fetch_add(1, Ordering::Relaxed);
+                self.table.connected(established.peer_id);
+                self.grown();
+            }
+            FromSwarm::ConnectionClosed(ConnectionClosed { connection_id, .. }) => {
+                self.closed(connection_id);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_connection_handler_event(&mut self, _: PeerId, _: ConnectionId, event: THandlerOutEvent<Self>) {
+        match event {}
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        // A swarm event fills `to_close`, after which the swarm polls again, or a round that another head begins.
+        self.member.listen(cx);
+        self.take_part();
+        match self.to_close.pop_front() {
+            Some((peer_id, connection)) => Poll::Ready(ToSwarm::CloseConnection {
+                peer_id,
+                connection: CloseConnection::One(connection),
+            }),
+            None => Poll::Pending,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

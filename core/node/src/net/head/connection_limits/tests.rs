@@ -1,0 +1,177 @@
+//! Crowds of heads that are told of connections as their swarms would.
+
+use super::*;
+use crate::net::address::AddressPolicy;
+use crate::net::routing::table::Limits;
+use libp2p::core::ConnectedPoint;
+use libp2p::swarm::behaviour::ConnectionEstablished;
+use std::sync::atomic::AtomicBool;
+use std::task::{Wake, Waker};
+use std::time::Duration;
+
+const MANY: Marks = Marks { max: 1_000, high: 1_000, low: 1_000 };
+
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+struct Fixture {
+    table: Arc<Table>,
+    node: Arc<NodeConnections>,
+    next: usize,
+}
+
+impl Fixture {
+    fn new(node: Marks) -> Self {
+        let limits = Limits {
+            len_max: 1_000,
+            bucket_len_max: 1_000,
+            bucket_group_len_max: usize::MAX,
+            group_len_max: usize::MAX,
+            group_own_max: 2,
+        };
+        let table = Arc::new(Table::new(AddressPolicy::Any, limits));
+        table.set_own(PeerId::random(), &[address()], Instant::now());
+        Self { table, node: Arc::new(NodeConnections::new(node)), next: 0 }
+    }
+
+    fn head(&self, marks: Marks) -> ConnectionLimits {
+        ConnectionLimits::new(marks, Arc::clone(&self.node), Arc::default(), Arc::clone(&self.table))
+    }
+
+    fn connect(&mut self, head: &mut ConnectionLimits) -> (PeerId, ConnectionId) {
+        self.next += 1;
+        let (peer, connection) = (PeerId::random(), ConnectionId::new_unchecked(self.next));
+        let endpoint = ConnectedPoint::Listener { local_addr: address(), send_back_addr: address() };
+        head.on_swarm_event(FromSwarm::ConnectionEstablished(ConnectionEstablished {
+            peer_id: peer,
+            connection_id: connection,
+            endpoint: &endpoint,
+            failed_addresses: &[],
+            other_established: 0,
+        }));
+        (peer, connection)
+    }
+}
+
+fn address() -> Multiaddr {
+    "/ip4/127.0.0.1/tcp/4001".parse().unwrap()
+}
+
+/// The swarm's part: takes the orders to close, and tells that it is done.
+fn close(head: &mut ConnectionLimits) -> Vec<PeerId> {
+    let mut closed = Vec::new();
+    let mut cx = Context::from_waker(Waker::noop());
+    while let Poll::Ready(order) = head.poll(&mut cx) {
+        let ToSwarm::CloseConnection { peer_id, connection: CloseConnection::One(connection) } = order else {
+            panic!("another order")
+        };
+        let endpoint = ConnectedPoint::Listener { local_addr: address(), send_back_addr: address() };
+        head.on_swarm_event(FromSwarm::ConnectionClosed(ConnectionClosed {
+            peer_id,
+            connection_id: connection,
+            endpoint: &endpoint,
+            cause: None,
+            remaining_established: 0,
+        }));
+        closed.push(peer_id);
+    }
+    closed
+}
+
+fn admits(head: &mut ConnectionLimits) -> bool {
+    head.handle_pending_inbound_connection(ConnectionId::new_unchecked(0), &address(), &address()).is_ok()
+}
+
+#[test]
+fn above_the_high_mark_the_longest_unused_are_closed_and_servers_of_the_table_stay() {
+    let mut fixture = Fixture::new(MANY);
+    let mut head = fixture.head(Marks { max: 100, high: 6, low: 3 });
+    let held: Vec<_> = (0..6).map(|_| fixture.connect(&mut head)).collect();
+    assert_eq!(close(&mut head), [], "the mark is not passed yet");
+    fixture.table.insert(held[0].0, &[address()], Instant::now()).unwrap();
+    let later = Instant::now() + Duration::from_secs(60);
+    let _agent = head.activity.record(held[2].1, later);
+    fixture.connect(&mut head);
+    let closed = close(&mut head);
+    assert_eq!(closed, [held[1].0, held[3].0, held[4].0, held[5].0], "neither server, nor used, nor new");
+    assert_eq!((fixture.node.held(), fixture.node.trimmed()), (3, 4));
+}
+
+#[test]
+fn as_many_as_there_may_be_and_the_next_is_refused() {
+    let mut fixture = Fixture::new(Marks { max: 3, ..MANY });
+    let mut one = fixture.head(Marks { max: 2, ..MANY });
+    let mut two = fixture.head(Marks { max: 2, ..MANY });
+    fixture.connect(&mut one);
+    assert!(admits(&mut one));
+    fixture.connect(&mut one);
+    assert!(!admits(&mut one), "of the head");
+    assert!(admits(&mut two));
+    fixture.connect(&mut two);
+    assert!(!admits(&mut two), "of the node");
+    assert_eq!(fixture.node.refused(), 2);
+    drop(one);
+    assert!(admits(&mut two), "a head that ends takes its connections with it");
+    assert_eq!(fixture.node.held(), 1);
+}
+
+#[test]
+fn every_head_closes_its_part_of_what_the_node_has_too_much() {
+    let mut fixture = Fixture::new(Marks { max: 100, high: 20, low: 10 });
+    let mut idle = fixture.head(MANY);
+    let mut busy = fixture.head(MANY);
+    for _ in 0..16 {
+        fixture.connect(&mut idle);
+    }
+    for _ in 0..4 {
+        fixture.connect(&mut busy);
+    }
+    let woken = Arc::new(Woken(AtomicBool::new(false)));
+    let waker = Waker::from(Arc::clone(&woken));
+    assert!(idle.poll(&mut Context::from_waker(&waker)).is_pending(), "the mark is not passed yet");
+
+    fixture.connect(&mut busy);
+    assert!(woken.0.load(Ordering::Relaxed), "nobody else would poll a head that nobody connects to");
+    // Above the mark again before all have closed their part: that begins no second round.
+    for _ in 0..3 {
+        fixture.connect(&mut busy);
+    }
+    assert_eq!(close(&mut idle).len(), 8);
+    assert_eq!(close(&mut busy).len(), 3);
+    assert_eq!(fixture.node.held(), 13);
+}
+
+#[test]
+fn a_head_that_ended_is_not_waited_for() {
+    let mut fixture = Fixture::new(Marks { max: 100, high: 4, low: 2 });
+    let mut gone = fixture.head(MANY);
+    let mut stays = fixture.head(MANY);
+    fixture.connect(&mut gone);
+    for _ in 0..4 {
+        fixture.connect(&mut stays);
+    }
+    assert_eq!(close(&mut stays).len(), 2, "the first round");
+    drop(gone);
+    for _ in 0..3 {
+        fixture.connect(&mut stays);
+    }
+    assert_eq!(close(&mut stays).len(), 3, "the second round");
+}
+
+#[test]
+fn v17_each_connection_has_the_agent_that_identify_told_of_it() {
+    let mut fixture = Fixture::new(MANY);
+    let mut head = fixture.head(MANY);
+    let [rust, other, silent] = [(); 3].map(|()| fixture.connect(&mut head).1);
+    head.identified(rust, "rust-libp2p/0.48.0");
+    head.identified(other, "kubo/0.36.0");
+    let gone = ConnectionId::new_unchecked(1_000);
+    head.identified(gone, "rust-libp2p/0.48.0");
+    let told = [rust, other, silent, gone].map(|one| head.activity.record(one, Instant::now()));
+    assert_eq!(told, [Agent::RustLibp2p, Agent::Other, Agent::Unknown, Agent::Unknown]);
+}

@@ -1,0 +1,97 @@
+//! What the events of a head's swarm change: its status, the peer table, the addresses of peers.
+
+use super::Parts;
+use super::behaviour::{Behaviour, BehaviourEvent};
+use crate::net::heads::Status;
+use crate::net::peer_addresses::{ADDRESSES_PER_PEER_MAX, worth_keeping};
+use crate::net::routing::lookup::Contact;
+use libp2p::core::transport::ListenerId;
+use libp2p::swarm::{Swarm, SwarmEvent};
+use libp2p::{Multiaddr, PeerId, identify};
+use std::collections::HashSet;
+use std::time::Instant;
+use tokio::sync::watch;
+
+/// Notes which program is at the other end of a connection, for how long its answers may be (requirement V17).
+pub(super) fn record_agent(swarm: &Swarm<Behaviour>, event: &SwarmEvent<BehaviourEvent>) {
+    if let SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received {
+        connection_id,
+        info,
+        ..
+    })) = event
+    {
+        swarm.behaviour().connections.identified(*connection_id, &info.agent_version);
+    }
+}
+
+/// Takes up one event of the swarm.
+pub(super) fn on_event(
+    parts: &Parts,
+    status: &watch::Sender<Status>,
+    silent: &mut HashSet<ListenerId>,
+    event: SwarmEvent<BehaviourEvent>,
+) {
+    match event {
+        SwarmEvent::NewListenAddr { listener_id, address } => {
+            silent.remove(&listener_id);
+            on_addresses_changed(parts, status, silent, |addresses| {
+                if !addresses.contains(&address) {
+                    addresses.push(address);
+                }
+            });
+        }
+        SwarmEvent::ExpiredListenAddr { address, .. } => {
+            on_addresses_changed(parts, status, silent, |addresses| {
+                addresses.retain(|known| *known != address)
+            });
+        }
+        SwarmEvent::ListenerClosed { listener_id, addresses: closed, reason } => {
+            tracing::warn!(head = parts.slot, ?reason, "a listener closed");
+            silent.remove(&listener_id);
+            on_addresses_changed(parts, status, silent, |addresses| {
+                addresses.retain(|known| !closed.contains(known))
+            });
+        }
+        SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received {
+            peer_id, info, ..
+        })) => {
+            on_identified(parts, peer_id, info);
+        }
+        _ => {}
+    }
+}
+
+/// Notes a change of the addresses, and updates the table and the peer addresses.
+pub(super) fn on_addresses_changed(
+    parts: &Parts,
+    status: &watch::Sender<Status>,
+    silent: &HashSet<ListenerId>,
+    change: impl FnOnce(&mut Vec<Multiaddr>),
+) {
+    status.send_modify(|status| {
+        change(&mut status.addresses);
+        status.ready = silent.is_empty();
+        status.failure = None;
+    });
+    let mut addresses = parts.announce.clone();
+    addresses.extend(status.borrow().addresses.iter().cloned());
+    let peer = parts.key.public().to_peer_id();
+    parts.shared.table.set_own(peer, &addresses, Instant::now());
+    parts.shared.peer_addresses.record(peer, addresses);
+    parts.list.on_change();
+}
+
+/// Notes what a peer said of itself; a server of our protocol may enter the table, and one that serves no more leaves it
+/// (requirement T1).
+fn on_identified(parts: &Parts, peer: PeerId, info: identify::Info) {
+    let serves = info.protocols.iter().any(|told| parts.kad.protocols.contains(told));
+    let addresses = worth_keeping(&peer, info.listen_addrs, ADDRESSES_PER_PEER_MAX);
+    if serves && parts.shared.table.consider(&peer, &addresses).is_ok() {
+        // A full queue loses nothing for good: the peer is met again.
+        drop(parts.candidates.try_send(Contact { peer, addresses: addresses.clone() }));
+    }
+    if !serves {
+        parts.shared.table.remove_foreign(&peer);
+    }
+    parts.shared.peer_addresses.record(peer, addresses);
+}

@@ -1,0 +1,38 @@
+//! The heads as the rest of the node sees them.
+
+mod list;
+mod status;
+
+pub use list::HeadLine;
+pub(crate) use list::HeadList;
+pub(crate) use status::{State, Status};
+
+use arc_swap::ArcSwapOption;
+use hydra_kad::Client;
+use libp2p::PeerId;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use tokio::sync::watch;
+
+/// A head as the rest of the node sees it.
+#[derive(Debug)]
+pub(crate) struct Head {
+    /// Its number in the fleet.
+    pub(crate) slot: u32,
+    /// Its id.
+    pub(crate) peer: PeerId,
+    /// What is known of it.
+    pub(crate) status: watch::Receiver<Status>,
+    /// Asks others in the head's name; `None` while the head is down.
+    pub(crate) client: Arc<ArcSwapOption<Client>>,
+    /// How often it was started again.
+    pub(crate) restarts: Arc<AtomicU64>,
+}
+
+impl Head {
+    /// How it stands with it.
+    pub(crate) fn state(&self) -> State {
+        // Its task holds the other end as long as it runs.
+        if self.status.has_changed().is_err() { State::Ended } else { self.status.borrow().state() }
+    }
+}

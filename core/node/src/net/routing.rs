@@ -1,0 +1,9 @@
+//! Which servers there are and which of them are near a key: the peer table, and all that fills it and uses it for the heads.
+
+pub(crate) mod advertiser;
+pub mod kad_id;
+pub mod lookup;
+mod saved;
+pub(crate) mod scout;
+pub mod table;
+pub(crate) mod table_maintenance;

@@ -1,0 +1,71 @@
+//! The peer table on disk. What is read is not believed: every peer is probed again.
+
+use crate::net::routing::lookup::Contact;
+use crate::net::routing::table::Table;
+use libp2p::{Multiaddr, PeerId};
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The largest file that is read, in bytes.
+const BYTES_MAX: u64 = 64 << 20;
+
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    peer: String,
+    addresses: Vec<Multiaddr>,
+}
+
+/// The peers that were saved, at most `max`; none when the file is missing or damaged.
+pub(super) async fn load(path: &Path, max: usize) -> Vec<Contact> {
+    match read(path.to_owned()).await {
+        Ok(saved) => saved
+            .into_iter()
+            .filter_map(|saved| {
+                Some(Contact { peer: saved.peer.parse::<PeerId>().ok()?, addresses: saved.addresses })
+            })
+            .take(max)
+            .collect(),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(cause) => {
+            tracing::warn!(file = %path.display(), error = %cause, "the saved peer table cannot be read, starting without");
+            Vec::new()
+        }
+    }
+}
+
+/// Saves the foreign peers of the table, and behind them the `unproven` ones as far as the table might have room for
+/// them. A failure is told in the log: the table can be found again.
+pub(super) async fn save(path: &Path, table: &Table, unproven: impl IntoIterator<Item = Contact>) {
+    let proven: Vec<_> = table
+        .snapshot()
+        .servers()
+        .filter(|server| !server.is_own())
+        .map(|server| Saved { peer: server.peer.to_string(), addresses: server.addresses.clone() })
+        .collect();
+    let unproven = unproven
+        .into_iter()
+        .map(|contact| Saved { peer: contact.peer.to_string(), addresses: contact.addresses });
+    let saved: Vec<_> = proven.into_iter().chain(unproven).take(table.len_max()).collect();
+    if let Err(cause) = write(path.to_owned(), saved).await {
+        tracing::warn!(file = %path.display(), error = %cause, "the peer table cannot be saved");
+    }
+}
+
+async fn read(path: PathBuf) -> io::Result<Vec<Saved>> {
+    blocking(move || {
+        if std::fs::metadata(&path)?.len() > BYTES_MAX {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        serde_json::from_slice(&std::fs::read(&path)?).map_err(io::Error::from)
+    })
+    .await
+}
+
+async fn write(path: PathBuf, saved: Vec<Saved>) -> io::Result<()> {
+    blocking(move || crate::files::replace(&path, &serde_json::to_vec(&saved)?)).await
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}

@@ -1,0 +1,69 @@
+//! Why a node cannot start.
+
+use crate::node::leases::{BeginError, HeadError};
+use hydra_api::IdError;
+use std::io;
+use std::net::SocketAddr;
+
+/// A node that could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The allocator gave no identities.
+    #[error("cannot acquire identities: {0}")]
+    Ids(#[from] IdError),
+    /// An identity is not what it should be.
+    #[error("the private key of slot {slot} does not belong to its peer id")]
+    Identity {
+        /// The slot.
+        slot: u32,
+    },
+    /// No port can be listened on.
+    #[error("head {slot} cannot listen: {cause}")]
+    Listen {
+        /// The slot.
+        slot: u32,
+        /// Why not.
+        cause: String,
+    },
+    /// The address of the operator pages cannot be listened on.
+    #[error("telemetry.http.listen: cannot listen on {listen}: {cause}")]
+    Http {
+        /// The address.
+        listen: SocketAddr,
+        /// Why not.
+        cause: io::Error,
+    },
+    /// The protocol's name begins with no slash.
+    #[error("`{0}` is not a protocol name: it does not begin with a slash")]
+    Protocol(String),
+    /// The stop came first.
+    #[error("stopped before the start was complete")]
+    Stopped,
+    /// The system refused something.
+    #[error("{what}: {cause}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        cause: io::Error,
+    },
+}
+
+impl From<HeadError> for StartError {
+    fn from(error: HeadError) -> Self {
+        match error {
+            HeadError::Identity { slot } => Self::Identity { slot },
+            HeadError::Listen { slot, cause } => Self::Listen { slot, cause: cause.to_string() },
+        }
+    }
+}
+
+impl From<BeginError<HeadError>> for StartError {
+    fn from(error: BeginError<HeadError>) -> Self {
+        match error {
+            BeginError::Ids(cause) => cause.into(),
+            BeginError::Head(cause) => cause.into(),
+        }
+    }
+}

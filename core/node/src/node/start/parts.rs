@@ -1,0 +1,168 @@
+//! The parts of a node that its tasks share, and how each task is made of them.
+
+use super::{StartError, settings};
+use crate::config::Config;
+use crate::net::head::connection_limits::{Marks, NodeConnections};
+use crate::net::heads::{HeadList, Status};
+use crate::net::peer_addresses::PeerAddresses;
+use crate::net::requests::request_handler::Shared;
+use crate::net::routing::advertiser;
+use crate::net::routing::lookup::Contact;
+use crate::net::routing::scout::{self, Scout};
+use crate::net::routing::table::Table;
+use crate::net::routing::table_maintenance;
+use crate::node::leases::{BeginError, HeadError, HeadParts, LeaseKeeper, NodeHeads};
+use crate::node::running::Running;
+use crate::node::{PEERS_FILE, heads_file};
+use crate::observe::lease_view::LeaseView;
+use crate::observe::node_view::NodeView;
+use hydra_api::HeadCount;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Peers whose addresses are remembered, over all heads.
+const PEER_ADDRESSES_LEN_MAX: usize = 16_384;
+
+/// The parts of a node that its tasks share.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) kad: hydra_kad::Config,
+    pub(super) table: Arc<Table>,
+    peer_addresses: Arc<PeerAddresses>,
+    pub(super) connections: Arc<NodeConnections>,
+    pub(super) heads: Arc<HeadList>,
+    lease_view: Arc<LeaseView>,
+    scout: Scout,
+}
+
+impl Parts {
+    /// Opens the parts that no head is needed for, and starts the scout.
+    pub(super) fn open(running: &mut Running, kad: hydra_kad::Config) -> Self {
+        let config = &running.config;
+        let peer_addresses = Arc::new(PeerAddresses::new(PEER_ADDRESSES_LEN_MAX));
+        let (scout, task) = scout::spawn(kad.clone(), Arc::clone(&peer_addresses), running.phase.subscribe());
+        running.tasks.scout = Some(task);
+        Self {
+            table: Arc::new(Table::new(config.network.addresses, settings::table_limits(&config.network))),
+            connections: Arc::new(NodeConnections::new(Marks::of_node(&config.connections))),
+            heads: Arc::default(),
+            lease_view: Arc::default(),
+            kad,
+            peer_addresses,
+            scout,
+        }
+    }
+
+    /// Starts the lease keeper, which owns the heads. Servers that they meet go to `candidates`; the receiver is told how the
+    /// beginning went.
+    pub(super) fn spawn_lease_keeper(
+        &self,
+        running: &mut Running,
+        candidates: mpsc::Sender<Contact>,
+    ) -> oneshot::Receiver<Result<(), BeginError<HeadError>>> {
+        let keeper = self.lease_keeper(running, candidates);
+        let (begun, told) = oneshot::channel();
+        running.tasks.leases = Some(tokio::spawn(keeper.run(running.phase.subscribe(), begun)));
+        told
+    }
+
+    fn lease_keeper(&self, running: &Running, candidates: mpsc::Sender<Contact>) -> LeaseKeeper<NodeHeads> {
+        let config = &running.config;
+        let shared = Arc::new(Shared {
+            engine: Arc::clone(&running.engine),
+            table: Arc::clone(&self.table),
+            peer_addresses: Arc::clone(&self.peer_addresses),
+            policy: config.network.addresses,
+            small_answers: config.kad.small_answers,
+        });
+        let heads = NodeHeads::new(HeadParts {
+            config: Arc::clone(config),
+            kad: self.kad.clone(),
+            shared,
+            connections: Arc::clone(&self.connections),
+            candidates,
+            list: Arc::clone(&self.heads),
+        });
+        let wanted = HeadCount::new(config.heads.count).unwrap_or(HeadCount::MIN);
+        LeaseKeeper::new(Arc::clone(&running.ids), wanted, heads, Arc::clone(&self.lease_view))
+    }
+
+    /// What operators read of the node.
+    pub(super) fn node_view(&self, running: &Running) -> Arc<NodeView> {
+        Arc::new(NodeView {
+            config: Arc::clone(&running.config),
+            engine: Arc::clone(&running.engine),
+            store: Arc::clone(&running.store),
+            opening: running.opening.clone(),
+            wire: Arc::clone(&self.kad.stats),
+            table: Arc::clone(&self.table),
+            connections: Arc::clone(&self.connections),
+            heads: Arc::clone(&self.heads),
+            leases: Arc::clone(&self.lease_view),
+            traces: running.traces.clone(),
+            exporter: running.exporter.clone(),
+            phase: running.phase.subscribe(),
+            tasks: OnceLock::new(),
+        })
+    }
+
+    /// Waits until every head listens, and writes where they are.
+    pub(super) async fn heads_listen(&self, config: &Config) -> Result<(), StartError> {
+        for head in self.heads.now().iter() {
+            reachable(head.slot, head.status.clone()).await?;
+        }
+        heads_file::write(&config.data_dir, &self.heads.lines())
+            .map_err(|cause| StartError::System { what: "cannot write where the heads are", cause })
+    }
+
+    /// Spawns the tasks that need heads with addresses.
+    pub(super) fn spawn_tasks(&self, running: &mut Running, met: mpsc::Receiver<Contact>) {
+        let config = &running.config;
+        let heads_file =
+            heads_file::keep(config.data_dir.clone(), Arc::clone(&self.heads), self.heads.lines());
+        let parts = self.table_maintenance(running);
+        let table_maintenance = async move { table_maintenance::run(&parts, met).await };
+        let advertiser = advertiser::run(
+            Arc::clone(&self.heads),
+            Arc::clone(&self.table),
+            Duration::from_secs(config.network.advertise_interval_s.into()),
+            settings::probe_timeout(config),
+            running.phase.subscribe(),
+        );
+        let tasks = &mut running.tasks;
+        tasks.heads_file = Some(tokio::spawn(heads_file));
+        tasks.table_maintenance = Some(tokio::spawn(table_maintenance));
+        tasks.advertiser = Some(tokio::spawn(advertiser));
+    }
+
+    fn table_maintenance(&self, running: &Running) -> table_maintenance::Parts {
+        let config = &running.config;
+        table_maintenance::Parts {
+            table: Arc::clone(&self.table),
+            peer_addresses: Arc::clone(&self.peer_addresses),
+            scout: self.scout.clone(),
+            heads: Arc::clone(&self.heads),
+            bootstrap: settings::bootstrap(&config.network),
+            interval: Duration::from_secs(config.network.refresh_interval_s.into()),
+            timeout: settings::probe_timeout(config),
+            pace: settings::pace(&config.network),
+            saved: config.data_dir.join(PEERS_FILE),
+            phase: running.phase.subscribe(),
+        }
+    }
+}
+
+/// Waits until a head listens.
+async fn reachable(slot: u32, mut status: watch::Receiver<Status>) -> Result<(), StartError> {
+    let failed = |cause: &str| StartError::Listen { slot, cause: cause.to_owned() };
+    let status = status
+        .wait_for(|status| status.ready || status.failure.is_some())
+        .await
+        .map_err(|_| failed("its task ended"))?;
+    match &status.failure {
+        Some(cause) => Err(failed(cause)),
+        None if status.addresses.is_empty() => Err(failed("no address to listen on")),
+        None => Ok(()),
+    }
+}

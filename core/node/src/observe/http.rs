@@ -1,0 +1,152 @@
+//! The pages for operators: a small HTTP server, kept apart from the heads and bounded in all that it does.
+
+mod accept;
+mod pages;
+mod probes;
+
+use crate::config::Http;
+use crate::observe::failure_log::FailureLog;
+use crate::observe::node_view::NodeView;
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep, timeout};
+
+/// Connections at a time; further ones wait to be accepted.
+const CONNECTIONS_MAX: usize = 32;
+/// How long a client has for its request.
+const REQUEST_WAIT: Duration = Duration::from_secs(5);
+/// How long a connection lasts at most, whatever its client does. It serves one request.
+const CONNECTION_WAIT: Duration = Duration::from_secs(15);
+/// How many bytes a request may have, and how many of an answer wait to be read.
+const BUFFER_BYTES_MAX: usize = 16 << 10;
+/// The pause after a connection could not be accepted, as when the process has no descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// A listener that nobody is served at yet. Clients that connect wait.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+/// The running server. It ends when it is dropped, and its connections with it.
+#[derive(Debug)]
+pub(crate) struct Server {
+    address: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+/// Takes the address of the config, if it wants the pages.
+///
+/// # Errors
+/// When it cannot be listened on.
+pub(crate) async fn bind(config: &Http) -> io::Result<Option<Bound>> {
+    if !config.enabled {
+        return Ok(None);
+    }
+    let listener = TcpListener::bind(config.listen).await?;
+    let address = listener.local_addr()?;
+    if can_be_reached(address.ip()) {
+        tracing::warn!(
+            %address,
+            "other machines can reach the operator pages, which have no authentication (telemetry.http.listen)"
+        );
+    }
+    Ok(Some(Bound { listener, address }))
+}
+
+/// Whether other machines may reach what listens there.
+fn can_be_reached(ip: IpAddr) -> bool {
+    !ip.to_canonical().is_loopback()
+}
+
+impl Bound {
+    /// Serves the pages of a node.
+    pub(crate) fn serve(self, node_view: Arc<NodeView>) -> Server {
+        let Self { listener, address } = self;
+        Server { address, task: tokio::spawn(accept_all(listener, pages::router(node_view))) }
+    }
+}
+
+impl Server {
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends it, whatever its clients do, and waits until the address is free.
+    pub(crate) async fn stop(mut self) {
+        self.task.abort();
+        // It was ended: that is what the error says.
+        let _ended = (&mut self.task).await.is_err();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn accept_all(listener: TcpListener, pages: Router) {
+    let mut connections = JoinSet::new();
+    let mut failures = FailureLog::default();
+    loop {
+        tokio::select! {
+            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
+                Ok((stream, _)) => {
+                    let _was_logged = failures.end();
+                    connections.spawn(serve(stream, pages.clone()));
+                }
+                Err(cause) => {
+                    if failures.is_news(&cause.to_string(), Instant::now()) {
+                        tracing::warn!(error = %cause, "cannot accept a connection to the operator pages");
+                    }
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            Some(_ended) = connections.join_next(), if !connections.is_empty() => {}
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, pages: Router) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(REQUEST_WAIT)
+        .keep_alive(false)
+        .max_buf_size(BUFFER_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(pages));
+    // A client that broke off, or was too slow, is no news.
+    if let Ok(Err(cause)) = timeout(CONNECTION_WAIT, connection).await {
+        tracing::debug!(error = %cause, "a connection to the operator pages failed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_alone_cannot_be_reached_from_elsewhere() {
+        for (ip, reached) in [
+            ("127.0.0.1", false),
+            ("127.1.2.3", false),
+            ("::1", false),
+            ("::ffff:127.0.0.1", false),
+            ("0.0.0.0", true),
+            ("::", true),
+            ("10.0.0.1", true),
+        ] {
+            assert_eq!(can_be_reached(ip.parse().unwrap()), reached, "{ip}");
+        }
+    }
+}

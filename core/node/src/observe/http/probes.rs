@@ -1,0 +1,82 @@
+//! Whether the node lives, and whether it serves.
+
+use crate::net::supervise::Phase;
+use crate::observe::node_view::NodeView;
+use hydra_api::Sharing;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// The load of a node is looked at ten times a second: after this long without, its runtime does not get to its tasks.
+const TICK_WAIT: Duration = Duration::from_secs(10);
+
+/// One thing that was looked at, and what is wrong with it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Check {
+    pub(super) name: &'static str,
+    pub(super) result: Result<(), String>,
+    /// What an operator has to know although the check does not fail.
+    pub(super) note: Option<String>,
+}
+
+/// Whether the process should be kept. Only a restart mends what fails here: heads and background tasks that
+/// only failed are started again by themselves. A node that stops has tasks that ended, and is left to it.
+pub(super) fn live(node_view: &NodeView) -> Vec<Check> {
+    if node_view.phase() != Phase::Serving {
+        return vec![check("node", None)];
+    }
+    let health = node_view.engine.health();
+    let stuck = (health.ticked >= TICK_WAIT)
+        .then(|| format!("the runtime has not run a timer for {} s", health.ticked.as_secs()));
+    let background =
+        (!health.background_runs).then(|| "a background task of the engine has ended".to_owned());
+    // What several processes share is not mended by a restart of one of them, and all of them read the same damage.
+    let corrupt = health.corrupt.filter(|_| node_view.sharing() == Sharing::OneProcess);
+    let store = corrupt.map(|error| format!("the store is corrupt: {error}"));
+    let leases = node_view.leases.is_corrupt();
+    let leases = leases.then(|| "the state of the allocator of identities is damaged".to_owned());
+    let mut tasks = node_view.tasks.get().into_iter().flatten();
+    let task = tasks.find(|(_, task)| task.is_finished()).map(|(name, _)| format!("the {name} has ended"));
+    vec![
+        check("runtime", stuck),
+        check("background", background),
+        check("store", store),
+        check("leases", leases),
+        check("tasks", task),
+    ]
+}
+
+/// Whether the node serves. It starts with all of its heads; later one that listens is enough: to take the node out of
+/// service for a head that is being started again would take the others along.
+pub(super) fn ready(node_view: &NodeView) -> Vec<Check> {
+    let [_, listening, ..] = node_view.heads.by_state();
+    let all = node_view.leases.wanted.load(Ordering::Relaxed);
+    let node = match node_view.phase() {
+        Phase::Serving if node_view.has_started() => None,
+        Phase::Serving => Some(format!("starting: {listening} of {all} heads listen")),
+        Phase::Draining => Some("stopping: it has left server mode".to_owned()),
+        Phase::Stopping => Some("stopping".to_owned()),
+    };
+    let heads = (listening == 0).then(|| format!("none of {all} heads listens"));
+    let leases = node_view.leases.proven.load(Ordering::Relaxed) == 0;
+    let leases = leases.then(|| format!("none of {all} is proven"));
+    let health = node_view.engine.health();
+    let opening = node_view.opening.awaited().map(|(since, cause)| {
+        let since = since.as_secs();
+        format!("not open for {since} s: {cause}")
+    });
+    let stalled = health.stalled.map(|still| format!("no call has ended for {} s", still.as_secs()));
+    // A node whose writes alone are paused answers lookups, and keeps what it takes in its queue.
+    let paused = health.paused.filter(|pause| pause.reads).map(|pause| {
+        format!("{} unavailable for {} s: {}", pause.calls, pause.since.as_secs(), pause.because)
+    });
+    let note = health.corrupt.map(|error| format!("it has reported damage since this node started: {error}"));
+    let store = Check { note, ..check("store", opening.or(stalled).or(paused)) };
+    vec![check("node", node), check("leases", leases), check("heads", heads), store]
+}
+
+fn check(name: &'static str, wrong: Option<String>) -> Check {
+    Check { name, result: wrong.map_or(Ok(()), Err), note: None }
+}
+
+#[cfg(test)]
+mod tests;

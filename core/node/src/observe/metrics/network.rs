@@ -1,0 +1,118 @@
+//! The network: connections, the wire, the peer table, the heads.
+
+use super::page::Page;
+use crate::net::heads::State;
+use crate::net::unique_peers::Span;
+use crate::observe::node_view::NodeView;
+use hydra_kad::Reset;
+use std::fmt;
+use std::time::Instant;
+
+pub(super) fn write(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
+    heads(node_view, page)?;
+    connections(node_view, page)?;
+    wire(&node_view.wire, page)?;
+    table(node_view, page)
+}
+
+fn heads(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
+    let states = State::ALL.into_iter().zip(node_view.heads.by_state());
+    page.gauges(
+        "hydra_heads",
+        "Heads by state.",
+        states.map(|(state, heads)| ([("state", state.as_str())], heads)),
+    )?;
+    page.counter(
+        "hydra_head_restarts_total",
+        "Restarts of heads, after a panic or a failure to listen.",
+        node_view.heads.restarts(),
+    )
+}
+
+fn connections(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
+    let (connections, marks, now) = (&node_view.connections, node_view.connections.marks(), Instant::now());
+    page.gauge("hydra_connections", "Connections that are established.", connections.held())?;
+    page.gauges(
+        "hydra_connections_mark",
+        "Connection limits: the number at which new ones are refused (max), above which the least useful are closed \
+         (high), and that is left then (low).",
+        [("max", marks.max), ("high", marks.high), ("low", marks.low)]
+            .map(|(mark, connections)| ([("mark", mark)], connections)),
+    )?;
+    page.counter(
+        "hydra_connections_refused_total",
+        "Connections refused because the connection limit of the node or of a head was reached.",
+        connections.refused(),
+    )?;
+    page.counter(
+        "hydra_connections_trimmed_total",
+        "Connections closed because a high-water mark was exceeded.",
+        connections.trimmed(),
+    )?;
+    page.gauges(
+        "hydra_unique_peers",
+        "Approximate number of distinct peers that connected with a head in the last hour and day.",
+        Span::ALL.map(|span| ([("window", span.as_str())], connections.unique_peers().count(span, now))),
+    )
+}
+
+fn wire(wire: &hydra_kad::Stats, page: &mut Page<'_>) -> fmt::Result {
+    let both = |taken, given| [([("direction", "in")], taken), ([("direction", "out")], given)];
+    page.gauge("hydra_wire_streams", "Open inbound streams.", wire.streams_open())?;
+    page.counter("hydra_wire_streams_accepted_total", "Inbound streams accepted.", wire.streams_accepted())?;
+    page.counter(
+        "hydra_wire_streams_refused_total",
+        "Inbound streams refused because the stream limit of their connection was reached.",
+        wire.streams_refused(),
+    )?;
+    page.counters(
+        "hydra_wire_resets_total",
+        "Inbound streams reset, by cause.",
+        Reset::ALL.map(|cause| ([("cause", cause.name())], wire.resets(cause))),
+    )?;
+    page.counters(
+        "hydra_wire_frames_total",
+        "Requests read and answers written.",
+        both(wire.frames_in(), wire.frames_out()),
+    )?;
+    page.counters(
+        "hydra_wire_bytes_total",
+        "Bytes of requests read and answers written.",
+        both(wire.bytes_in(), wire.bytes_out()),
+    )?;
+    page.counter(
+        "hydra_wire_answers_cut_total",
+        "Answers shortened because the budget for answers was used up.",
+        wire.answers_cut(),
+    )?;
+    page.counter(
+        "hydra_wire_answers_trimmed_total",
+        "Answers trimmed to 16 KiB because their client reads, or may read, short frames only.",
+        wire.answers_trimmed(),
+    )?;
+    page.counter("hydra_outbound_requests_total", "Requests that heads sent to other peers.", wire.asks())?;
+    page.counter(
+        "hydra_outbound_requests_failed_total",
+        "Requests that heads sent to other peers and that failed.",
+        wire.asks_failed(),
+    )
+}
+
+fn table(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
+    let (mut own, mut foreign, mut connected) = (0u64, 0u64, 0u64);
+    for server in node_view.table.snapshot().servers() {
+        *(if server.is_own() { &mut own } else { &mut foreign }) += 1;
+        connected += u64::from(server.is_connected());
+    }
+    page.gauges(
+        "hydra_table_peers",
+        "Servers in the peer table: heads of this node, and others.",
+        [([("origin", "own")], own), ([("origin", "foreign")], foreign)],
+    )?;
+    page.gauge(
+        "hydra_table_peers_connected",
+        "Servers in the table with a connection to a head.",
+        connected,
+    )?;
+    page.gauge("hydra_table_peers_max", "Limit of the servers in the peer table.", node_view.table.len_max())
+}
