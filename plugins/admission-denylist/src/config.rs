@@ -23,8 +23,9 @@ pub struct Config {
     /// The files. The last rule that matches a key counts, and rules of later files come after those of earlier ones. A
     /// relative path starts at the node's data directory. The node does not start if one is missing.
     pub files: Vec<PathBuf>,
-    /// Seconds between two checks of the files' times and sizes. When one has changed, all are read again. A file that
-    /// cannot be read then is logged, and the old rules stay in force.
+    /// Seconds between two checks of the files' sizes, times and contents. A changed file is used when two successive checks
+    /// find it the same, one that only grew at the first. A file that cannot be used is logged, and the old rules stay in
+    /// force.
     #[schemars(range(min = 1, max = 86_400))]
     pub reload_interval_s: u32,
     /// The limit of rules in all files together: up to 60 bytes of memory each, and up to three times that during a reload.

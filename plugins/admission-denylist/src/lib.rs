@@ -7,7 +7,10 @@
 //! ```
 
 mod config;
+mod content;
+mod empty;
 mod encode;
+mod lines;
 mod list;
 mod parse;
 mod policy;

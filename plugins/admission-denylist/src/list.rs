@@ -1,23 +1,17 @@
 //! The files: read line by line within bounds, into one set of rules.
 
 use crate::config::Config;
-use crate::parse::{self, Line};
+use crate::content::{Content, Hashed, Seen};
+use crate::empty;
+use crate::lines::{LINE_BYTES_MAX, Lines, Place, Unreadable};
+use crate::parse::{self, Effect, Line};
 use crate::rules::Rules;
 use hydra_api::{OpenError, Scope};
-use std::fs::{File, Metadata};
-use std::io::{self, BufRead, BufReader, Read, Seek};
+use std::fs::File;
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
-/// The longest line that is read, its end included (specification, "File syntax").
-const LINE_BYTES_MAX: u64 = 2 << 20;
-/// The longest header (specification, "Header").
-const HEADER_BYTES_MAX: u64 = 1 << 20;
-/// The line that ends a header.
-const HEADER_END: &str = "---";
-/// The version of the format that this code reads.
-const VERSION: &str = "1";
-/// Bad lines of a file that are told one by one; of the others the number.
+/// Lines of a file that are told one by one, of each kind; of the others the number.
 const TOLD_MAX: u64 = 20;
 
 /// Which files are read, and how much of them.
@@ -32,21 +26,18 @@ pub(crate) struct Lists {
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) rules: Rules,
-    pub(crate) stamps: Vec<Stamp>,
+    /// Of each file.
+    pub(crate) files: Vec<Read>,
+}
+
+/// What was read of a file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Read {
+    pub(crate) content: Content,
     pub(crate) counts: Counts,
 }
 
-/// By what a change of a file is noticed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    modified: Option<SystemTime>,
-    len: u64,
-    /// Which file it is and when its inode changed: a file that takes the place of another may have its time and size.
-    #[cfg(unix)]
-    inode: [i64; 4],
-}
-
-/// What was found in the lines of all files.
+/// What was found in the lines of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Counts {
     /// Rules on keys of the DHT.
@@ -55,6 +46,8 @@ pub(crate) struct Counts {
     pub(crate) paths: u64,
     /// Rules on domains, which the DHT does not know.
     pub(crate) domains: u64,
+    /// Rules that would deny an object that holds nothing: they are left out.
+    pub(crate) empty: u64,
     /// Lines that are no rule.
     pub(crate) bad: u64,
 }
@@ -70,10 +63,8 @@ pub(crate) enum Unusable {
     TooLong(u64),
     #[error("makes more than {0} rules: raise `rules_max`")]
     TooMany(u32),
-    #[error("is of version {0} of the format; this program reads version {VERSION}")]
-    Version(String),
-    #[error("has rules before the line `{HEADER_END}`, which ends a header")]
-    Header,
+    #[error("is not used: {0}")]
+    Text(Unreadable),
 }
 
 impl Lists {
@@ -86,57 +77,44 @@ impl Lists {
         })
     }
 
-    /// The stamps of the files as they are now.
-    pub(crate) fn stamps(&self) -> Result<Vec<Stamp>, (PathBuf, Unusable)> {
-        let stamp = |path: &PathBuf| match std::fs::metadata(path) {
-            Ok(data) => Ok(Stamp::of(&data)),
-            Err(cause) => Err((path.clone(), cause.into())),
+    pub(crate) fn paths(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
+    /// What the files hold now, beside what they held before.
+    pub(crate) fn look(&self, before: &[Content]) -> Result<Vec<Seen>, (PathBuf, Unusable)> {
+        let look = |(path, before): (&PathBuf, &Content)| {
+            // One byte more, so that a file that is too long is not taken for one that is as long as it may be.
+            let seen = regular(path).and_then(|()| Ok(Seen::of(path, self.file_bytes_max + 1, before)?));
+            seen.map_err(|why| (path.clone(), why))
         };
-        self.paths.iter().map(stamp).collect()
+        self.paths.iter().zip(before).map(look).collect()
     }
 
     /// Reads all files.
     pub(crate) fn load(&self) -> Result<Loaded, (PathBuf, Unusable)> {
-        let mut loaded = Loaded { rules: Rules::default(), stamps: Vec::new(), counts: Counts::default() };
+        let mut loaded = Loaded { rules: Rules::default(), files: Vec::new() };
         for path in &self.paths {
-            self.read(path, &mut loaded).map_err(|why| (path.clone(), why))?;
+            let read = self.read(path, &mut loaded.rules).map_err(|why| (path.clone(), why))?;
+            loaded.files.push(read);
         }
         Ok(loaded)
     }
 
-    fn read(&self, path: &Path, loaded: &mut Loaded) -> Result<(), Unusable> {
-        // To open a pipe would wait for its writer, and a device may have no end.
-        if !std::fs::metadata(path)?.is_file() {
-            return Err(Unusable::NotAFile);
-        }
-        let file = File::open(path)?;
-        // Taken before the first byte is read: what is written meanwhile shows as a change.
-        let stamp = Stamp::of(&file.metadata()?);
-        if stamp.len > self.file_bytes_max {
-            return Err(Unusable::TooLong(self.file_bytes_max));
-        }
-        let mut lines = Lines::of(file)?;
-        let mut counts = Counts::default();
-        while let Some(Raw { number, end, text }) = lines.next()? {
-            if end > self.file_bytes_max {
+    fn read(&self, path: &Path, rules: &mut Rules) -> Result<Read, Unusable> {
+        regular(path)?;
+        let mut lines = Lines::of(BufReader::new(Hashed::of(File::open(path)?)));
+        let (mut place, mut counts) = (Place::Start, Counts::default());
+        while let Some(line) = lines.next()? {
+            if line.end > self.file_bytes_max {
                 return Err(Unusable::TooLong(self.file_bytes_max));
             }
-            let why = match text.map(parse::line) {
-                Some(Ok(Line::Blank)) => continue,
-                Some(Ok(Line::Path)) => {
-                    counts.paths += 1;
-                    continue;
-                }
-                Some(Ok(Line::Domain)) => {
-                    counts.domains += 1;
-                    continue;
-                }
-                Some(Ok(Line::Rule(effect, target))) => {
-                    if loaded.rules.len() == self.rules_max {
-                        return Err(Unusable::TooMany(self.rules_max));
-                    }
-                    loaded.rules.put(effect, &target);
-                    counts.rules += 1;
+            if !place.take(&line)? {
+                continue;
+            }
+            let why = match line.text.map(parse::line) {
+                Some(Ok(line_says)) => {
+                    self.put(path, line.number, line_says, rules, &mut counts)?;
                     continue;
                 }
                 Some(Err(why)) => why.to_string(),
@@ -144,103 +122,61 @@ impl Lists {
             };
             counts.bad += 1;
             if counts.bad <= TOLD_MAX {
-                tracing::warn!(file = %path.display(), line = number, why, "a line of a denylist is no rule");
+                tracing::warn!(file = %path.display(), line = line.number, why, "a line of a denylist is no rule");
             }
         }
-        let Counts { rules, paths, domains, bad } = counts;
-        tracing::info!(file = %path.display(), rules, paths, domains, bad, "a denylist was read");
-        loaded.counts.rules += rules;
-        loaded.counts.paths += paths;
-        loaded.counts.domains += domains;
-        loaded.counts.bad += bad;
-        loaded.stamps.push(stamp);
+        place.end()?;
+        let Counts { rules, paths, domains, empty, bad } = counts;
+        tracing::info!(file = %path.display(), rules, paths, domains, empty, bad, "a denylist was read");
+        Ok(Read { content: lines.into_reader().get_ref().content()?, counts })
+    }
+
+    fn put(
+        &self,
+        path: &Path,
+        number: u64,
+        says: Line,
+        rules: &mut Rules,
+        counts: &mut Counts,
+    ) -> Result<(), Unusable> {
+        match says {
+            Line::Blank => {}
+            Line::Path => counts.paths += 1,
+            Line::Domain => counts.domains += 1,
+            Line::Rule(Effect::Deny, target) if empty::is_named_by(&target) => {
+                counts.empty += 1;
+                if counts.empty <= TOLD_MAX {
+                    tracing::warn!(
+                        file = %path.display(), line = number,
+                        "a rule of a denylist is passed over: it names the empty block, file or directory, which is \
+                         never denied"
+                    );
+                }
+            }
+            Line::Rule(effect, target) => {
+                if rules.len() == self.rules_max {
+                    return Err(Unusable::TooMany(self.rules_max));
+                }
+                rules.put(effect, &target);
+                counts.rules += 1;
+            }
+        }
         Ok(())
     }
 }
 
-impl Stamp {
-    fn of(data: &Metadata) -> Self {
-        #[cfg(unix)]
-        use std::os::unix::fs::MetadataExt;
-        Self {
-            modified: data.modified().ok(),
-            len: data.len(),
-            #[cfg(unix)]
-            inode: [data.dev() as i64, data.ino() as i64, data.ctime(), data.ctime_nsec()],
+impl From<Unreadable> for Unusable {
+    fn from(why: Unreadable) -> Self {
+        match why {
+            Unreadable::Io(cause) => Self::Io(cause),
+            why => Self::Text(why),
         }
     }
 }
 
-/// The lines after the header, one at a time.
-struct Lines {
-    reader: BufReader<File>,
-    line: Vec<u8>,
-    number: u64,
-    bytes: u64,
-}
-
-/// A line as it stands in its file.
-struct Raw<'a> {
-    /// From 1 up.
-    number: u64,
-    /// How many bytes of the file there are up to its end.
-    end: u64,
-    /// `None` when it is too long, or no UTF-8.
-    text: Option<&'a str>,
-}
-
-impl Lines {
-    fn of(file: File) -> Result<Self, Unusable> {
-        let mut lines = Self { reader: BufReader::new(file), line: Vec::new(), number: 0, bytes: 0 };
-        if !lines.skip_header()? {
-            lines.reader.rewind()?;
-            (lines.number, lines.bytes) = (0, 0);
-        }
-        Ok(lines)
-    }
-
-    /// Whether there is a header.
-    fn skip_header(&mut self) -> Result<bool, Unusable> {
-        let (mut has_rules, mut version) = (false, None);
-        while let Some(Raw { end, text, .. }) = self.next()? {
-            if end > HEADER_BYTES_MAX {
-                return Ok(false);
-            }
-            // A line that is too long is too long for a header as well.
-            let Some(line) = text.map(str::trim_end) else { return Ok(false) };
-            if line == HEADER_END {
-                if has_rules {
-                    return Err(Unusable::Header);
-                }
-                return match version {
-                    Some(version) if version != VERSION => Err(Unusable::Version(version)),
-                    _ => Ok(true),
-                };
-            }
-            has_rules |= line.starts_with(['/', '!', '+']);
-            if let Some(told) = line.strip_prefix("version:") {
-                let told = told.split('#').next().unwrap_or_default().trim();
-                version = Some(told.trim_matches(['"', '\'']).chars().take(20).collect());
-            }
-        }
-        Ok(false)
-    }
-
-    fn next(&mut self) -> io::Result<Option<Raw<'_>>> {
-        self.line.clear();
-        let read = (&mut self.reader).take(LINE_BYTES_MAX).read_until(b'\n', &mut self.line)? as u64;
-        if read == 0 {
-            return Ok(None);
-        }
-        self.number += 1;
-        self.bytes += read;
-        let is_long = read == LINE_BYTES_MAX && self.line.last() != Some(&b'\n');
-        if is_long {
-            self.bytes += self.reader.skip_until(b'\n')? as u64;
-        }
-        let text = if is_long { None } else { str::from_utf8(&self.line).ok() };
-        Ok(Some(Raw { number: self.number, end: self.bytes, text }))
-    }
+/// To open a pipe would wait for its writer, and a device may have no end.
+fn regular(path: &Path) -> Result<(), Unusable> {
+    if std::fs::metadata(path)?.is_file() { Ok(()) } else { Err(Unusable::NotAFile) }
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ pub(crate) enum Target {
 }
 
 /// What a double-hashed rule is the SHA-256 of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Form {
     /// A multihash in base58.
     Modern,

@@ -34,10 +34,10 @@ pub struct Denylist {
 impl Denylist {
     /// Reads the lists of this table. Blocks.
     pub(crate) fn load(config: &Config, scope: &Scope) -> Result<Self, OpenError> {
-        let (lists, Loaded { rules, stamps, .. }) = read(config, scope)?;
+        let (lists, Loaded { rules, files }) = read(config, scope)?;
         Ok(Self {
             rules: Arc::new(ArcSwap::from_pointee(rules)),
-            watched: Arc::new(Watched::new(lists, stamps, config.reload_interval())),
+            watched: Arc::new(Watched::new(lists, files, config.reload_interval())),
             scope: scope.clone(),
         })
     }

@@ -1,8 +1,10 @@
 //! Notices that a file has changed, and puts new rules in place of the old ones.
 
-use crate::list::{Lists, Loaded, Stamp};
+use crate::content::{Change, Content, Seen};
+use crate::list::{Lists, Loaded, Read, Unusable};
 use crate::rules::Rules;
 use arc_swap::ArcSwap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
@@ -19,7 +21,10 @@ pub(crate) struct Watched {
 #[derive(Debug)]
 struct State {
     lists: Lists,
-    stamps: Vec<Stamp>,
+    /// What the rules in force were read from.
+    files: Vec<Read>,
+    /// What a look found that is not in force yet: a file may be half-written, so the next look must find the same.
+    seen: Option<Vec<Content>>,
     every: Duration,
     /// Counts the changes of the table.
     table: u64,
@@ -31,8 +36,8 @@ struct State {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Failure {
-    /// The files as they were.
-    stamps: Vec<Stamp>,
+    /// The files as they were; `None` when one of them could not be looked at.
+    seen: Option<Vec<Content>>,
     /// The file and the error.
     error: String,
 }
@@ -73,8 +78,8 @@ fn retire(mut former: Arc<Rules>) {
 }
 
 impl Watched {
-    pub(crate) fn new(lists: Lists, stamps: Vec<Stamp>, every: Duration) -> Self {
-        let state = State { lists, stamps, every, table: 0, failure: None, over: false };
+    pub(crate) fn new(lists: Lists, files: Vec<Read>, every: Duration) -> Self {
+        let state = State { lists, files, seen: None, every, table: 0, failure: None, over: false };
         Self { state: Mutex::new(state), woken: Notify::new() }
     }
 
@@ -84,7 +89,8 @@ impl Watched {
         let former = {
             let mut state = self.lock();
             let table = state.table + 1;
-            *state = State { lists, stamps: loaded.stamps, every, table, failure: None, over: false };
+            let files = loaded.files;
+            *state = State { lists, files, seen: None, every, table, failure: None, over: false };
             rules.swap(Arc::new(loaded.rules))
         };
         self.woken.notify_one();
@@ -103,8 +109,8 @@ impl Watched {
         (!state.over).then_some(state.every)
     }
 
-    /// Reads the files if one has changed, and tells whether their rules are in force now. No request waits for it: they
-    /// take no lock. Blocks.
+    /// Looks at the files, reads them if two looks have found the same change, and tells whether their rules are in force
+    /// now. No request waits for it: they take no lock. Blocks.
     pub(crate) fn turn(&self, rules: &Weak<ArcSwap<Rules>>) -> bool {
         self.read_if_changed(rules).map(retire).is_some()
     }
@@ -112,47 +118,108 @@ impl Watched {
     /// The rules that were replaced.
     fn read_if_changed(&self, rules: &Weak<ArcSwap<Rules>>) -> Option<Arc<Rules>> {
         let rules = rules.upgrade()?;
-        let (lists, stamps, table, failure) = {
+        let (lists, table, before) = {
             let state = self.lock();
-            (state.lists.clone(), state.stamps.clone(), state.table, state.failure.clone())
+            let contents: Vec<Content> = state.files.iter().map(|file| file.content).collect();
+            (state.lists.clone(), state.table, contents)
         };
-        let (now, loaded) = match lists.stamps() {
-            Ok(now) if now == stamps => (now, None),
-            // As they were when they could not be read.
-            Ok(now) if failure.is_some_and(|failure| failure.stamps == now) => return None,
-            Ok(now) => (now, Some(lists.load())),
-            Err(why) => (Vec::new(), Some(Err(why))),
-        };
-        let mut state = self.lock();
-        if state.table != table {
-            return None;
-        }
+        let seen = lists.look(&before);
+        let wanted = self.current(table)?.judge(seen)?;
+        let loaded = lists.load();
+        let mut state = self.current(table)?;
         match loaded {
-            None => {
-                state.failure = None;
-                None
-            }
-            Some(Ok(Loaded { rules: new, stamps, counts })) => {
-                (state.stamps, state.failure) = (stamps, None);
-                tracing::info!(?counts, "the denylists were read again");
-                Some(rules.swap(Arc::new(new)))
-            }
-            Some(Err((path, error))) => {
-                let failure = Failure { stamps: now, error: format!("{}: {error}", path.display()) };
-                if state.failure.as_ref().is_none_or(|before| before.error != failure.error) {
-                    tracing::error!(
-                        file = %path.display(), %error,
-                        "a denylist has changed and cannot be used: the rules as they were stay in force"
-                    );
-                }
-                state.failure = Some(failure);
+            Ok(loaded) => state.take(loaded, &wanted).map(|new| rules.swap(Arc::new(new))),
+            Err((path, error)) => {
+                state.fail(&path, &error, Some(wanted));
                 None
             }
         }
     }
 
+    /// The state, unless another table has come since.
+    fn current(&self, table: u64) -> Option<MutexGuard<'_, State>> {
+        let state = self.lock();
+        (state.table == table).then_some(state)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// What the files hold, if it is to be read.
+    fn judge(&mut self, seen: Result<Vec<Seen>, (PathBuf, Unusable)>) -> Option<Vec<Content>> {
+        let seen = match seen {
+            Ok(seen) => seen,
+            Err((path, error)) => {
+                self.fail(&path, &error, None);
+                return None;
+            }
+        };
+        let now: Vec<Content> = seen.iter().map(|seen| seen.now).collect();
+        if seen.iter().all(|seen| seen.change == Change::Same) {
+            (self.seen, self.failure) = (None, None);
+            return None;
+        }
+        // As they were when they could not be read.
+        if self.failure.as_ref().is_some_and(|failure| failure.seen.as_ref() == Some(&now)) {
+            return None;
+        }
+        // Rules that are added at the end take none away, however little of them is there yet.
+        let only_grew = seen.iter().all(|seen| seen.change != Change::Other);
+        if only_grew || self.seen.as_ref() == Some(&now) {
+            return Some(now);
+        }
+        for ((path, file), seen) in self.lists.paths().iter().zip(&self.files).zip(&seen) {
+            tell_change(path, file, seen);
+        }
+        self.seen = Some(now);
+        None
+    }
+
+    /// The rules that were read, if they are those of the files as two looks have seen them.
+    fn take(&mut self, loaded: Loaded, wanted: &[Content]) -> Option<Rules> {
+        self.seen = None;
+        let mut pairs = loaded.files.iter().zip(wanted);
+        if !pairs.all(|(read, wanted)| read.content.has_the_bytes_of(wanted)) {
+            tracing::info!("a denylist has changed while it was read: it is read again");
+            return None;
+        }
+        for ((path, before), now) in self.lists.paths().iter().zip(&self.files).zip(&loaded.files) {
+            if before.counts.rules > 0 && now.counts.rules == 0 {
+                let rules = before.counts.rules;
+                tracing::warn!(file = %path.display(), rules, "a denylist has no rules any more: those it had are dropped");
+            }
+        }
+        (self.files, self.failure) = (loaded.files, None);
+        tracing::info!(rules = loaded.rules.len(), "the denylists were read again");
+        Some(loaded.rules)
+    }
+
+    fn fail(&mut self, path: &Path, error: &Unusable, seen: Option<Vec<Content>>) {
+        self.seen = None;
+        let failure = Failure { seen, error: format!("{}: {error}", path.display()) };
+        if self.failure.as_ref().is_none_or(|before| before.error != failure.error) {
+            tracing::error!(
+                file = %path.display(), %error,
+                "a denylist has changed and cannot be used: the rules as they were stay in force"
+            );
+        }
+        self.failure = Some(failure);
+    }
+}
+
+/// Tells of a change that the next look must find again.
+fn tell_change(path: &Path, before: &Read, seen: &Seen) {
+    let (file, rules) = (path.display(), before.counts.rules);
+    if seen.change == Change::Same {
+        return;
+    }
+    if seen.now.len == 0 && rules > 0 {
+        tracing::warn!(%file, rules, "a denylist is empty: its rules are dropped if it is still empty at the next check");
+    } else {
+        tracing::info!(%file, "a denylist has changed: it is read if the next check finds it the same");
     }
 }
 

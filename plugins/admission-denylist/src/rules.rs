@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// Codecs of the CIDs that content is usually announced with: dag-pb, raw, dag-cbor. A legacy rule names a CID, a
 /// request only its multihash.
-const CONTENT_CODECS: [u8; 3] = [0x70, 0x55, 0x71];
+pub(crate) const CONTENT_CODECS: [u8; 3] = [0x70, 0x55, 0x71];
 /// Codec of an IPNS name: libp2p-key.
 const NAME_CODEC: u8 = 0x72;
 

@@ -184,9 +184,10 @@ fn a_file_that_changes_is_read_again_and_one_that_breaks_changes_nothing() {
     std::fs::remove_file(dir.path().join("a.deny")).unwrap();
     assert!(!watched.turn(&rules));
     write(&dir, "a.deny", &["version: 7", "---"]);
-    assert!(!watched.turn(&rules));
+    assert!(!watched.turn(&rules) && !watched.turn(&rules));
     assert!(denies(A) && denies(B));
     write(&dir, "a.deny", &["/ipfs/nonsense", &format!("/ipfs/{B}")]);
+    assert!(!watched.turn(&rules), "it may be half-written");
     assert!(watched.turn(&rules));
     assert!(!denies(A) && denies(B));
     drop(policy);
@@ -213,7 +214,7 @@ fn a_changed_table_is_taken_up_whole_or_not_at_all() {
     assert!(!denies(A) && denies(B), "as before");
     // The files of the new table are those that are looked at.
     write(&dir, "b.deny", &[&format!("/ipfs/{A}"), &format!("/ipfs/{B}")]);
-    assert!(policy.watched().turn(&Arc::downgrade(policy.rules())));
+    assert!(turn_twice(&policy));
     assert!(denies(A) && denies(B));
 }
 
@@ -272,8 +273,188 @@ fn a_file_in_the_place_of_another_is_noticed_whatever_its_time_and_size() {
     let new = std::fs::File::options().append(true).open(dir.path().join("new")).unwrap();
     new.set_modified(modified).unwrap();
     std::fs::rename(dir.path().join("new"), dir.path().join("a.deny")).unwrap();
-    assert!(policy.watched().turn(&Arc::downgrade(policy.rules())));
+    assert!(turn_twice(&policy));
     assert!(!denied(&policy, Operation::GetProviders, &key(A)));
+}
+
+/// Looks twice: the second look takes what the first has seen.
+fn turn_twice(policy: &Denylist) -> bool {
+    let rules = Arc::downgrade(policy.rules());
+    let first = policy.watched().turn(&rules);
+    !first && policy.watched().turn(&rules)
+}
+
+fn denies(policy: &Denylist, cid: &str) -> bool {
+    denied(policy, Operation::GetProviders, &key(cid))
+}
+
+/// The file itself is written to, and has its time and its size afterwards.
+#[test]
+fn new_content_with_the_old_time_and_size_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.deny");
+    write(&dir, "a.deny", &[&format!("/ipfs/{A}")]);
+    let before = std::fs::metadata(&path).unwrap();
+    let policy = load(dir.path(), &["a.deny"], |_| ()).unwrap();
+    for round in 0..20 {
+        let first = if round % 2 == 0 { "#" } else { "/" };
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        std::io::Write::write_all(&mut &file, first.as_bytes()).unwrap();
+        file.set_modified(before.modified().unwrap()).unwrap();
+        assert!(turn_twice(&policy), "round {round}");
+        assert_eq!(denies(&policy, A), first == "/", "round {round}");
+    }
+}
+
+#[test]
+fn a_file_caught_half_written_keeps_the_old_rules() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = [&*format!("/ipfs/{A}"), &*format!("/ipfs/{B}"), "# end"];
+    write(&dir, "a.deny", &whole);
+    let policy = load(dir.path(), &["a.deny"], |_| ()).unwrap();
+    let rules = Arc::downgrade(policy.rules());
+    // Written anew from its beginning, with a comment in front, and looked at in between.
+    for lines in 0..4 {
+        let written = [&["# of today"], &whole[..]].concat();
+        write(&dir, "a.deny", &written[..lines]);
+        assert!(!policy.watched().turn(&rules), "{lines} lines");
+        assert!(denies(&policy, A) && denies(&policy, B), "{lines} lines are written");
+    }
+    write(&dir, "a.deny", &["# of today", &format!("/ipfs/{B}")]);
+    assert!(turn_twice(&policy));
+    assert!(!denies(&policy, A) && denies(&policy, B));
+}
+
+/// A file that is written to all the time never looks the same twice; what is added to its end counts at once.
+#[test]
+fn rules_that_are_added_at_the_end_count_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut lines = vec![format!("/ipfs/{A}")];
+    write(&dir, "a.deny", &[&lines[0]]);
+    let policy = load(dir.path(), &["a.deny"], |_| ()).unwrap();
+    for number in 0..5 {
+        lines.push(format!("# {number}"));
+        lines.push(format!("{}/ipfs/{B}", if number % 2 == 0 { "" } else { "!" }));
+        write(&dir, "a.deny", &lines.iter().map(|line| &**line).collect::<Vec<_>>());
+        assert!(policy.watched().turn(&Arc::downgrade(policy.rules())));
+        assert_eq!(denies(&policy, B), number % 2 == 0);
+    }
+}
+
+#[test]
+fn a_file_that_shrinks_to_nothing_is_believed_the_second_time_and_warned_of() {
+    for nothing in ["", "# nothing any more"] {
+        let (log, _guard) = log();
+        let dir = tempfile::tempdir().unwrap();
+        write(&dir, "a.deny", &[&format!("/ipfs/{A}")]);
+        let policy = load(dir.path(), &["a.deny"], |_| ()).unwrap();
+        let rules = Arc::downgrade(policy.rules());
+        write(&dir, "a.deny", &[nothing]);
+        assert!(!policy.watched().turn(&rules) && denies(&policy, A), "seen once");
+        // It was only being written.
+        write(&dir, "a.deny", &[&format!("/ipfs/{A}")]);
+        assert!(!policy.watched().turn(&rules) && denies(&policy, A));
+        write(&dir, "a.deny", &[nothing]);
+        assert!(!policy.watched().turn(&rules) && denies(&policy, A), "seen once again");
+        assert!(policy.watched().turn(&rules) && !denies(&policy, A), "seen twice");
+        let warned = log.lines("WARN").pop().unwrap();
+        assert!(warned.contains("no rules any more") && warned.contains("a.deny"), "{warned}");
+        assert_eq!(
+            log.lines("WARN").iter().filter(|line| line.contains("is empty")).count(),
+            if nothing.is_empty() { 2 } else { 0 }
+        );
+    }
+}
+
+/// Rule 15 of the test list of nopfs, and the same objects by other names.
+#[test]
+fn objects_that_hold_nothing_are_never_denied() {
+    const EMPTY: [&str; 12] = [
+        "QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn",
+        "bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354",
+        "bafyaabakaieac",
+        "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku",
+        "bafybeihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku",
+        "QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n",
+        "bafkqaaa",
+        "bafyqaaa",
+        "QmbFMke1KXqnYyBBWxB74N4c5SBnJMVAiMNRcGu6x1AwQH",
+        "bafyreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku",
+        "bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua",
+        "baguqeeraiqjw7i2vwntyuekgvulpp2det2kpwt6cd7tx5ayqybqpmhfk76fa",
+    ];
+    let (log, _guard) = log();
+    for cid in EMPTY {
+        let multihash = cid::multibase::Base::Base58Btc.encode(key(cid));
+        let codecs = [0x70, 0x55, 0x71].map(|codec| Cid::new_v1(codec, *Cid::try_from(cid).unwrap().hash()));
+        let digest = |text: String| <[u8; 32]>::from(<sha2::Sha256 as sha2::Digest>::digest(text));
+        let hex = |digest| cid::multibase::Base::Base16Lower.encode(digest);
+        let modern = [&[0x12, 0x20], &digest(multihash.clone())[..]].concat();
+        let mut rules = vec![
+            format!("/ipfs/{cid}"),
+            format!("/ipfs/{cid}/*"),
+            format!("/ipfs/{multihash}"),
+            format!("//{}", cid::multibase::Base::Base58Btc.encode(modern)),
+        ];
+        rules.extend(codecs.iter().map(|cid| format!("/ipfs/{cid}")));
+        rules.extend(codecs.iter().map(|cid| format!("//{}", hex(digest(format!("{cid}/"))))));
+        for rule in rules {
+            let before = log.lines("WARN").len();
+            let policy = policy(&["# a list", &rule, A_HASHED]);
+            assert!(!denies(&policy, cid), "{rule} denies {cid}");
+            assert!(!denied(&policy, Operation::AddProvider, &key(cid)), "{rule} denies {cid}");
+            assert!(denies(&policy, A), "the other rules hold");
+            let warned = &log.lines("WARN")[before..];
+            assert!(
+                warned.len() == 1 && warned[0].contains("a.deny") && warned[0].contains("line=2"),
+                "{rule}: {warned:?}"
+            );
+        }
+    }
+    let tried = "//6fe4a9f9ee915120a76ac47bf396198b02a1457dd1234ab75b2c394ca8ef5779";
+    assert!(EMPTY.iter().all(|cid| !content_denied(&[tried], cid)));
+    assert_eq!(log.lines("WARN").iter().filter(|line| line.contains("passed over")).count(), 12 * 10 + 12);
+}
+
+#[test]
+fn a_header_that_cannot_be_read_stops_the_start_and_changes_no_rules_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let unreadable = ["name: x", "nonsense", "---", &*format!("/ipfs/{B}")];
+    write(&dir, "a.deny", &unreadable);
+    let refused = load(dir.path(), &["a.deny"], |_| ()).unwrap_err().to_string();
+    assert!(refused.contains("a.deny") && refused.contains("line 2 "), "{refused}");
+    write(&dir, "a.deny", &[&format!("/ipfs/{A}")]);
+    let policy = load(dir.path(), &["a.deny"], |_| ()).unwrap();
+    write(&dir, "a.deny", &unreadable);
+    assert!(!turn_twice(&policy) && !turn_twice(&policy));
+    assert!(denies(&policy, A) && !denies(&policy, B));
+}
+
+/// What is logged from here on in this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl Log {
+    fn lines(&self, level: &str) -> Vec<String> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        text.lines().filter(|line| line.contains(level)).map(str::to_owned).collect()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn log() -> (Log, tracing::subscriber::DefaultGuard) {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    (log, tracing::subscriber::set_default(subscriber))
 }
 
 #[tokio::test]
