@@ -4,7 +4,7 @@
 
 use cid::Cid;
 use cid::multihash::Multihash;
-use hydra_ids_balanced::{Seed, derive};
+use hydra_ids_balanced::{Seed, derive_all};
 use hydra_integration_tests::network::PROTOCOL;
 use hydra_integration_tests::node::{Head, Node, program};
 use hydra_integration_tests::peer::{Peer, Setup, parted};
@@ -310,7 +310,7 @@ async fn v18_of_another_head_the_node_tells_the_addresses_itself() {
     let node = Node::start(&[]).await.unwrap();
     let [head, other, _] = node.heads() else { panic!("three heads") };
     let seed = std::fs::read_to_string(node.home().path().join("hydra-data/seed")).unwrap();
-    let identity = derive(&Seed::parse(&seed).unwrap(), 1).identity;
+    let identity = derive_all(&Seed::parse(&seed).unwrap(), &[1], &|_| ())[0].identity.clone();
     let key = Keypair::ed25519_from_bytes(*identity.ed25519_seed()).unwrap();
     let double = Setup { key, ..Setup::new(PROTOCOL) }.start().await;
     assert_eq!(double.id, other.peer);

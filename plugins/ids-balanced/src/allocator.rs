@@ -99,7 +99,8 @@ impl IdAllocator for Balanced {
         Some(self.0.config.heads_max())
     }
 
-    /// The search takes some 20 ms of one core for each head that was never acquired.
+    /// Searches for heads that were never acquired or previewed: a second or less for a thousand, ten for those of
+    /// [`Derivation::One`](crate::Derivation::One). They are kept, unless the allocator is opened for a check.
     async fn preview(&self, wanted: HeadCount, progress: Progress) -> Result<Vec<HeadPreview>, IdError> {
         self.blocking("preview", move |inner, _| inner.preview(wanted, &*progress)).await
     }
@@ -142,8 +143,13 @@ impl Inner {
     ) -> Result<Vec<HeadPreview>, Failure> {
         let slots = self.first(wanted, &BTreeMap::new())?;
         let ports = self.assign(&mut self.ports()?, &slots, &BTreeSet::new())?;
-        let (heads, _) =
+        let (heads, fresh) =
             cache::heads(&self.cache_path(), self.seed()?, &slots, &|found| progress(found as u32));
+        if self.purpose != Purpose::Check
+            && let Err(cause) = fresh.write_beside(&self.cache_path())
+        {
+            tracing::debug!(error = %cause, "cannot keep the identities that were found");
+        }
         let previews = heads.into_iter().zip(ports);
         Ok(previews.map(|(head, port)| HeadPreview::new(head.slot, head.peer, port)).collect())
     }

@@ -1,20 +1,23 @@
 //! Which attempt found which head, so that the next start does not search again. No keys are in it: a head is
 //! derived anew from the attempt, in microseconds, and must be the one it was.
 
-use crate::derive::{Deriver, Head, derive_all};
+use crate::derive::{self, Deriver, Head};
 use crate::{Seed, files};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-const VERSION: u32 = 1;
+/// The files of version 1 are of derivation 1, and do not name it.
+const VERSION: u32 = 2;
 
 /// The file as it is written.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Cached {
     version: u32,
+    #[serde(default = "derivation_of_version_1")]
+    derivation: u32,
     /// The fingerprint of the seed that the heads follow from.
     seed: String,
     /// By slot.
@@ -28,8 +31,11 @@ struct Found {
     peer: String,
 }
 
-/// The heads of these slots, from the cache at `path` where it has them. Whether any had to be searched for is told
-/// by the second value: then the file is worth writing.
+fn derivation_of_version_1() -> u32 {
+    1
+}
+
+/// The heads of these slots, from the cache at `path` where it has them, and what the file should hold now.
 pub(crate) fn heads(
     path: &Path,
     seed: &Seed,
@@ -37,32 +43,28 @@ pub(crate) fn heads(
     progress: &(dyn Fn(usize) + Sync),
 ) -> (Vec<Head>, Fresh) {
     let deriver = Deriver::new(seed);
-    let fingerprint = deriver.fingerprint();
+    let (fingerprint, derivation) = (deriver.fingerprint(), deriver.derivation().number());
     // The file can be made again, so it is no error when it is damaged or of another seed.
     let cached = files::read::<Cached>(path, "").ok().flatten();
-    let found = cached
-        .filter(|cached| cached.version == VERSION && cached.seed == fingerprint)
-        .map(|cached| cached.heads)
-        .unwrap_or_default();
-    let known: BTreeMap<u32, Head> =
-        slots.iter().filter_map(|slot| Some((*slot, verified(&deriver, *slot, found.get(slot)?)?))).collect();
-    let missing: Vec<u32> = slots.iter().copied().filter(|slot| !known.contains_key(slot)).collect();
-    if !missing.is_empty() {
-        tracing::info!(heads = missing.len(), "searching for balanced identities, once");
-    }
-    let known_len = known.len();
-    if known_len > 0 {
-        progress(known_len);
-    }
-    let searched = derive_all(seed, &missing, &|done| progress(known_len + done));
-    let fresh = Fresh {
-        cached: Cached { version: VERSION, seed: fingerprint, heads: found },
-        any: !searched.is_empty(),
+    let is_ours = |cached: &Cached| {
+        (1..=VERSION).contains(&cached.version)
+            && cached.derivation == derivation
+            && cached.seed == fingerprint
     };
-    let mut heads: Vec<Head> = known.into_values().chain(searched).collect();
-    heads.sort_by_key(|head| head.slot);
-    let fresh = fresh.with(&heads);
-    (heads, fresh)
+    let replaces_another = cached.as_ref().is_some_and(|cached| !is_ours(cached));
+    let mut found = cached.filter(is_ours).map(|cached| cached.heads).unwrap_or_default();
+    let known = |slot: u32| verified(&deriver, slot, found.get(&slot)?);
+    let heads = derive::find(&deriver, slots, &known, progress);
+
+    let mut any = false;
+    for head in heads.values() {
+        let new = Found { attempt: head.attempt, peer: base58(head) };
+        any |= found.get(&head.slot) != Some(&new);
+        found.insert(head.slot, new);
+    }
+    let cached = Cached { version: VERSION, derivation, seed: fingerprint, heads: found };
+    let wanted = slots.iter().filter_map(|slot| heads.get(slot).cloned()).collect();
+    (wanted, Fresh { cached, any, replaces_another })
 }
 
 /// What the cache should hold now.
@@ -70,24 +72,24 @@ pub(crate) fn heads(
 pub(crate) struct Fresh {
     cached: Cached,
     any: bool,
+    /// Whether the file is whole, and of another seed or derivation.
+    replaces_another: bool,
 }
 
 impl Fresh {
-    fn with(mut self, heads: &[Head]) -> Self {
-        for head in heads {
-            self.cached.heads.insert(head.slot, Found { attempt: head.attempt, peer: base58(head) });
-        }
-        self
-    }
-
-    /// Writes the cache if there is anything new in it.
+    /// Writes the cache if there is anything new in it. The caller holds the lock on the directory.
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
         if self.any { files::write(path, &self.cached) } else { Ok(()) }
+    }
+
+    /// The same without the lock: beside a process that may write the file too, whose own it may be.
+    pub(crate) fn write_beside(&self, path: &Path) -> io::Result<()> {
+        if self.any && !self.replaces_another { files::write_beside(path, &self.cached) } else { Ok(()) }
     }
 }
 
 fn verified(deriver: &Deriver, slot: u32, found: &Found) -> Option<Head> {
-    deriver.attempt(slot, found.attempt).filter(|head| base58(head) == found.peer)
+    deriver.head(slot, found.attempt).filter(|head| base58(head) == found.peer)
 }
 
 /// The peer id as libp2p's tools show it.

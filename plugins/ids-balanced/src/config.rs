@@ -20,11 +20,12 @@ const SLOTS_MAX_MAX: u32 = 100_000;
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The file of the seed from which every private key is derived. The first start creates it, readable by its owner
-    /// alone. Back it up: without it the identities are lost. A relative path starts at the data directory.
+    /// alone. Back it up as it stands: without it the identities are lost. `2:` before its digits is the version of the
+    /// derivation; a file without a version is of version 1. A relative path starts at the data directory.
     pub seed_file: PathBuf,
-    /// A secret that holds the seed, `{ file = "…" }` or `{ env = "…" }`: 64 hexadecimal digits, as
-    /// `openssl rand -hex 32` prints them. It must exist, and `seed_file` is ignored. Set it to share a seed between
-    /// processes.
+    /// A secret that holds the seed, `{ file = "…" }` or `{ env = "…" }`: `2:` and 64 hexadecimal digits, as
+    /// `echo 2:$(openssl rand -hex 32)` prints them. Digits alone are a seed of derivation 1: a changed version changes all
+    /// identities. It must exist, and `seed_file` is ignored. Set it to share a seed between processes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<SecretSource>,
     /// The first slot of this process. Processes that share a seed need slots that do not overlap: 0, 100, 200 ….

@@ -1,26 +1,32 @@
 //! From a seed and a slot to an identity.
 //!
-//! The key of a slot is HKDF-SHA256(seed, "hydra balanced v1" ‖ slot ‖ attempt), both as 32 bit big-endian numbers,
-//! of the first attempt that gives a Kademlia id (the SHA-256 of the peer id) with the wanted first bits. Those are
+//! A key is HKDF-SHA256(seed, info ‖ a ‖ attempt), with `info` and both numbers, 32 bits in big-endian order, by the
+//! derivation of the seed. Which attempt is taken goes by the Kademlia id, the SHA-256 of the peer id.
+//!
+//! *Derivation 1*: `a` is the slot, and the first attempt is taken that has the wanted first bits. Those are
 //! the lowest bits of the slot, the lowest first: the order of van der Corput. Among any consecutive slots, the heads
-//! under any two prefixes of the same length, up to [`PREFIX_BITS`], differ in number by one at most. So a fleet is
-//! balanced whatever its size, and each process finds the heads of its own slots without those before them.
+//! under any two prefixes of the same length, up to [`PREFIX_BITS`], differ in number by one at most.
+//!
+//! *Derivation 2*: `a` is the era of the slot, so that all slots of an era have the same attempts, and the first one is
+//! taken that lies in the window of the slot ([`crate::sequence`]). Five bits are balanced among consecutive slots, and no
+//! gap between neighbours is longer than twice the ideal one.
 
-use crate::Seed;
+use crate::{Derivation, Seed, pool};
 use hkdf::Hkdf;
 use hydra_api::{Identity, PeerId};
 use libp2p_identity::ed25519;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use zeroize::Zeroizing;
 
-/// How many first bits of the Kademlia id are chosen: 1,024 heads have one prefix each. A slot takes 1,024 attempts
-/// on average, whatever its number.
+/// How many first bits of the Kademlia id derivation 1 chooses: 1,024 heads have one prefix each. A slot takes 1,024
+/// attempts on average, whatever its number.
 pub const PREFIX_BITS: u32 = 10;
 
-const INFO: &[u8; 17] = b"hydra balanced v1";
+const INFO_LEN: usize = Derivation::NEWEST.info().len();
 
 /// What goes before the 32 bytes of an Ed25519 public key to make a peer id (libp2p peer ids specification): the
 /// identity multihash of 36 bytes, and the header of the protobuf message in it.
@@ -39,163 +45,164 @@ pub struct Head {
     pub attempt: u32,
 }
 
-/// The first bits of the Kademlia id that a slot's head has, [`PREFIX_BITS`] of them from the highest on; the rest is
-/// nought.
+impl Head {
+    /// The first bits of the Kademlia id.
+    pub(crate) fn position(&self) -> u64 {
+        position(self.peer.as_bytes())
+    }
+}
+
+/// The first bits of the Kademlia id that a slot's head has under derivation 1, [`PREFIX_BITS`] of them from the highest
+/// on; the rest is nought.
 pub const fn prefix(slot: u32) -> u16 {
     (slot.reverse_bits() >> 16) as u16 & PREFIX_MASK
 }
 
 const PREFIX_MASK: u16 = !(u16::MAX >> PREFIX_BITS);
 
-/// The head of one slot. Takes some 20 ms of one core.
-pub fn derive(seed: &Seed, slot: u32) -> Head {
-    Deriver::new(seed).search(slot)
-}
-
 /// The heads of many slots, in their order, found on all cores. `progress` is told, from any thread, how many are
 /// found. Blocks: call it from a thread that may.
 pub fn derive_all(seed: &Seed, slots: &[u32], progress: &(dyn Fn(usize) + Sync)) -> Vec<Head> {
-    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let heads: Vec<OnceLock<Head>> = slots.iter().map(|_| OnceLock::new()).collect();
-    let work = || {
-        let deriver = Deriver::new(seed);
+    let heads = find(&Deriver::new(seed), slots, &|_| None, progress);
+    slots.iter().filter_map(|slot| heads.get(slot).cloned()).collect()
+}
+
+/// The heads of these slots, and of those that they follow from. What `known` has of them is taken if it fits.
+pub(crate) fn find(
+    deriver: &Deriver,
+    slots: &[u32],
+    known: &dyn Fn(u32) -> Option<Head>,
+    progress: &(dyn Fn(usize) + Sync),
+) -> BTreeMap<u32, Head> {
+    match deriver.derivation {
+        Derivation::One => find_one(deriver, slots, known, progress),
+        Derivation::Two => {
+            let wanted: std::collections::BTreeSet<u32> = slots.iter().copied().collect();
+            let done = AtomicUsize::new(0);
+            pool::find(deriver, slots, known, &|slot| {
+                if wanted.contains(&slot) {
+                    progress(done.fetch_add(1, Ordering::Relaxed) + 1);
+                }
+            })
+        }
+    }
+}
+
+fn find_one(
+    deriver: &Deriver,
+    slots: &[u32],
+    known: &dyn Fn(u32) -> Option<Head>,
+    progress: &(dyn Fn(usize) + Sync),
+) -> BTreeMap<u32, Head> {
+    let fits = |head: &Head| (head.position() >> 48) as u16 & PREFIX_MASK == prefix(head.slot);
+    let mut heads: BTreeMap<u32, Head> =
+        slots.iter().filter_map(|slot| Some((*slot, known(*slot).filter(fits)?))).collect();
+    let missing: Vec<u32> = slots.iter().copied().filter(|slot| !heads.contains_key(slot)).collect();
+    if !heads.is_empty() {
+        progress(heads.len());
+    }
+    if missing.is_empty() {
+        return heads;
+    }
+    tracing::info!(heads = missing.len(), derivation = 1, "searching for balanced identities, once");
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(heads.len()));
+    let found: Vec<OnceLock<Head>> = missing.iter().map(|_| OnceLock::new()).collect();
+    on_all_cores(missing.len(), &|| {
         while let Some((slot, place)) = {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            slots.get(index).zip(heads.get(index))
+            missing.get(index).zip(found.get(index))
         } {
             place.get_or_init(|| deriver.search(*slot));
             progress(done.fetch_add(1, Ordering::Relaxed) + 1);
         }
-    };
+    });
+    heads.extend(found.into_iter().filter_map(OnceLock::into_inner).map(|head| (head.slot, head)));
+    heads
+}
+
+/// Does so many parts of some work, side by side.
+pub(crate) fn on_all_cores(parts: usize, work: &(dyn Fn() + Sync)) {
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     std::thread::scope(|scope| {
-        (1..cores.min(slots.len())).for_each(|_| drop(scope.spawn(work)));
+        (1..cores.min(parts)).for_each(|_| drop(scope.spawn(work)));
         work();
     });
-    heads.into_iter().filter_map(OnceLock::into_inner).collect()
 }
 
 /// Derives from one seed.
-pub(crate) struct Deriver(Hkdf<Sha256>);
+pub(crate) struct Deriver {
+    hkdf: Hkdf<Sha256>,
+    derivation: Derivation,
+}
 
 impl Deriver {
     pub(crate) fn new(seed: &Seed) -> Self {
-        Self(Hkdf::new(None, seed.as_bytes()))
+        Self { hkdf: Hkdf::new(None, seed.as_bytes()), derivation: seed.derivation() }
     }
 
+    pub(crate) fn derivation(&self) -> Derivation {
+        self.derivation
+    }
+
+    /// The first attempt of derivation 1 that has the prefix of the slot.
     fn search(&self, slot: u32) -> Head {
         let mut attempt = 0;
         loop {
-            if let Some(head) = self.attempt(slot, attempt) {
+            let position = self.position(slot, attempt);
+            if position.is_some_and(|position| (position >> 48) as u16 & PREFIX_MASK == prefix(slot))
+                && let Some(head) = self.head(slot, attempt)
+            {
                 return head;
             }
             attempt += 1;
         }
     }
 
-    /// The head of a slot, if this attempt gives it.
-    pub(crate) fn attempt(&self, slot: u32, attempt: u32) -> Option<Head> {
-        let mut info = [0; INFO.len() + 8];
-        info[..INFO.len()].copy_from_slice(INFO);
-        info[INFO.len()..INFO.len() + 4].copy_from_slice(&slot.to_be_bytes());
-        info[INFO.len() + 4..].copy_from_slice(&attempt.to_be_bytes());
+    /// What an attempt gives, whether it fits the slot or not.
+    pub(crate) fn head(&self, slot: u32, attempt: u32) -> Option<Head> {
+        let a = match self.derivation {
+            Derivation::One => slot,
+            Derivation::Two => pool::era(slot),
+        };
+        let (key, peer) = self.key(a, attempt)?;
+        let peer = PeerId::new(&peer).ok()?;
+        Some(Head { slot, peer, identity: Identity::from_ed25519_seed(*key), attempt })
+    }
+
+    /// Where an attempt lies.
+    pub(crate) fn position(&self, a: u32, attempt: u32) -> Option<u64> {
+        self.key(a, attempt).map(|(_, peer)| position(&peer))
+    }
+
+    fn key(&self, a: u32, attempt: u32) -> Option<(Zeroizing<[u8; 32]>, [u8; PEER_ID_HEAD.len() + 32])> {
+        let mut info = [0; INFO_LEN + 8];
+        info[..INFO_LEN].copy_from_slice(self.derivation.info());
+        info[INFO_LEN..INFO_LEN + 4].copy_from_slice(&a.to_be_bytes());
+        info[INFO_LEN + 4..].copy_from_slice(&attempt.to_be_bytes());
         let mut key = Zeroizing::new([0; 32]);
-        self.0.expand(&info, &mut *key).ok()?;
+        self.hkdf.expand(&info, &mut *key).ok()?;
 
         let public = ed25519::Keypair::from(ed25519::SecretKey::try_from_bytes(*key).ok()?).public();
         let mut peer = [0; PEER_ID_HEAD.len() + 32];
         peer[..PEER_ID_HEAD.len()].copy_from_slice(&PEER_ID_HEAD);
         peer[PEER_ID_HEAD.len()..].copy_from_slice(&public.to_bytes());
-        let kademlia = Sha256::digest(peer);
-        if u16::from_be_bytes([kademlia[0], kademlia[1]]) & PREFIX_MASK != prefix(slot) {
-            return None;
-        }
-        let peer = PeerId::new(&peer).ok()?;
-        Some(Head { slot, peer, identity: Identity::from_ed25519_seed(*key), attempt })
+        Some((key, peer))
     }
 
     /// Tells seeds apart without telling anything of them.
     pub(crate) fn fingerprint(&self) -> String {
         let mut bytes = [0; 8];
+        let info = [&self.derivation.info()[..], b" fingerprint"].concat();
         // Eight bytes are far within what HKDF can expand to.
-        self.0.expand(b"hydra balanced v1 fingerprint", &mut bytes).ok();
+        self.hkdf.expand(&info, &mut bytes).ok();
         crate::seed::hex(&bytes)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::HashMap;
-
-    fn kademlia(head: &Head) -> [u8; 32] {
-        Sha256::digest(head.peer.as_bytes()).into()
-    }
-
-    #[test]
-    fn prefixes_come_in_the_order_of_van_der_corput() {
-        let eighths: Vec<u16> = (0..8).map(|slot| prefix(slot) >> 13).collect();
-        assert_eq!(eighths, [0b000, 0b100, 0b010, 0b110, 0b001, 0b101, 0b011, 0b111]);
-        assert_eq!(prefix(1_024), prefix(0), "after every prefix was had, they come again");
-    }
-
-    #[test]
-    fn every_prefix_of_the_sequence_is_balanced_at_every_size() {
-        let slots: Vec<u32> = (0..64).collect();
-        let heads = derive_all(&Seed::from_bytes([7; 32]), &slots, &|_| ());
-        for len in 1..=heads.len() {
-            for bits in 1..=6 {
-                let mut under: HashMap<u8, i32> = (0..1_u8 << bits).map(|prefix| (prefix, 0)).collect();
-                for head in &heads[..len] {
-                    *under.entry(kademlia(head)[0] >> (8 - bits)).or_insert(0) += 1;
-                }
-                let (least, most) = (under.values().min(), under.values().max());
-                assert!(most.unwrap() - least.unwrap() <= 1, "{len} heads under {bits} bits: {under:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn any_slot_is_found_without_those_before_it() {
-        let seed = Seed::from_bytes([7; 32]);
-        let alone = derive(&seed, 5);
-        let among = derive_all(&seed, &[3, 4, 5], &|_| ());
-        assert_eq!(among.iter().map(|head| head.slot).collect::<Vec<_>>(), [3, 4, 5]);
-        assert_eq!((alone.peer, alone.attempt), (among[2].peer, among[2].attempt));
-    }
-
-    /// What a seed gives can never change again: the identities of every fleet follow from it.
-    #[test]
-    fn i1_a_seed_gives_these_identities_for_ever() {
-        let seed = Seed::from_bytes([7; 32]);
-        let ids = [0, 1, 1_023].map(|slot| {
-            let head = derive(&seed, slot);
-            libp2p_identity::PeerId::from_bytes(head.peer.as_bytes()).unwrap().to_base58()
-        });
-        assert_eq!(
-            ids,
-            [
-                "12D3KooWBAuf58KVdhbF6MTtuSRmrYNJwh3kWhJjktZeGxG4zc6W",
-                "12D3KooWLmZY5vHhpNNdRwJrbqc3mFURJtxrMPQg8MrnirUUKKSa",
-                "12D3KooWLNtBVhBRSHtpF351D5bqMfNdiiyCt8qR47ioeeEkgzeo",
-            ]
-        );
-    }
-
-    #[test]
-    fn i5_the_peer_id_is_the_one_that_libp2p_makes_of_the_key() {
-        let head = derive(&Seed::from_bytes([9; 32]), 2);
-        let keypair = libp2p_identity::Keypair::ed25519_from_bytes(*head.identity.ed25519_seed()).unwrap();
-        assert_eq!(keypair.public().to_peer_id().to_bytes(), head.peer.as_bytes());
-    }
-
-    #[test]
-    fn progress_is_told_once_for_every_head() {
-        let told = AtomicUsize::new(0);
-        derive_all(&Seed::from_bytes([7; 32]), &[0, 1, 2, 3], &|done| {
-            assert!(done <= 4);
-            told.fetch_add(1, Ordering::Relaxed);
-        });
-        assert_eq!(told.into_inner(), 4);
-    }
+fn position(peer: &[u8]) -> u64 {
+    let kademlia: [u8; 32] = Sha256::digest(peer).into();
+    u64::from_be_bytes(std::array::from_fn(|place| kademlia[place]))
 }
+
+#[cfg(test)]
+mod tests;

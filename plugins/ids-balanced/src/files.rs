@@ -11,13 +11,25 @@ use std::path::Path;
 /// # Errors
 /// The error of the file system with the path in its text; the old file is left as it was.
 pub(crate) fn write(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    replace(path, &path.with_extension("json.new"), value)
+}
+
+/// The same where another process may write the file at the same time: the later of both counts, and it is whole.
+///
+/// # Errors
+/// As [`write`].
+pub(crate) fn write_beside(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    let written = path.with_extension(format!("json.new-{}", std::process::id()));
+    replace(path, &written, value).inspect_err(|_| drop(std::fs::remove_file(&written)))
+}
+
+fn replace(path: &Path, written: &Path, value: &impl Serialize) -> io::Result<()> {
     let replaced = || {
-        let written = path.with_extension("json.new");
-        let mut file = File::create(&written)?;
+        let mut file = File::create(written)?;
         file.write_all(&serde_json::to_vec_pretty(value)?)?;
         file.write_all(b"\n")?;
         file.sync_all()?;
-        std::fs::rename(&written, path)?;
+        std::fs::rename(written, path)?;
         sync_parent(path)
     };
     replaced().map_err(|cause| named("cannot write", path, &cause))

@@ -9,15 +9,19 @@
 mod allocator;
 mod cache;
 mod config;
+mod derivation;
 mod derive;
 mod epoch;
 mod files;
+mod pool;
 mod ports;
 mod seed;
+mod sequence;
 
 pub use allocator::Balanced;
 pub use config::{Config, PORT_BASE_DEFAULT, SEED_FILE_DEFAULT, SLOTS_MAX_DEFAULT};
-pub use derive::{Head, PREFIX_BITS, derive, derive_all, prefix};
+pub use derivation::Derivation;
+pub use derive::{Head, PREFIX_BITS, derive_all, prefix};
 pub use seed::{Seed, SeedError};
 
 use hydra_api::{IdAllocator, Ids, OpenError, Plugin, Scope};

@@ -1,7 +1,7 @@
 //! The one secret: 32 bytes, in a file of its own or in a secret of the operator's.
 
 use crate::config::Config;
-use crate::files;
+use crate::{Derivation, files};
 use hydra_api::{OpenError, Scope};
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -16,25 +16,41 @@ const BYTES_MAX: u64 = 4_096;
 
 /// The secret that every identity is derived from. Never shown, wiped when dropped.
 #[derive(Clone)]
-pub struct Seed(Zeroizing<[u8; 32]>);
+pub struct Seed {
+    bytes: Zeroizing<[u8; 32]>,
+    derivation: Derivation,
+}
 
 /// A text that is no [`Seed`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a seed is 64 hexadecimal digits, as `openssl rand -hex 32` prints them")]
+#[error(
+    "a seed is 64 hexadecimal digits, as `openssl rand -hex 32` prints them, with the version of the derivation and a \
+     colon before them: `2:`, or nothing for version 1"
+)]
 pub struct SeedError;
 
 impl Seed {
-    /// The seed of these bytes.
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(Zeroizing::new(bytes))
+    /// The seed of these bytes and this derivation.
+    pub fn from_bytes(bytes: [u8; 32], derivation: Derivation) -> Self {
+        Self { bytes: Zeroizing::new(bytes), derivation }
     }
 
-    /// Reads 64 hexadecimal digits, with or without white space around them.
+    /// By which rules identities follow from it.
+    pub fn derivation(&self) -> Derivation {
+        self.derivation
+    }
+
+    /// Reads 64 hexadecimal digits, with or without the version of the derivation and a colon before them, and white space
+    /// around all. Without a version it is [`Derivation::One`]: seeds were made so before there were versions.
     ///
     /// # Errors
     /// [`SeedError`] when it is anything else.
     pub fn parse(text: &str) -> Result<Self, SeedError> {
-        let digits = text.trim().as_bytes();
+        let text = text.trim();
+        let (derivation, digits) = match text.split_once(':') {
+            Some((version, digits)) => (Derivation::of(version).ok_or(SeedError)?, digits.as_bytes()),
+            None => (Derivation::One, text.as_bytes()),
+        };
         if digits.len() != 64 {
             return Err(SeedError);
         }
@@ -43,17 +59,17 @@ impl Seed {
             let digit = |at: u8| char::from(at).to_digit(16).ok_or(SeedError);
             *byte = (digit(pair[0])? << 4 | digit(pair[1])?) as u8;
         }
-        Ok(Self(bytes))
+        Ok(Self { bytes, derivation })
     }
 
     fn random() -> io::Result<Self> {
         let mut bytes = Zeroizing::new([0; 32]);
         SysRng.try_fill_bytes(&mut *bytes).map_err(io::Error::other)?;
-        Ok(Self(bytes))
+        Ok(Self { bytes, derivation: Derivation::NEWEST })
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
+        &self.bytes
     }
 
     /// The seed that the config names, if there is one. Creates nothing.
@@ -133,7 +149,7 @@ fn make(path: &Path) -> io::Result<()> {
         std::fs::create_dir_all(parent)?;
     }
     let seed = Seed::random()?;
-    let line = Zeroizing::new(format!("{}\n", *Zeroizing::new(hex(seed.as_bytes()))));
+    let line = Zeroizing::new(format!("{}:{}\n", seed.derivation, *Zeroizing::new(hex(seed.as_bytes()))));
     let written = unique_beside(path)?;
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);

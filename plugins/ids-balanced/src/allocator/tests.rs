@@ -82,7 +82,7 @@ async fn processes_that_share_a_seed_take_slots_of_their_own() {
     let config = Config { seed, first_slot: 2, slots_max: 2, ..Config::default() };
     let ids = open(dir.path(), config.clone());
     let leases = ids.acquire(count(2)).await.unwrap();
-    let whole = crate::derive_all(&Seed::from_bytes([7; 32]), &[2, 3], &|_| ());
+    let whole = crate::derive_all(&Seed::from_bytes([7; 32], crate::Derivation::One), &[2, 3], &|_| ());
     assert_eq!(shown(&leases), [(2, whole[0].peer, 30_002), (3, whole[1].peer, 30_003)]);
     assert_eq!(ids.acquire(count(1)).await.unwrap_err().kind(), IdErrorKind::Exhausted);
     let beyond = ids.preview(count(5), std::sync::Arc::new(|_| ())).await;
@@ -97,7 +97,7 @@ async fn damaged_or_foreign_caches_are_made_again_and_change_no_identity() {
     let path = dir.path().join("ids/heads.json");
     let good = std::fs::read_to_string(&path).unwrap();
     let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
-    for (key, wrong) in [("seed", "0000".into()), ("version", 2.into())] {
+    for (key, wrong) in [("seed", "0000".into()), ("version", 3.into()), ("derivation", 1.into())] {
         let mut foreign = value(&good);
         foreign[key] = wrong;
         std::fs::write(&path, foreign.to_string()).unwrap();
@@ -184,4 +184,55 @@ async fn a_check_creates_nothing_and_works_beside_a_holder() {
     let refused = check().unwrap().acquire(count(1)).await.unwrap_err();
     assert!(hydra_api::Causes(&refused).to_string().contains("opened for a check"), "{refused}");
     assert_eq!(ids.renew(&held(&leases)).await.unwrap().held.len(), 2);
+}
+
+/// A preview finds what the next one, and the node, need not search for.
+#[tokio::test]
+async fn what_a_preview_has_found_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ids/heads.json");
+    let preview = async || {
+        let ids = open(dir.path(), Config::default());
+        let heads = ids.preview(count(40), std::sync::Arc::new(|_| ())).await.unwrap();
+        heads.into_iter().map(|head| (head.slot, head.peer, head.port)).collect::<Vec<_>>()
+    };
+    let first = preview().await;
+    let kept = std::fs::read_to_string(&path).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    assert_eq!(value["heads"].as_object().unwrap().len(), 40);
+    assert_eq!(preview().await, first);
+    assert_eq!(shown(&open(dir.path(), Config::default()).acquire(count(40)).await.unwrap()), first);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), kept, "nothing was found anew");
+    // What is of another seed is not the preview's to replace.
+    let foreign = kept.replace(value["seed"].as_str().unwrap(), "0000000000000000");
+    std::fs::write(&path, &foreign).unwrap();
+    assert_eq!(preview().await, first);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), foreign);
+    let names: Vec<_> =
+        path.parent().unwrap().read_dir().unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert!(names.iter().all(|name| !name.to_string_lossy().contains("new")), "{names:?}");
+}
+
+/// A data directory of the time when there was one derivation, with its cache and without.
+#[cfg(unix)]
+#[tokio::test]
+async fn i1_a_seed_without_a_version_keeps_its_identities() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let (seed, cache) = (dir.path().join("seed"), dir.path().join("ids/heads.json"));
+    std::fs::write(&seed, "07".repeat(32)).unwrap();
+    std::fs::set_permissions(&seed, PermissionsExt::from_mode(0o600)).unwrap();
+    let expected = crate::derive_all(&Seed::from_bytes([7; 32], crate::Derivation::One), &[0, 1], &|_| ());
+    let expected: Vec<_> = expected.into_iter().map(|head| (head.slot, head.peer)).collect();
+    let acquire = async || {
+        let leases = open(dir.path(), Config::default()).acquire(count(2)).await.unwrap();
+        leases.into_iter().map(|lease| (lease.slot, lease.peer)).collect::<Vec<_>>()
+    };
+    assert_eq!(acquire().await, expected);
+    let kept = std::fs::read_to_string(&cache).unwrap();
+    let old = kept.replace("\"version\": 2", "\"version\": 1").replace("  \"derivation\": 1,\n", "");
+    assert!(!old.contains("derivation"), "{old}");
+    std::fs::write(&cache, &old).unwrap();
+    assert_eq!(acquire().await, expected);
+    assert_eq!(std::fs::read_to_string(&cache).unwrap(), old, "it was read: nothing was found anew");
 }

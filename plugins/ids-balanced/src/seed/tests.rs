@@ -66,8 +66,11 @@ fn a_damaged_seed_file_is_neither_used_nor_replaced() {
     let dir = tempfile::tempdir().unwrap();
     load(dir.path()).unwrap();
     let path = dir.path().join("seed");
-    for text in ["", "0123", &"g".repeat(64), &"ä".repeat(32)] {
-        std::fs::write(&path, text).unwrap();
+    let (digits, long) = ("0a".repeat(32), "0a".repeat(33));
+    let versions = ["0:", "3:", "02:", " 2 :", ":", "2:2:"].map(|version| format!("{version}{digits}"));
+    let others = ["", "0123", &"g".repeat(64), &"ä".repeat(32), &long, "2:", "2"].map(str::to_owned);
+    for text in versions.into_iter().chain(others) {
+        std::fs::write(&path, &text).unwrap();
         assert_eq!(load(dir.path()).unwrap_err().kind(), &OpenErrorKind::Corrupt);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
     }
@@ -91,5 +94,19 @@ fn a_secret_that_is_named_must_exist_and_no_seed_file_is_made() {
 
 #[test]
 fn i7_no_seed_is_shown() {
-    assert_eq!(format!("{:?}", Seed::from_bytes([7; 32])), "Seed(…)");
+    assert_eq!(format!("{:?}", Seed::from_bytes([7; 32], Derivation::NEWEST)), "Seed(…)");
+}
+
+/// What existed before there were versions keeps its identities; what is made now says which ones it has.
+#[test]
+fn a_seed_tells_its_derivation_and_one_without_is_of_the_first() {
+    let digits = "0a".repeat(32);
+    for (version, derivation) in [("", Derivation::One), ("1:", Derivation::One), ("2:", Derivation::Two)] {
+        let seed = Seed::parse(&format!("{version}{digits}\n")).unwrap();
+        assert_eq!((seed.derivation(), seed.as_bytes()), (derivation, &[10; 32]), "{version}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(load(dir.path()).unwrap().derivation(), Derivation::NEWEST);
+    assert!(std::fs::read_to_string(dir.path().join("seed")).unwrap().starts_with("2:"));
+    assert_eq!(load(dir.path()).unwrap().derivation(), Derivation::NEWEST, "read again");
 }
