@@ -8,8 +8,8 @@ use std::sync::{Mutex, PoisonError};
 
 /// Heads that share a sequence of candidates: beyond so many it starts anew, so that no head takes ever longer.
 const ERA_BITS: u32 = 16;
-/// How many candidates are made at first; half as many as there are come after that.
-const LEN_FIRST: usize = 2_048;
+/// How many candidates are made at first; a quarter of as many as there are come after that.
+const LEN_FIRST: usize = 1_024;
 /// How many one thread makes at a time.
 const CHUNK: usize = 64;
 
@@ -80,7 +80,7 @@ impl Search<'_> {
                 let slot = self.slot(*head);
                 !self.place(*head, |window| deriver.head(slot, pool.first_in(window)?))
             });
-            len += len / 2;
+            len += len / 4;
         }
     }
 

@@ -77,8 +77,14 @@ fn worst_gap(heads: &[Head]) -> (f64, usize) {
 #[test]
 fn no_gap_is_longer_than_twice_the_ideal_one_at_any_size() {
     for byte in [7, 8] {
-        let (worst, size) = worst_gap(&first(byte, Derivation::NEWEST, 2_100));
+        let heads = first(byte, Derivation::NEWEST, 2_100);
+        let (worst, size) = worst_gap(&heads);
         assert!(worst <= 2.0, "seed {byte}: {worst} at {size} heads");
+        // The search is over with the last attempt that is taken. Derivation 1 makes 1,024 for each head.
+        for size in [10, 100, 1_000, 2_000] {
+            let attempts = heads[..size].iter().map(|head| head.attempt as usize + 1).max().unwrap();
+            assert!(attempts <= 2 * 1_024 * size, "seed {byte}: {attempts} attempts for {size} heads");
+        }
     }
 }
 
