@@ -21,14 +21,14 @@ fn main() {
         // The search of derivation 1 grows with the number of heads alone.
         let sizes: &[u32] = match derivation {
             Derivation::One => &[1, 10, 100, 1_000, 2_015],
-            Derivation::Two => &[1, 10, 100, 1_000, 2_015, 10_000, 65_536],
+            Derivation::Two => &[1, 10, 100, 1_000, 2_015, 10_000],
         };
         for size in sizes {
             measure(derivation, &(0..*size).collect::<Vec<_>>());
         }
     }
     println!("100 heads of derivation 2 from a slot on:");
-    for first in [2_000, 10_000, 60_000] {
+    for first in [2_000, 10_000] {
         let slots: Vec<u32> = (first..first + 100).collect();
         let (cpu, clock, _) = timed(&Seed::from_bytes([7; 32], Derivation::Two), &slots);
         println!("{first:>20} {cpu:>8.2} {:>10.2}", clock.as_secs_f64());
