@@ -188,6 +188,20 @@ impl WriteQueue {
         waiting.is_some_and(|waiting| waiting.record.key == *key && waiting.record.provider == *provider)
     }
 
+    /// Whether what was accepted last of this key and provider has other addresses, and is not known to be in the store.
+    pub(crate) fn has_other_addresses(&self, record: &ProviderRecord) -> bool {
+        let hashes = self.hashes(record);
+        if record.addresses.is_empty() || !self.present.may_have(hashes.key) {
+            return false;
+        }
+        let queue = lock(&self.queue);
+        let newest = queue.records.get(&hashes.record).and_then(|number| queue.get(*number));
+        newest.is_some_and(|Waiting { record: known, .. }| {
+            let same = known.key == record.key && known.provider == record.provider;
+            same && !known.addresses.is_empty() && known.addresses != record.addresses
+        })
+    }
+
     /// Takes the oldest entries in hand, at most a window of them. Not to be called with a window in hand.
     pub(crate) fn take_window(&self) -> Vec<InHand> {
         let mut window = Vec::with_capacity(self.window_len.min(self.level().used as usize));
