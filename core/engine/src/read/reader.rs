@@ -380,10 +380,7 @@ struct Aboard {
 impl Aboard {
     fn land(mut self, found: Result<Vec<Found>, Failure>) {
         // A failure lands them all as failed.
-        let Ok(found) = found else {
-            *lock(&self.reader.failed) = self.flights.first().map(|flight| flight.key);
-            return;
-        };
+        let Ok(found) = found else { return };
         let (reader, life) = (self.reader.clone(), self.reader.limits.record_ttl);
         let mut unknown = None;
         for (flight, found) in std::mem::take(&mut self.flights).into_iter().zip(found) {
@@ -408,6 +405,9 @@ impl Aboard {
 
 impl Drop for Aboard {
     fn drop(&mut self) {
+        if let Some(flight) = self.flights.first() {
+            *lock(&self.reader.failed) = Some(flight.key);
+        }
         for flight in &self.flights {
             self.reader.flights.land(flight, Err(Ending::StoreFailed), self.departed.unix);
         }
