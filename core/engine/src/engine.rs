@@ -14,7 +14,7 @@ use crate::observe::trace::Watch;
 use crate::observe::{Departure, RequestTrace, Stats, Tracer};
 use crate::parts::Parts;
 use crate::read::Reply;
-use crate::request::{Caller, Ending, Refused, announced};
+use crate::request::{Caller, Ending, Refused, Source, announced};
 use crate::store::Backend;
 use hydra_api::{Addresses, ContentKey, Load, Operation, ProviderRecord, ProviderStore, Rung};
 use std::sync::Arc;
@@ -85,11 +85,7 @@ impl Engine {
         };
         let reply = parts.reader.read(content, rung, now, &trace.span).await;
         // What the cache answers takes no time that is worth another look at the clock.
-        let ended = if reply.call.is_some() || reply.ending != Ending::Served {
-            parts.clock.now()
-        } else {
-            now.instant
-        };
+        let ended = if reply.source == Source::Cache { now.instant } else { parts.clock.now() };
         let took = ended.saturating_duration_since(now.instant);
         trace.end(&Departure {
             ending: reply.ending,

@@ -30,9 +30,9 @@ const WORKERS: usize = 2;
 /// What fjall keeps in its directory. Without its version it starts anew.
 pub(crate) const ENGINE: EngineFiles = EngineFiles { owns, root: "version" };
 
-/// Whether files may be fjall's: one of them is.
+/// Whether files may be fjall's: all of them are.
 fn owns(names: &[String]) -> bool {
-    names.iter().any(|name| OURS.contains(&name.as_str()) || name.ends_with(".jnl"))
+    names.iter().all(|name| OURS.contains(&name.as_str()) || name.ends_with(".jnl"))
 }
 
 /// What the writer works on, and what readers share.

@@ -47,6 +47,8 @@ pub(crate) struct Limits {
 pub(crate) struct Life {
     pub(crate) present: Duration,
     pub(crate) absent: Duration,
+    /// While a record of it waits to be written of which the store may know more then.
+    pub(crate) waiting: Duration,
 }
 
 /// What the store serves at a time, within the bounds of the config and of reason. It may change while the store is open.
@@ -63,8 +65,12 @@ impl Limits {
     pub(crate) fn new(config: &Config) -> Self {
         let cores = available_parallelism().map_or(1, usize::from);
         let (soft_deadline, cache) = (ms(config.soft_deadline_ms), &config.cache);
-        let fresh = Life { present: seconds(cache.fresh_s), absent: seconds(cache.fresh_absent_s) };
         let flush_interval = ms(config.flush_interval_ms.max(1));
+        let fresh = Life {
+            present: seconds(cache.fresh_s),
+            absent: seconds(cache.fresh_absent_s),
+            waiting: flush_interval,
+        };
         Self {
             soft_deadline,
             permits_wanted: config.permits_max.map_or(2 * cores + 1, |permits| permits as usize),
@@ -91,6 +97,7 @@ impl Limits {
             stale: Life {
                 present: seconds(cache.stale_s).max(fresh.present),
                 absent: seconds(cache.stale_absent_s).max(fresh.absent),
+                waiting: fresh.waiting,
             },
             cache_bytes: u64::from(cache.mib_max) << 20,
             recent_writes: config.recent_writes_max as usize,

@@ -48,14 +48,23 @@ pub struct Answer {
     asked_at: Instant,
     /// Until when all of it may be given: then the first record, or the first addresses, have run out.
     whole_until: UnixSeconds,
-    /// Something is missing that the store may have: it does for a store that does not answer.
-    partial: bool,
+    lacks: Lacks,
     /// The first of the providers, as many as a short answer has: given as often as the whole, so it is kept, too.
     short: OnceLock<Arc<Self>>,
     /// It was given before.
     given: AtomicBool,
     /// What the caller has made of the providers.
     rendered: OnceLock<Arc<dyn Any + Send + Sync>>,
+}
+
+/// What of the store's an answer may lack. It does in any case for a store that does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Lacks {
+    Nothing,
+    /// The addresses of a provider, of which the store tells when its record is written. Until then it need not be asked.
+    Addresses,
+    /// What the store may have by now.
+    Something,
 }
 
 impl Answer {
@@ -79,7 +88,7 @@ impl Answer {
             let mut seen = HashSet::with_capacity_and_hasher(providers.len(), RandomState::default());
             providers.retain(|provider| seen.insert(provider.peer));
         }
-        Self::new(providers, len_max, asked_at, false)
+        Self::new(providers, len_max, asked_at, Lacks::Nothing)
     }
 
     /// What waits to be written, for a key of which nothing else is known.
@@ -87,11 +96,11 @@ impl Answer {
         if records.is_empty() {
             return None;
         }
-        let nothing = Self::new(Vec::new(), len_max, now.asked_at, true);
+        let nothing = Self::new(Vec::new(), len_max, now.asked_at, Lacks::Something);
         Some(nothing.with(&records, now.unix))
     }
 
-    fn new(mut providers: Vec<Provider>, len_max: NonZeroU32, asked_at: Instant, partial: bool) -> Self {
+    fn new(mut providers: Vec<Provider>, len_max: NonZeroU32, asked_at: Instant, lacks: Lacks) -> Self {
         providers.sort_by_key(|provider| std::cmp::Reverse(provider.expires));
         providers.truncate(len_max.get() as usize);
         let until = |provider: &Provider| match provider.addresses.is_empty() {
@@ -105,7 +114,7 @@ impl Answer {
             len_max,
             asked_at,
             whole_until,
-            partial,
+            lacks,
             short: OnceLock::new(),
             given: AtomicBool::new(false),
             rendered: OnceLock::new(),
@@ -138,13 +147,22 @@ impl Answer {
 
     /// Whether it may still be given instead of asking the store.
     pub(crate) fn is_fresh(&self, life: Life, now: Instant) -> bool {
-        !self.partial && self.is_within(life, now)
+        let is_fresh = match self.lacks {
+            Lacks::Nothing => true,
+            Lacks::Addresses => self.age(now) < life.waiting,
+            Lacks::Something => false,
+        };
+        is_fresh && self.is_within(life, now)
     }
 
     /// Whether it may still be given when the store does not answer.
     pub(crate) fn is_within(&self, life: Life, now: Instant) -> bool {
         let life = if self.is_absent() { life.absent } else { life.present };
-        now.saturating_duration_since(self.asked_at) < life
+        self.age(now) < life
+    }
+
+    fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.asked_at)
     }
 
     /// Whether asking for `len` providers would not have brought more.
@@ -178,7 +196,7 @@ impl Answer {
             provider
         });
         let (providers, len_max) = (served.collect(), self.len_max.min(len));
-        Self::new(providers, len_max, self.asked_at, self.partial)
+        Self::new(providers, len_max, self.asked_at, self.lacks)
     }
 
     /// What it would have been had these records been in the store. Its age stays: of what other processes have written
@@ -188,7 +206,7 @@ impl Answer {
         records: impl IntoIterator<Item = &'a ProviderRecord>,
         now: UnixSeconds,
     ) -> Self {
-        let (mut providers, mut partial) = (self.providers.to_vec(), self.partial);
+        let (mut providers, mut lacks) = (self.providers.to_vec(), self.lacks);
         for record in records {
             let known = providers.iter_mut().find(|provider| provider.peer == record.provider);
             match known {
@@ -201,7 +219,9 @@ impl Answer {
                 }
                 None => {
                     // The store may know addresses of it.
-                    partial |= record.addresses.is_empty();
+                    if record.addresses.is_empty() {
+                        lacks = lacks.max(Lacks::Addresses);
+                    }
                     providers.push(Provider {
                         peer: record.provider,
                         addresses: record.addresses.clone(),
@@ -211,14 +231,14 @@ impl Answer {
                 }
             }
         }
-        Self::new(providers, self.len_max, self.asked_at, partial)
+        Self::new(providers, self.len_max, self.asked_at, lacks)
     }
 
     /// It without this provider, if it has it; of which the store may know all the same.
     pub(crate) fn without(&self, provider: &PeerId) -> Option<Self> {
         let rest: Vec<_> = self.providers.iter().filter(|known| known.peer != *provider).cloned().collect();
         let has_it = rest.len() < self.providers.len();
-        has_it.then(|| Self::new(rest, self.len_max, self.asked_at, true))
+        has_it.then(|| Self::new(rest, self.len_max, self.asked_at, Lacks::Something))
     }
 
     /// How many bytes it takes on the heap, addresses in full though they may be shared, once for itself and once for

@@ -224,12 +224,20 @@ impl Reader {
     fn join(&self, key: ContentKey, plan: &Plan, now: Now) -> Joined {
         let capacity = self.backend.capacity();
         let in_calls = (capacity.permits as usize).saturating_mul(capacity.read_batch_len);
-        let flights_max = self.limits.waiting_len.saturating_add(in_calls);
+        // Those of calls that have just ended are still landing when the next ones depart.
+        let flights_max = self.limits.waiting_len.saturating_add(in_calls.saturating_mul(2));
         let fresh =
             |answer: &Answer| answer.is_fresh(plan.life, now.instant) && answer.suffices(plan.answer_len);
         let joined = self.flights.join(key, plan.answer_len, flights_max, fresh);
-        if let Joined::Follow { flight, is_widened: true } = &joined {
-            flight.accept_waiting(self.queue.pending(&key, flight.len_max()));
+        match &joined {
+            Joined::Follow { flight, is_widened: true } => {
+                flight.accept_waiting(self.queue.pending(&key, flight.len_max()));
+            }
+            Joined::Full => {
+                add(&self.backend.stats.reads.wanted, 1);
+                add(&self.backend.stats.reads.denied, 1);
+            }
+            Joined::Follow { .. } | Joined::Lead(_) | Joined::Known(_) => {}
         }
         joined
     }
@@ -380,10 +388,7 @@ struct Aboard {
 impl Aboard {
     fn land(mut self, found: Result<Vec<Found>, Failure>) {
         // A failure lands them all as failed.
-        let Ok(found) = found else {
-            *lock(&self.reader.failed) = self.flights.first().map(|flight| flight.key);
-            return;
-        };
+        let Ok(found) = found else { return };
         let (reader, life) = (self.reader.clone(), self.reader.limits.record_ttl);
         let mut unknown = None;
         for (flight, found) in std::mem::take(&mut self.flights).into_iter().zip(found) {
@@ -408,6 +413,9 @@ impl Aboard {
 
 impl Drop for Aboard {
     fn drop(&mut self) {
+        if let Some(flight) = self.flights.first() {
+            *lock(&self.reader.failed) = Some(flight.key);
+        }
         for flight in &self.flights {
             self.reader.flights.land(flight, Err(Ending::StoreFailed), self.departed.unix);
         }

@@ -105,6 +105,9 @@ impl Writer {
         }
         let Some(expires) = self.recent.expires(record, now.unix) else { return false };
         let left = expires.since(now.unix);
-        if rung == Rung::Short { left >= self.limits.refresh_left } else { left > Duration::ZERO }
+        let lives_on =
+            if rung == Rung::Short { left >= self.limits.refresh_left } else { left > Duration::ZERO };
+        // The addresses that the store got last are not the newest while others wait.
+        lives_on && !self.queue.has_other_addresses(record)
     }
 }

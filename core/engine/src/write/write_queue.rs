@@ -60,7 +60,7 @@ struct Queue {
 pub(crate) struct Tries {
     /// Its batch failed while others did not, or the store panicked on it alone: it may be the cause.
     pub(crate) failures: u16,
-    /// The store could not say whether it has it.
+    /// The store could not say whether it has it, and was not away as a whole.
     pub(crate) unknown: u16,
 }
 
@@ -186,6 +186,20 @@ impl WriteQueue {
         let newest = queue.records.get(&self.hasher.hash_one((key, provider)));
         let waiting = newest.and_then(|number| queue.get(*number));
         waiting.is_some_and(|waiting| waiting.record.key == *key && waiting.record.provider == *provider)
+    }
+
+    /// Whether what was accepted last of this key and provider has other addresses, and is not known to be in the store.
+    pub(crate) fn has_other_addresses(&self, record: &ProviderRecord) -> bool {
+        let hashes = self.hashes(record);
+        if record.addresses.is_empty() || !self.present.may_have(hashes.key) {
+            return false;
+        }
+        let queue = lock(&self.queue);
+        let newest = queue.records.get(&hashes.record).and_then(|number| queue.get(*number));
+        newest.is_some_and(|Waiting { record: known, .. }| {
+            let same = known.key == record.key && known.provider == record.provider;
+            same && !known.addresses.is_empty() && known.addresses != record.addresses
+        })
     }
 
     /// Takes the oldest entries in hand, at most a window of them. Not to be called with a window in hand.

@@ -151,3 +151,25 @@ async fn requests_are_counted_by_rung_with_how_long_they_took() {
     assert_eq!(of(Rung::Short), (1, millis(30)));
     assert_eq!(stats.requests(Operation::GetProviders, Ending::Served), 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_old_answer_after_a_wait_took_as_long_as_the_wait() {
+    let (store, notes, engine) = watched(&Ledger::admits_all(), permits(1));
+    sleep(millis(10)).await;
+    engine.announce(caller(0), &key(1), || addresses(0)).unwrap();
+    sleep(Duration::from_secs(2)).await;
+    engine.providers(caller(0), &key(1)).await.unwrap();
+    sleep(Duration::from_secs(u64::from(ReadCache::FRESH_S) + 1)).await;
+    // The only permit is in use.
+    store.set_reads(Mood::Takes(millis(200)));
+    let other = engine.clone();
+    tokio::spawn(async move { other.providers(caller(0), &key(2)).await });
+    sleep(millis(5)).await;
+    engine.providers(caller(0), &key(1)).await.unwrap();
+    let (told, waited) = (notes.last(), millis(Config::WAITING_MS_MAX.into()));
+    assert_eq!((told.source, told.took), (Some(Source::StaleCache), Some(waited)));
+    let served = engine.stats().requests;
+    let served =
+        served.iter().find(|count| count.operation == Operation::GetProviders && count.rung == Rung::Stale);
+    assert_eq!(served.unwrap().latency.sum, waited);
+}

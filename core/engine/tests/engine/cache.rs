@@ -197,3 +197,24 @@ async fn a_cache_switched_off_asks_the_store_each_time() {
     }
     assert_eq!(statements(&store), 3);
 }
+
+/// As of those behind a relay. Of one that waits to be written the store has no addresses to tell yet.
+#[tokio::test(start_paused = true)]
+async fn a_hot_key_that_is_announced_without_addresses_stays_cached() {
+    let store = Store::new(4, 256);
+    let engine = open(&store, vec![], permits(4));
+    store.set(Mood::Takes(millis(10)));
+    announce(&engine, 1, 1, addresses(1)).await;
+    let asked = statements(&store);
+    for tick in 0..1_000 {
+        if tick % 20 == 0 {
+            engine.announce(caller(100 + tick), &key(1), Addresses::none).unwrap();
+        }
+        let reader = engine.clone();
+        tokio::spawn(async move { read(&reader, 1).await });
+        sleep(millis(10)).await;
+    }
+    let asked = statements(&store) - asked;
+    assert!(asked <= 20, "{asked} reads of one key in ten seconds");
+    assert_eq!(read(&engine, 1).await.providers().len(), 51);
+}

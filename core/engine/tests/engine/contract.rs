@@ -362,6 +362,24 @@ async fn a_part_that_is_away_neither_loses_its_records_nor_holds_up_the_others()
     }
 }
 
+/// The parts of a store that was away as a whole do not come back together.
+#[tokio::test(start_paused = true)]
+async fn a_part_that_comes_back_after_the_others_loses_nothing_of_a_full_queue() {
+    let store = Arc::new(UnknownForSome::new(memory(), StoreErrorKind::Unavailable, 1_000, 3));
+    let config = Config { write_queue_len_max: 1_000, window_len_max: 200, ..permits(4) };
+    let engine = open_store(store.clone(), vec![], config, None);
+    announce(&engine, 0..800);
+    sleep(Duration::from_secs(300)).await;
+    assert!(engine.health().paused.is_some());
+    store.set(StoreErrorKind::Unavailable, 900);
+    sleep(Duration::from_secs(2)).await;
+    let writes = engine.stats().writes;
+    assert!(writes.written > 0 && writes.dropped_after_retries == 0, "{writes:?}");
+    store.set(StoreErrorKind::Unavailable, 0);
+    let writes = written(&engine).await;
+    assert_eq!((writes.written, writes.dropped_after_retries), (800, 0), "{writes:?}");
+}
+
 /// Records of which the store can say nothing are tried until the time is over, with pauses.
 #[tokio::test(start_paused = true)]
 async fn a_close_does_not_hammer_on_a_part_that_is_away() {

@@ -177,6 +177,20 @@ async fn reads_that_always_fail_do_not_make_the_store_available_again_and_again(
     assert!(opened <= 2, "the breaker opened {opened} times in five minutes of failure");
 }
 
+/// A read that panics has failed: reads are probed by it, not by an estimate.
+#[tokio::test(start_paused = true)]
+async fn reads_that_always_panic_do_not_make_the_store_available_again_and_again() {
+    let store = Store::new(4, 256);
+    let engine = open(&store, vec![], permits(4));
+    store.set_reads(Mood::Panics);
+    for number in 0..600 {
+        sleep(millis(500)).await;
+        ask(&engine, number);
+    }
+    let opened = engine.stats().background.paused;
+    assert!(opened <= 2, "the breaker opened {opened} times in five minutes of panics");
+}
+
 /// Records that wait are written soon after the store is back, however long it was away.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_is_back_is_written_to_within_a_few_probes() {

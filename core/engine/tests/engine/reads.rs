@@ -177,6 +177,25 @@ async fn a_full_line_turns_the_oldest_away_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_full_line_turns_the_oldest_away_also_when_no_call_can_take_more_keys() {
+    let store = Store::new(1, 1);
+    let engine = open(&store, vec![], Config { waiting_len_max: 2, ..permits(1) });
+    sleep(millis(10)).await;
+    store.set(Mood::Takes(millis(5)));
+    let mut reads = Vec::new();
+    for number in 1..=4 {
+        reads.push(begin(&engine, number).await);
+    }
+    let mut endings = Vec::new();
+    for read in reads {
+        endings.push(read.await.unwrap());
+    }
+    assert_eq!(endings, [Ending::Served, Ending::NoPermit, Ending::Served, Ending::Served]);
+    let stats = engine.stats();
+    assert_eq!((stats.gauge.evicted, stats.reads.wanted, stats.reads.denied), (1, 4, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn v15_a_store_that_fails_or_panics_costs_the_answer_its_providers_only() {
     for mood in [FAILS, Mood::Panics] {
         let store = Store::new(2, 256);

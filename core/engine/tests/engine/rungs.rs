@@ -167,6 +167,28 @@ async fn addresses_that_change_and_change_back_are_written_each_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn addresses_that_change_back_while_the_change_waits_are_written() {
+    let degrades = Ledger::new(|_, _| Verdict::Degrade(Rung::Stale));
+    let store = Store::new(2, 256);
+    let engine = open(&store, vec![degrades.named("degrades")], permits(2));
+    let announce = |told| engine.announce(caller(1), &key(1), || addresses(told)).unwrap();
+    announce(1);
+    sleep(millis(600)).await;
+    assert_eq!([announce(2), announce(1)], [Ending::Served; 2]);
+    // What waits is what the second one says.
+    assert_eq!(announce(1), Ending::Known);
+    sleep(millis(600)).await;
+    assert_eq!(store.batches().last().unwrap()[0].addresses, addresses(1));
+    // Also while the change is being written.
+    store.set_writes(Mood::Takes(millis(500)));
+    announce(2);
+    sleep(millis(600)).await;
+    assert_eq!((store.running(), announce(1)), (1, Ending::Served));
+    sleep(millis(1_000)).await;
+    assert_eq!(store.batches().last().unwrap()[0].addresses, addresses(1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_failed_to_be_written_is_not_taken_for_known() {
     let degrades = Ledger::new(|_, _| Verdict::Degrade(Rung::Stale));
     let store = Store::new(2, 256);

@@ -61,6 +61,22 @@ async fn what_is_not_the_stores_own_is_refused_and_left_alone() {
     assert_eq!(std::fs::read(dir.path().join("records/diary.txt")).unwrap(), b"mine");
 }
 
+/// As the directory of the identities, in which a lock lies beside what is not to be had again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_with_a_file_named_as_one_of_fjalls_is_not_taken_for_damaged_records() {
+    for name in ["lock", "version", "7.jnl"] {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("ids")).unwrap();
+        std::fs::write(dir.path().join("ids").join(name), "of another program").unwrap();
+        std::fs::write(dir.path().join("ids/seed"), "mine").unwrap();
+        let opened = open_at(dir.path(), Config { dir: "ids".into(), ..Config::default() }).await;
+        assert_eq!(set_aside(dir.path()), Vec::<PathBuf>::new(), "{name}");
+        assert_eq!(std::fs::read(dir.path().join("ids/seed")).unwrap(), b"mine", "{name}");
+        let refused = opened.unwrap_err();
+        assert_eq!(*refused.kind(), hydra_api::OpenErrorKind::Config { key: "dir".to_owned() }, "{refused}");
+    }
+}
+
 /// fjall drops the rest of a journal in silence.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_journal_of_a_store_that_was_closed_loses_nothing_in_silence() {

@@ -193,11 +193,12 @@ fn settle(writer: &Writer, held: &InHand, outcome: RecordOutcome) -> Fate {
             Fate::Dropped
         }
         // A part of the store does not answer: the record waits for it, but not for ever in the way of others. While nothing of
-        // the store answers there are no others.
+        // the store answers there are no others, and the tries do not count: its parts need not come back together.
         _ => {
-            let tries = Tries { unknown: held.tries.unknown.saturating_add(1), ..held.tries };
-            let in_the_way = writer.queue.level().percent() >= UNKNOWN_PERCENT_MAX
-                && !writer.backend.breaker.is_open(Lane::Writes);
+            let is_away = writer.backend.breaker.is_open(Lane::Writes);
+            let unknown = held.tries.unknown.saturating_add(u16::from(!is_away));
+            let tries = Tries { unknown, ..held.tries };
+            let in_the_way = writer.queue.level().percent() >= UNKNOWN_PERCENT_MAX && !is_away;
             if in_the_way && u32::from(tries.unknown) > writer.limits.write_retries {
                 add(&stats.dropped_after_retries, 1);
                 reports.gave_up("the store could not say whether it has them");
