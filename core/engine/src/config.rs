@@ -107,7 +107,7 @@ pub struct Config {
     /// The rung "short": answers are shorter, and records that live long enough are not written again.
     pub short: Short,
 
-    /// The rung "stale": answers may be some minutes old, and no read waits for the store.
+    /// The rung "stale": answers may be some minutes old, and a read waits only for one of the next store calls.
     pub stale: Stale,
 
     /// The rungs on which the store is not read: full decline above a rate of requests, and a store that has stalled.

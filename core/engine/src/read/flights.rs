@@ -43,6 +43,8 @@ pub(crate) struct Flight {
     len_max: AtomicU32,
     departed: AtomicBool,
     denied: AtomicBool,
+    /// It is in line, and its request waits.
+    awaited: AtomicBool,
     /// What was accepted of the key and may not be in what the store answers.
     accepted: Mutex<Vec<ProviderRecord>>,
     /// The span of the request that began it, and that of its wait, until it departs.
@@ -189,6 +191,7 @@ impl Flight {
             len_max: AtomicU32::new(len_max.get()),
             departed: AtomicBool::new(false),
             denied: AtomicBool::new(false),
+            awaited: AtomicBool::new(false),
             accepted: Mutex::default(),
             trace: Mutex::new(None),
             call: OnceLock::new(),
@@ -259,6 +262,11 @@ impl Flight {
     /// Counts as not having got a permit in time; whether it did not before.
     pub(crate) fn deny(&self) -> bool {
         !self.denied.swap(true, Ordering::Relaxed)
+    }
+
+    /// Sets whether it is in line while its request waits; whether that was so before.
+    pub(crate) fn set_awaited(&self, awaited: bool) -> bool {
+        self.awaited.swap(awaited, Ordering::Relaxed)
     }
 
     /// The request that begins it is traced: its store call is a part of the trace.

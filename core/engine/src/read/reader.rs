@@ -3,7 +3,7 @@
 use super::answer::{self, Answer, Reply};
 use super::cache::Cache;
 use super::flights::{Flight, Flights, Joined};
-use super::line::{Line, Taken};
+use super::line::{Line, Request, Taken};
 use crate::clock::{Clock, Now};
 use crate::config::{Life, Limits};
 use crate::observe::{StoreCall, trace};
@@ -60,7 +60,7 @@ struct Plan {
 enum Asks {
     /// Its answer, within the deadline.
     Waits,
-    /// That it reads the key with the next call; the request does not wait for it.
+    /// That it reads the key with one of the next calls. The request waits if that is likely to begin soon.
     AtOnce,
     Never,
 }
@@ -92,7 +92,7 @@ impl Reader {
     ) -> Arc<Self> {
         let reader = Arc::new_cyclic(|me: &Weak<Self>| Self {
             flights: Flights::new(Cache::new(limits.cache_bytes)),
-            line: Line::new(limits.waiting_len),
+            line: Line::new(limits.waiting_len, limits.waiting),
             backend,
             queue,
             limits,
@@ -122,7 +122,11 @@ impl Reader {
         add(&self.backend.stats.hits.mine().misses, 1);
         match plan.asks {
             Asks::Never => self.instead(key, &plan, Ending::Shed, now, None),
-            Asks::AtOnce => self.leave_in_line(key, &plan, now, span, paused),
+            Asks::AtOnce if paused => self.leave_in_line(key, &plan, now, span, Ending::StoreFailed),
+            Asks::AtOnce if self.line.has_place(now.instant) => {
+                self.board(key, &plan, now, span).await
+            }
+            Asks::AtOnce => self.leave_in_line(key, &plan, now, span, Ending::NoPermit),
             Asks::Waits => self.wait(key, &plan, now, span).await,
         }
     }
@@ -165,9 +169,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Answers at once, and leaves the key to the next call of the store.
-    fn leave_in_line(&self, key: ContentKey, plan: &Plan, now: Now, span: &Span, paused: bool) -> Reply {
-        let ending = if paused { Ending::StoreFailed } else { Ending::NoPermit };
+    /// Answers at once, and leaves the key to a later call of the store.
+    fn leave_in_line(&self, key: ContentKey, plan: &Plan, now: Now, span: &Span, ending: Ending) -> Reply {
         // A denial takes no lock and allocates nothing.
         if self.line.is_full() {
             add(&self.backend.stats.reads.wanted, 1);
@@ -176,35 +179,64 @@ impl Reader {
         }
         match self.join(key, plan, now) {
             Joined::Known(answer) => return self.hit(key, &answer, plan, now),
-            Joined::Lead(flight) => self.line_up(&flight, now, span),
+            Joined::Lead(flight) => self.line_up(&flight, Request::IsAnswered, now, span),
             Joined::Follow { .. } => add(&self.backend.stats.reads.coalesced, 1),
             Joined::Full => {}
         }
         self.instead(key, plan, ending, now, None)
     }
 
-    /// Waits for the flight of the key: for a permit a short time, then for the store until the deadline.
+    /// Takes a place in one of the next calls, which would else be filled with keys that nobody waits for: of what the store
+    /// can read, all is of use, however much more is asked. There are no more such places than these calls have.
+    async fn board(&self, key: ContentKey, plan: &Plan, now: Now, span: &Span) -> Reply {
+        match self.join(key, plan, now) {
+            Joined::Known(answer) => self.hit(key, &answer, plan, now),
+            Joined::Lead(flight) => {
+                self.line_up(&flight, Request::Waits, now, span);
+                self.landed(key, &flight, plan, Source::Store, now).await
+            }
+            Joined::Follow { .. } => {
+                add(&self.backend.stats.reads.coalesced, 1);
+                self.instead(key, plan, Ending::NoPermit, now, None)
+            }
+            Joined::Full => self.instead(key, plan, Ending::NoPermit, now, None),
+        }
+    }
+
+    /// Waits for the flight of the key, its own or another's.
     async fn wait(&self, key: ContentKey, plan: &Plan, now: Now, span: &Span) -> Reply {
-        let stats = &self.backend.stats.reads;
         let (flight, source) = match self.join(key, plan, now) {
             Joined::Known(answer) => return self.hit(key, &answer, plan, now),
             Joined::Full => return self.instead(key, plan, Ending::NoPermit, now, None),
             Joined::Lead(flight) => {
-                self.line_up(&flight, now, span);
+                self.line_up(&flight, Request::Waits, now, span);
                 (flight, Source::Store)
             }
             Joined::Follow { flight, .. } => {
-                add(&stats.coalesced, 1);
+                add(&self.backend.stats.reads.coalesced, 1);
                 (flight, Source::Shared)
             }
         };
+        self.landed(key, &flight, plan, source, now).await
+    }
+
+    /// Waits for a flight: for a permit a short time, then for the store until the deadline.
+    async fn landed(
+        &self,
+        key: ContentKey,
+        flight: &Flight,
+        plan: &Plan,
+        source: Source,
+        now: Now,
+    ) -> Reply {
         let deadline = now.instant + plan.deadline;
         let permit_until = deadline.min(now.instant + self.limits.waiting);
         let mut landed = timeout_at(permit_until.into(), flight.landing()).await;
         if landed.is_err() {
             if !flight.has_departed() {
+                self.line.give_up(flight);
                 if flight.deny() {
-                    add(&stats.denied, 1);
+                    add(&self.backend.stats.reads.denied, 1);
                 }
                 return self.instead(key, plan, Ending::NoPermit, self.clock.read(), flight.call());
             }
@@ -244,11 +276,11 @@ impl Reader {
 
     /// Puts a flight in line, with what is accepted of its key and not written yet. It is known already, so that nothing
     /// is accepted between the two without its knowledge.
-    fn line_up(&self, flight: &Arc<Flight>, now: Now, span: &Span) {
+    fn line_up(&self, flight: &Arc<Flight>, request: Request, now: Now, span: &Span) {
         flight.accept_waiting(self.queue.pending(&flight.key, flight.len_max()));
         add(&self.backend.stats.reads.wanted, 1);
         flight.traced(span, trace::waiting(span));
-        if let Some(evicted) = self.line.push(flight.clone(), now.instant) {
+        if let Some(evicted) = self.line.push(flight.clone(), request, now.instant) {
             self.turn_away(&evicted, now);
         }
         self.backend.gate.advance();
