@@ -190,6 +190,27 @@ async fn slow_streams(node: &Node, count: usize) {
 }
 
 #[tokio::test]
+async fn f9_a_burst_of_streams_costs_those_beyond_the_limit_alone() {
+    let node = Node::start(&[]).await.unwrap();
+    let request = Request::FindNode { key: key(1).into() };
+    let raw = RawPeer::new(PROTOCOL);
+    let connection = raw.connect(node.heads()[0].tcp()).await.unwrap();
+    // All are open before the first one asks.
+    let asked = async |burst: usize| {
+        let opened: Vec<_> = join_all((0..burst).map(|_| raw.open(connection))).await;
+        let asking = opened.into_iter().map(async |stream| stream?.ask(&request).await);
+        join_all(asking).await.into_iter().filter(io::Result::is_ok).count()
+    };
+    for burst in [70, 300] {
+        let answered = asked(burst).await;
+        assert!(answered >= PER_CONNECTION, "{answered} of {burst}");
+        assert_eq!(asked(PER_CONNECTION).await, PER_CONNECTION, "the connection is as good as before");
+    }
+    let log = node.home().log();
+    assert!(!log.contains("yamux") && !log.contains("libp2p"), "{log}");
+}
+
+#[tokio::test]
 async fn f2_frames_declared_too_long_take_no_memory() {
     let node = Node::start(&[]).await.unwrap();
     let mut too_long = Vec::new();

@@ -3,6 +3,7 @@
 pub(crate) mod failure_log;
 pub(crate) mod http;
 pub(crate) mod lease_view;
+pub(crate) mod log_limit;
 pub(crate) mod metrics;
 pub(crate) mod node_view;
 pub(crate) mod otlp;

@@ -1,8 +1,10 @@
 //! The log: on standard error, as text on a terminal and as JSON otherwise.
 
 use crate::config::{Log, LogFormat};
+use crate::observe::log_limit::LogLimit;
 use crate::observe::otlp::Exporter;
 use std::io::{self, IsTerminal};
+use tracing_subscriber::filter::FilterExt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
@@ -28,7 +30,7 @@ pub(crate) fn start_quiet(log: &Log) {
 
 fn install(level: &str, format: LogFormat, exporter: &Exporter) {
     let installed = tracing_subscriber::registry()
-        .with(lines(format).with_filter(filter(level)))
+        .with(lines(format).with_filter(filter(level).and(LogLimit::default())))
         .with(exporter.layer())
         .try_init();
     // A program that embeds the node may have installed its own subscriber, which takes precedence.

@@ -17,8 +17,12 @@ pub(crate) const AGENT: &str = concat!("hydra/", env!("CARGO_PKG_VERSION"));
 /// The protocol version that the peers of the IPFS network tell.
 pub(crate) const PROTOCOL_VERSION: &str = "ipfs/0.1.0";
 
-/// The maximum number of streams of one connection, over all protocols.
-const STREAMS_PER_CONNECTION_MAX: usize = 64;
+/// Streams of a connection beside those of the Kademlia protocol: identify, ping, and those that this side opens.
+const OTHER_STREAMS_MAX: usize = 32;
+/// Yamux ends the whole connection at its limit. A peer that keeps to the protocol has at most so many streams that are
+/// not acknowledged yet (the backlog of rust-yamux and go-yamux), so that beyond these it never comes to that: surplus
+/// streams are reset one by one, by the limits of the swarm and of the protocol.
+const YAMUX_BACKLOG: usize = 256;
 /// The maximum number of unread bytes of a QUIC stream and of a QUIC connection.
 const QUIC_STREAM_BYTES_MAX: u32 = 256 << 10;
 const QUIC_CONNECTION_BYTES_MAX: u32 = 4 << 20;
@@ -34,7 +38,8 @@ pub(crate) enum Names {
 
 /// A swarm over TCP (Noise and TLS, Yamux) and QUIC version 1 (requirement N3).
 ///
-/// A panic in one of its tasks notifies `panicked`.
+/// A panic in one of its tasks notifies `panicked`. A connection has up to `streams_max` inbound streams of the Kademlia
+/// protocol, and some more of others.
 ///
 /// # Errors
 /// When the key does not yield a certificate, or the system's resolver config cannot be read.
@@ -42,25 +47,26 @@ pub(crate) fn build<B: NetworkBehaviour>(
     key: Keypair,
     behaviour: B,
     names: Names,
-    idle: Duration,
+    (idle, streams_max): (Duration, usize),
     panicked: Arc<Notify>,
 ) -> Result<Swarm<B>, io::Error> {
-    let muxer = || {
+    let streams_max = streams_max + OTHER_STREAMS_MAX;
+    let muxer = move || {
         let mut muxer = yamux::Config::default();
-        muxer.set_max_num_streams(STREAMS_PER_CONNECTION_MAX);
+        muxer.set_max_num_streams(streams_max + YAMUX_BACKLOG);
         muxer
     };
     let config = move |_| {
         Config::with_executor(move |task| watched(task, Arc::clone(&panicked)))
             .with_idle_connection_timeout(idle)
-            .with_max_negotiating_inbound_streams(STREAMS_PER_CONNECTION_MAX)
+            .with_max_negotiating_inbound_streams(streams_max)
     };
     let builder = SwarmBuilder::with_existing_identity(key)
         .with_tokio()
         .with_tcp(tcp::Config::default().nodelay(true), (tls::Config::new, noise::Config::new), muxer)
         .map_err(io::Error::other)?
         .with_quic_config(|mut quic| {
-            quic.max_concurrent_stream_limit = STREAMS_PER_CONNECTION_MAX as u32;
+            quic.max_concurrent_stream_limit = u32::try_from(streams_max).unwrap_or(u32::MAX);
             quic.max_stream_data = QUIC_STREAM_BYTES_MAX;
             quic.max_connection_data = QUIC_CONNECTION_BYTES_MAX;
             quic

@@ -20,6 +20,8 @@ use tokio::task::JoinHandle;
 
 /// A connection without requests is closed after this time.
 const IDLE: Duration = Duration::from_secs(10);
+/// Streams that others may open at a time: a scout serves nothing.
+const STREAMS_MAX: usize = 32;
 
 #[derive(NetworkBehaviour)]
 struct Behaviour {
@@ -83,7 +85,7 @@ async fn run(
     };
     client.store(Some(Arc::new(behaviour.kad.client())));
     let panicked = Arc::new(Notify::new());
-    let mut swarm = swarm::build(key, behaviour, Names::Resolve, IDLE, Arc::clone(&panicked))?;
+    let mut swarm = swarm::build(key, behaviour, Names::Resolve, (IDLE, STREAMS_MAX), Arc::clone(&panicked))?;
     loop {
         tokio::select! {
             event = swarm.select_next_some() => {

@@ -1,6 +1,7 @@
-//! What the process takes of its machine, under the names that Prometheus gives these metrics.
+//! What the process takes of its machine, under the names that Prometheus gives these metrics, and what its log lacks.
 
 use super::page::Page;
+use crate::observe::log_limit;
 use metrics_process::collector::collect;
 use std::fmt;
 
@@ -20,6 +21,11 @@ pub(super) fn write(page: &mut Page<'_>) -> fmt::Result {
     page.gauges("process_resident_memory_bytes", "Memory in use.", one(process.resident_memory_bytes))?;
     page.gauges("process_virtual_memory_bytes", "Address space in use.", one(process.virtual_memory_bytes))?;
     page.gauges("process_threads", "Threads.", one(process.threads))?;
+    page.counters(
+        "hydra_log_lines_left_out_total",
+        "Log lines of libraries that were left out: of one place in their code at most 5 lines are logged in 10 seconds.",
+        [([], log_limit::left_out())],
+    )?;
     page.gauges(
         "process_start_time_seconds",
         "Start time of the process, in seconds since 1970.",
