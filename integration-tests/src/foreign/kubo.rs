@@ -79,6 +79,18 @@ impl Program {
         tool("ipfs").map(Self)
     }
 
+    /// The peers that a node begins with on the public network.
+    ///
+    /// # Errors
+    ///
+    /// kubo failed.
+    pub async fn public_bootstrap(&self) -> io::Result<Vec<String>> {
+        let repo = tempfile::tempdir()?;
+        self.run(repo.path(), &["init"]).await?;
+        let printed = self.run(repo.path(), &["bootstrap", "list", "--expand-auto"]).await?;
+        Ok(printed.lines().map(str::to_owned).collect())
+    }
+
     /// The command that runs it on this repository.
     fn command(&self, repo: &Path) -> Command {
         let mut command = Command::new(&self.0);
@@ -180,6 +192,15 @@ impl Kubo {
             }
         }
         Ok(providers)
+    }
+
+    /// What a content id stands for, from its providers if this node does not have it.
+    ///
+    /// # Errors
+    ///
+    /// kubo failed, or found nobody who has it.
+    pub async fn cat(&self, cid: &str) -> io::Result<String> {
+        self.run(&["cat", cid]).await
     }
 
     /// The ids of the servers in its routing table for private addresses.

@@ -1,9 +1,10 @@
-//! kubo at the heads of a private network: what one node provides, another finds before it is written.
+//! kubo at the heads of a private network: what one node provides, another finds before it is written and fetches, also
+//! after the heads were away.
 
 use crate::{Transport, trial};
 use hydra_integration_tests::foreign::Missing;
 use hydra_integration_tests::foreign::kubo::{Kubo, PROTOCOL, Program};
-use hydra_integration_tests::node::Node;
+use hydra_integration_tests::node::{Home, Node};
 use libtest_mimic::{Failed, Trial};
 use std::future::Future;
 use std::time::Duration;
@@ -20,12 +21,21 @@ const TABLE_TRIES: usize = 300;
 
 /// A node of hydra, and two of kubo that join through different heads.
 struct Network {
+    home: Home,
     hydra: Node,
     provider: Kubo,
     seeker: Kubo,
 }
 
-pub(crate) fn trials(transport: Transport) -> [Trial; 2] {
+/// What belongs to no transport.
+pub(crate) fn trial_of_bootstrap() -> Trial {
+    let program = Program::find();
+    let missing = program.as_ref().err().cloned();
+    let name = "the_bootstrap_peers_of_amino_toml_are_those_of_kubo";
+    trial(name, Transport::Tcp, missing, async move || same_bootstrap(&program?).await)
+}
+
+pub(crate) fn trials(transport: Transport) -> [Trial; 3] {
     let program = Program::find();
     [
         case("kubo_finds_what_another_provided_before_it_is_written", transport, &program, is_found),
@@ -35,7 +45,17 @@ pub(crate) fn trials(transport: Transport) -> [Trial; 2] {
             &program,
             is_found_later,
         ),
+        case("kubo_keeps_the_heads_in_its_table_over_a_restart", transport, &program, stays),
     ]
+}
+
+async fn same_bootstrap(program: &Program) -> Result<(), Failed> {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/amino.toml");
+    let config: toml::Table = std::fs::read_to_string(file)?.parse()?;
+    let ours = config["network"]["bootstrap"].as_array().into_iter().flatten();
+    let ours: Vec<_> = ours.filter_map(toml::Value::as_str).collect();
+    assert_eq!(ours, program.public_bootstrap().await?);
+    Ok(())
 }
 
 fn case<F>(
@@ -55,7 +75,9 @@ where
 async fn is_found(network: Network) -> Result<(), Failed> {
     let cid = network.provider.put_block("found").await?;
     network.provider.provide(&cid).await?;
-    network.expect_found_before_written(&cid).await
+    network.expect_found_before_written(&cid).await?;
+    assert_eq!(network.seeker.cat(&cid).await?, "found");
+    Ok(())
 }
 
 async fn is_found_later(network: Network) -> Result<(), Failed> {
@@ -70,15 +92,35 @@ async fn is_found_later(network: Network) -> Result<(), Failed> {
     network.expect_found_before_written(&cid).await
 }
 
+async fn stays(network: Network) -> Result<(), Failed> {
+    let Network { home, hydra, provider, seeker } = network;
+    hydra.stop().await?;
+    let hydra = start_heads(&home).await?;
+    let network = Network { home, hydra, provider, seeker };
+    for kubo in [&network.provider, &network.seeker] {
+        network.enter_table_of(kubo).await?;
+    }
+    let cid = network.provider.put_block("provided after the restart").await?;
+    // Without a connection kubo does not even try to provide; a search connects it to the servers of its table.
+    assert_eq!(network.provider.find_providers(&cid).await?, []);
+    network.provider.provide(&cid).await?;
+    network.expect_found_before_written(&cid).await
+}
+
+async fn start_heads(home: &Home) -> std::io::Result<Node> {
+    let protocol = format!("network.protocol=\"{PROTOCOL}\"");
+    let lan = [&protocol, "network.addresses=\"lan\"", "network.diversity=\"off\"", FLUSH, FRESH_ABSENT];
+    Node::start_in(home, &lan).await
+}
+
 impl Network {
     async fn start(program: &Program, transport: Transport) -> Result<Self, Failed> {
-        let protocol = format!("network.protocol=\"{PROTOCOL}\"");
-        let private = [&protocol, "network.addresses=\"lan\"", "network.diversity=\"off\""];
-        let hydra = Node::start(&[&private[..], &[FLUSH, FRESH_ABSENT]].concat()).await?;
+        let home = Home::new()?;
+        let hydra = start_heads(&home).await?;
         let [first, .., last] = hydra.heads() else { return Err("fewer than two heads".into()) };
         let provider = Kubo::start(program, &transport.of(first)).await?;
         let seeker = Kubo::start(program, &transport.of(last)).await?;
-        let network = Self { hydra, provider, seeker };
+        let network = Self { home, hydra, provider, seeker };
         for kubo in [&network.provider, &network.seeker] {
             network.enter_table_of(kubo).await?;
         }

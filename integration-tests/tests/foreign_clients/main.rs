@@ -63,6 +63,7 @@ fn main() {
         }
         trials.extend(kubo::trials(transport));
     }
+    trials.push(kubo::trial_of_bootstrap());
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
