@@ -1,7 +1,7 @@
 //! The allocator: slots from the first on, a lock on the data directory while any is held.
 
 use crate::config::Config;
-use crate::derive::Head;
+use crate::deriver::Head;
 use crate::ports::Ports;
 use crate::{Seed, cache, epoch, files};
 use hydra_api::{

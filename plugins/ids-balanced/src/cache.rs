@@ -1,7 +1,8 @@
 //! Which attempt found which head, so that the next start does not search again. No keys are in it: a head is
 //! derived anew from the attempt, in microseconds, and must be the one it was.
 
-use crate::derive::{self, Deriver, Head};
+use crate::derive;
+use crate::deriver::{Deriver, Head};
 use crate::{Seed, files};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -44,6 +44,14 @@ impl Derivation {
     }
 }
 
+/// Heads that share a sequence of candidates: beyond so many it starts anew, so that no head takes ever longer.
+pub(crate) const ERA_BITS: u32 = 16;
+
+/// In which sequence of candidates a slot of derivation 2 searches.
+pub(crate) fn era(slot: u32) -> u32 {
+    slot >> ERA_BITS
+}
+
 impl fmt::Display for Derivation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.number().fmt(f)

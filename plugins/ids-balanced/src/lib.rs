@@ -11,6 +11,7 @@ mod cache;
 mod config;
 mod derivation;
 mod derive;
+mod deriver;
 mod epoch;
 mod files;
 mod pool;
@@ -21,7 +22,8 @@ mod sequence;
 pub use allocator::Balanced;
 pub use config::{Config, PORT_BASE_DEFAULT, SEED_FILE_DEFAULT, SLOTS_MAX_DEFAULT};
 pub use derivation::Derivation;
-pub use derive::{Head, PREFIX_BITS, derive_all, prefix};
+pub use derive::derive_all;
+pub use deriver::{Head, PREFIX_BITS, prefix};
 pub use seed::{Seed, SeedError};
 
 use hydra_api::{IdAllocator, Ids, OpenError, Plugin, Scope};

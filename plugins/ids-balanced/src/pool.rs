@@ -1,22 +1,17 @@
 //! The search of derivation 2: one sequence of candidates for all heads of an era. A head is the first candidate that
 //! lies in its window, whichever heads are searched for besides.
 
-use crate::derive::{Deriver, Head};
+use crate::derivation::{ERA_BITS, era};
+use crate::deriver::{Deriver, Head};
 use crate::sequence::{self, Window};
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
-/// Heads that share a sequence of candidates: beyond so many it starts anew, so that no head takes ever longer.
-const ERA_BITS: u32 = 16;
 /// How many candidates are made at first; a quarter of as many as there are come after that.
 const LEN_FIRST: usize = 1_024;
 /// How many one thread makes at a time.
 const CHUNK: usize = 64;
-
-/// In which sequence of candidates a slot searches.
-pub(crate) fn era(slot: u32) -> u32 {
-    slot >> ERA_BITS
-}
 
 /// The number of a slot in its era.
 fn in_era(slot: u32) -> u16 {
@@ -127,7 +122,7 @@ impl Pool {
                 }
             }
         };
-        crate::derive::on_all_cores(len.div_ceil(CHUNK), &work);
+        on_all_cores(len.div_ceil(CHUNK), &work);
         let made = (first as u32..).zip(positions);
         self.candidates.extend(made.filter_map(|(number, position)| Some((position?, number))));
         self.candidates.sort_unstable();
@@ -147,4 +142,13 @@ impl Pool {
             }
         }
     }
+}
+
+/// Does so many parts of some work, side by side.
+pub(crate) fn on_all_cores(parts: usize, work: &(dyn Fn() + Sync)) {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    std::thread::scope(|scope| {
+        (1..cores.min(parts)).for_each(|_| drop(scope.spawn(work)));
+        work();
+    });
 }

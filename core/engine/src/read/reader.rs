@@ -123,9 +123,7 @@ impl Reader {
         match plan.asks {
             Asks::Never => self.instead(key, &plan, Ending::Shed, now, None),
             Asks::AtOnce if paused => self.leave_in_line(key, &plan, now, span, Ending::StoreFailed),
-            Asks::AtOnce if self.line.has_place(now.instant) => {
-                self.board(key, &plan, now, span).await
-            }
+            Asks::AtOnce if self.line.has_place(now.instant) => self.board(key, &plan, now, span).await,
             Asks::AtOnce => self.leave_in_line(key, &plan, now, span, Ending::NoPermit),
             Asks::Waits => self.wait(key, &plan, now, span).await,
         }
@@ -221,14 +219,7 @@ impl Reader {
     }
 
     /// Waits for a flight: for a permit a short time, then for the store until the deadline.
-    async fn landed(
-        &self,
-        key: ContentKey,
-        flight: &Flight,
-        plan: &Plan,
-        source: Source,
-        now: Now,
-    ) -> Reply {
+    async fn landed(&self, key: ContentKey, flight: &Flight, plan: &Plan, source: Source, now: Now) -> Reply {
         let deadline = now.instant + plan.deadline;
         let permit_until = deadline.min(now.instant + self.limits.waiting);
         let mut landed = timeout_at(permit_until.into(), flight.landing()).await;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::deriver::prefix;
 use std::collections::HashMap;
 
 const DERIVATIONS: [Derivation; 2] = [Derivation::One, Derivation::Two];
