@@ -64,6 +64,11 @@ pub(crate) fn usage(answer: &clap::Error) -> ExitCode {
     if printed.is_err() || !wrong { ExitCode::SUCCESS } else { ExitCode::from(WRONG) }
 }
 
+/// Prints a warning to standard error.
+pub(crate) fn warn(issue: &Issue) {
+    to_stderr(&format!("warning: {issue}"));
+}
+
 /// An issue with its line of the file, in colour, on a terminal; one line elsewhere.
 fn shown(issue: &Issue) -> String {
     if !io::stderr().is_terminal() {

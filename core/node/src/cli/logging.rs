@@ -1,6 +1,6 @@
 //! The log: on standard error, as text on a terminal and as JSON otherwise.
 
-use crate::config::{Log, LogFormat};
+use crate::config::{Loaded, Log, LogFormat};
 use crate::observe::otlp::Exporter;
 use std::io::{self, IsTerminal};
 use tracing_subscriber::layer::SubscriberExt;
@@ -24,6 +24,13 @@ pub(crate) fn start(log: &Log, exporter: &Exporter) {
 pub(crate) fn start_quiet(log: &Log) {
     let level = if log.level == Log::LEVEL { "warn" } else { &log.level };
     install(level, log.format, &Exporter::default());
+}
+
+/// Logs what is no error of the config, but was hardly meant.
+pub(crate) fn warn_of(loaded: &Loaded) {
+    for warning in loaded.warnings() {
+        tracing::warn!("{warning}");
+    }
 }
 
 fn install(level: &str, format: LogFormat, exporter: &Exporter) {

@@ -1,5 +1,6 @@
 //! The heads and their listen addresses.
 
+use super::values::{Address, Ip};
 use multiaddr::Multiaddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,15 +15,16 @@ pub struct Heads {
     #[schemars(range(min = 1, max = 10_000))]
     pub count: u32,
     /// The IP addresses to listen on; `0.0.0.0` and `::` stand for every interface. The port belongs to the identity,
-    /// so each head keeps its own port across restarts. Set it on hosts with several networks.
-    #[schemars(with = "Vec<String>", length(min = 1, max = 64))]
+    /// so each head keeps its own port across restarts. An address that is listed twice, or is included in another of the
+    /// list, is refused. Set it on hosts with several networks.
+    #[schemars(with = "Vec<Ip>", length(min = 1, max = 64))]
     pub listen: Vec<IpAddr>,
     /// The transports on which the heads listen and dial. Remove `quic` where the network blocks UDP.
     #[schemars(length(min = 1, max = 2))]
     pub transports: Vec<Transport>,
     /// External addresses that every head advertises in addition to those that it detects, as multiaddrs without
     /// `/p2p/`. Set them for hosts behind a load balancer or port forwarding. Port 0 stands for the head's own port.
-    #[schemars(with = "Vec<String>", length(max = 64))]
+    #[schemars(with = "Vec<Address>", length(max = 64))]
     pub announce: Vec<Multiaddr>,
 }
 
