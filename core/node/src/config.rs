@@ -18,11 +18,11 @@ pub use issue::{Issue, Issues, Origin, Place};
 pub use load::{Effective, Loaded, Setting, Sources, load};
 pub(crate) use load::{Examined, examine};
 pub use path::{KeyPath, Step};
-pub(crate) use secrets::concealed;
+pub(crate) use secrets::{concealed, text_concealed};
 pub(crate) use show::{reference, schema};
 pub use tables::{
     AddressPolicy, Config, Connections, Diversity, Heads, Http, Kad, Log, LogFormat, Network, Otlp,
-    OtlpProtocol, PeerAddress, PeerAddressError, PluginTable, PolicyTable, Shutdown, SmallAnswers, Telemetry,
-    Traces, Transport,
+    OtlpProtocol, PeerAddress, PeerAddressError, PluginTable, PolicyTable, Ports, Shutdown, SmallAnswers,
+    Telemetry, Traces, Transport,
 };
 pub(crate) use tables::{Endpoint, Malformed};

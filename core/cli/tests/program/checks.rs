@@ -172,6 +172,23 @@ fn a_check_refuses_a_port_of_the_pages_that_is_taken() {
 }
 
 #[test]
+fn with_strict_ports_a_node_does_not_start_on_another_port() {
+    let hydra = Hydra::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let base = format!("ids.port_base={port}");
+    let set = [&LOOPBACK[..2], &["--set", &base, "--set", "heads.count=1"], &LOOPBACK[4..]].concat();
+    let output = hydra.run(&[&["run"], &set[..], &["--set", "heads.ports=strict"]].concat());
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    let on =
+        format!("head 0 cannot listen on /ip4/127.0.0.1/tcp/{port}, /ip4/127.0.0.1/udp/{port}/quic-v1: ");
+    assert!(message.contains(&on) && message.contains("heads.ports"), "{message}");
+    let moved = Running::start(&hydra, &set, &[]);
+    assert!(!moved.lines[0].contains(&format!("/{port}/")), "{:?}", moved.lines);
+}
+
+#[test]
 fn both_checks_work_beside_a_running_node_and_change_nothing() {
     let hydra = Hydra::new();
     let home = [("HYDRA_HOME", "/opt"), ("HYDRA_METRICS_PORT", "tcp://10.0.0.1:9464")];

@@ -206,6 +206,17 @@ fn no_credential_of_a_url_is_shown() {
         let all = format!("{}{}", String::from_utf8_lossy(&output.stdout), stderr(&output));
         assert!(!all.contains("hunter"), "{key}: {all}");
     }
+    // Of a command's own argument, and in the log: the name of a variable stands there as it is.
+    let output = hydra.run(&[
+        "store",
+        "import",
+        "--from",
+        "hydra-booster-postgres",
+        "postgres://u:hunter2@127.0.0.1:x/d?password=hunter3",
+    ]);
+    assert!(!output.status.success() && !stderr(&output).contains("hunter"), "{}", stderr(&output));
+    let output = hydra.run(&["ask", "providers", url]);
+    assert!(!output.status.success() && !stderr(&output).contains("hunter"), "{}", stderr(&output));
     let query = "telemetry.otlp.endpoint=http://host:4318/v1/traces?key=hunter2";
     for args in [&["config", "show"][..], &["config", "show", "--json"]] {
         let text = hydra.prints(&[args, &["--set", query]].concat());

@@ -1,8 +1,8 @@
 //! The log: on standard error, as text on a terminal and as JSON otherwise.
 
-use crate::config::{Loaded, Log, LogFormat};
+use crate::config::{Loaded, Log, LogFormat, text_concealed};
 use crate::observe::otlp::Exporter;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
@@ -24,6 +24,31 @@ pub(crate) fn start(log: &Log, exporter: &Exporter) {
 pub(crate) fn start_quiet(log: &Log) {
     let level = if log.level == Log::LEVEL { "warn" } else { &log.level };
     install(level, log.format, &Exporter::default());
+}
+
+/// Standard error, without the credentials of URLs: those of libraries' errors among them.
+#[derive(Debug)]
+struct Concealing(io::Stderr);
+
+impl Concealing {
+    fn stderr() -> Self {
+        Self(io::stderr())
+    }
+}
+
+impl Write for Concealing {
+    /// A whole event: the layer writes each at once.
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        match std::str::from_utf8(event) {
+            Ok(text) => self.0.write_all(text_concealed(text).as_bytes())?,
+            Err(_) => self.0.write_all(event)?,
+        }
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// Logs what is no error of the config, but was hardly meant.
@@ -52,7 +77,7 @@ fn lines(format: LogFormat) -> Box<dyn Layer<Registry> + Send + Sync> {
         LogFormat::Pretty => true,
         LogFormat::Json => false,
     };
-    let lines = fmt::layer().with_writer(io::stderr);
+    let lines = fmt::layer().with_writer(Concealing::stderr);
     match pretty {
         true => lines.with_ansi(io::stderr().is_terminal()).boxed(),
         false => lines.json().flatten_event(true).boxed(),

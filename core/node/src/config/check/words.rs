@@ -162,11 +162,12 @@ fn table(at: &Value) -> String {
 }
 
 fn range(at: &Value, min: &str, max: &str, unit: &str) -> String {
+    let one = |bound: &Value| if bound == 1 { unit.trim_end_matches('s') } else { unit };
     let min = at.get(min).filter(|min| unit.is_empty() || min.as_u64() != Some(0));
     match (min, at.get(max)) {
         (Some(min), Some(max)) => format!(" from {min} to {max}{unit}"),
-        (Some(min), None) => format!(" of at least {min}{unit}"),
-        (None, Some(max)) => format!(" of at most {max}{unit}"),
+        (Some(min), None) => format!(" of at least {min}{}", one(min)),
+        (None, Some(max)) => format!(" of at most {max}{}", one(max)),
         (None, None) => String::new(),
     }
 }

@@ -1,7 +1,7 @@
 //! The real heads, as the keeper starts and stops them.
 
 use super::run::Heads;
-use crate::config::Config;
+use crate::config::{Config, Ports};
 use crate::net::head;
 use crate::net::head::connection_limits::NodeConnections;
 use crate::net::heads::HeadList;
@@ -74,10 +74,24 @@ impl NodeHeads {
             HeadError::Listen { slot: lease.slot, on: listeners(&self.parts.config, lease.port), cause }
         })?;
         if port != lease.port && lease.port != 0 {
+            if self.parts.config.heads.ports == Ports::Strict {
+                return Err(self.taken(lease));
+            }
             let (head, taken) = (lease.slot, lease.port);
             tracing::warn!(head, taken, port, "the port is taken, listening on a free one");
         }
         Ok(port)
+    }
+
+    /// The port of the lease is taken, and the config wants no other.
+    fn taken(&self, lease: &HeadLease) -> HeadError {
+        let cause = format!(
+            "port {} is in use, and heads.ports is \"strict\": end the process that uses it (`ss -lnp` shows it), or set \
+             heads.ports to \"move\"",
+            lease.port
+        );
+        let on = listeners(&self.parts.config, lease.port);
+        HeadError::Listen { slot: lease.slot, on, cause: io::Error::new(io::ErrorKind::AddrInUse, cause) }
     }
 
     fn on_ended(&mut self, task: Id) -> Option<u32> {
