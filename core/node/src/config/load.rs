@@ -88,7 +88,7 @@ fn examine_read(registry: &Registry, defaults: &Map<String, Value>, mut sources:
         let layers = Layers::merge(defaults, &sources, &form, &mut issues);
         let mut values = match layers.merged() {
             Ok(values) => values,
-            Err(issue) => return Examined { loaded: None, issues: vec![issue] },
+            Err(Issues(issues)) => return Examined { loaded: None, issues },
         };
         let (config, problems) = check::whole(registry, &core, defaults, &mut values);
         let unknown = variables::take_unknown(&layers, &problems, &mut sources.environment);

@@ -4,7 +4,7 @@ use super::document::Document;
 use super::layer::{Form, Layer};
 use super::source::{FromFile, Given};
 use crate::config::check::Part;
-use crate::config::issue::{Issue, Origin};
+use crate::config::issue::{Issue, Issues, Origin};
 use crate::config::path::{KeyPath, Step};
 use figment::providers::Serialized;
 use figment::value::{Tag, Value as Tagged};
@@ -76,13 +76,14 @@ impl Layers {
     }
 
     /// The merged config as one value.
-    pub(crate) fn merged(&self) -> Result<Value, Issue> {
-        self.figment.extract().map_err(|cause| Issue {
+    pub(crate) fn merged(&self) -> Result<Value, Issues> {
+        let unreadable = |cause: figment::Error| Issue {
             key: cause.path.join("."),
             message: cause.kind.to_string(),
             help: None,
             origin: Origin::Default,
-        })
+        };
+        self.figment.extract().map_err(|cause| unreadable(cause).into())
     }
 
     /// True if a source says something of the table at `path` as a whole: its header stands in the file, or a variable or
