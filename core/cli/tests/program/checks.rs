@@ -36,6 +36,7 @@ impl Running {
                 return Self { child, lines };
             }
         }
+        child.wait().unwrap();
         panic!("{}", std::fs::read_to_string(hydra.dir.path().join("log")).unwrap());
     }
 }
@@ -167,6 +168,8 @@ fn a_check_refuses_a_port_of_the_pages_that_is_taken() {
         message.contains(&taken.local_addr().unwrap().to_string()) && message.contains("in use"),
         "{message}"
     );
+    hydra.prints(&["check", "--set", "telemetry.http.listen=127.0.0.1:0"]);
+    assert!(files(hydra.dir.path()).is_empty(), "a check creates nothing");
     let output = hydra.run(&["config", "check", "--set", &listen]);
     assert!(output.status.success(), "it opens nothing: {}", stderr(&output));
 }

@@ -1,15 +1,9 @@
-//! Variables that are not config although they begin as such.
+//! Variables that Kubernetes sets in every container beside a service, and that are no config although they begin as such.
 
-use super::Sources;
 use std::ffi::OsStr;
 
-/// True for the variable that names the config file, and for those that Kubernetes sets in every container beside a
-/// service, whatever its name: `HYDRA_METRICS_SERVICE_HOST` for one that is called `hydra-metrics`.
-pub(super) fn is_foreign(name: &str, value: &OsStr) -> bool {
-    name == Sources::FILE_VARIABLE || is_of_service(name, value)
-}
-
-fn is_of_service(name: &str, value: &OsStr) -> bool {
+/// True for a variable of a service, whatever its name: `HYDRA_METRICS_SERVICE_HOST` for one that is called `hydra-metrics`.
+pub(super) fn is_of_service(name: &str, value: &OsStr) -> bool {
     // A key of a table has two underscores in its name; the variables of services have a value that tells them.
     let ends = |end: &str| name.ends_with(end) && !name.contains("__");
     let is_link = ["tcp://", "udp://", "sctp://"]

@@ -80,7 +80,10 @@ impl Sources {
     pub(crate) fn of_environment(&self) -> Vec<Given> {
         let named = self.environment.iter().filter_map(|(name, value)| Some((name.to_str()?, value)));
         let mut named: Vec<(&str, &OsString)> = named
-            .filter(|(name, value)| name.starts_with(Self::PREFIX) && !service::is_foreign(name, value))
+            .filter(|(name, value)| {
+                let is_config = name.starts_with(Self::PREFIX) && *name != Self::FILE_VARIABLE;
+                is_config && !service::is_of_service(name, value)
+            })
             .collect();
         named.sort_unstable();
         let given = |(name, value): (&str, &OsString)| Given {
