@@ -4,6 +4,7 @@ mod args;
 mod ask;
 mod check;
 mod completions;
+mod config_check;
 mod extra;
 mod failure;
 mod ids;
@@ -84,6 +85,7 @@ fn dispatch(
             let exporter = loaded.exporter()?;
             logging::start(&loaded.config.log, &exporter);
             panics::log();
+            logging::warn_of(&loaded);
             in_runtime(run::run(&loaded, &registry, exporter, out))
         }
         Command::Check => {
@@ -104,8 +106,11 @@ fn dispatch(
             in_runtime(store::run(&loaded, &registry, &command, out))
         }
         Command::Config(ConfigCommand::Show { json }) => {
-            show::show(&load(&registry, &config.sources(None))?, json, out)
+            let loaded = load(&registry, &config.sources(None))?;
+            loaded.warnings().iter().for_each(failure::warn);
+            show::show(&loaded, json, out)
         }
+        Command::Config(ConfigCommand::Check) => config_check::check(&registry, &config.sources(None), out),
         Command::Config(ConfigCommand::Schema) => show::schema(&registry, out),
         Command::Config(ConfigCommand::Docs) => show::docs(&registry, out),
         Command::Plugins { json } => plugins::plugins(&registry, json, out),
@@ -128,6 +133,7 @@ fn copy(registry: &Registry, config: &ConfigArgs, args: &CopyArgs, out: &mut Out
 fn quiet(registry: &Registry, sources: &crate::config::Sources) -> Result<Loaded, Failure> {
     let loaded = load(registry, sources)?;
     logging::start_quiet(&loaded.config.log);
+    logging::warn_of(&loaded);
     Ok(loaded)
 }
 

@@ -3,22 +3,26 @@
 //! `load` and `show` use `check`, and all of them `tables`.
 
 mod check;
+mod descriptors;
 mod issue;
 mod load;
 mod path;
 mod secrets;
 mod show;
 mod tables;
+mod unfit;
 
+pub(crate) use descriptors::Descriptors;
 pub(crate) use issue::Drawn;
 pub use issue::{Issue, Issues, Origin, Place};
 pub use load::{Effective, Loaded, Setting, Sources, load};
+pub(crate) use load::{Examined, examine};
 pub use path::{KeyPath, Step};
-pub(crate) use secrets::concealed;
+pub(crate) use secrets::{concealed, text_concealed};
 pub(crate) use show::{reference, schema};
 pub use tables::{
     AddressPolicy, Config, Connections, Diversity, Heads, Http, Kad, Log, LogFormat, Network, Otlp,
-    OtlpProtocol, PeerAddress, PeerAddressError, PluginTable, PolicyTable, Shutdown, SmallAnswers, Telemetry,
-    Traces, Transport,
+    OtlpProtocol, PeerAddress, PeerAddressError, PluginTable, PolicyTable, Ports, Shutdown, SmallAnswers,
+    Telemetry, Traces, Transport,
 };
 pub(crate) use tables::{Endpoint, Malformed};

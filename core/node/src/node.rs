@@ -5,6 +5,7 @@ mod heads_file;
 mod late_store;
 mod leases;
 mod opening;
+pub(crate) mod presence;
 mod running;
 mod start;
 mod stop;

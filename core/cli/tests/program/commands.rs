@@ -206,7 +206,7 @@ fn a_renamed_key_is_refused_with_its_new_name_by_every_source() {
         assert_eq!(stderr(&output), refused(&format!("--set {key}"), key, now));
 
         let variable = format!("HYDRA_{}", key.to_uppercase().replace('.', "__"));
-        let output = hydra.command(&["check"]).env(&variable, value).output().unwrap();
+        let output = hydra.command(&["config", "check"]).env(&variable, value).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
         assert_eq!(stderr(&output), refused(&format!("environment variable {variable}"), key, now));
 

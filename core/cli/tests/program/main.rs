@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod ask;
+mod checks;
 mod commands;
 mod files;
 mod load;
+mod values;
+mod variables;
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};

@@ -14,7 +14,8 @@ const EXAMPLES: &str = "\
 Examples:
   hydra                                    run with the built-in defaults: 3 heads, data in ./hydra-data
   hydra run --config config/amino.toml     join the public IPFS DHT
-  hydra check --config my.toml             look at everything that the config names, then exit
+  hydra config check --config my.toml      find all mistakes of a config; opens nothing
+  hydra check --config my.toml             connect to everything that the config names, then exit
   hydra config show --set heads.count=10   print the effective values and their sources
   hydra ask providers <cid>                ask the heads of the node on this machine
   hydra store get <cid>                    print the records of a key in the store
@@ -63,11 +64,13 @@ pub(crate) enum Command {
     /// standard error. SIGTERM and Ctrl-C stop the node gracefully; a second one, a second or more
     /// later, ends the process at once.
     Run,
-    /// Looks at everything that the config names, changes nothing, prints what would run, and exits.
+    /// Connects to everything that the config names, changes nothing, prints what would run, and exits.
     ///
-    /// The last line is `ok`, and what was not looked at: the files of an embedded store are not opened.
+    /// It reads, and creates and migrates nothing. The last line is `ok`, and what was not looked at: the files of an embedded
+    /// store are not opened. Beside a running node it leaves out the store that the node uses. `hydra config check`
+    /// connects to nothing.
     Check,
-    /// Prints the config, its schema or its reference.
+    /// Checks or prints the config, prints its schema or its reference.
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Prints the peer ids of the heads and the first bits of their Kademlia ids, without starting them.
@@ -156,9 +159,15 @@ pub(crate) struct AskArgs {
     pub(crate) json: bool,
 }
 
-/// The part of the config to print.
+/// What to do with the config.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
+    /// Finds all mistakes of the config at once, without opening anything; works beside a running node.
+    ///
+    /// Looks at keys and values, at files and variables that must exist, at slots and ports, at announced addresses, at the
+    /// limit of file descriptors, and at variables that begin with `HYDRA_` and are no key. Exits with code 2 if there are
+    /// mistakes.
+    Check,
     /// Prints the effective values and the source of each: default, file and line, variable or flag.
     Show {
         /// Prints JSON.

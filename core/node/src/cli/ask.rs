@@ -121,7 +121,29 @@ async fn first(
 }
 
 fn failed(at: &PeerAddress, cause: &AskError) -> Failure {
-    Failure::Failed(format!("{at}: {}", Causes(cause)))
+    Failure::Failed(format!("{at}: {}", told_once(&at.to_string(), &Causes(cause).to_string())))
+}
+
+/// The error of a dial as the transports tell it, each cause once and without the words that only join them: a transport that
+/// tries several ways repeats the causes of each.
+fn told_once(at: &str, text: &str) -> String {
+    const JOINTS: [&str; 2] = ["Failed to negotiate transport protocol(s)", "Multiple dial errors occurred"];
+    let mut parts: Vec<&str> = Vec::new();
+    for line in text.lines() {
+        for part in line.split(": ") {
+            let part = part.trim_start_matches(" - ").trim_matches([' ', ':']);
+            let part = part.trim_start_matches("[(").trim_end_matches(")]").trim_matches([' ', ':']);
+            let part = match part.strip_suffix(')') {
+                // The end of a list of addresses, not of `(os error 111)`.
+                Some(inner) if inner.matches('(').count() < part.matches(')').count() => inner,
+                _ => part,
+            };
+            if !part.is_empty() && part != at && !JOINTS.contains(&part) && !parts.contains(&part) {
+                parts.push(part);
+            }
+        }
+    }
+    parts.join(": ")
 }
 
 fn found_any(peers: &[AnswerPeer], none: &str) -> Result<(), Failure> {
@@ -139,4 +161,22 @@ fn json_wanted(args: &AskArgs, out: &Output) -> bool {
 
 fn patience(args: &AskArgs) -> Duration {
     Duration::from_millis(args.timeout_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dial_error_is_told_once() {
+        let at = "/ip4/127.0.0.1/tcp/1/p2p/12D3Koo";
+        let text = format!(
+            "the peer could not be reached: Failed to negotiate transport protocol(s): [({at}: : Multiple dial errors occurred:\n \
+             - Connection refused (os error 111): Multiple dial errors occurred:\n - Connection refused (os error 111): \
+             Connection refused (os error 111))]"
+        );
+        let told = "the peer could not be reached: Connection refused (os error 111)";
+        assert_eq!(told_once(at, &text), told);
+        assert_eq!(told_once(at, "no answer in time"), "no answer in time");
+    }
 }

@@ -1,6 +1,6 @@
 //! How a command fails: its message on standard error, and the exit code.
 
-use crate::config::{Drawn, Issue, Issues};
+use crate::config::{Drawn, Issue, Issues, text_concealed};
 use crate::node::backends::OpenBackendsError;
 use hydra_api::{Causes, OpenErrorKind, StoreError, StoreErrorKind};
 use miette::{GraphicalReportHandler, GraphicalTheme};
@@ -51,7 +51,7 @@ impl Failure {
             Self::Unavailable(message) => (format!("error: {message}"), UNAVAILABLE),
             Self::Failed(message) => (format!("error: {message}"), FAILED),
         };
-        to_stderr(&text);
+        to_stderr(&text_concealed(&text));
         ExitCode::from(code)
     }
 }
@@ -62,6 +62,11 @@ pub(crate) fn usage(answer: &clap::Error) -> ExitCode {
     let wrong = answer.use_stderr();
     // A closed standard output is not a failure of this program.
     if printed.is_err() || !wrong { ExitCode::SUCCESS } else { ExitCode::from(WRONG) }
+}
+
+/// Prints a warning to standard error.
+pub(crate) fn warn(issue: &Issue) {
+    to_stderr(&text_concealed(&format!("warning: {issue}")));
 }
 
 /// An issue with its line of the file, in colour, on a terminal; one line elsewhere.

@@ -1,9 +1,9 @@
 //! The log: on standard error, as text on a terminal and as JSON otherwise.
 
-use crate::config::{Log, LogFormat};
+use crate::config::{Loaded, Log, LogFormat, text_concealed};
 use crate::observe::log_limit::LogLimit;
 use crate::observe::otlp::Exporter;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use tracing_subscriber::filter::FilterExt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -28,6 +28,38 @@ pub(crate) fn start_quiet(log: &Log) {
     install(level, log.format, &Exporter::default());
 }
 
+/// Standard error, without the credentials of URLs: those of libraries' errors among them.
+#[derive(Debug)]
+struct Concealing(io::Stderr);
+
+impl Concealing {
+    fn stderr() -> Self {
+        Self(io::stderr())
+    }
+}
+
+impl Write for Concealing {
+    /// A whole event: the layer writes each at once.
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        match std::str::from_utf8(event) {
+            Ok(text) => self.0.write_all(text_concealed(text).as_bytes())?,
+            Err(_) => self.0.write_all(event)?,
+        }
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Logs what is no error of the config, but was hardly meant.
+pub(crate) fn warn_of(loaded: &Loaded) {
+    for warning in loaded.warnings() {
+        tracing::warn!("{warning}");
+    }
+}
+
 fn install(level: &str, format: LogFormat, exporter: &Exporter) {
     let installed = tracing_subscriber::registry()
         .with(lines(format).with_filter(filter(level).and(LogLimit::default())))
@@ -47,7 +79,7 @@ fn lines(format: LogFormat) -> Box<dyn Layer<Registry> + Send + Sync> {
         LogFormat::Pretty => true,
         LogFormat::Json => false,
     };
-    let lines = fmt::layer().with_writer(io::stderr);
+    let lines = fmt::layer().with_writer(Concealing::stderr);
     match pretty {
         true => lines.with_ansi(io::stderr().is_terminal()).boxed(),
         false => lines.json().flatten_event(true).boxed(),

@@ -97,12 +97,14 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One line: place, key, message, suggestion.
+/// One line: place, key, message, suggestion. A default has no place.
 impl fmt::Display for Issue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.origin)?;
-        if !self.key.is_empty() {
-            write!(f, "{}: ", self.key)?;
+        match (&self.origin, self.key.is_empty()) {
+            (Origin::Default, true) => {}
+            (Origin::Default, false) => write!(f, "{} (its default): ", self.key)?,
+            (origin, true) => write!(f, "{origin}: ")?,
+            (origin, false) => write!(f, "{origin}: {}: ", self.key)?,
         }
         f.write_str(&self.message)?;
         self.help.iter().try_for_each(|help| write!(f, "; {help}"))
@@ -151,7 +153,7 @@ impl<'i> Drawn<'i> {
 impl fmt::Display for Drawn<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Issue { key, message, origin, .. } = self.issue;
-        if !matches!(origin, Origin::File(_)) {
+        if !matches!(origin, Origin::File(_) | Origin::Default) {
             write!(f, "{origin}: ")?;
         }
         if key.is_empty() { f.write_str(message) } else { write!(f, "{key}: {message}") }

@@ -15,7 +15,7 @@ pub use self::core::Config;
 pub(super) use self::core::schema as core_schema;
 pub use connections::Connections;
 pub(crate) use endpoint::{Endpoint, Malformed};
-pub use heads::{Heads, Transport};
+pub use heads::{Heads, Ports, Transport};
 pub use kad::{Kad, SmallAnswers};
 pub use network::{AddressPolicy, Diversity, Network};
 pub use plugin_table::{PluginTable, PolicyTable};

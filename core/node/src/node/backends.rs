@@ -6,7 +6,7 @@ mod exporter;
 pub use crate::observe::store_opening::StoreOpening;
 pub use error::OpenBackendsError;
 
-use crate::config::{KeyPath, Loaded};
+use crate::config::{Issue, KeyPath, Loaded};
 use crate::node::late_store::{LateStore, Opening};
 use crate::node::opening::{self, AttemptError};
 use crate::observe::otlp::Exporter;
@@ -59,17 +59,38 @@ impl Loaded {
         purpose: Purpose,
     ) -> Result<Backends, OpenBackendsError> {
         let scope = self.scope(registry, purpose)?;
+        let (admission, ids) = self.open_all_but_store(registry, &scope).await?;
+        let (store, opening) = self.open_store(registry, &scope).await?;
+        Ok(Backends { store, opening, ids, admission, exporter: Exporter::default() })
+    }
+
+    /// Looks at every plugin except for the store, for a check.
+    ///
+    /// # Errors
+    /// [`OpenBackendsError`]
+    pub(crate) async fn check_all_but_store(
+        &self,
+        registry: &Registry,
+    ) -> Result<Vec<NamedPolicy>, OpenBackendsError> {
+        let scope = self.scope(registry, Purpose::Check)?;
+        Ok(self.open_all_but_store(registry, &scope).await?.0)
+    }
+
+    async fn open_all_but_store(
+        &self,
+        registry: &Registry,
+        scope: &Scope,
+    ) -> Result<(Vec<NamedPolicy>, Arc<dyn IdAllocator>), OpenBackendsError> {
         let mut admission = Vec::new();
         for (index, policy) in self.config.admission.iter().enumerate() {
             let at = KeyPath::root().key(Admission::NAME).item(index);
             let (kind, table) = (&policy.plugin.kind, policy.plugin.table());
-            let opened = self.open_one::<Admission>(registry, kind, table, at, &scope).await?;
+            let opened = self.open_one::<Admission>(registry, kind, table, at, scope).await?;
             admission.push(NamedPolicy { name: kind.clone(), mode: policy.mode, policy: opened });
         }
-        let ids = self.open_ids_in(registry, &scope).await?;
+        let ids = self.open_ids_in(registry, scope).await?;
         self.check_heads(&*ids)?;
-        let (store, opening) = self.open_store(registry, &scope).await?;
-        Ok(Backends { store, opening, ids, admission, exporter: Exporter::default() })
+        Ok((admission, ids))
     }
 
     /// Opens only the store, for this purpose; one that cannot be reached is an error. A check creates nothing.
@@ -137,16 +158,20 @@ impl Loaded {
     fn check_heads(&self, ids: &dyn IdAllocator) -> Result<(), OpenBackendsError> {
         let count = self.config.heads.count;
         match ids.heads_max() {
-            Some(max) if count > max => {
-                let kind = &self.config.ids.kind;
-                let message =
-                    format!("{count} heads are configured, and [ids] kind `{kind}` has room for {max}");
-                let help = "lower it, or change the slots and ports of [ids]".to_owned();
-                let path = KeyPath::root().key("heads").key("count");
-                Err(config_error(self.issue(path, message, Some(help))))
-            }
+            Some(max) if count > max => Err(config_error(self.too_many_heads(max))),
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// The issue of more heads than the allocator has room for.
+    pub(crate) fn too_many_heads(&self, room: u32) -> Issue {
+        let (count, kind) = (self.config.heads.count, &self.config.ids.kind);
+        let message = format!("{count} heads are configured, and [ids] kind `{kind}` has room for {room}");
+        let help = "lower `heads.count`, or change the slots and ports of [ids]".to_owned();
+        let ids = KeyPath::root().key(Ids::NAME);
+        let keys = ["slots_max", "first_slot", "port_base"].map(|key| ids.key(key));
+        let count = KeyPath::root().key("heads").key("count");
+        self.issue_of(&[&[count][..], &keys].concat(), message, Some(help))
     }
 
     fn scope(&self, registry: &Registry, purpose: Purpose) -> Result<Scope, OpenBackendsError> {

@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::net::supervise::Phase;
 use crate::node::backends::{Backends, StoreOpening};
+use crate::node::presence::Presence;
 use crate::observe::http;
 use crate::observe::otlp::Exporter;
 use crate::observe::traces::Traces;
@@ -26,6 +27,8 @@ pub(super) struct Running {
     pub(super) exporter: Exporter,
     pub(super) phase: watch::Sender<Phase>,
     pub(super) http: Option<http::Server>,
+    /// Held until everything else has stopped.
+    pub(super) presence: Option<Presence>,
     pub(super) tasks: Tasks,
 }
 
@@ -51,7 +54,8 @@ impl Running {
         let named = NamedStore { name: config.store.kind.clone(), store: Arc::clone(&store) };
         let engine = Engine::open(named, admission, config.engine.clone(), Clock::system(), watch);
         let (phase, http, tasks) = (watch::Sender::new(Phase::Serving), None, Tasks::default());
-        Self { config, engine, store, opening, ids, traces, exporter, phase, http, tasks }
+        let presence = None;
+        Self { config, engine, store, opening, ids, traces, exporter, phase, http, presence, tasks }
     }
 }
 

@@ -11,7 +11,9 @@ use super::{Node, stop};
 use crate::config::{Config, Http};
 use crate::net::routing::table_maintenance::CANDIDATES_MAX;
 use crate::node::backends::Backends;
+use crate::node::presence::{Presence, Uses};
 use crate::observe::http;
+use hydra_api::Sharing;
 use parts::Parts;
 use std::io;
 use std::sync::Arc;
@@ -53,6 +55,7 @@ async fn begin(running: &mut Running) -> Result<Parts, StartError> {
     let node_view = parts.node_view(running);
     // From here on probes are told how far the start is.
     running.http = pages.map(|pages| pages.serve(Arc::clone(&node_view)));
+    hold_presence(running);
     heads_begun.await.map_err(|_| keeper_ended())??;
     parts.heads_listen(&config).await?;
     parts.spawn_tasks(running, met);
@@ -62,6 +65,20 @@ async fn begin(running: &mut Running) -> Result<Parts, StartError> {
 
 async fn bind_pages(config: &Http) -> Result<Option<http::Bound>, StartError> {
     http::bind(config).await.map_err(|cause| StartError::Http { listen: config.listen, cause })
+}
+
+/// Tells checks on this machine what the node uses. The node does without if it cannot.
+fn hold_presence(running: &mut Running) {
+    let is_own = running.store.profile().sharing == Sharing::OneProcess;
+    let uses = Uses {
+        pid: std::process::id(),
+        own_store: is_own.then(|| running.config.store.kind.clone()),
+        http: running.http.as_ref().map(http::Server::address),
+    };
+    match Presence::hold(&running.config.data_dir, &uses) {
+        Ok(presence) => running.presence = Some(presence),
+        Err(error) => tracing::debug!(%error, "cannot tell other processes that a node runs here"),
+    }
 }
 
 fn keeper_ended() -> StartError {

@@ -6,6 +6,7 @@
 
 mod count;
 mod layer;
+mod percent;
 mod queue;
 mod resource;
 mod send;

@@ -130,14 +130,14 @@ fn an_unknown_key_of_a_plugin_is_refused_alike_however_deep() {
 fn a_wrong_type_tells_what_is_expected() {
     let (found, at) = issue("[heads]\ncount = 'three'\n");
     assert_eq!((found.key.as_str(), at), ("heads.count", (2, 9)));
-    assert_eq!(found.help.as_deref(), Some("expected a whole number from 1 to 10000"));
+    assert_eq!(found.help.as_deref(), Some("expected a whole number from 1 to 10000, such as `3`"));
     let (found, _) = issue("heads = 3\n");
     assert_eq!((found.key.as_str(), found.help.as_deref()), ("heads", Some("expected a table")));
     let (found, at) = issue("[heads]\nlisten = ['127.0.0.1',\n 1]\n");
     assert_eq!((found.key.as_str(), at), ("heads.listen[1]", (3, 2)));
     let (found, at) = issue("[heads]\nlisten = ['127.0.0.1',\n 'localhost']\n");
     assert_eq!((found.key.as_str(), at), ("heads.listen[1]", (3, 2)));
-    let (found, _) = issue("[ids]\nport = 65536\n");
+    let (found, _) = issue("[ids]\nkind = 'balanced'\nport = 65536\n");
     assert_eq!(found.key, "ids.port");
     assert!(found.to_string().contains("65535"), "{found}");
 }
@@ -148,7 +148,7 @@ fn out_of_bounds_tells_the_bounds() {
     assert_eq!((found.key.as_str(), at), ("heads.count", (2, 9)));
     assert_eq!(
         found.to_string().split(": ").last(),
-        Some("0 is out of bounds; allowed is a whole number from 1 to 10000")
+        Some("0 is out of bounds; allowed is a whole number from 1 to 10000, such as `3`")
     );
     let (found, at) = issue("[store]\nkind = \"fjall\"\nrecords_max = 1001\n");
     assert_eq!((found.key.as_str(), at), ("store.records_max", (3, 15)));
@@ -186,7 +186,7 @@ fn a_word_that_is_no_choice_tells_the_choices() {
     let (found, at) = issue("[network]\naddresses = 'pubilc'\n");
     assert_eq!((found.key.as_str(), at), ("network.addresses", (2, 13)));
     assert_eq!(found.help.as_deref(), Some("did you mean `public`? allowed: `public`, `lan`, `any`"));
-    let (found, _) = issue("[store]\norder = 'by-colour'\n");
+    let (found, _) = issue("[store]\nkind = 'fjall'\norder = 'by-colour'\n");
     assert_eq!(found.help.as_deref(), Some("allowed: `by-key`, `by-age`"));
 }
 
@@ -224,7 +224,7 @@ fn keys_that_do_not_fit_together_are_refused() {
 
 #[test]
 fn every_issue_is_reported_not_only_the_first() {
-    let file = file("bogus = 1\n[heads]\ncount = 0\n[store]\nrecords_max = 0\n");
+    let file = file("bogus = 1\n[heads]\ncount = 0\n[store]\nkind = 'fjall'\nrecords_max = 0\n");
     let found = issues(&file.sources);
     let keys: Vec<_> = found.iter().map(|issue| issue.key.as_str()).collect();
     assert_eq!(keys, ["bogus", "heads.count", "store.records_max"]);
@@ -232,10 +232,12 @@ fn every_issue_is_reported_not_only_the_first() {
 
 #[test]
 fn an_issue_names_its_variable_or_flag() {
-    let found = issues(&environment(&[("HYDRA_HEADS__CUONT", "3")]));
+    let loaded = good(&environment(&[("HYDRA_HEADS__CUONT", "3"), ("HYDRA_HEADS__COUNT", "4")]));
+    assert_eq!(loaded.config.heads.count, 4);
+    let warnings: Vec<_> = loaded.warnings().iter().map(ToString::to_string).collect();
     assert_eq!(
-        found[0].to_string(),
-        "environment variable HYDRA_HEADS__CUONT: heads.cuont: unknown key; did you mean `count`?"
+        warnings,
+        ["environment variable HYDRA_HEADS__CUONT: heads.cuont: unknown key; did you mean `count`?"]
     );
     let mut file = file("[heads]\ncount = 3\n");
     file.sources.settings = vec![setting("heads.count", "many")];
@@ -255,7 +257,7 @@ fn a_file_that_is_not_there_is_an_issue() {
 
 #[test]
 fn no_value_in_the_place_of_a_secret_is_shown() {
-    let (found, _) = issue("[store]\nsecret = 'hunter2'\n");
+    let (found, _) = issue("[store]\nkind = 'fjall'\nsecret = 'hunter2'\n");
     assert_eq!(found.key, "store.secret");
     assert!(!found.to_string().contains("hunter2"), "{found}");
     let help = found.help.unwrap();

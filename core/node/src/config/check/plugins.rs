@@ -1,9 +1,10 @@
 //! Checks the tables that select plugins, by the schemas of those.
 
-use super::problem::{Part, Problem};
-use super::{nested, schema, suggest};
-use crate::config::path::KeyPath;
-use hydra_api::{Admission, Ids, Registry, Role, Store};
+use super::problem::Problem;
+use super::refused::refused;
+use super::{lookup, nested, schema, suggest};
+use crate::config::path::{KeyPath, Step};
+use hydra_api::{Admission, Entry, Ids, Registry, Role, Store};
 use hydra_engine::PolicyMode;
 use serde_json::Value;
 
@@ -47,7 +48,7 @@ fn plugin_table<R: Role>(registry: &Registry, value: &mut Value, at: &KeyPath, p
         problems.extend(found);
         return;
     }
-    match entry.complete(settings) {
+    match entry.complete(settings.clone()) {
         Ok(mut complete) if complete.is_object() => {
             let mut below = Vec::new();
             nested::each(&schema, &mut complete, at, &mut |path, role, value| {
@@ -62,11 +63,27 @@ fn plugin_table<R: Role>(registry: &Registry, value: &mut Value, at: &KeyPath, p
             }
         }
         Ok(_) => {}
-        Err(issue) => {
-            let path = at.join(&KeyPath::of_dotted(&issue.key));
-            problems.push(Problem::of_value(path, issue.message, None));
+        Err(_) => problems.extend(refusals(entry, &schema, settings, at)),
+    }
+}
+
+/// Why the plugin's own types refuse a table that its schema accepts: each key in turn.
+fn refusals<R: Role>(entry: &Entry<R>, schema: &Value, mut settings: Value, at: &KeyPath) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    while let Err(issue) = entry.complete(settings.clone()) {
+        let key = KeyPath::of_dotted(&issue.key);
+        let spot = lookup::within(schema, &key);
+        let value = lookup::value(&settings, &key).cloned().unwrap_or_default();
+        problems.push(refused(at.join(&key), spot.as_ref(), &value, &issue.message));
+        let first = key.steps().first().and_then(|step| match step {
+            Step::Key(key) => settings.as_object_mut()?.remove(key),
+            Step::Item(_) => None,
+        });
+        if first.is_none() {
+            break;
         }
     }
+    problems
 }
 
 /// Checks a plugin table inside another plugin's table.
@@ -107,10 +124,5 @@ fn unknown_kind<R: Role>(registry: &Registry, kind: &str, at: &KeyPath) -> Probl
         Some(word) => format!("did you mean `{word}`? {list}"),
         None => list,
     };
-    Problem {
-        path: at.key("kind"),
-        part: Part::Value,
-        message: format!("unknown kind `{kind}`"),
-        help: Some(help),
-    }
+    Problem::of_value(at.key("kind"), format!("unknown kind `{kind}`"), Some(help))
 }

@@ -3,23 +3,24 @@
 use super::problem::Problem;
 use super::suggest;
 use crate::config::path::KeyPath;
-use crate::config::tables::{Config, Connections, Endpoint};
+use crate::config::secrets::text_concealed;
+use crate::config::tables::{Config, Connections, Endpoint, Heads};
 use multiaddr::Protocol;
+use std::net::IpAddr;
 use tracing_subscriber::EnvFilter;
 
 /// Returns the violations of these rules by a config that its schema accepts.
 pub(in crate::config) fn check(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
     water_marks(&config.connections, &mut problems);
+    listen(&config.heads, &mut problems);
     announce(config, &mut problems);
-    if config.shutdown.drain_ms > config.shutdown.deadline_ms {
-        let help = "`deadline_ms` includes `drain_ms`: raise it or lower `drain_ms`";
-        problems.push(problem("shutdown", "drain_ms", "exceeds `deadline_ms`", help));
-    }
-    if u64::from(config.kad.frame_bytes_max) > config.kad.frames_bytes_max {
-        let help = "the memory for all frames must hold at least one";
-        problems.push(problem("kad", "frames_bytes_max", "is less than `frame_bytes_max`", help));
-    }
+    let help = "required: `drain_ms` ≤ `deadline_ms`, which includes it";
+    let (drain, deadline) = (config.shutdown.drain_ms, config.shutdown.deadline_ms);
+    order("shutdown", ("drain_ms", drain.into()), ("deadline_ms", deadline.into()), help, &mut problems);
+    let help = "required: `frame_bytes_max` ≤ `frames_bytes_max`, as the memory for all frames must hold at least one";
+    let (one, all) = (config.kad.frame_bytes_max, config.kad.frames_bytes_max);
+    order("kad", ("frame_bytes_max", one.into()), ("frames_bytes_max", all), help, &mut problems);
     log_level(&config.log.level, &mut problems);
     collector(config, &mut problems);
     problems
@@ -33,8 +34,8 @@ fn log_level(level: &str, problems: &mut Vec<Problem>) {
         !part.is_empty() && !part.contains(['=', '[']) && !is_level(part) && part.parse::<u8>().is_err()
     });
     let message = match (word, EnvFilter::try_new(level)) {
-        (Some(word), _) => format!("`{word}` is not a log level"),
-        (None, Err(cause)) => format!("is not a log filter: {cause}"),
+        (Some(word), _) => format!("`{}` is not a log level", text_concealed(word)),
+        (None, Err(_)) => format!("`{}` is not a log filter", text_concealed(level)),
         (None, Ok(_)) => return,
     };
     let expected = "expected `error`, `warn`, `info`, `debug`, `trace`, `off`, or a list such as `info,hydra_node=debug`";
@@ -55,17 +56,63 @@ fn collector(config: &Config, problems: &mut Vec<Problem>) {
 
 fn water_marks(marks: &Connections, problems: &mut Vec<Problem>) {
     let help = "required: low ≤ high ≤ max";
-    for (key, above, low, high) in [
-        ("per_head_low", "per_head_high", marks.per_head_low, marks.per_head_high),
-        ("per_head_high", "per_head_max", marks.per_head_high, marks.per_head_max),
-        ("per_node_low", "per_node_high", marks.per_node_low, marks.per_node_high),
-        ("per_node_high", "per_node_max", marks.per_node_high, marks.per_node_max),
+    for (low, high) in [
+        (("per_head_low", marks.per_head_low), ("per_head_high", marks.per_head_high)),
+        (("per_head_high", marks.per_head_high), ("per_head_max", marks.per_head_max)),
+        (("per_node_low", marks.per_node_low), ("per_node_high", marks.per_node_high)),
+        (("per_node_high", marks.per_node_high), ("per_node_max", marks.per_node_max)),
     ] {
-        if low > high {
-            let message = format!("{low} exceeds `{above}`, which is {high}");
-            problems.push(problem("connections", key, &message, help));
+        order("connections", (low.0, low.1.into()), (high.0, high.1.into()), help, problems);
+    }
+}
+
+/// The first of two numbers of a table may not exceed the second.
+fn order(table: &str, low: (&str, u64), high: (&str, u64), help: &str, problems: &mut Vec<Problem>) {
+    let ((low_key, low), (high_key, high)) = (low, high);
+    if low > high {
+        let message = format!("{low} exceeds `{high_key}`, which is {high}");
+        let other = format!("{high} is less than `{low_key}`, which is {low}");
+        let other = Some((KeyPath::root().key(table).key(high_key), other));
+        problems.push(Problem { other, ..problem(table, low_key, &message, help) });
+    }
+}
+
+/// Two listeners of a head on one address and port would take each other's connections, or the second could not listen.
+fn listen(heads: &Heads, problems: &mut Vec<Problem>) {
+    let at = |key: &str, item| KeyPath::root().key("heads").key(key).item(item);
+    for (index, ip) in heads.listen.iter().enumerate() {
+        let earlier = heads.listen.iter().take(index);
+        if earlier.clone().any(|other| other.to_canonical() == ip.to_canonical()) {
+            let help = "remove it: an address is listened on once".to_owned();
+            problems.push(Problem::of_value(
+                at("listen", index),
+                format!("`{ip}` is listed twice"),
+                Some(help),
+            ));
+        } else if let Some(all) = heads.listen.iter().find(|all| includes(all, ip)) {
+            let help = format!("remove `{ip}`, or list the addresses of single interfaces only");
+            let message = format!("`{ip}` is included in `{all}`, which stands for every interface");
+            problems.push(Problem::of_value(at("listen", index), message, Some(help)));
         }
     }
+    for (index, transport) in heads.transports.iter().enumerate() {
+        if heads.transports.iter().take(index).any(|other| other == transport) {
+            let message = format!("`{}` is listed twice", transport.as_str());
+            let help = "remove it: a transport is listened on once".to_owned();
+            problems.push(Problem::of_value(at("transports", index), message, Some(help)));
+        }
+    }
+    for (index, address) in heads.announce.iter().enumerate() {
+        if heads.announce.iter().take(index).any(|other| other == address) {
+            let message = format!("`{address}` is listed twice");
+            problems.push(Problem::of_value(at("announce", index), message, Some("remove it".to_owned())));
+        }
+    }
+}
+
+fn includes(all: &IpAddr, one: &IpAddr) -> bool {
+    let (all, one) = (all.to_canonical(), one.to_canonical());
+    all.is_unspecified() && !one.is_unspecified() && all.is_ipv4() == one.is_ipv4()
 }
 
 fn announce(config: &Config, problems: &mut Vec<Problem>) {

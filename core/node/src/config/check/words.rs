@@ -2,6 +2,7 @@
 
 use super::suggest;
 use crate::config::secrets::concealed;
+use crate::config::unfit;
 use serde_json::Value;
 
 /// `at`, or the target of its `$ref`.
@@ -41,6 +42,76 @@ pub(in crate::config) fn description(at: &Value) -> Option<String> {
     Some(at.get("description")?.as_str()?.to_owned())
 }
 
+/// The keyword of a schema for text that says what the text is: `an IP address and a port`.
+pub(in crate::config) const FORM: &str = "x-hydra-form";
+
+/// Describes the values that a schema accepts, with an example: `a whole number from 1 to 10000, such as `3``.
+pub(in crate::config) fn wanted(schema: &Value, at: &Value) -> Option<String> {
+    let expected = expected(schema, at)?;
+    Some(match example(schema, at) {
+        Some(example) => format!("{expected}, such as `{example}`"),
+        None => expected,
+    })
+}
+
+/// A value that the schema accepts, in TOML: an example of its own, the default, or the least number. None for words and
+/// tables, which [`expected`] lists.
+fn example(schema: &Value, at: &Value) -> Option<String> {
+    let target = resolved(schema, at);
+    if alternatives(schema, at).is_some() || target.get("type").is_some_and(|kind| kind == "boolean") {
+        return None;
+    }
+    let own = [at, target].into_iter().find_map(|at| at.get("examples")?.as_array()?.first());
+    let default = || at.get("default").filter(|value| is_telling(value));
+    let least = || target.get("minimum");
+    if let Some(value) = own.or_else(default).or_else(least) {
+        return Some(value.to_string());
+    }
+    Some(format!("[{}]", example(schema, target.get("items")?)?))
+}
+
+fn is_telling(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Object(_) => false,
+        Value::Array(items) => !items.is_empty() && !items.iter().any(Value::is_object),
+        Value::String(text) => !text.is_empty(),
+        Value::Bool(_) | Value::Number(_) => true,
+    }
+}
+
+/// True if the schema accepts text and nothing else.
+pub(in crate::config) fn is_text(schema: &Value, at: &Value) -> bool {
+    let at = resolved(schema, at);
+    let choices = at.get("anyOf").or_else(|| at.get("oneOf")).and_then(Value::as_array);
+    if let Some(choices) = choices {
+        let mut choices =
+            choices.iter().filter(|choice| choice.get("type").is_none_or(|kind| kind != "null"));
+        return choices.all(|choice| is_text(schema, choice));
+    }
+    if let Some(word) = at.get("const") {
+        return word.is_string();
+    }
+    match at.get("type") {
+        Some(Value::String(kind)) => kind == "string",
+        Some(Value::Array(kinds)) => kinds.iter().all(|kind| kind == "string" || kind == "null"),
+        _ => false,
+    }
+}
+
+/// A value as messages show it. Where a table is wanted, only its type: it may be a secret in the wrong place.
+pub(in crate::config) fn came(schema: &Value, at: &Value, key: &str, value: &Value) -> String {
+    fn wants_table(schema: &Value, at: &Value) -> bool {
+        let at = resolved(schema, at);
+        let choices = ["anyOf", "oneOf"].into_iter().filter_map(|word| at.get(word)?.as_array()).flatten();
+        at.get("type").is_some_and(|kind| kind == "object")
+            || choices.into_iter().any(|choice| wants_table(schema, choice))
+    }
+    match value {
+        Value::String(_) | Value::Number(_) if wants_table(schema, at) => type_name(value).to_owned(),
+        value => shown(key, value),
+    }
+}
+
 /// Describes the values that a schema accepts: `a whole number from 1 to 10000`.
 pub(in crate::config) fn expected(schema: &Value, at: &Value) -> Option<String> {
     let at = resolved(schema, at);
@@ -63,7 +134,10 @@ pub(in crate::config) fn expected(schema: &Value, at: &Value) -> Option<String> 
     Some(match kind {
         "integer" => format!("a whole number{}", range(at, "minimum", "maximum", "")),
         "number" => format!("a number{}", range(at, "minimum", "maximum", "")),
-        "string" => format!("text in quotes{}", range(at, "minLength", "maxLength", " characters")),
+        "string" => match at.get(FORM).and_then(Value::as_str) {
+            Some(form) => form.to_owned(),
+            None => format!("text in quotes{}", range(at, "minLength", "maxLength", " characters")),
+        },
         "boolean" => "`true` or `false`".to_owned(),
         "array" => {
             let items = at.get("items").and_then(|items| expected(schema, items));
@@ -88,11 +162,12 @@ fn table(at: &Value) -> String {
 }
 
 fn range(at: &Value, min: &str, max: &str, unit: &str) -> String {
+    let one = |bound: &Value| if bound == 1 { unit.trim_end_matches('s') } else { unit };
     let min = at.get(min).filter(|min| unit.is_empty() || min.as_u64() != Some(0));
     match (min, at.get(max)) {
         (Some(min), Some(max)) => format!(" from {min} to {max}{unit}"),
-        (Some(min), None) => format!(" of at least {min}{unit}"),
-        (None, Some(max)) => format!(" of at most {max}{unit}"),
+        (Some(min), None) => format!(" of at least {min}{}", one(min)),
+        (None, Some(max)) => format!(" of at most {max}{}", one(max)),
         (None, None) => String::new(),
     }
 }
@@ -108,14 +183,17 @@ pub(in crate::config) fn type_name(value: &Value) -> &'static str {
     }
 }
 
-/// A value in TOML, cut if it is long.
-pub(in crate::config) fn shown(value: &Value) -> String {
+/// The value of a key in TOML, without secrets, cut if it is long.
+pub(in crate::config) fn shown(key: &str, value: &Value) -> String {
     const SHOWN_MAX: usize = 60;
+    if let Some(text) = unfit::text(value) {
+        return text.to_owned();
+    }
     match value {
         Value::Object(_) => "a table".to_owned(),
         Value::Array(_) => "a list".to_owned(),
         other => {
-            let text = concealed("", other).to_string();
+            let text = concealed(key, other).to_string();
             match text.char_indices().nth(SHOWN_MAX) {
                 Some((end, _)) => format!("{}…", &text[..end]),
                 None => text,

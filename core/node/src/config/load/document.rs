@@ -1,9 +1,10 @@
 //! A TOML file, and the place of each key in it.
 
+use super::toml_value;
 use crate::config::check::Part;
 use crate::config::issue::Place;
 use crate::config::path::{KeyPath, Step};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::ops::Range;
 use std::sync::Arc;
 use toml::Spanned;
@@ -25,10 +26,11 @@ pub(crate) struct SyntaxError {
 
 impl Document {
     /// Parses `text`; messages call it `name`.
-    pub(crate) fn parse(name: &str, text: String) -> Result<(Self, Value), SyntaxError> {
+    pub(crate) fn parse(name: &str, text: String) -> Result<(Self, Map<String, Value>), SyntaxError> {
         let document = Self { name: name.into(), text: text.into() };
-        match toml::from_str::<Value>(&document.text) {
-            Ok(value) => Ok((document, value)),
+        let parsed = DeTable::parse(&document.text).map(|table| toml_value::table(table.get_ref()));
+        match parsed {
+            Ok(values) => Ok((document, values)),
             Err(cause) => Err(SyntaxError {
                 message: cause.message().to_owned(),
                 place: document.at(cause.span().unwrap_or_default()),
@@ -52,6 +54,11 @@ impl Document {
             path = path.parent().filter(|path| !path.steps().is_empty())?;
             part = Part::Key;
         }
+    }
+
+    /// True if the file has a value or a table at `path`.
+    pub(crate) fn holds(&self, path: &KeyPath) -> bool {
+        DeTable::parse(&self.text).is_ok_and(|parsed| walk(parsed.get_ref(), path.steps()).is_some())
     }
 
     fn at(&self, span: Range<usize>) -> Place {

@@ -1,7 +1,8 @@
 //! Merges the sources of a config.
 
 use super::document::Document;
-use super::source::{Layer, Sources};
+use super::layer::{Form, Layer};
+use super::source::{FromFile, Given};
 use crate::config::check::Part;
 use crate::config::issue::{Issue, Issues, Origin};
 use crate::config::path::{KeyPath, Step};
@@ -18,6 +19,14 @@ pub(crate) struct Layers {
     document: Option<Document>,
     environment: Layer,
     settings: Layer,
+}
+
+/// What the sources other than the defaults say.
+#[derive(Debug)]
+pub(crate) struct Read {
+    pub(crate) file: Option<FromFile>,
+    pub(crate) environment: Vec<Given>,
+    pub(crate) settings: Vec<Given>,
 }
 
 const FILE: &str = "file";
@@ -41,17 +50,21 @@ impl Provider for Named<'_> {
 }
 
 impl Layers {
-    /// Reads and merges the sources; a later one takes precedence: defaults, file, environment, command line.
-    pub(crate) fn read(defaults: &Map<String, Value>, sources: &Sources) -> Result<Self, Issues> {
-        let file = sources.read_file()?;
-        let environment = sources.environment_layer()?;
-        let settings = sources.settings_layer()?;
-        let mut file = file;
+    /// Merges the sources; a later one takes precedence: defaults, file, environment, command line. What cannot be read is
+    /// left out and added to `issues`.
+    pub(crate) fn merge(
+        defaults: &Map<String, Value>,
+        sources: &Read,
+        form: &dyn Fn(&KeyPath) -> Form,
+        issues: &mut Vec<Issue>,
+    ) -> Self {
+        let mut file = sources.file.clone();
+        let mut environment = Layer::of(&sources.environment, form, issues);
+        let settings = Layer::of(&sources.settings, form, issues);
         if let Some((_, values)) = &mut file {
             replace_secrets(values, &environment.values);
             replace_secrets(values, &settings.values);
         }
-        let mut environment = environment;
         replace_secrets(&mut environment.values, &settings.values);
         let mut figment = Figment::from(Named { name: "defaults", values: defaults });
         if let Some((_, values)) = &file {
@@ -59,18 +72,32 @@ impl Layers {
         }
         figment = figment.merge(Named { name: ENVIRONMENT, values: &environment.values });
         figment = figment.merge(Named { name: SETTINGS, values: &settings.values });
-        Ok(Self { figment, document: file.map(|(document, _)| document), environment, settings })
+        Self { figment, document: file.map(|(document, _)| document), environment, settings }
     }
 
     /// The merged config as one value.
     pub(crate) fn merged(&self) -> Result<Value, Issues> {
-        let merged = self.figment.extract().map_err(|cause| Issue {
+        let unreadable = |cause: figment::Error| Issue {
             key: cause.path.join("."),
             message: cause.kind.to_string(),
             help: None,
             origin: Origin::Default,
-        })?;
-        Ok(merged)
+        };
+        self.figment.extract().map_err(|cause| unreadable(cause).into())
+    }
+
+    /// True if a source says something of the table at `path` as a whole: its header stands in the file, or a variable or
+    /// a flag sets it.
+    pub(crate) fn has_table(&self, path: &KeyPath) -> bool {
+        let in_file = self.document.as_ref().is_some_and(|file| file.holds(path));
+        in_file || self.environment.sets(path) || self.settings.sets(path)
+    }
+
+    /// The place of a table that [`Self::has_table`].
+    pub(crate) fn origin_of_table(&self, path: &KeyPath) -> Origin {
+        let of = |layer: &Layer| layer.sets(path).then(|| layer.origin(path).cloned()).flatten();
+        let in_file = || self.document.as_ref()?.find(path, Part::Key).map(Origin::File);
+        of(&self.settings).or_else(|| of(&self.environment)).or_else(in_file).unwrap_or(Origin::Default)
     }
 
     /// The source of the value at `path`; a value that no source sets is the default.

@@ -1,6 +1,7 @@
 //! The sources of a config.
 
 use super::document::Document;
+use super::service;
 use crate::config::issue::{Issue, Issues, Origin};
 use crate::config::path::KeyPath;
 use serde_json::{Map, Value};
@@ -12,7 +13,8 @@ use std::path::PathBuf;
 pub struct Sources {
     /// The TOML file, if there is one.
     pub file: Option<PathBuf>,
-    /// All environment variables; those that begin with [`Self::PREFIX`] are config.
+    /// All environment variables; those that begin with [`Self::PREFIX`] are config, unless Kubernetes sets them for a
+    /// service.
     pub environment: Vec<(OsString, OsString)>,
     /// The settings of the command line in their order; a later one takes precedence.
     pub settings: Vec<Setting>,
@@ -23,17 +25,19 @@ pub struct Sources {
 pub struct Setting {
     /// The key, as a dotted path.
     pub key: String,
-    /// The value: TOML, else plain text.
+    /// The value: text as it stands for a key that is text, else TOML.
     pub value: String,
     /// The flag, as messages name it.
     pub flag: String,
 }
 
-/// The values of one source, each with its variable or flag.
-#[derive(Debug, Default)]
-pub(crate) struct Layer {
-    pub(crate) values: Map<String, Value>,
-    pub(crate) origins: Vec<(KeyPath, Origin)>,
+/// One variable or flag: a key, its text, and where it comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Given {
+    pub(crate) keys: Vec<String>,
+    /// `None` if it is not UTF-8.
+    pub(crate) text: Option<String>,
+    pub(crate) origin: Origin,
 }
 
 /// The config file and its values.
@@ -61,117 +65,49 @@ impl Sources {
             origin: Origin::WholeFile(name.clone()),
         })?;
         match Document::parse(&name, text) {
-            Ok((document, Value::Object(values))) => Ok(Some((document, values))),
-            // Unreachable: a TOML document is a table.
-            Ok((document, _)) => Ok(Some((document, Map::new()))),
+            Ok(read) => Ok(Some(read)),
             Err(cause) => Err(Issue {
                 key: String::new(),
                 message: format!("invalid TOML: {}", cause.message),
-                help: None,
+                help: Some("expected lines such as `count = 3` below `[heads]`".to_owned()),
                 origin: Origin::File(cause.place),
             }
             .into()),
         }
     }
 
-    pub(crate) fn environment_layer(&self) -> Result<Layer, Issues> {
-        let mut named: Vec<(&str, &OsString)> = self
-            .environment
-            .iter()
-            .filter_map(|(name, value)| Some((name.to_str()?, value)))
-            .filter(|(name, _)| name.starts_with(Self::PREFIX) && !is_foreign(name))
+    /// The variables that may be keys: not those of Kubernetes for its services.
+    pub(crate) fn of_environment(&self) -> Vec<Given> {
+        let named = self.environment.iter().filter_map(|(name, value)| Some((name.to_str()?, value)));
+        let mut named: Vec<(&str, &OsString)> = named
+            .filter(|(name, value)| {
+                let is_config = name.starts_with(Self::PREFIX) && *name != Self::FILE_VARIABLE;
+                is_config && !service::is_of_service(name, value)
+            })
             .collect();
         named.sort_unstable();
-        let mut layer = Layer::default();
-        for (name, value) in named {
-            let origin = Origin::Environment(name.to_owned());
-            let keys: Vec<String> = name[Self::PREFIX.len()..].split("__").map(str::to_lowercase).collect();
-            let Some(value) = value.to_str() else {
-                return Err(issue(&keys, "the value is not UTF-8", None, origin));
-            };
-            layer.put(&keys, value, origin)?;
-        }
-        Ok(layer)
+        let given = |(name, value): (&str, &OsString)| Given {
+            keys: name[Self::PREFIX.len()..].split("__").map(str::to_lowercase).collect(),
+            text: value.to_str().map(str::to_owned),
+            origin: Origin::Environment(name.to_owned()),
+        };
+        named.into_iter().map(given).collect()
     }
 
-    pub(crate) fn settings_layer(&self) -> Result<Layer, Issues> {
-        let mut layer = Layer::default();
-        for setting in &self.settings {
-            let keys: Vec<String> = setting.key.split('.').map(str::to_owned).collect();
-            layer.put(&keys, &setting.value, Origin::Flag(setting.flag.clone()))?;
-        }
-        Ok(layer)
+    /// The settings of the command line.
+    pub(crate) fn of_command_line(&self) -> Vec<Given> {
+        let given = |setting: &Setting| Given {
+            keys: setting.key.split('.').map(str::to_owned).collect(),
+            text: Some(setting.value.clone()),
+            origin: Origin::Flag(setting.flag.clone()),
+        };
+        self.settings.iter().map(given).collect()
     }
 }
 
-/// True for variables that are not config: the one that names the file, and those that Kubernetes sets in every
-/// container next to a service named `hydra`.
-fn is_foreign(name: &str) -> bool {
-    let rest = &name[Sources::PREFIX.len()..];
-    name == Sources::FILE_VARIABLE
-        || rest == "PORT"
-        || rest.starts_with("PORT_")
-        || rest.starts_with("SERVICE_HOST")
-        || rest.starts_with("SERVICE_PORT")
-}
-
-impl Layer {
-    fn put(&mut self, keys: &[String], text: &str, origin: Origin) -> Result<(), Issues> {
-        if keys.iter().any(String::is_empty) {
-            return Err(issue(keys, "a part of the key is empty", None, origin));
-        }
-        if keys.iter().any(|key| key.bytes().all(|byte| byte.is_ascii_digit())) {
-            let help = "set the whole list as one TOML value".to_owned();
-            return Err(issue(keys, "list items cannot be set one by one", Some(help), origin));
-        }
-        let value = parse(text).map_err(|message| issue(keys, &message, None, origin.clone()))?;
-        let Some((last, above)) = keys.split_last() else { return Ok(()) };
-        let mut table = &mut self.values;
-        for key in above {
-            let below = table.entry(key).or_insert_with(|| Value::Object(Map::new()));
-            table = match below {
-                Value::Object(table) => table,
-                _ => {
-                    return Err(issue(
-                        keys,
-                        "another setting replaces the table of this key with a value",
-                        None,
-                        origin,
-                    ));
-                }
-            };
-        }
-        table.insert(last.clone(), value);
-        let path = keys.iter().fold(KeyPath::root(), |path, key| path.key(key));
-        self.origins.push((path, origin));
-        Ok(())
+impl Given {
+    /// The path of the key.
+    pub(crate) fn path(&self) -> KeyPath {
+        self.keys.iter().fold(KeyPath::root(), |path, key| path.key(key))
     }
-
-    /// The variable or flag of the value at `path`, or of a table around it.
-    pub(crate) fn origin(&self, path: &KeyPath) -> Option<&Origin> {
-        let around = self.origins.iter().rev().filter(|(known, _)| known.leads_to(path));
-        let exact = around.max_by_key(|(known, _)| known.steps().len());
-        // The path of a table, such as one that lacks a key: the first value inside it.
-        exact
-            .or_else(|| self.origins.iter().find(|(known, _)| path.leads_to(known)))
-            .map(|(_, origin)| origin)
-    }
-}
-
-/// Parses a value as TOML; anything else is plain text.
-fn parse(text: &str) -> Result<Value, String> {
-    match toml::from_str::<Map<String, Value>>(&format!("value = {text}")) {
-        Ok(table) if table.len() == 1 => {
-            let value = table.into_iter().next().map(|(_, value)| value);
-            Ok(value.unwrap_or_else(|| Value::String(text.to_owned())))
-        }
-        Err(cause) if text.starts_with(['[', '{', '"', '\'']) => {
-            Err(format!("the value is invalid TOML: {}", cause.message()))
-        }
-        Ok(_) | Err(_) => Ok(Value::String(text.to_owned())),
-    }
-}
-
-fn issue(keys: &[String], message: &str, help: Option<String>, origin: Origin) -> Issues {
-    Issues(vec![Issue { key: keys.join("."), message: message.to_owned(), help, origin }])
 }

@@ -15,15 +15,17 @@ A node reads its config from four sources; a later one takes precedence: the bui
 the variable `HYDRA_CONFIG`), the environment, the command line.
 
 - **Environment**: `HYDRA_` and the key in capitals, with two underscores between the levels: `HYDRA_HEADS__COUNT=10`. The
-  value is parsed as TOML, else taken as text: `HYDRA_NETWORK__ADDRESSES=lan`, `HYDRA_HEADS__LISTEN='[\"127.0.0.1\"]'`. A list
-  replaces the whole list. The variables `HYDRA_PORT…`, `HYDRA_SERVICE_HOST…` and `HYDRA_SERVICE_PORT…`, which Kubernetes
-  sets for a service named hydra, are ignored.
-- **Command line**: `--set heads.count=10`; a few keys have their own flags (`hydra --help`).
+  value of a key that is text is taken as it stands, without quotes: `HYDRA_NETWORK__ADDRESSES=lan`. All other values are TOML:
+  `HYDRA_HEADS__LISTEN='[\"127.0.0.1\"]'`. A list replaces the whole list. A variable that is no key is a warning in the log, and
+  a mistake for `hydra config check`. Those that Kubernetes sets for services, such as `HYDRA_METRICS_SERVICE_HOST` or
+  `HYDRA_METRICS_PORT_9464_TCP`, are ignored.
+- **Command line**: `--set heads.count=10`, with values as in the environment; a few keys have their own flags
+  (`hydra --help`).
 - **Secrets** are never part of the config, which names a file, `{ file = \"/run/secrets/x\" }`, or an environment variable,
   `{ env = \"X\" }`.
-- **Mistakes** stop the start with exit code 2 and a message with file, line, column, key and a suggestion. `hydra check`
-  validates a config, `hydra config show` prints the effective values and their sources, and `hydra config schema` prints
-  the JSON schema for editors.
+- **Mistakes** stop the start with exit code 2 and a message with file, line, column, key and a suggestion. `hydra config check`
+  finds all of them without opening anything, and `hydra check` connects to the store too. `hydra config show` prints the
+  effective values and their sources, without credentials, and `hydra config schema` prints the JSON schema for editors.
 ";
 
 /// The reference of every key of the core and of every registered plugin.

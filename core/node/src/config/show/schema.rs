@@ -65,11 +65,10 @@ fn choice<R: Role>(registry: &Registry, definitions: &mut Map<String, Value>) ->
         if R::NAME == Admission::NAME {
             properties["mode"] = mode();
         }
-        // `kind` is optional: without it the default kind applies.
         definitions.insert(name.clone(), table);
         kinds.push(json!({ "$ref": format!("#/$defs/{name}") }));
     }
-    json!({ "anyOf": kinds })
+    json!({ "anyOf": kinds, "required": ["kind"] })
 }
 
 /// Lets a plugin table inside another accept every plugin of its role.

@@ -17,6 +17,7 @@ pub struct Config {
     /// The directory of the node's files: the seed of its identities, its saved peer table and an embedded store. It is
     /// created if it does not exist. A relative path starts at the working directory. Set it to a directory that
     /// survives restarts of the host or container.
+    #[schemars(with = "String", length(min = 1))]
     pub data_dir: PathBuf,
     /// The heads of this process and their listen addresses.
     pub heads: Heads,

@@ -1,5 +1,6 @@
 //! The heads and their listen addresses.
 
+use super::values::{Address, Ip};
 use multiaddr::Multiaddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,15 +15,19 @@ pub struct Heads {
     #[schemars(range(min = 1, max = 10_000))]
     pub count: u32,
     /// The IP addresses to listen on; `0.0.0.0` and `::` stand for every interface. The port belongs to the identity,
-    /// so each head keeps its own port across restarts. Set it on hosts with several networks.
-    #[schemars(with = "Vec<String>", length(min = 1, max = 64))]
+    /// so each head keeps its own port across restarts. An address that is listed twice, or is included in another of the
+    /// list, is refused. Set it on hosts with several networks.
+    #[schemars(with = "Vec<Ip>", length(min = 1, max = 64))]
     pub listen: Vec<IpAddr>,
     /// The transports on which the heads listen and dial. Remove `quic` where the network blocks UDP.
     #[schemars(length(min = 1, max = 2))]
     pub transports: Vec<Transport>,
+    /// What happens when the port of a head is in use by another process. Set `strict` where the port is part of a firewall
+    /// rule, a port forwarding or an announced address.
+    pub ports: Ports,
     /// External addresses that every head advertises in addition to those that it detects, as multiaddrs without
     /// `/p2p/`. Set them for hosts behind a load balancer or port forwarding. Port 0 stands for the head's own port.
-    #[schemars(with = "Vec<String>", length(max = 64))]
+    #[schemars(with = "Vec<Address>", length(max = 64))]
     pub announce: Vec<Multiaddr>,
 }
 
@@ -34,6 +39,16 @@ pub enum Transport {
     Tcp,
     /// QUIC version 1.
     Quic,
+}
+
+/// What happens when the port of a head is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ports {
+    /// The head listens on a free port and keeps it; the log has a warning.
+    Move,
+    /// The node does not start.
+    Strict,
 }
 
 impl Transport {
@@ -61,6 +76,7 @@ impl Default for Heads {
             count: Self::COUNT,
             listen: Self::LISTEN.into(),
             transports: Self::TRANSPORTS.into(),
+            ports: Ports::Move,
             announce: Vec::new(),
         }
     }

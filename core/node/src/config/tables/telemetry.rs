@@ -1,5 +1,6 @@
 //! Metrics, probes and traces.
 
+use super::values::Socket;
 use hydra_api::SecretSource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,7 +28,7 @@ pub struct Http {
     pub enabled: bool,
     /// The listen address, as `address:port`. Port 0 selects a free port; `hydra run` prints it. The node does not
     /// start if the port is in use. Change it so that a Prometheus on another host can reach the node.
-    #[schemars(with = "String")]
+    #[schemars(with = "Socket")]
     pub listen: SocketAddr,
 }
 

@@ -69,10 +69,44 @@ impl JsonSchema for PeerAddress {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "description": "A multiaddr that ends in `/p2p/` and the id of the peer."
+            "description": "A multiaddr that ends in `/p2p/` and the id of the peer.",
+            "x-hydra-form": "a multiaddr that ends in `/p2p/` and the id of the peer",
+            "examples": ["/ip4/192.0.2.1/tcp/4001/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN"]
         })
     }
 }
+
+/// Text of a certain form, for the schema alone: what the form is, and an example.
+macro_rules! form {
+    ($(#[$doc:meta])* $name:ident, $form:literal, $example:literal) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub(super) enum $name {}
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn inline_schema() -> bool {
+                true
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "x-hydra-form": $form, "examples": [$example] })
+            }
+        }
+    };
+}
+form!(
+    /// An IP address.
+    Ip, "an IP address without a port", "0.0.0.0"
+);
+form!(
+    /// An IP address and a port.
+    Socket, "an IP address and a port", "127.0.0.1:9464"
+);
+form!(
+    /// A multiaddr.
+    Address, "a multiaddr", "/ip4/192.0.2.1/tcp/0"
+);
 
 /// Why a text is not a [`PeerAddress`].
 #[derive(Debug, thiserror::Error)]

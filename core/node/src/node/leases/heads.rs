@@ -1,7 +1,7 @@
 //! The real heads, as the keeper starts and stops them.
 
 use super::run::Heads;
-use crate::config::Config;
+use crate::config::{Config, Ports};
 use crate::net::head;
 use crate::net::head::connection_limits::NodeConnections;
 use crate::net::heads::HeadList;
@@ -38,8 +38,8 @@ pub(crate) enum HeadError {
     #[error("the private key of slot {slot} does not belong to its peer id")]
     Identity { slot: u32 },
     /// No port can be listened on.
-    #[error("head {slot} cannot listen: {cause}")]
-    Listen { slot: u32, cause: io::Error },
+    #[error("head {slot} cannot listen on {on}: {cause}")]
+    Listen { slot: u32, on: String, cause: io::Error },
 }
 
 /// The heads of a node. Dropped, it ends them.
@@ -70,13 +70,28 @@ impl NodeHeads {
 
     /// The port of the lease if it is free, else one that is.
     fn port(&self, lease: &HeadLease) -> Result<u16, HeadError> {
-        let port = ports::port(&self.parts.config.heads, lease.port, &self.ports)
-            .map_err(|cause| HeadError::Listen { slot: lease.slot, cause })?;
+        let port = ports::port(&self.parts.config.heads, lease.port, &self.ports).map_err(|cause| {
+            HeadError::Listen { slot: lease.slot, on: listeners(&self.parts.config, lease.port), cause }
+        })?;
         if port != lease.port && lease.port != 0 {
+            if self.parts.config.heads.ports == Ports::Strict {
+                return Err(self.taken(lease));
+            }
             let (head, taken) = (lease.slot, lease.port);
             tracing::warn!(head, taken, port, "the port is taken, listening on a free one");
         }
         Ok(port)
+    }
+
+    /// The port of the lease is taken, and the config wants no other.
+    fn taken(&self, lease: &HeadLease) -> HeadError {
+        let cause = format!(
+            "port {} is in use, and heads.ports is \"strict\": end the process that uses it (`ss -lnp` shows it), or set \
+             heads.ports to \"move\"",
+            lease.port
+        );
+        let on = listeners(&self.parts.config, lease.port);
+        HeadError::Listen { slot: lease.slot, on, cause: io::Error::new(io::ErrorKind::AddrInUse, cause) }
     }
 
     fn on_ended(&mut self, task: Id) -> Option<u32> {
@@ -153,6 +168,12 @@ impl Heads for NodeHeads {
             }
         }
     }
+}
+
+/// The addresses that a head with this port is to listen on, as errors name them.
+fn listeners(config: &Config, port: u16) -> String {
+    let addresses = ports::addresses(&config.heads, port);
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn key_of(lease: &HeadLease) -> Result<Keypair, HeadError> {

@@ -19,10 +19,12 @@ pub enum StartError {
         slot: u32,
     },
     /// No port can be listened on.
-    #[error("head {slot} cannot listen: {cause}")]
+    #[error("head {slot} cannot listen on {on}: {cause}")]
     Listen {
         /// The slot.
         slot: u32,
+        /// The addresses.
+        on: String,
         /// Why not.
         cause: String,
     },
@@ -54,7 +56,7 @@ impl From<HeadError> for StartError {
     fn from(error: HeadError) -> Self {
         match error {
             HeadError::Identity { slot } => Self::Identity { slot },
-            HeadError::Listen { slot, cause } => Self::Listen { slot, cause: cause.to_string() },
+            HeadError::Listen { slot, on, cause } => Self::Listen { slot, on, cause: cause.to_string() },
         }
     }
 }

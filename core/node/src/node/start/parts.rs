@@ -17,6 +17,7 @@ use crate::node::{PEERS_FILE, heads_file};
 use crate::observe::lease_view::LeaseView;
 use crate::observe::node_view::NodeView;
 use hydra_api::HeadCount;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -110,7 +111,7 @@ impl Parts {
     /// Waits until every head listens, and writes where they are.
     pub(super) async fn heads_listen(&self, config: &Config) -> Result<(), StartError> {
         for head in self.heads.now().iter() {
-            reachable(head.slot, head.status.clone()).await?;
+            reachable(head.slot, &config.heads.listen, head.status.clone()).await?;
         }
         heads_file::write(&config.data_dir, &self.heads.lines())
             .map_err(|cause| StartError::System { what: "cannot write where the heads are", cause })
@@ -154,8 +155,17 @@ impl Parts {
 }
 
 /// Waits until a head listens.
-async fn reachable(slot: u32, mut status: watch::Receiver<Status>) -> Result<(), StartError> {
-    let failed = |cause: &str| StartError::Listen { slot, cause: cause.to_owned() };
+async fn reachable(
+    slot: u32,
+    listen: &[IpAddr],
+    mut status: watch::Receiver<Status>,
+) -> Result<(), StartError> {
+    let on = || listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let failed = |cause: &str| {
+        // Some errors of transports have no words.
+        let cause = if cause.trim().is_empty() { "the log names each listener and its error" } else { cause };
+        StartError::Listen { slot, on: on(), cause: cause.to_owned() }
+    };
     let status = status
         .wait_for(|status| status.ready || status.failure.is_some())
         .await

@@ -1,7 +1,7 @@
 //! The collector and the transport: from the config, else from the standard variables.
 
+use super::percent;
 use crate::config::{Endpoint, KeyPath, Malformed, Otlp, OtlpProtocol};
-use hydra_api::Secret;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use std::ffi::OsString;
 use std::fmt;
@@ -12,6 +12,7 @@ const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 /// The variable for traces takes precedence over the general one.
 const PROTOCOLS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
+const HEADERS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"];
 const TIMEOUTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
 
 /// The registered gRPC port of collectors.
@@ -22,7 +23,7 @@ const GRPC_PORT: u16 = 4317;
 pub struct Target {
     pub(super) endpoint: Endpoint,
     pub(super) protocol: OtlpProtocol,
-    /// The headers of the config; the exporter itself reads those of the variables.
+    /// The headers of the config and of the variables.
     pub(super) headers: HeaderMap,
     pub(super) timeout: Duration,
     pub(super) queue_len_max: usize,
@@ -102,7 +103,7 @@ impl Target {
         Ok(Some(Self {
             endpoint,
             protocol,
-            headers: headers(config)?,
+            headers: headers(config, environment)?,
             timeout: timeout(config, environment)?,
             queue_len_max: config.queue_len_max as usize,
         }))
@@ -174,8 +175,9 @@ fn timeout(config: &Otlp, environment: Environment<'_>) -> Result<Duration, Expo
     Ok(Duration::from_millis(millis.into()))
 }
 
-fn headers(config: &Otlp) -> Result<HeaderMap, ExporterError> {
-    let mut headers = HeaderMap::new();
+/// Those of the config replace those of the variables with the same name.
+fn headers(config: &Otlp, environment: Environment<'_>) -> Result<HeaderMap, ExporterError> {
+    let mut headers = of_variables(environment)?;
     for (name, source) in &config.headers {
         let origin = || SettingOrigin::Key(otlp().key("headers").key(name));
         let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
@@ -185,7 +187,7 @@ fn headers(config: &Otlp) -> Result<HeaderMap, ExporterError> {
         let secret = source.read().map_err(|cause| setting(origin(), &cause.to_string(), None))?;
         headers.insert(
             header,
-            value(&secret).ok_or_else(|| {
+            value(secret.expose()).ok_or_else(|| {
                 let help = "expected one line of ASCII characters".to_owned();
                 setting(origin(), "contains a character that is not allowed in a header", Some(help))
             })?,
@@ -194,8 +196,28 @@ fn headers(config: &Otlp) -> Result<HeaderMap, ExporterError> {
     Ok(headers)
 }
 
-fn value(secret: &Secret) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(secret.expose()).ok()?;
+/// The headers of the variable for traces, or of the general one.
+fn of_variables(environment: Environment<'_>) -> Result<HeaderMap, ExporterError> {
+    let mut headers = HeaderMap::new();
+    let Some((name, text)) = first(environment, HEADERS)? else { return Ok(headers) };
+    let refused = |message: &str| {
+        let help = "expected `name=value`, separated by commas, with values that are percent-encoded, such as \
+                    `authorization=Bearer%20x`";
+        setting(SettingOrigin::Variable(name), message, Some(help.to_owned()))
+    };
+    for (key, text) in percent::pairs(&text).map_err(|message| refused(&message))? {
+        let header = HeaderName::from_bytes(key.as_bytes())
+            .map_err(|_| refused(&format!("`{key}` is not a header name")))?;
+        let value = value(&text).ok_or_else(|| {
+            refused(&format!("`{key}` contains a character that is not allowed in a header"))
+        })?;
+        headers.insert(header, value);
+    }
+    Ok(headers)
+}
+
+fn value(secret: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(secret).ok()?;
     // It is not shown by Debug and not kept in compression tables.
     value.set_sensitive(true);
     Some(value)

@@ -88,6 +88,28 @@ fn an_invalid_setting_names_its_source() {
 }
 
 #[test]
+fn headers_of_the_variables_are_decoded_once() {
+    let headers = |config: &Otlp, variables| resolve(config, variables).unwrap().unwrap().headers;
+    let both: Variables = &[(HEADERS[1], "x-a=1"), (HEADERS[0], "authorization=Bearer%20a%3D%3D, x-b=c=d==")];
+    let read = headers(&at("http://a:4317"), both);
+    assert_eq!(read["authorization"], "Bearer a==");
+    assert_eq!(read["x-b"], "c=d==");
+    assert!(!read.contains_key("x-a"), "the variable for traces takes precedence");
+    assert_eq!(headers(&at("http://a:4317"), &[(HEADERS[1], "x-a=%2525"), (HEADERS[0], " ")])["x-a"], "%25");
+    assert!(headers(&at("http://a:4317"), &[(HEADERS[1], ""), (HEADERS[0], "")]).is_empty());
+}
+
+#[test]
+fn a_header_of_a_variable_that_cannot_be_read_is_told() {
+    for value in ["hunter2", "x key=hunter2", "x-a=hunter2%0a", "x-a=hunter2%2"] {
+        let variables: Variables = Box::leak(Box::new([(HEADERS[1], value)]));
+        let (origin, line) = blamed(&at("http://a:4317"), variables);
+        assert_eq!(origin, SettingOrigin::Variable(HEADERS[1]));
+        assert!(!line.contains("hunter") && line.contains("name=value"), "{line}");
+    }
+}
+
+#[test]
 fn a_header_is_read_and_never_shown() {
     let dir = tempfile::tempdir().unwrap();
     let header = |name: &str, text: &str| {
