@@ -95,7 +95,9 @@ async fn run(
     let behaviour = behaviour::of(parts, now);
     client.store(Some(Arc::new(behaviour.kad.client())));
     let idle = Duration::from_secs(parts.config.connections.idle_timeout_s.into());
-    let mut swarm = swarm::build(parts.key.clone(), behaviour, Names::Ignore, idle, Arc::clone(&panicked))?;
+    let dials = Arc::clone(&parts.shared.dials);
+    let mut swarm =
+        swarm::build(parts.key.clone(), behaviour, Names::Ignore, dials, idle, Arc::clone(&panicked))?;
     for address in &parts.announce {
         swarm.add_external_address(address.clone());
     }

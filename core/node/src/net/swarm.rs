@@ -1,9 +1,13 @@
 //! Builds a swarm: its transports, its limits, and tasks whose panic ends only their head.
 
+mod gated;
+mod secure;
+mod transport;
+
+use crate::net::dial_gate::DialGate;
 use futures::FutureExt;
 use libp2p::identity::Keypair;
 use libp2p::swarm::{Config, NetworkBehaviour, Swarm};
-use libp2p::{SwarmBuilder, noise, tcp, tls, yamux};
 use std::future::Future;
 use std::io;
 use std::panic::AssertUnwindSafe;
@@ -34,7 +38,7 @@ pub(crate) enum Names {
 
 /// A swarm over TCP (Noise and TLS, Yamux) and QUIC version 1 (requirement N3).
 ///
-/// A panic in one of its tasks notifies `panicked`.
+/// Every dial passes `gate`. A panic in one of its tasks notifies `panicked`.
 ///
 /// # Errors
 /// When the key does not yield a certificate, or the system's resolver config cannot be read.
@@ -42,43 +46,16 @@ pub(crate) fn build<B: NetworkBehaviour>(
     key: Keypair,
     behaviour: B,
     names: Names,
+    gate: Arc<DialGate>,
     idle: Duration,
     panicked: Arc<Notify>,
 ) -> Result<Swarm<B>, io::Error> {
-    let muxer = || {
-        let mut muxer = yamux::Config::default();
-        muxer.set_max_num_streams(STREAMS_PER_CONNECTION_MAX);
-        muxer
-    };
-    let config = move |_| {
-        Config::with_executor(move |task| watched(task, Arc::clone(&panicked)))
-            .with_idle_connection_timeout(idle)
-            .with_max_negotiating_inbound_streams(STREAMS_PER_CONNECTION_MAX)
-    };
-    let builder = SwarmBuilder::with_existing_identity(key)
-        .with_tokio()
-        .with_tcp(tcp::Config::default().nodelay(true), (tls::Config::new, noise::Config::new), muxer)
-        .map_err(io::Error::other)?
-        .with_quic_config(|mut quic| {
-            quic.max_concurrent_stream_limit = STREAMS_PER_CONNECTION_MAX as u32;
-            quic.max_stream_data = QUIC_STREAM_BYTES_MAX;
-            quic.max_connection_data = QUIC_CONNECTION_BYTES_MAX;
-            quic
-        });
-    let swarm = match names {
-        Names::Resolve => builder
-            .with_dns()?
-            .with_behaviour(|_| behaviour)
-            .unwrap_or_else(|never| match never {})
-            .with_swarm_config(config)
-            .build(),
-        Names::Ignore => builder
-            .with_behaviour(|_| behaviour)
-            .unwrap_or_else(|never| match never {})
-            .with_swarm_config(config)
-            .build(),
-    };
-    Ok(swarm)
+    let peer = key.public().to_peer_id();
+    let transport = transport::of(&key, names, gate)?;
+    let config = Config::with_executor(move |task| watched(task, Arc::clone(&panicked)))
+        .with_idle_connection_timeout(idle)
+        .with_max_negotiating_inbound_streams(STREAMS_PER_CONNECTION_MAX);
+    Ok(Swarm::new(transport, behaviour, peer, config))
 }
 
 /// Runs one of the swarm's tasks, such as that of a connection.
@@ -93,6 +70,24 @@ fn watched(task: Pin<Box<dyn Future<Output = ()> + Send>>, panicked: Arc<Notify>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::address::AddressPolicy;
+    use futures::StreamExt;
+    use libp2p::swarm::SwarmEvent;
+
+    #[tokio::test]
+    async fn a_name_that_leads_to_a_forbidden_host_is_not_dialed() {
+        let victim = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        victim.set_nonblocking(true).unwrap();
+        let address = format!("/dns4/localhost/tcp/{}", victim.local_addr().unwrap().port());
+        let gate = Arc::new(DialGate::new(AddressPolicy::Public));
+        let (key, idle) = (Keypair::generate_ed25519(), Duration::from_secs(1));
+        let (behaviour, panicked) = (libp2p::swarm::dummy::Behaviour, Arc::default());
+        let mut swarm = build(key, behaviour, Names::Resolve, Arc::clone(&gate), idle, panicked).unwrap();
+        swarm.dial(address.parse::<libp2p::Multiaddr>().unwrap()).unwrap();
+        while !matches!(swarm.select_next_some().await, SwarmEvent::OutgoingConnectionError { .. }) {}
+        assert_eq!((gate.admitted(), gate.refused()), (0, [1, 0]));
+        assert_eq!(victim.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
 
     #[tokio::test]
     async fn the_panic_of_a_task_notifies() {

@@ -86,7 +86,7 @@ pub(super) fn on_addresses_changed(
 fn on_identified(parts: &Parts, peer: PeerId, info: identify::Info) {
     let serves = info.protocols.iter().any(|told| parts.kad.protocols.contains(told));
     let addresses = worth_keeping(&peer, info.listen_addrs, ADDRESSES_PER_PEER_MAX);
-    if serves && parts.shared.table.consider(&peer, &addresses).is_ok() {
+    if serves && parts.shared.table.wants(&peer, &addresses) {
         // A full queue loses nothing for good: the peer is met again.
         drop(parts.candidates.try_send(Contact { peer, addresses: addresses.clone() }));
     }
