@@ -4,6 +4,7 @@ mod behaviour;
 pub mod connection_limits;
 mod events;
 mod listen;
+mod long_identify;
 
 use crate::config::Config;
 use crate::net::heads::{Head, HeadList, Status};
@@ -107,7 +108,7 @@ async fn run(
     loop {
         tokio::select! {
             event = swarm.select_next_some() => {
-                events::record_agent(&swarm, &event);
+                events::record_agent(&mut swarm, &event);
                 events::on_event(parts, status, &mut silent, event);
             }
             () = &mut patience, if !silent.is_empty() => {
