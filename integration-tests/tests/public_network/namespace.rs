@@ -8,9 +8,12 @@ const INSIDE: &str = "HYDRA_TEST_IN_NAMESPACE";
 /// The public hosts of the network, in two address groups.
 pub(crate) const HOSTS: [Ipv4Addr; 2] = [Ipv4Addr::new(1, 2, 3, 4), Ipv4Addr::new(1, 3, 3, 4)];
 
+/// With user namespaces, or as root of a machine that has none.
+const WAYS: [&[&str]; 2] = [&["--user", "--map-root-user", "--net"], &["--net"]];
+
 /// Whether this machine lets its users make one.
 pub(crate) fn is_possible() -> bool {
-    is_inside() || command("true").status().is_ok_and(|status| status.success())
+    is_inside() || way().is_some()
 }
 
 /// Whether the test runs inside already.
@@ -20,8 +23,9 @@ pub(crate) fn is_inside() -> bool {
 
 /// Runs one test of this program inside, and fails as it does.
 pub(crate) fn run(name: &str) -> Result<(), String> {
+    let way = way().ok_or("no network namespace can be made")?;
     let program = std::env::current_exe().map_err(|cause| cause.to_string())?;
-    let status = command("exec \"$0\" --exact \"$1\" --nocapture")
+    let status = command(way, "exec \"$0\" --exact \"$1\" --nocapture")
         .arg(program)
         .arg(name)
         .env(INSIDE, "1")
@@ -30,10 +34,18 @@ pub(crate) fn run(name: &str) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err(format!("inside: {status}")) }
 }
 
-fn command(then: &str) -> Command {
+fn way() -> Option<&'static [&'static str]> {
+    let works = |way: &&[&str]| {
+        let mut command = command(way, "true");
+        command.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    };
+    WAYS.into_iter().find(works)
+}
+
+fn command(way: &[&str], then: &str) -> Command {
     let hosts: String = HOSTS.iter().map(|host| format!("ip addr add {host}/32 dev lo && ")).collect();
     let mut command = Command::new("unshare");
-    command.args(["--user", "--map-root-user", "--net", "sh", "-c"]);
+    command.args(way).args(["sh", "-c"]);
     command.arg(format!("ip link set lo up && {hosts}{then}")).stdin(Stdio::null());
     command
 }

@@ -72,7 +72,9 @@ mod tests {
     use super::*;
     use crate::net::address::AddressPolicy;
     use futures::StreamExt;
+    use libp2p::PeerId;
     use libp2p::swarm::SwarmEvent;
+    use std::time::Instant;
 
     #[tokio::test]
     async fn a_name_that_leads_to_a_forbidden_host_is_not_dialed() {
@@ -87,6 +89,31 @@ mod tests {
         while !matches!(swarm.select_next_some().await, SwarmEvent::OutgoingConnectionError { .. }) {}
         assert_eq!((gate.admitted(), gate.refused()), (0, [1, 0]));
         assert_eq!(victim.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[tokio::test]
+    async fn a_dial_that_the_budget_refuses_is_held_against_nobody() {
+        let gate = Arc::new(DialGate::new(AddressPolicy::Any));
+        let ip = "10.0.0.1".parse().unwrap();
+        let open: Vec<_> = (0..8).map(|_| gate.admit(ip, Instant::now()).unwrap()).collect();
+        let kad = hydra_kad::Config::new([libp2p::StreamProtocol::new("/test/kad/1.0.0")]);
+        let behaviour = hydra_kad::Behaviour::client_only(kad);
+        let client = behaviour.client();
+        let (key, idle) = (Keypair::generate_ed25519(), Duration::from_secs(1));
+        let mut swarm =
+            build(key, behaviour, Names::Resolve, Arc::clone(&gate), idle, Arc::default()).unwrap();
+        let driven = tokio::spawn(async move {
+            loop {
+                swarm.select_next_some().await;
+            }
+        });
+        let request = hydra_kad::Request::FindNode { key: b"anything".as_slice().into() };
+        let addresses = vec!["/ip4/10.0.0.1/tcp/1".parse().unwrap()];
+        let answer = client.ask(PeerId::random(), addresses, request, Duration::from_secs(30)).await;
+        assert_eq!(answer, Err(hydra_kad::AskError::Busy));
+        assert_eq!(gate.refused(), [0, 1]);
+        driven.abort();
+        drop(open);
     }
 
     #[tokio::test]
