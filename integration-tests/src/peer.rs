@@ -9,6 +9,7 @@ use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, identify, noise, ping, tcp, tls, yamux};
 use std::collections::{HashMap, HashSet};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
@@ -72,8 +73,10 @@ pub struct Setup {
     pub key: Keypair,
     /// Whom it serves.
     pub serves: Serves,
-    /// Whether it listens on loopback.
+    /// Whether it listens.
     pub listens: bool,
+    /// Where it listens: on loopback, unless the test's network has other addresses.
+    pub host: Ipv4Addr,
     /// What identify tells besides.
     pub announces: Vec<Multiaddr>,
     /// How its TCP connections are secured.
@@ -109,6 +112,7 @@ impl Setup {
             key: Keypair::generate_ed25519(),
             serves: Serves::Nobody,
             listens: false,
+            host: Ipv4Addr::LOCALHOST,
             announces: Vec::new(),
             security: Security::Noise,
             idle: IDLE,
@@ -125,7 +129,8 @@ impl Setup {
         let (listens, address) = oneshot::channel();
         let waiting = self.listens.then_some(listens);
         if self.listens {
-            swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse().expect("an address")).expect("a free port");
+            let address = Multiaddr::from(self.host).with(Protocol::Tcp(0));
+            swarm.listen_on(address).expect("a free port");
         }
         for address in self.announces {
             swarm.add_external_address(address);

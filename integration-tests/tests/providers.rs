@@ -306,6 +306,63 @@ async fn v16_a_public_node_tells_public_addresses_of_providers_and_8_kib_at_most
 }
 
 #[tokio::test]
+async fn v16_special_names_and_numbers_as_names_are_not_told_and_no_address_twice() {
+    let node = Node::start(&["heads.count=1", "network.addresses=\"public\""]).await.unwrap();
+    let head = node.heads()[0].tcp();
+    let provider = Peer::client(PROTOCOL);
+    let own = format!("{PUBLIC}/p2p/{}", provider.id);
+    let others = format!("/ip4/1.2.3.5/tcp/1/p2p/{}", PeerId::random());
+    let webtransport = "/ip4/1.2.3.4/udp/4001/quic-v1/webtransport";
+    let told = [
+        "/dns4/LOCALHOST/tcp/1",
+        "/dns4/localhost./tcp/1",
+        "/dns4/a.home.arpa/tcp/1",
+        "/dns4/a.test/tcp/1",
+        "/dns4/10.0.0.1/tcp/1",
+        PUBLIC,
+        &own,
+        PUBLIC,
+        &others,
+        webtransport,
+    ];
+    provider.provide(head, &multihash(1), &addresses(&told)).await.unwrap();
+    let answer = provider.providers_until(head, &multihash(1), any).await.unwrap();
+    assert_eq!(answer.providers[0].addresses, addresses(&[PUBLIC, webtransport]));
+}
+
+/// Addresses as real nodes tell them, with codes that are rarely seen and ones that nobody knows.
+#[tokio::test]
+async fn v16_rare_addresses_pass_byte_for_byte_and_unknown_ones_cost_themselves_alone() {
+    let node = Node::start(&["heads.count=1", "network.addresses=\"public\""]).await.unwrap();
+    let head = node.heads()[0].tcp();
+    let provider = Peer::client(PROTOCOL);
+    let hash = "uEiDDq4_xNyDorZBH3TlGazyJdOWSwvo4PUo5YHFMrvDE8g";
+    let rare = [
+        "/ip4/1.2.3.4/udp/4001/quic".to_owned(),
+        format!("/ip4/1.2.3.4/udp/4001/quic-v1/webtransport/certhash/{hash}"),
+        format!("/ip4/1.2.3.4/udp/4001/webrtc-direct/certhash/{hash}"),
+        "/dns4/example.com/tcp/443/tls/sni/example.com/ws".to_owned(),
+        "/dns4/example.com/tcp/443/tls/http/http-path/a%2fb".to_owned(),
+    ];
+    let rare: Vec<Multiaddr> = rare.iter().map(|text| text.parse().unwrap()).collect();
+    let mut told: Vec<bytes::Bytes> = rare.iter().map(|address| address.to_vec().into()).collect();
+    // A code that is in no table, after a host, and alone.
+    told.insert(1, [&addresses(&[PUBLIC])[0].to_vec()[..], &[0xff, 0xff, 0x7f]].concat().into());
+    told.insert(0, vec![0xff, 0xff, 0x7f, 1].into());
+    let provide = |id: PeerId| {
+        vec![hydra_kad::Peer {
+            id: id.to_bytes().into(),
+            addresses: told.clone(),
+            ..hydra_kad::Peer::default()
+        }]
+    };
+    provider.ask(head, add(&multihash(1), provide(provider.id))).await.unwrap();
+    let answer = provider.providers_until(head, &multihash(1), any).await.unwrap();
+    let kept = answer.providers[0].addresses.iter().map(Multiaddr::to_vec).collect::<HashSet<_>>();
+    assert_eq!(kept, rare.iter().map(Multiaddr::to_vec).collect());
+}
+
+#[tokio::test]
 async fn v18_of_another_head_the_node_tells_the_addresses_itself() {
     let node = Node::start(&[]).await.unwrap();
     let [head, other, _] = node.heads() else { panic!("three heads") };

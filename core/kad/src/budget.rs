@@ -13,12 +13,19 @@ pub struct Budget(Arc<Inner>);
 struct Inner {
     bytes_max: usize,
     taken: AtomicUsize,
+    /// What it is a share of.
+    whole: Option<Budget>,
 }
 
 impl Budget {
     /// A budget of this many bytes.
     pub fn new(bytes_max: usize) -> Self {
-        Self(Arc::new(Inner { bytes_max, taken: AtomicUsize::new(0) }))
+        Self(Arc::new(Inner { bytes_max, taken: AtomicUsize::new(0), whole: None }))
+    }
+
+    /// A share of this budget: what it takes counts here too, and is at most `bytes_max`.
+    pub fn share(&self, bytes_max: usize) -> Self {
+        Self(Arc::new(Inner { bytes_max, taken: AtomicUsize::new(0), whole: Some(self.clone()) }))
     }
 
     /// A charge of nothing, which can [grow](Charge::grow_to).
@@ -37,12 +44,25 @@ impl Budget {
     }
 
     fn take(&self, bytes: usize) -> bool {
-        self.0
+        let taken = self
+            .0
             .taken
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
                 taken.checked_add(bytes).filter(|sum| *sum <= self.0.bytes_max)
             })
-            .is_ok()
+            .is_ok();
+        if taken && self.0.whole.as_ref().is_some_and(|whole| !whole.take(bytes)) {
+            self.0.taken.fetch_sub(bytes, Ordering::Relaxed);
+            return false;
+        }
+        taken
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.0.taken.fetch_sub(bytes, Ordering::Relaxed);
+        if let Some(whole) = &self.0.whole {
+            whole.give_back(bytes);
+        }
     }
 }
 
@@ -79,7 +99,7 @@ impl Charge {
     /// Gives everything back.
     pub fn clear(&mut self) {
         if self.bytes > 0 {
-            self.budget.0.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+            self.budget.give_back(self.bytes);
             self.bytes = 0;
         }
     }
@@ -109,5 +129,19 @@ mod tests {
         assert_eq!(budget.taken(), 40);
         two.clear();
         assert_eq!(budget.taken(), 0);
+    }
+
+    #[test]
+    fn a_share_takes_no_more_than_its_part_and_no_more_than_there_is() {
+        let budget = Budget::new(100);
+        let (one, two) = (budget.share(60), budget.share(60));
+        let (mut first, mut second) = (one.charge(), two.charge());
+        assert!(!first.grow_to(61));
+        assert!(first.grow_to(60));
+        assert!(!second.grow_to(41));
+        assert_eq!((two.taken(), budget.taken()), (0, 60), "what is refused is not counted");
+        assert!(second.grow_to(40));
+        drop((first, second));
+        assert_eq!((one.taken(), two.taken(), budget.taken()), (0, 0, 0));
     }
 }

@@ -3,13 +3,16 @@
 use crate::framing::FrameReader;
 use crate::message::{Message, Peer, encode_request};
 use crate::stats::add;
-use crate::{Config, Connection, Kind, Record, Request, Reset};
+use crate::{Budget, Config, Connection, Kind, Record, Request, Reset};
 use bytes::Bytes;
 use futures::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use libp2p::core::transport::TransportError;
+use libp2p::swarm::DialError;
 use libp2p::{Multiaddr, PeerId, Stream};
-use std::fmt;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -64,12 +67,61 @@ pub enum AskError {
     /// The answer is no message, is too long, or answers something else.
     #[error("the answer is malformed")]
     Malformed,
-    /// As many requests as allowed are under way, or the memory for large answers is used up.
+    /// As many requests as allowed are under way, the memory for large answers is used up, or this node [did not
+    /// dial](NotDialed).
     #[error("too many requests are under way")]
     Busy,
     /// The behaviour is gone.
     #[error("the client is shut down")]
     Closed,
+}
+
+impl AskError {
+    /// Whether it failed at this end, so that nothing is known of the peer.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Busy | Self::Closed => true,
+            Self::Dial(_) | Self::Unsupported | Self::Deadline | Self::Reset | Self::Malformed => false,
+        }
+    }
+}
+
+/// The cause of a failed dial that this node did not make, to spare others or itself. A transport that has it among the
+/// causes of its error ends the request with [`AskError::Busy`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not dialed now")]
+pub struct NotDialed;
+
+/// Whether a dial failed at this end.
+pub(crate) fn is_local(failure: &DialError) -> bool {
+    match failure {
+        DialError::Transport(errors) => errors.iter().any(|(_, error)| match error {
+            TransportError::Other(error) => has_local_cause(error),
+            TransportError::MultiaddrNotSupported(_) => false,
+        }),
+        DialError::Denied { .. } | DialError::Aborted | DialError::DialPeerConditionFalse(_) => true,
+        DialError::LocalPeerId { .. } | DialError::NoAddresses | DialError::WrongPeerId { .. } => false,
+    }
+}
+
+/// The system's numbers of open files that are used up, for the process and for the machine.
+const FILES_USED_UP: [i32; 2] = [24, 23];
+
+fn has_local_cause(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<NotDialed>() {
+            return true;
+        }
+        let io = error.downcast_ref::<io::Error>();
+        if io.and_then(io::Error::raw_os_error).is_some_and(|code| FILES_USED_UP.contains(&code)) {
+            return true;
+        }
+        // The source of an error that is wrapped is that of the wrapped one, which would be left out.
+        let wrapped = io.and_then(io::Error::get_ref).map(|wrapped| wrapped as &(dyn Error + 'static));
+        cause = wrapped.or_else(|| error.source());
+    }
+    false
 }
 
 impl Client {
@@ -181,7 +233,8 @@ impl ClientStream {
     /// [`AskError`]. The stream is of no use afterwards: a late answer would be taken for that of the next request.
     pub async fn ask(&mut self, request: &Request, patience: Duration) -> Result<Answer, AskError> {
         let (kind, frame) = (request.kind(), encode_request(request).bytes);
-        let exchange = exchange(&mut self.stream, kind, &frame, &self.config, AfterWrite::Keep);
+        let (config, frames) = (&self.config, &self.config.frames);
+        let exchange = exchange(&mut self.stream, kind, &frame, config, frames, AfterWrite::Keep);
         timeout(patience, exchange).await.unwrap_or(Err(AskError::Deadline))
     }
 
@@ -255,7 +308,7 @@ impl fmt::Debug for Ask {
 }
 
 /// Carries a request over its stream and tells the outcome, or hands the stream over.
-pub(crate) async fn carry(mut io: Stream, ask: Box<Ask>, config: Arc<Config>) {
+pub(crate) async fn carry(mut io: Stream, ask: Box<Ask>, config: Arc<Config>, frames: Budget) {
     let Ask { deadline, want, _permit, .. } = *ask;
     let (kind, frame, mut outcome) = match want {
         Want::Answer { kind, frame, outcome } => (kind, frame, outcome),
@@ -265,7 +318,7 @@ pub(crate) async fn carry(mut io: Stream, ask: Box<Ask>, config: Arc<Config>) {
     let answer = tokio::select! {
         biased;
         () = outcome.closed() => return,
-        answer = timeout_at(deadline, exchange(&mut io, kind, &frame, &config, AfterWrite::Close)) => {
+        answer = timeout_at(deadline, exchange(&mut io, kind, &frame, &config, &frames, AfterWrite::Close)) => {
             answer.unwrap_or(Err(AskError::Deadline))
         }
     };
@@ -282,6 +335,7 @@ async fn exchange<IO: AsyncRead + AsyncWrite + Unpin>(
     kind: Kind,
     frame: &[u8],
     config: &Config,
+    frames: &Budget,
     after: AfterWrite,
 ) -> Result<Answer, AskError> {
     io.write_all(frame).await.map_err(|_| AskError::Reset)?;
@@ -292,7 +346,7 @@ async fn exchange<IO: AsyncRead + AsyncWrite + Unpin>(
         }
         return Ok(Answer::default());
     }
-    let mut reader = FrameReader::new(&config.limits, &config.frames);
+    let mut reader = FrameReader::new(&config.limits, frames);
     let frame = reader.next(io).await.map_err(|cause| match cause {
         Reset::FrameTooLong => AskError::Malformed,
         Reset::NoBudget => AskError::Busy,

@@ -13,7 +13,8 @@ pub struct Config {
     pub protocols: Arc<[StreamProtocol]>,
     /// The limits of a connection and of a message.
     pub limits: Limits,
-    /// What unfinished inbound frames may take together, beyond [`Limits::free_bytes`] each.
+    /// What unfinished inbound frames may take together, beyond [`Limits::free_bytes`] each. A single connection may
+    /// take a sixteenth of it, or one frame.
     pub frames: Budget,
     /// What answers may take together while they are written, beyond [`Limits::free_bytes`] each.
     pub answers: Budget,
@@ -35,7 +36,15 @@ impl Config {
             stats: Arc::default(),
         }
     }
+
+    /// What the unfinished frames of one connection may take: one peer must not take what all others need.
+    pub(crate) fn frames_of_connection(&self) -> Budget {
+        self.frames.share((self.frames.bytes_max() / CONNECTION_SHARE).max(self.limits.frame_bytes_max))
+    }
 }
+
+/// The part of the frame budget that one connection may take.
+const CONNECTION_SHARE: usize = 16;
 
 /// How much of everything a peer may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use crate::mode::Mode;
 use crate::server::serve;
 use crate::stats::add;
 use crate::upgrade::Upgrade;
-use crate::{Config, Remote, Service};
+use crate::{Budget, Config, Remote, Service};
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use futures::{AsyncRead, AsyncWrite, FutureExt};
@@ -32,6 +32,8 @@ pub struct Handler<S> {
     service: Arc<S>,
     remote: Arc<Remote>,
     mode: Mode,
+    /// Its part of the memory for unfinished frames.
+    frames: Budget,
     /// Every stream that is open, inbound and outbound.
     streams: FuturesUnordered<BoxFuture<'static, Direction>>,
     inbound_len: usize,
@@ -60,6 +62,7 @@ pub enum Order {
 impl<S: Service> Handler<S> {
     pub(crate) fn new(config: Arc<Config>, service: Arc<S>, remote: Remote, mode: Mode) -> Self {
         Self {
+            frames: config.frames_of_connection(),
             config,
             service,
             remote: Arc::new(remote),
@@ -78,13 +81,16 @@ impl<S: Service> Handler<S> {
             return;
         }
         self.inbound_len += 1;
-        let served = serve(stream, self.config.clone(), self.service.clone(), self.remote.clone());
+        let frames = self.frames.clone();
+        let served = serve(stream, self.config.clone(), frames, self.service.clone(), self.remote.clone());
         self.streams.push(served.map(|()| Direction::In).boxed());
     }
 
     fn opened(&mut self, stream: Stream, ask: Box<Ask>) {
         self.opening_len = self.opening_len.saturating_sub(1);
-        self.streams.push(carry(stream, ask, self.config.clone()).map(|()| Direction::Out).boxed());
+        self.streams.push(
+            carry(stream, ask, self.config.clone(), self.frames.clone()).map(|()| Direction::Out).boxed(),
+        );
     }
 
     fn not_opened(&mut self, ask: Ask, error: &StreamUpgradeError<Infallible>) {

@@ -43,7 +43,7 @@ mod upgrade;
 
 pub use behaviour::Behaviour;
 pub use budget::{Budget, Charge};
-pub use client::{Answer, AnswerPeer, AskError, Client, ClientStream};
+pub use client::{Answer, AnswerPeer, AskError, Client, ClientStream, NotDialed};
 pub use config::{Config, Limits};
 pub use handler::Handler;
 pub use message::{

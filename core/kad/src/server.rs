@@ -4,7 +4,7 @@ use crate::clock::before;
 use crate::framing::FrameReader;
 use crate::message::{Echo, Message, encode_answer, fitting};
 use crate::stats::{add, sub};
-use crate::{Charge, Config, Remote, Reply, Reset, Response, Service};
+use crate::{Budget, Charge, Config, Remote, Reply, Reset, Response, Service};
 use bytes::Bytes;
 use futures::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use std::pin::{Pin, pin};
@@ -18,14 +18,19 @@ const SERVED_AT_A_TIME_MAX: u32 = 32;
 /// Serves a stream until its remote closes it, and closes it then.
 ///
 /// After an error the stream is dropped unclosed, which resets it.
-pub(crate) async fn serve<S, IO>(mut io: IO, config: Arc<Config>, service: Arc<S>, remote: Arc<Remote>)
-where
+pub(crate) async fn serve<S, IO>(
+    mut io: IO,
+    config: Arc<Config>,
+    frames: Budget,
+    service: Arc<S>,
+    remote: Arc<Remote>,
+) where
     S: Service,
     IO: AsyncRead + AsyncWrite + Unpin,
 {
     add(&config.stats.streams_accepted, 1);
     let open = Open::of(&config.stats.streams_open);
-    if let Err(cause) = serve_until_end(&mut io, &config, &*service, &remote).await {
+    if let Err(cause) = serve_until_end(&mut io, &config, &frames, &*service, &remote).await {
         config.stats.count_reset(cause);
     }
     drop(open);
@@ -34,6 +39,7 @@ where
 async fn serve_until_end<S, IO>(
     io: &mut IO,
     config: &Config,
+    frames: &Budget,
     service: &S,
     remote: &Remote,
 ) -> Result<(), Reset>
@@ -44,7 +50,7 @@ where
     let limits = &config.limits;
     let mut deadline = Instant::now() + limits.frame_wait;
     let mut timer = pin!(sleep_until(deadline));
-    let mut reader = FrameReader::new(limits, &config.frames);
+    let mut reader = FrameReader::new(limits, frames);
     let mut served = 0;
     loop {
         let read = before(timer.as_mut(), deadline, reader.next(io)).await;

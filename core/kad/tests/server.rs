@@ -112,6 +112,41 @@ async fn f2_large_frames_share_one_budget_over_all_connections() {
 }
 
 #[tokio::test]
+async fn f2_one_connection_takes_its_share_of_the_budget_alone() {
+    let mut config = Config { frames: Budget::new(8 << 20), ..config() };
+    config.limits.frame_bytes_max = 1 << 20;
+    let head = head(config, Plain).await;
+    let large = framed(&vec![0; 1 << 20]);
+    let begun = &large[..900 << 10];
+    let (greedy, other) = (raw_peer().await, raw_peer().await);
+    let mut held = Vec::new();
+    for _ in 0..12 {
+        let mut stream = greedy.open(&head).await.unwrap();
+        // The reset may come while this is still being written.
+        drop(stream.write_all(begun).await);
+        drop(stream.flush().await);
+        held.push(stream);
+    }
+    let refused = async {
+        while head.config.stats.resets(Reset::NoBudget) < 4 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(LONG, refused).await.unwrap();
+    let taken = head.config.frames.taken();
+    assert!(taken <= 1 << 20, "{taken} bytes of one connection");
+    let mut stream = other.open(&head).await.unwrap();
+    stream.write_all(begun).await.unwrap();
+    stream.flush().await.unwrap();
+    let more = async {
+        while head.config.frames.taken() < taken + begun.len() - head.config.limits.free_bytes {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(LONG, more).await.expect("the other connection has its own share");
+}
+
+#[tokio::test]
 async fn f3_every_request_before_the_half_close_is_answered_and_then_the_stream_closes() {
     let (head, raw) = (head(config(), Plain).await, raw_peer().await);
     let mut stream = raw.open(&head).await.unwrap();

@@ -29,7 +29,8 @@ fn table(count: u32) -> Table {
     for nth in 0..count {
         // Spread over the networks of the public address space.
         let ip = Ipv4Addr::from((nth.wrapping_mul(0x9e37_79b9) >> 1) | 0x2000_0000);
-        let _refused = table.insert(PeerId::random(), &addresses(ip), Instant::now()).is_err();
+        let _refused =
+            table.insert(PeerId::random(), &addresses(ip), Some(ip.into()), Instant::now()).is_err();
     }
     table
 }

@@ -4,6 +4,7 @@
 
 pub mod address;
 mod dial_budget;
+pub(crate) mod dial_gate;
 pub(crate) mod head;
 pub(crate) mod heads;
 pub(crate) mod peer_addresses;

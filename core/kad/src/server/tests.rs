@@ -41,7 +41,8 @@ fn serving(config: &Config, buffer: usize) -> (Compat<DuplexStream>, JoinHandle<
         address: Multiaddr::empty(),
         connection: ConnectionId::new_unchecked(0),
     };
-    let served = serve(theirs.compat(), Arc::new(config.clone()), Arc::new(Told), Arc::new(remote));
+    let frames = config.frames_of_connection();
+    let served = serve(theirs.compat(), Arc::new(config.clone()), frames, Arc::new(Told), Arc::new(remote));
     (ours.compat(), tokio::spawn(served))
 }
 
@@ -188,6 +189,7 @@ async fn f10_an_idle_stream_is_small_and_holds_no_budget() {
     let (remote, (_, theirs)) = (PeerId::random(), duplex(1));
     let remote =
         Remote { peer: remote, address: Multiaddr::empty(), connection: ConnectionId::new_unchecked(0) };
-    let served = serve(theirs.compat(), Arc::new(config), Arc::new(Told), Arc::new(remote));
+    let frames = config.frames_of_connection();
+    let served = serve(theirs.compat(), Arc::new(config), frames, Arc::new(Told), Arc::new(remote));
     assert!(size_of_val(&served) <= 2048, "{} bytes", size_of_val(&served));
 }

@@ -1,54 +1,83 @@
 //! Which addresses are worth telling, and which of them belong to one operator.
 
+mod names;
 mod order;
 
 pub(crate) use order::best_first;
 
-use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
+use libp2p::{Multiaddr, PeerId};
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub use crate::config::AddressPolicy;
 
 impl AddressPolicy {
-    /// Whether an address may be told to others and kept of others (requirement Q8).
+    /// Whether an address may be told to others, kept of others and dialed (requirement Q8).
     ///
-    /// One without any part is none: nobody is reached at it.
+    /// One without any part is none: nobody is reached at it. One with several hosts before a relay is judged by each:
+    /// which of them a transport dials is its own affair.
     pub fn permits(self, address: &Multiaddr) -> bool {
+        let mut hosts = hosts_of(address);
         match self {
             _ if address.is_empty() => false,
             Self::Any => true,
-            Self::Lan => ip_of(address).is_none_or(|ip| !is_public(ip) && !is_unusable(ip)),
-            Self::Public => match ip_of(address) {
-                Some(ip) => is_public(ip),
-                None => names_a_host(address),
-            },
+            Self::Lan => hosts.all(|host| match host {
+                Host::Ip(ip) => self.permits_ip(ip),
+                Host::Name(_) => true,
+            }),
+            Self::Public => {
+                let mut hosts = hosts.peekable();
+                hosts.peek().is_some()
+                    && hosts.all(|host| match host {
+                        Host::Ip(ip) => self.permits_ip(ip),
+                        Host::Name(name) => names::is_public(&name),
+                    })
+            }
+        }
+    }
+
+    /// Whether a host with this IP address may be dialed.
+    pub fn permits_ip(self, ip: IpAddr) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Lan => !is_public(ip) && !is_unusable(ip),
+            Self::Public => is_public(ip),
         }
     }
 }
 
-/// The first IP address in it, unless a name comes before.
-pub fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
-    address.iter().find_map(|part| match part {
-        Protocol::Ip4(ip) => Some(IpAddr::V4(ip)),
-        Protocol::Ip6(ip) => Some(IpAddr::V6(ip)),
+/// A host as an address names it.
+enum Host<'a> {
+    Ip(IpAddr),
+    Name(Cow<'a, str>),
+}
+
+/// The hosts in an address, as far as the first relay: what is behind that is the relay's affair.
+fn hosts_of(address: &Multiaddr) -> impl Iterator<Item = Host<'_>> {
+    let direct = address.iter().take_while(|part| !matches!(part, Protocol::P2pCircuit));
+    direct.filter_map(|part| match part {
+        Protocol::Ip4(ip) => Some(Host::Ip(IpAddr::V4(ip))),
+        Protocol::Ip6(ip) => Some(Host::Ip(IpAddr::V6(ip))),
+        Protocol::Dns(name) | Protocol::Dns4(name) | Protocol::Dns6(name) | Protocol::Dnsaddr(name) => {
+            Some(Host::Name(name))
+        }
         _ => None,
     })
+}
+
+/// The IP address in it, if it has no other host before a relay.
+pub fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
+    let mut hosts = hosts_of(address);
+    match (hosts.next(), hosts.next()) {
+        (Some(Host::Ip(ip)), None) => Some(ip),
+        _ => None,
+    }
 }
 
 /// Whether it goes over a relay.
 pub fn is_relayed(address: &Multiaddr) -> bool {
     address.iter().any(|part| matches!(part, Protocol::P2pCircuit))
-}
-
-fn names_a_host(address: &Multiaddr) -> bool {
-    let host = address.iter().find_map(|part| match part {
-        Protocol::Dns(host) | Protocol::Dns4(host) | Protocol::Dns6(host) | Protocol::Dnsaddr(host) => {
-            Some(host.into_owned())
-        }
-        _ => None,
-    });
-    host.is_some_and(|host| host != "localhost" && !host.ends_with(".localhost") && !host.ends_with(".local"))
 }
 
 /// Whether packets to it are routed on the public internet.
@@ -60,6 +89,23 @@ pub fn is_public(ip: IpAddr) -> bool {
         IpAddr::V4(ip) => is_public_v4(ip),
         IpAddr::V6(ip) => is_public_v6(ip),
     }
+}
+
+/// The addresses of one peer, each once, without the peer's id at its end. One that ends in the id of somebody else is
+/// not an address of this peer.
+pub(crate) fn of_peer(peer: &PeerId, told: impl IntoIterator<Item = Multiaddr>) -> Vec<Multiaddr> {
+    let mut kept: Vec<Multiaddr> = Vec::new();
+    for mut address in told {
+        match address.iter().last() {
+            Some(Protocol::P2p(id)) if id != *peer => continue,
+            Some(Protocol::P2p(_)) => drop(address.pop()),
+            _ => {}
+        }
+        if !address.is_empty() && !kept.contains(&address) {
+            kept.push(address);
+        }
+    }
+    kept
 }
 
 fn is_public_v4(ip: Ipv4Addr) -> bool {
@@ -144,6 +190,92 @@ mod tests {
         for not_lan in ["/ip4/0.0.0.0/tcp/1", "/ip4/1.1.1.1/tcp/1", "/ip6/2606:4700::1/tcp/1"] {
             assert!(!permits(AddressPolicy::Lan, not_lan), "{not_lan}");
         }
+    }
+
+    /// The rules of go-multiaddr's `net/private.go`, each by an address inside and one outside of it.
+    #[test]
+    fn names_and_numbers_are_public_as_for_go() {
+        let public = [
+            "/dns4/node.libp2p.io/tcp/1",
+            "/dns/node.libp2p.io/udp/1/quic-v1",
+            "/dns6/node.libp2p.io./tcp/1",
+            "/dnsaddr/bootstrap.libp2p.io",
+            "/dns4/latest/tcp/1",
+            "/dns4/mylocalhost/tcp/1",
+            "/dns4/contest/tcp/1",
+            "/dns4/local.example.com/tcp/1",
+            "/dns4/1.2.3.example/tcp/1",
+            "/ip4/100.128.0.1/tcp/1",
+            "/ip4/172.32.0.1/tcp/1",
+            "/ip4/198.20.0.1/tcp/1",
+            "/ip6/2a00::1/tcp/1",
+        ];
+        let hidden = [
+            "/dns4/localhost/tcp/1",
+            "/dns4/LOCALHOST/tcp/1",
+            "/dns4/localhost./tcp/1",
+            "/dns4/a.localhost/tcp/1",
+            "/dns4/A.LocalHost./tcp/1",
+            "/dns4/a.local/tcp/1",
+            "/dns4/home.arpa/tcp/1",
+            "/dns4/a.home.arpa/tcp/1",
+            "/dns4/a.test/tcp/1",
+            "/dns4/a.TEST./tcp/1",
+            "/dnsaddr/a.invalid",
+            "/dns4/1.0.0.127.in-addr.arpa/tcp/1",
+            "/dns6/1.0.ip6.arpa/tcp/1",
+            "/dns4/10.0.0.1/tcp/1",
+            "/dns4/1.1.1.1/tcp/1",
+            "/dns/1.1.1.1./tcp/1",
+            "/dns4/2130706433/tcp/1",
+            "/dns4/0x7f.1/tcp/1",
+            "/dns4/127.0.0.0x1/tcp/1",
+            "/dns6/::1/tcp/1",
+            "/dns4/my..lan/tcp/1",
+            "/dns4/./tcp/1",
+            "/ip4/192.0.0.8/tcp/1",
+            "/ip6/ff02::1/tcp/1",
+            "/ip6/::ffff:1.1.1.1/tcp/1",
+            "/tcp/1",
+            "/memory/1",
+        ];
+        for address in public {
+            assert!(permits(AddressPolicy::Public, address), "{address}");
+        }
+        for address in hidden {
+            assert!(!permits(AddressPolicy::Public, address), "{address}");
+        }
+    }
+
+    #[test]
+    fn an_address_with_several_hosts_is_judged_by_each() {
+        for address in [
+            "/ip4/1.1.1.1/tcp/1/ip4/10.0.0.1/tcp/2",
+            "/dns4/example.com/tcp/1/ip4/127.0.0.1/tcp/2",
+            "/ip4/1.1.1.1/dns4/localhost/tcp/2",
+        ] {
+            assert!(!permits(AddressPolicy::Public, address), "{address}");
+            assert_eq!(ip_of(&address.parse().unwrap()), None, "{address}");
+        }
+        assert!(!permits(AddressPolicy::Lan, "/ip4/10.0.0.1/tcp/1/ip4/1.1.1.1/tcp/2"));
+    }
+
+    #[test]
+    fn addresses_of_a_peer_lose_its_id_and_are_there_once() {
+        let (peer, other) = (PeerId::random(), PeerId::random());
+        let plain = "/ip4/1.1.1.1/tcp/1";
+        let relayed = format!("/ip4/1.1.1.2/tcp/1/p2p/{other}/p2p-circuit");
+        let told = [
+            plain.to_owned(),
+            format!("{plain}/p2p/{peer}"),
+            format!("/ip4/1.1.1.3/tcp/1/p2p/{other}"),
+            relayed.clone(),
+            format!("{relayed}/p2p/{peer}"),
+            format!("/p2p/{peer}"),
+            plain.to_owned(),
+        ];
+        let kept = of_peer(&peer, told.iter().map(|text| text.parse().unwrap()));
+        assert_eq!(kept.iter().map(ToString::to_string).collect::<Vec<_>>(), [plain.to_owned(), relayed]);
     }
 
     #[test]

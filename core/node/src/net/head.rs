@@ -4,6 +4,7 @@ mod behaviour;
 pub mod connection_limits;
 mod events;
 mod listen;
+mod long_identify;
 
 use crate::config::Config;
 use crate::net::heads::{Head, HeadList, Status};
@@ -96,8 +97,8 @@ async fn run(
     client.store(Some(Arc::new(behaviour.kad.client())));
     let idle = Duration::from_secs(parts.config.connections.idle_timeout_s.into());
     let connections = (idle, parts.kad.limits.streams_max);
-    let mut swarm =
-        swarm::build(parts.key.clone(), behaviour, Names::Ignore, connections, Arc::clone(&panicked))?;
+    let (dials, watched) = (Arc::clone(&parts.shared.dials), Arc::clone(&panicked));
+    let mut swarm = swarm::build(parts.key.clone(), behaviour, Names::Ignore, dials, connections, watched)?;
     for address in &parts.announce {
         swarm.add_external_address(address.clone());
     }
@@ -107,7 +108,7 @@ async fn run(
     loop {
         tokio::select! {
             event = swarm.select_next_some() => {
-                events::record_agent(&swarm, &event);
+                events::record_agent(&mut swarm, &event);
                 events::on_event(parts, status, &mut silent, event);
             }
             () = &mut patience, if !silent.is_empty() => {

@@ -1,10 +1,9 @@
 //! The addresses of peers that were met, servers or not.
 
-use crate::net::address::best_first;
+use crate::net::address::{best_first, of_peer};
 use hydra_kad::EncodedPeer;
 use libp2p::{Multiaddr, PeerId};
 use quick_cache::sync::Cache;
-use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Addresses kept of one peer.
@@ -35,8 +34,8 @@ impl PeerAddresses {
 
     /// Notes where a peer can be reached. A peer without an address is not noted.
     pub(crate) fn record(&self, peer: PeerId, addresses: Vec<Multiaddr>) {
+        let addresses = best_first(of_peer(&peer, addresses));
         if !addresses.is_empty() {
-            let addresses = best_first(addresses);
             let encoded = EncodedPeer::new(&peer.to_bytes(), &addresses);
             self.met.insert(peer, Arc::new(Met { encoded, addresses }));
         }
@@ -53,23 +52,11 @@ impl PeerAddresses {
     }
 }
 
-/// The addresses of an identify message that are worth keeping: at most `max`, the best ones first and none twice,
-/// without the peer's own id at their end. Those of which nothing is left then are none.
+/// The addresses [of a peer](of_peer) in an identify message that are worth keeping: at most `max`, the best ones first.
 pub(crate) fn worth_keeping(peer: &PeerId, told: Vec<Multiaddr>, max: usize) -> Vec<Multiaddr> {
-    let mut kept: Vec<_> = told.into_iter().take(4 * max).map(|address| without_id(peer, address)).collect();
-    let mut seen = HashSet::with_capacity(kept.len());
-    kept.retain(|address| !address.is_empty() && seen.insert(address.clone()));
-    let mut kept = best_first(kept);
+    let mut kept = best_first(of_peer(peer, told.into_iter().take(4 * max)));
     kept.truncate(max);
     kept
-}
-
-/// The address without `/p2p/<peer>` at its end.
-pub(crate) fn without_id(peer: &PeerId, mut address: Multiaddr) -> Multiaddr {
-    if address.iter().last() == Some(libp2p::multiaddr::Protocol::P2p(*peer)) {
-        address.pop();
-    }
-    address
 }
 
 #[cfg(test)]

@@ -3,7 +3,11 @@
 pub(crate) mod advertiser;
 pub mod kad_id;
 pub mod lookup;
+pub(crate) mod network;
+pub(crate) mod rounds;
 mod saved;
 pub(crate) mod scout;
+#[cfg(test)]
+mod simulated;
 pub mod table;
 pub(crate) mod table_maintenance;

@@ -1,9 +1,13 @@
 //! Builds a swarm: its transports, its limits, and tasks whose panic ends only their head.
 
+mod gated;
+mod secure;
+mod transport;
+
+use crate::net::dial_gate::DialGate;
 use futures::FutureExt;
 use libp2p::identity::Keypair;
 use libp2p::swarm::{Config, NetworkBehaviour, Swarm};
-use libp2p::{SwarmBuilder, noise, tcp, tls, yamux};
 use std::future::Future;
 use std::io;
 use std::panic::AssertUnwindSafe;
@@ -38,8 +42,8 @@ pub(crate) enum Names {
 
 /// A swarm over TCP (Noise and TLS, Yamux) and QUIC version 1 (requirement N3).
 ///
-/// A panic in one of its tasks notifies `panicked`. A connection has up to `streams_max` inbound streams of the Kademlia
-/// protocol, and some more of others.
+/// Every dial passes `gate`. A panic in one of its tasks notifies `panicked`. A connection has up to `streams_max` inbound
+/// streams of the Kademlia protocol, and some more of others.
 ///
 /// # Errors
 /// When the key does not yield a certificate, or the system's resolver config cannot be read.
@@ -47,44 +51,17 @@ pub(crate) fn build<B: NetworkBehaviour>(
     key: Keypair,
     behaviour: B,
     names: Names,
+    gate: Arc<DialGate>,
     (idle, streams_max): (Duration, usize),
     panicked: Arc<Notify>,
 ) -> Result<Swarm<B>, io::Error> {
     let streams_max = streams_max + OTHER_STREAMS_MAX;
-    let muxer = move || {
-        let mut muxer = yamux::Config::default();
-        muxer.set_max_num_streams(streams_max + YAMUX_BACKLOG);
-        muxer
-    };
-    let config = move |_| {
-        Config::with_executor(move |task| watched(task, Arc::clone(&panicked)))
-            .with_idle_connection_timeout(idle)
-            .with_max_negotiating_inbound_streams(streams_max)
-    };
-    let builder = SwarmBuilder::with_existing_identity(key)
-        .with_tokio()
-        .with_tcp(tcp::Config::default().nodelay(true), (tls::Config::new, noise::Config::new), muxer)
-        .map_err(io::Error::other)?
-        .with_quic_config(|mut quic| {
-            quic.max_concurrent_stream_limit = u32::try_from(streams_max).unwrap_or(u32::MAX);
-            quic.max_stream_data = QUIC_STREAM_BYTES_MAX;
-            quic.max_connection_data = QUIC_CONNECTION_BYTES_MAX;
-            quic
-        });
-    let swarm = match names {
-        Names::Resolve => builder
-            .with_dns()?
-            .with_behaviour(|_| behaviour)
-            .unwrap_or_else(|never| match never {})
-            .with_swarm_config(config)
-            .build(),
-        Names::Ignore => builder
-            .with_behaviour(|_| behaviour)
-            .unwrap_or_else(|never| match never {})
-            .with_swarm_config(config)
-            .build(),
-    };
-    Ok(swarm)
+    let peer = key.public().to_peer_id();
+    let transport = transport::of(&key, names, gate, streams_max)?;
+    let config = Config::with_executor(move |task| watched(task, Arc::clone(&panicked)))
+        .with_idle_connection_timeout(idle)
+        .with_max_negotiating_inbound_streams(streams_max);
+    Ok(Swarm::new(transport, behaviour, peer, config))
 }
 
 /// Runs one of the swarm's tasks, such as that of a connection.
@@ -99,6 +76,52 @@ fn watched(task: Pin<Box<dyn Future<Output = ()> + Send>>, panicked: Arc<Notify>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::address::AddressPolicy;
+    use futures::StreamExt;
+    use libp2p::PeerId;
+    use libp2p::swarm::SwarmEvent;
+    use std::time::Instant;
+
+    #[tokio::test]
+    async fn a_name_that_leads_to_a_forbidden_host_is_not_dialed() {
+        let victim = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        victim.set_nonblocking(true).unwrap();
+        let address = format!("/dns4/localhost/tcp/{}", victim.local_addr().unwrap().port());
+        let gate = Arc::new(DialGate::new(AddressPolicy::Public));
+        let (key, idle) = (Keypair::generate_ed25519(), Duration::from_secs(1));
+        let (behaviour, panicked) = (libp2p::swarm::dummy::Behaviour, Arc::default());
+        let mut swarm =
+            build(key, behaviour, Names::Resolve, Arc::clone(&gate), (idle, 32), panicked).unwrap();
+        swarm.dial(address.parse::<libp2p::Multiaddr>().unwrap()).unwrap();
+        while !matches!(swarm.select_next_some().await, SwarmEvent::OutgoingConnectionError { .. }) {}
+        assert_eq!((gate.admitted(), gate.refused()), (0, [1, 0]));
+        assert_eq!(victim.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[tokio::test]
+    async fn a_dial_that_the_budget_refuses_is_held_against_nobody() {
+        let gate = Arc::new(DialGate::new(AddressPolicy::Any));
+        let ip = "10.0.0.1".parse().unwrap();
+        let open: Vec<_> = (0..8).map(|_| gate.admit(ip, Instant::now()).unwrap()).collect();
+        let kad = hydra_kad::Config::new([libp2p::StreamProtocol::new("/test/kad/1.0.0")]);
+        let behaviour = hydra_kad::Behaviour::client_only(kad);
+        let client = behaviour.client();
+        let (key, idle) = (Keypair::generate_ed25519(), Duration::from_secs(1));
+        let mut swarm =
+            build(key, behaviour, Names::Resolve, Arc::clone(&gate), (idle, 32), Arc::default()).unwrap();
+        let driven = tokio::spawn(async move {
+            loop {
+                swarm.select_next_some().await;
+            }
+        });
+        let request = hydra_kad::Request::FindNode { key: b"anything".as_slice().into() };
+        let addresses = vec!["/ip4/10.0.0.1/tcp/1".parse().unwrap()];
+        let answer = client.ask(PeerId::random(), addresses, request, Duration::from_secs(30)).await;
+        assert_eq!(answer, Err(hydra_kad::AskError::Busy));
+        assert_eq!(gate.refused(), [0, 1]);
+        driven.abort();
+        drop(open);
+    }
 
     #[tokio::test]
     async fn the_panic_of_a_task_notifies() {

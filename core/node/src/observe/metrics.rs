@@ -16,6 +16,7 @@ mod page;
 mod process;
 mod reads;
 mod requests;
+mod routing;
 mod store;
 mod text;
 mod traces;
@@ -105,6 +106,7 @@ fn write(node_view: &NodeView, engine: &Snapshot, published: &Published, page: &
     published.write(&node_view.config.store.kind, page)?;
     leases::write(node_view, page)?;
     network::write(node_view, page)?;
+    routing::write(node_view, page)?;
     traces::write(node_view, page)?;
     process::write(page)
 }

@@ -1,8 +1,10 @@
 //! What the operator pages read of a node, at the moment in which they are asked for.
 
 use crate::config::Config;
+use crate::net::dial_gate::DialGate;
 use crate::net::head::connection_limits::NodeConnections;
 use crate::net::heads::HeadList;
+use crate::net::routing::rounds::AllRounds;
 use crate::net::routing::table::Table;
 use crate::net::supervise::Phase;
 use crate::observe::lease_view::LeaseView;
@@ -31,6 +33,10 @@ pub(crate) struct NodeView {
     pub(crate) wire: Arc<hydra_kad::Stats>,
     /// Verified servers.
     pub(crate) table: Arc<Table>,
+    /// Outbound dials.
+    pub(crate) dials: Arc<DialGate>,
+    /// Refreshes of the table and rounds of the advertiser.
+    pub(crate) rounds: Arc<AllRounds>,
     /// Connections.
     pub(crate) connections: Arc<NodeConnections>,
     /// The heads.

@@ -33,9 +33,10 @@ pub struct Network {
     #[schemars(range(min = 100, max = 120_000))]
     pub probe_timeout_ms: u32,
     /// The maximum number of peers in the peer table. When it is full, new peers are not added until others are
-    /// removed. Raise it for nodes with many heads, whose buckets hold more peers in all.
+    /// removed. Lower it to save memory. If unset: 10000, or 60 for each head of `heads.count` if that is more, which
+    /// is room for the neighbours of every head and for its buckets.
     #[schemars(range(min = 20, max = 1_000_000))]
-    pub table_len_max: u32,
+    pub table_len_max: Option<u32>,
     /// Limits the peers of one address group (IPv4 /16, IPv6 /32) in the table and in answers: public clients discard
     /// all peers of a group that appears too often in an answer. Loopback addresses are never limited. Switch it off
     /// in a private network whose peers share an address group.
@@ -104,8 +105,11 @@ impl Network {
     pub const REFRESH_INTERVAL_S: u32 = 600;
     /// [`Self::probe_timeout_ms`] by default (requirements T2 and T7).
     pub const PROBE_TIMEOUT_MS: u32 = 10_000;
-    /// [`Self::table_len_max`] by default.
+    /// [`Self::table_len_max`] by default, for few heads.
     pub const TABLE_LEN_MAX: u32 = 10_000;
+    /// [`Self::table_len_max`] by default, for each of many heads: its 20 neighbours, and twice as many in the buckets
+    /// that it shares with others.
+    pub const TABLE_LEN_MAX_PER_HEAD: u32 = 60;
     /// [`Self::group_peers_max`] by default (requirement T5).
     pub const GROUP_PEERS_MAX: u32 = 3;
     /// [`Self::group_bucket_peers_max`] by default (requirement T5).
@@ -118,6 +122,14 @@ impl Network {
     pub const LOOKUP_BETA: u32 = 3;
 }
 
+impl Network {
+    /// The maximum number of peers in the table of a node with so many heads.
+    pub fn table_len_max(&self, heads: u32) -> u32 {
+        let default = Self::TABLE_LEN_MAX.max(heads.saturating_mul(Self::TABLE_LEN_MAX_PER_HEAD));
+        self.table_len_max.unwrap_or(default)
+    }
+}
+
 impl Default for Network {
     fn default() -> Self {
         Self {
@@ -127,7 +139,7 @@ impl Default for Network {
             advertise_interval_s: Self::ADVERTISE_INTERVAL_S,
             refresh_interval_s: Self::REFRESH_INTERVAL_S,
             probe_timeout_ms: Self::PROBE_TIMEOUT_MS,
-            table_len_max: Self::TABLE_LEN_MAX,
+            table_len_max: None,
             diversity: Diversity::On,
             group_peers_max: Self::GROUP_PEERS_MAX,
             group_bucket_peers_max: Self::GROUP_BUCKET_PEERS_MAX,

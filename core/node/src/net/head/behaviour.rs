@@ -2,6 +2,7 @@
 
 use super::Parts;
 use super::connection_limits::{ConnectionLimits, Marks};
+use super::long_identify::LongIdentify;
 use crate::net::requests::activity::Activity;
 use crate::net::requests::request_handler::RequestHandler;
 use crate::net::supervise::Phase;
@@ -21,6 +22,7 @@ pub(super) struct Behaviour {
     limits: libp2p::connection_limits::Behaviour,
     pub(super) connections: ConnectionLimits,
     identify: identify::Behaviour,
+    pub(super) long_identify: LongIdentify,
     ping: ping::Behaviour,
     pub(super) kad: hydra_kad::Behaviour<RequestHandler>,
 }
@@ -54,6 +56,7 @@ pub(super) fn of(parts: &Parts, phase: Phase) -> Behaviour {
             Arc::clone(&parts.shared.table),
         ),
         identify: identify::Behaviour::new(identify),
+        long_identify: LongIdentify::default(),
         ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL)),
         kad: hydra_kad::Behaviour::new(parts.kad.clone(), Arc::new(service), mode),
     }

@@ -2,25 +2,32 @@
 
 use super::Parts;
 use super::behaviour::{Behaviour, BehaviourEvent};
+use super::long_identify::Identified;
 use crate::net::heads::Status;
 use crate::net::peer_addresses::{ADDRESSES_PER_PEER_MAX, worth_keeping};
 use crate::net::routing::lookup::Contact;
 use libp2p::core::transport::ListenerId;
 use libp2p::swarm::{Swarm, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, identify};
+use libp2p::{Multiaddr, PeerId, StreamProtocol, identify};
 use std::collections::HashSet;
 use std::time::Instant;
 use tokio::sync::watch;
 
-/// Notes which program is at the other end of a connection, for how long its answers may be (requirement V17).
-pub(super) fn record_agent(swarm: &Swarm<Behaviour>, event: &SwarmEvent<BehaviourEvent>) {
-    if let SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received {
-        connection_id,
-        info,
-        ..
-    })) = event
-    {
-        swarm.behaviour().connections.identified(*connection_id, &info.agent_version);
+/// Notes which program is at the other end of a connection, for how long its answers may be (requirement V17), and has a
+/// message read that identify did not.
+pub(super) fn record_agent(swarm: &mut Swarm<Behaviour>, event: &SwarmEvent<BehaviourEvent>) {
+    let behaviour = swarm.behaviour_mut();
+    match event {
+        SwarmEvent::Behaviour(BehaviourEvent::Identify(event)) => {
+            if let identify::Event::Received { connection_id, info, .. } = event {
+                behaviour.connections.identified(*connection_id, &info.agent_version);
+            }
+            behaviour.long_identify.on_event(event);
+        }
+        SwarmEvent::Behaviour(BehaviourEvent::LongIdentify(Identified { connection, message, .. })) => {
+            behaviour.connections.identified(*connection, &message.agent);
+        }
+        _ => {}
     }
 }
 
@@ -55,7 +62,10 @@ pub(super) fn on_event(
         SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received {
             peer_id, info, ..
         })) => {
-            on_identified(parts, peer_id, info);
+            on_identified(parts, peer_id, &info.protocols, info.listen_addrs);
+        }
+        SwarmEvent::Behaviour(BehaviourEvent::LongIdentify(Identified { peer, message, .. })) => {
+            on_identified(parts, peer, &message.protocols, message.addresses);
         }
         _ => {}
     }
@@ -83,10 +93,10 @@ pub(super) fn on_addresses_changed(
 
 /// Notes what a peer said of itself; a server of our protocol may enter the table, and one that serves no more leaves it
 /// (requirement T1).
-fn on_identified(parts: &Parts, peer: PeerId, info: identify::Info) {
-    let serves = info.protocols.iter().any(|told| parts.kad.protocols.contains(told));
-    let addresses = worth_keeping(&peer, info.listen_addrs, ADDRESSES_PER_PEER_MAX);
-    if serves && parts.shared.table.consider(&peer, &addresses).is_ok() {
+fn on_identified(parts: &Parts, peer: PeerId, protocols: &[StreamProtocol], listen: Vec<Multiaddr>) {
+    let serves = protocols.iter().any(|told| parts.kad.protocols.contains(told));
+    let addresses = worth_keeping(&peer, listen, ADDRESSES_PER_PEER_MAX);
+    if serves && parts.shared.table.wants(&peer, &addresses) {
         // A full queue loses nothing for good: the peer is met again.
         drop(parts.candidates.try_send(Contact { peer, addresses: addresses.clone() }));
     }

@@ -1,8 +1,9 @@
 //! From a request on the wire to its answer: the engine gives providers, the table closer peers.
 
 use crate::config::SmallAnswers;
-use crate::net::address::{AddressPolicy, best_first, ip_of, is_relayed};
-use crate::net::peer_addresses::{PeerAddresses, without_id};
+use crate::net::address::{AddressPolicy, best_first, ip_of, is_relayed, of_peer};
+use crate::net::dial_gate::DialGate;
+use crate::net::peer_addresses::PeerAddresses;
 use crate::net::requests::activity::Activity;
 use crate::net::requests::proof::Proof;
 use crate::net::routing::kad_id::KadId;
@@ -31,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) table: Arc<Table>,
     /// Peers that were met.
     pub(crate) peer_addresses: Arc<PeerAddresses>,
+    /// What every dial passes.
+    pub(crate) dials: Arc<DialGate>,
     /// Which addresses are kept of others.
     pub(crate) policy: AddressPolicy,
     /// Who gets small answers.
@@ -142,12 +145,10 @@ impl RequestHandler {
         };
         let addresses = || {
             let known = self.own_addresses(&from.peer).unwrap_or_else(|| readable(said).collect());
-            let permitted = known
-                .into_iter()
-                .map(|address| without_id(&from.peer, address))
-                .filter(|address| self.shared.policy.permits(address));
+            let mut permitted = of_peer(&from.peer, known);
+            permitted.retain(|address| self.shared.policy.permits(address));
             // The best ones first: they are those that all clients are told (requirement V17).
-            Addresses::fitting(best_first(permitted.collect()))
+            Addresses::fitting(best_first(permitted))
         };
         match self.shared.engine.announce(caller, key, addresses) {
             Ok(_) => Reply::Silence,

@@ -1,81 +1,114 @@
 //! Heads make themselves known: others learn of a server when it connects to them.
 
-use crate::net::address::ip_of;
-use crate::net::dial_budget::DialBudget;
 use crate::net::heads::{Head, HeadList};
 use crate::net::routing::kad_id::KadId;
+use crate::net::routing::lookup::Contact;
+use crate::net::routing::network::{Network, Pacer, Sender};
+use crate::net::routing::rounds::{AllRounds, Outcome};
 use crate::net::routing::table::{Server, Table};
 use crate::net::supervise::Phase;
 use futures::stream::{self, StreamExt};
-use hydra_kad::Request;
+use rand::seq::{IteratorRandom, SliceRandom};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// The nearest servers, which are to know the head whatever happens.
 const NEAREST: usize = 20;
 /// Servers of each greater distance, and how many distances.
 const PER_BUCKET: usize = 2;
 const BUCKETS: u32 = 12;
-/// Dials of one head at a time.
-const PARALLEL: usize = 4;
+/// Requests of all heads at a time.
+const PARALLEL: usize = 256;
+/// The pause before a round, in which a table that has just got its first servers gets more.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// What the advertiser works with.
+#[derive(Debug)]
+pub(crate) struct Parts<N> {
+    /// The heads of this node.
+    pub(crate) heads: Arc<HeadList>,
+    /// The servers that are to know them.
+    pub(crate) table: Arc<Table>,
+    /// By what they are asked.
+    pub(crate) network: Arc<N>,
+    /// How fast.
+    pub(crate) pacer: Arc<Pacer>,
+    /// The counts.
+    pub(crate) rounds: Arc<AllRounds>,
+    /// From one round to the next.
+    pub(crate) interval: Duration,
+    /// How far the node is.
+    pub(crate) phase: watch::Receiver<Phase>,
+}
 
 /// Lets every head ask its neighbours for itself once per interval, from its own swarm, so that they see a server of
-/// the network and keep it. The heads take turns, spread evenly over the interval.
-pub(crate) async fn run(
-    heads: Arc<HeadList>,
-    table: Arc<Table>,
-    interval: Duration,
-    timeout: Duration,
-    mut phase: watch::Receiver<Phase>,
-) {
-    let mut budget = DialBudget::default();
-    let mut last = None;
-    let mut turn = tokio::time::Instant::now();
-    loop {
-        let now = heads.now();
-        // In the order of slots, whatever heads came and went since.
-        let head = now.iter().find(|head| last.is_none_or(|last| head.slot > last)).or(now.first());
-        last = head.map(|head| head.slot);
-        let work = async {
-            if let Some(head) = head {
-                announce(&table, head, neighbours(&table, head, &mut budget), timeout).await;
+/// the network and keep it. The first round begins when there is somebody to ask.
+pub(crate) async fn run<N: Network>(parts: Parts<N>) {
+    let (mut phase, mut foreign_len) = (parts.phase.clone(), parts.table.watch_foreign_len());
+    let work = async {
+        loop {
+            if foreign_len.wait_for(|len| *len > 0).await.is_err() {
+                return;
             }
-            turn = tokio::time::Instant::now()
-                .max(turn + interval / u32::try_from(now.len()).unwrap_or(1).max(1));
-            tokio::time::sleep_until(turn).await;
-        };
-        tokio::select! {
-            () = work => {}
-            // A head that leaves does not make itself known any more.
-            _ = phase.wait_for(|phase| *phase != Phase::Serving) => return,
+            tokio::time::sleep(PAUSE.min(parts.interval)).await;
+            let (started, asked) = (Instant::now(), *foreign_len.borrow());
+            parts.round().await;
+            parts.rounds.advertise.end(started.elapsed());
+            let grown = foreign_len.wait_for(|len| *len >= 2 * asked.max(1));
+            // The next one comes sooner while the table still fills.
+            drop(tokio::time::timeout_at(started + parts.interval, grown).await);
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        // A head that leaves does not make itself known any more.
+        _ = phase.wait_for(|phase| *phase != Phase::Serving) => {}
+    }
+}
+
+impl<N: Network> Parts<N> {
+    /// The heads side by side, so that a server near to several of them is not asked by all at once.
+    async fn round(&self) {
+        let heads = self.heads.now();
+        let mut pairs: Vec<_> = heads
+            .iter()
+            .flat_map(|head| {
+                neighbours(&self.table, head).into_iter().map(|server| (Arc::clone(head), server))
+            })
+            .collect();
+        pairs.shuffle(&mut rand::rng());
+        let ask = |(head, server)| self.ask(head, server, heads.len());
+        stream::iter(pairs).for_each_concurrent(PARALLEL, ask).await;
+    }
+
+    async fn ask(&self, head: Arc<Head>, server: Arc<Server>, heads: usize) {
+        if !self.network.has_room(&server.addresses) {
+            return self.rounds.advertise.count(Outcome::Unsent);
+        }
+        self.pacer.turn(heads).await;
+        let contact = Contact { peer: server.peer, addresses: server.addresses.clone() };
+        let answer = self.network.find_node(Sender::Head(&head), contact, head.peer.to_bytes()).await;
+        self.rounds.advertise.count(Outcome::of(&answer));
+        if answer.is_ok() {
+            self.table.seen(&server.peer, Instant::now().into_std());
         }
     }
 }
 
-fn neighbours(table: &Table, head: &Head, budget: &mut DialBudget) -> Vec<Arc<Server>> {
-    let (snapshot, id, now) = (table.snapshot(), KadId::of_peer(&head.peer), Instant::now());
+/// The nearest servers, and at random some of every bucket: each round makes the head known to others.
+fn neighbours(table: &Table, head: &Head) -> Vec<Arc<Server>> {
+    let (snapshot, id) = (table.snapshot(), KadId::of_peer(&head.peer));
     let mut chosen = snapshot.closest(&id, NEAREST, Server::is_own);
     for prefix in 0..BUCKETS {
         let bucket = snapshot.bucket(&id, prefix).filter(|server| !server.is_own());
-        chosen.extend(bucket.take(PER_BUCKET).cloned());
+        chosen.extend(bucket.sample(&mut rand::rng(), PER_BUCKET).into_iter().cloned());
     }
     chosen.sort_unstable_by_key(|server| server.id);
     chosen.dedup_by_key(|server| server.id);
-    chosen.retain(|server| server.addresses.first().and_then(ip_of).is_none_or(|ip| budget.take(ip, now)));
     chosen
 }
 
-async fn announce(table: &Table, head: &Head, neighbours: Vec<Arc<Server>>, timeout: Duration) {
-    let Some(client) = head.client.load_full() else { return };
-    let ask = |server: Arc<Server>| {
-        let client = Arc::clone(&client);
-        async move {
-            let request = Request::FindNode { key: head.peer.to_bytes().into() };
-            if client.ask(server.peer, server.addresses.clone(), request, timeout).await.is_ok() {
-                table.seen(&server.peer, Instant::now());
-            }
-        }
-    };
-    stream::iter(neighbours).for_each_concurrent(PARALLEL, ask).await;
-}
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,13 @@
 //! The scout: a client that sends requests for the node and answers none.
 
+use crate::net::dial_gate::DialGate;
 use crate::net::peer_addresses::{ADDRESSES_PER_PEER_MAX, PeerAddresses, worth_keeping};
 use crate::net::supervise::{End, Phase, supervise};
 use crate::net::swarm::{self, Names};
 use crate::net::swarm::{AGENT, PROTOCOL_VERSION};
 use arc_swap::ArcSwapOption;
 use futures::StreamExt;
-use hydra_kad::{Answer, AskError, Client, NoService, Request};
+use hydra_kad::{Answer, AskError, Budget, Client, NoService, Request};
 use libp2p::identify;
 use libp2p::identity::Keypair;
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
@@ -23,6 +24,11 @@ const IDLE: Duration = Duration::from_secs(10);
 /// Streams that others may open at a time: a scout serves nothing.
 const STREAMS_MAX: usize = 32;
 
+/// Requests under way at a time.
+const REQUESTS_MAX: usize = 1024;
+/// The memory for incomplete answers, in bytes.
+const FRAMES_BYTES_MAX: usize = 32 << 20;
+
 #[derive(NetworkBehaviour)]
 struct Behaviour {
     identify: identify::Behaviour,
@@ -30,14 +36,17 @@ struct Behaviour {
 }
 
 /// Sends requests under an identity that is not a head's.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Scout(Arc<ArcSwapOption<Client>>);
+#[derive(Debug, Clone)]
+pub(crate) struct Scout {
+    client: Arc<ArcSwapOption<Client>>,
+    dials: Arc<DialGate>,
+}
 
 impl Scout {
-    /// Sends a request to one peer, as [`Client::ask`] does.
+    /// Sends a request to one peer, as [`Client::ask`] does, at those of its addresses that may be dialed.
     ///
     /// # Errors
-    /// As there; [`AskError::Closed`] while the scout is down.
+    /// As there; [`AskError::Closed`] while the scout is down, and when it went down meanwhile.
     pub(crate) async fn ask(
         &self,
         peer: PeerId,
@@ -45,8 +54,12 @@ impl Scout {
         request: Request,
         patience: Duration,
     ) -> Result<Answer, AskError> {
-        let client = self.0.load_full().ok_or(AskError::Closed)?;
-        client.ask(peer, addresses, request, patience).await
+        let client = self.client.load_full().ok_or(AskError::Closed)?;
+        let addresses = self.dials.choose(&peer, addresses);
+        let answer = client.ask(peer, addresses, request, patience).await;
+        // A scout that ended took its connections along, which is no fault of those at their other ends.
+        let lives = self.client.load().as_ref().is_some_and(|now| Arc::ptr_eq(now, &client));
+        if answer.is_err() && !lives { Err(AskError::Closed) } else { answer }
     }
 }
 
@@ -55,24 +68,37 @@ impl Scout {
 pub(crate) fn spawn(
     mut kad: hydra_kad::Config,
     peer_addresses: Arc<PeerAddresses>,
+    dials: Arc<DialGate>,
     phase: watch::Receiver<Phase>,
 ) -> (Scout, JoinHandle<()>) {
-    // The scout's requests are not part of the heads' load.
+    // The scout's requests are not part of the heads' load, and those who load the heads do not load the scout.
     kad.stats = Arc::default();
-    let scout = Scout::default();
-    let client = Arc::clone(&scout.0);
+    kad.frames = Budget::new(FRAMES_BYTES_MAX.max(kad.limits.frame_bytes_max));
+    kad.answers = Budget::new(0);
+    kad.limits.requests_max = REQUESTS_MAX;
+    let scout = Scout { client: Arc::default(), dials };
+    let own = scout.clone();
     let task = tokio::spawn(async move {
         let restarts = AtomicU64::new(0);
-        let work = || run(&kad, &peer_addresses, &client, phase.clone());
-        supervise("scout", phase.clone(), &restarts, work, |_| client.store(None)).await;
+        let work = || run(&kad, &peer_addresses, &own, phase.clone());
+        supervise("scout", phase.clone(), &restarts, work, |_| {}).await;
     });
     (scout, task)
+}
+
+/// Takes the client away when the scout ends.
+struct Up<'a>(&'a ArcSwapOption<Client>);
+
+impl Drop for Up<'_> {
+    fn drop(&mut self) {
+        self.0.store(None);
+    }
 }
 
 async fn run(
     kad: &hydra_kad::Config,
     peer_addresses: &PeerAddresses,
-    client: &ArcSwapOption<Client>,
+    scout: &Scout,
     mut phase: watch::Receiver<Phase>,
 ) -> io::Result<End> {
     let key = Keypair::generate_ed25519();
@@ -83,9 +109,14 @@ async fn run(
         identify: identify::Behaviour::new(identify),
         kad: hydra_kad::Behaviour::client_only(kad.clone()),
     };
-    client.store(Some(Arc::new(behaviour.kad.client())));
+    let client = Arc::new(behaviour.kad.client());
     let panicked = Arc::new(Notify::new());
-    let mut swarm = swarm::build(key, behaviour, Names::Resolve, (IDLE, STREAMS_MAX), Arc::clone(&panicked))?;
+    let dials = Arc::clone(&scout.dials);
+    let mut swarm =
+        swarm::build(key, behaviour, Names::Resolve, dials, (IDLE, STREAMS_MAX), Arc::clone(&panicked))?;
+    scout.client.store(Some(client));
+    // Dropped before the swarm: a request that ends with it finds no client any more.
+    let _up = Up(&scout.client);
     loop {
         tokio::select! {
             event = swarm.select_next_some() => {

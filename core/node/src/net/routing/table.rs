@@ -8,15 +8,17 @@ mod server;
 pub use closest::Snapshot;
 pub use server::{Origin, Server};
 
-use crate::net::address::{AddressPolicy, IpGroup, best_first, ip_of};
+use crate::net::address::{AddressPolicy, IpGroup, best_first, ip_of, of_peer};
 use crate::net::routing::kad_id::KadId;
 use arc_swap::ArcSwap;
 use connections::Connections;
 use hydra_kad::EncodedPeer;
 use libp2p::{Multiaddr, PeerId};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// How many peers a table may have.
 #[derive(Debug, Clone, Copy)]
@@ -53,19 +55,23 @@ pub struct Table {
     policy: AddressPolicy,
     limits: Limits,
     started: Instant,
-    /// Their lock is held by whoever changes the table.
-    connections: Mutex<Connections>,
+    connections: Connections,
+    /// Held by whoever changes the table.
+    changing: Mutex<()>,
+    foreign_len: watch::Sender<usize>,
 }
 
 impl Table {
     /// An empty table.
     pub fn new(policy: AddressPolicy, limits: Limits) -> Self {
         Self {
-            snapshot: ArcSwap::from_pointee(Snapshot::new(Vec::new(), limits)),
+            snapshot: ArcSwap::from_pointee(Snapshot::new(limits)),
             policy,
             limits,
             started: Instant::now(),
-            connections: Mutex::default(),
+            connections: Connections::default(),
+            changing: Mutex::default(),
+            foreign_len: watch::Sender::new(0),
         }
     }
 
@@ -79,7 +85,13 @@ impl Table {
         self.limits.len_max
     }
 
-    /// Whether a peer with these addresses would be taken; asked before it is probed.
+    /// The number of foreign servers, which alone tell whether the node has joined a network (requirement T8).
+    pub(crate) fn watch_foreign_len(&self) -> watch::Receiver<usize> {
+        self.foreign_len.subscribe()
+    }
+
+    /// Whether a peer with these addresses would be taken; asked before it is probed. Takes no longer for more servers or
+    /// heads.
     ///
     /// # Errors
     /// The [`Refusal`] it would meet.
@@ -91,55 +103,87 @@ impl Table {
             Some(_) => return Ok(()),
             None => {}
         }
-        if !addresses.iter().any(|address| self.policy.permits(address)) {
+        let mut permitted = addresses.iter().filter(|address| self.policy.permits(address)).peekable();
+        if permitted.peek().is_none() {
             return Err(Refusal::NoAddress);
         }
-        self.room_for(&snapshot, &id, &self.groups_of(addresses))
+        // At a name, or at an address that is in no group, it may be reached whatever group is full.
+        let groups: Option<Vec<_>> = permitted.map(|address| ip_of(address).and_then(IpGroup::of)).collect();
+        self.room_for(&snapshot, &id, &groups.unwrap_or_default())
     }
 
-    /// Takes in a peer that has just answered a probe, or refreshes it.
+    /// Whether a peer that serves at these addresses is to be probed: it would be taken, or is in the table with other
+    /// addresses.
+    pub(crate) fn wants(&self, peer: &PeerId, addresses: &[Multiaddr]) -> bool {
+        let snapshot = self.snapshot();
+        match snapshot.find(&KadId::of_peer(peer)) {
+            Some(server) => !server.is_own() && server.addresses != self.permitted(peer, addresses),
+            None => self.consider(peer, addresses).is_ok(),
+        }
+    }
+
+    /// Takes in a peer that has just answered a probe, or refreshes it. It counts for the IP group in which it was
+    /// `reached`, whatever it says of itself; one that is known and was reached in another group is judged again.
     ///
     /// # Errors
-    /// The [`Refusal`]; the table is as it was.
-    pub fn insert(&self, peer: PeerId, addresses: &[Multiaddr], now: Instant) -> Result<(), Refusal> {
-        let mut connections = self.connections();
+    /// The [`Refusal`]; a peer that was in the table is then out of it.
+    pub fn insert(
+        &self,
+        peer: PeerId,
+        addresses: &[Multiaddr],
+        reached: Option<IpAddr>,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let _changing = self.changing();
         let snapshot = self.snapshot.load_full();
         let id = KadId::of_peer(&peer);
         let known = snapshot.find(&id);
         if known.is_some_and(|server| server.is_own()) {
             return Err(Refusal::Own);
         }
-        let permitted = self.permitted(addresses);
-        if permitted.is_empty() {
-            return Err(Refusal::NoAddress);
+        let permitted = self.permitted(&peer, addresses);
+        let group = reached.and_then(IpGroup::of);
+        let stays = known.is_some_and(|server| server.group == group);
+        if let Some(server) = known
+            && stays
+            && server.addresses == permitted
+        {
+            self.touch(server, now);
+            return Ok(());
         }
-        if let Some(server) = known {
-            if server.addresses == permitted {
-                self.touch(server, now);
-                return Ok(());
-            }
+        let judged = if permitted.is_empty() {
+            Err(Refusal::NoAddress)
+        } else if stays {
+            Ok(())
         } else {
-            self.room_for(&snapshot, &id, &self.groups_of(&permitted))?;
+            // Judged as a new one, which does not count for its old group any more.
+            let others = known.map(|_| snapshot.without(&id));
+            self.room_for(others.as_ref().unwrap_or(&snapshot), &id, group.as_slice())
+        };
+        if let Err(refusal) = judged {
+            if known.is_some() {
+                self.replace(snapshot.without(&id));
+                self.connections.unlisted(&peer);
+            }
+            return Err(refusal);
         }
-        let server = self.server(&mut connections, peer, permitted, Origin::Foreign, now);
-        self.snapshot.store(Arc::new(snapshot.with(server)));
+        let server = self.server(peer, permitted, Origin::Foreign, group, now);
+        self.replace(snapshot.with(server));
         Ok(())
     }
 
     /// Tells the address of a head of this node; it is never probed and never leaves.
     pub fn set_own(&self, peer: PeerId, addresses: &[Multiaddr], now: Instant) {
-        let mut connections = self.connections();
-        let server = self.server(&mut connections, peer, self.permitted(addresses), Origin::Own, now);
-        let snapshot = self.snapshot.load_full();
-        self.snapshot.store(Arc::new(snapshot.with(server)));
+        let _changing = self.changing();
+        let server = self.server(peer, self.permitted(&peer, addresses), Origin::Own, None, now);
+        self.replace(self.snapshot.load().with(server));
     }
 
     /// Takes a peer out; our own heads too, when they end.
     pub fn remove(&self, peer: &PeerId) {
-        let mut connections = self.connections();
-        let snapshot = self.snapshot.load_full();
-        self.snapshot.store(Arc::new(snapshot.without(&KadId::of_peer(peer))));
-        connections.forget_unused(peer);
+        let _changing = self.changing();
+        self.replace(self.snapshot.load().without(&KadId::of_peer(peer)));
+        self.connections.unlisted(peer);
     }
 
     /// Takes a peer out if it is in and is no head of this node.
@@ -168,52 +212,57 @@ impl Table {
 
     /// Notes a new connection to a peer.
     pub fn connected(&self, peer: PeerId) {
-        self.connections().connected(peer);
+        self.connections.connected(peer);
     }
 
     /// Notes the end of a connection to a peer.
     pub fn disconnected(&self, peer: &PeerId) {
-        self.connections().disconnected(peer);
+        self.connections.disconnected(peer);
     }
 
     /// Whether a connection to a peer is open, be it a server or not.
     pub fn is_connected(&self, peer: &PeerId) -> bool {
-        self.connections().is_connected(peer)
+        self.connections.is_connected(peer)
     }
 
-    fn connections(&self) -> MutexGuard<'_, Connections> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn replace(&self, snapshot: Snapshot) {
+        let foreign_len = snapshot.foreign_len();
+        self.snapshot.store(Arc::new(snapshot));
+        self.foreign_len.send_if_modified(|len| std::mem::replace(len, foreign_len) != foreign_len);
     }
 
     fn server(
         &self,
-        connections: &mut Connections,
         peer: PeerId,
         addresses: Vec<Multiaddr>,
         origin: Origin,
+        group: Option<IpGroup>,
         now: Instant,
     ) -> Arc<Server> {
+        let mut groups: Vec<_> = addresses.iter().filter_map(ip_of).filter_map(IpGroup::of).collect();
+        groups.extend(group);
+        groups.sort_unstable();
+        groups.dedup();
         Arc::new(Server {
             peer,
             id: KadId::of_peer(&peer),
             encoded: EncodedPeer::new(&peer.to_bytes(), &addresses),
-            groups: self.groups_of(&addresses),
+            groups,
+            group,
             addresses,
             origin,
-            connections: connections.of(peer),
+            connections: self.connections.listed(peer),
             seen_ms: AtomicU64::new(self.millis(now)),
         })
     }
 
-    fn permitted(&self, addresses: &[Multiaddr]) -> Vec<Multiaddr> {
-        best_first(addresses.iter().filter(|address| self.policy.permits(address)).cloned().collect())
-    }
-
-    fn groups_of(&self, addresses: &[Multiaddr]) -> Vec<IpGroup> {
-        let mut groups: Vec<_> = addresses.iter().filter_map(ip_of).filter_map(IpGroup::of).collect();
-        groups.sort_unstable();
-        groups.dedup();
-        groups
+    fn permitted(&self, peer: &PeerId, addresses: &[Multiaddr]) -> Vec<Multiaddr> {
+        let permitted = addresses.iter().filter(|address| self.policy.permits(address)).cloned();
+        best_first(of_peer(peer, permitted))
     }
 
     fn touch(&self, server: &Server, now: Instant) {

@@ -1,33 +1,32 @@
 //! Keeping the peer table: who is met is probed before it enters, who is silent is probed again, and the scout looks
 //! for those that nobody met.
 
-use crate::net::address::is_relayed;
+mod queue;
+
+use crate::net::address::{ip_of, is_relayed};
 use crate::net::heads::HeadList;
-use crate::net::peer_addresses::PeerAddresses;
 use crate::net::routing::kad_id::KadId;
 use crate::net::routing::lookup::{Contact, Pace, lookup};
-use crate::net::routing::scout::Scout;
-use crate::net::routing::table::{Server, Table};
+use crate::net::routing::network::{Network, Pacer, Sender};
+use crate::net::routing::rounds::{AllRounds, Outcome};
+use crate::net::routing::saved::{load, save};
+use crate::net::routing::table::{Refusal, Server, Table};
 use crate::net::supervise::Phase;
 use futures::stream::{self, FuturesUnordered, StreamExt};
-use hydra_kad::Request;
+use hydra_kad::AskError;
 use libp2p::PeerId;
-use quick_cache::unsync::Cache;
-use std::collections::{HashMap, VecDeque};
+use queue::Queue;
+use rand::seq::SliceRandom;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-
-use super::saved::{load, save};
+use tokio::time::Instant;
 
 /// Candidates that wait to be probed; further ones are forgotten, and met again.
 pub(crate) const CANDIDATES_MAX: usize = 1024;
 /// Probes under way at a time.
 const PROBES_MAX: usize = 16;
-/// A peer is probed as a candidate once in so long.
-const PROBED_AGAIN: Duration = Duration::from_secs(600);
-const PROBED_MAX: usize = 16_384;
 /// Peers are probed again when they were silent for this part of the time between two refreshes: 5 of 10 minutes
 /// (requirement T4).
 const SILENT_PART: u32 = 2;
@@ -35,6 +34,9 @@ const SILENT_PART: u32 = 2;
 const TRIES: usize = 2;
 /// Lookups under way at a time.
 const LOOKUPS_MAX: usize = 2;
+/// A refresh with many heads has one more lookup under way for so many heads, and one more probe for so many.
+const HEADS_PER_LOOKUP: usize = 32;
+const HEADS_PER_PROBE: usize = 4;
 /// Buckets that are filled by lookups of their own, from the farthest.
 const BUCKETS: u32 = 8;
 /// Such lookups per refresh.
@@ -43,26 +45,28 @@ const BUCKET_LOOKUPS_MAX: usize = 16;
 const BUCKET_LEN_MIN: usize = 10;
 /// With fewer foreign servers than this the bootstrap peers are asked again.
 const FOREIGN_LEN_MIN: usize = 4;
+/// The pause until what could not be asked is asked, and until the bootstrap peers of an empty table are asked again.
+const AGAIN: Duration = Duration::from_secs(5);
 /// The pause between the first servers of an empty table and the lookups that they make possible.
 const FIRST_REFRESH: Duration = Duration::from_secs(2);
 
 /// What table maintenance works on.
 #[derive(Debug)]
-pub(crate) struct Parts {
+pub(crate) struct Parts<N> {
     /// The table.
     pub(crate) table: Arc<Table>,
-    /// The scout.
-    pub(crate) scout: Scout,
+    /// By what servers are asked.
+    pub(crate) network: Arc<N>,
+    /// How fast a refresh asks them.
+    pub(crate) pacer: Arc<Pacer>,
+    /// The counts.
+    pub(crate) rounds: Arc<AllRounds>,
     /// The heads of this node.
     pub(crate) heads: Arc<HeadList>,
     /// Who is asked first.
     pub(crate) bootstrap: Vec<Contact>,
-    /// The addresses of peers that were met.
-    pub(crate) peer_addresses: Arc<PeerAddresses>,
     /// How often the table is refreshed.
     pub(crate) interval: Duration,
-    /// How long a peer has to answer.
-    pub(crate) timeout: Duration,
     /// How lookups go about it.
     pub(crate) pace: Pace,
     /// Where the table is kept over restarts.
@@ -72,41 +76,46 @@ pub(crate) struct Parts {
 }
 
 /// Keeps the table until the node drains, and saves it then. Servers that the heads met come in by `candidates`.
-pub(crate) async fn run(parts: &Parts, mut candidates: mpsc::Receiver<Contact>) {
-    let mut waiting: VecDeque<Contact> = load(&parts.saved, parts.table.len_max()).await.into();
-    waiting.extend(parts.bootstrap.iter().cloned());
-    let mut probed = Cache::new(PROBED_MAX);
+pub(crate) async fn run<N: Network>(parts: &Parts<N>, mut candidates: mpsc::Receiver<Contact>) {
+    parts.tell_what_is_not_dialed();
+    let mut queue = Queue::new(load(&parts.saved, parts.table.len_max()).await);
+    queue.add_all(parts.bootstrap().cloned(), usize::MAX);
     let mut phase = parts.phase.clone();
     let mut probes = FuturesUnordered::new();
-    let mut under_way = HashMap::new();
     let mut refreshing = None;
+    let mut joined = false;
     let refresh_at = tokio::time::sleep(parts.interval);
     tokio::pin!(refresh_at);
+    let mut again = tokio::time::interval(AGAIN);
     loop {
         while probes.len() < PROBES_MAX {
-            let Some(contact) = waiting.pop_front() else { break };
-            if parts.is_worth_a_probe(&contact, &mut probed) {
-                under_way.insert(contact.peer, contact.clone());
-                probes.push(parts.probe(contact));
-            }
+            let Some(contact) = queue.next(parts) else { break };
+            probes.push(parts.probe(contact));
         }
         tokio::select! {
-            Some(contact) = candidates.recv(), if waiting.len() < CANDIDATES_MAX => waiting.push_back(contact),
-            Some((peer, heard)) = probes.next(), if !probes.is_empty() => {
-                under_way.remove(&peer);
-                let room = CANDIDATES_MAX.saturating_sub(waiting.len());
-                waiting.extend(heard.into_iter().filter(|contact| parts.is_wanted(contact)).take(room));
-                if parts.foreign_len() > 0 && parts.foreign_len() <= FOREIGN_LEN_MIN {
-                    let soon = tokio::time::Instant::now() + FIRST_REFRESH;
-                    let due = refresh_at.deadline().min(soon);
+            Some(contact) = candidates.recv(), if queue.has_room() => queue.add_all([contact], CANDIDATES_MAX),
+            Some((contact, answer)) = probes.next(), if !probes.is_empty() => {
+                queue.probed(contact, &answer);
+                let heard = answer.unwrap_or_default().into_iter();
+                queue.add_all(heard.filter(|contact| parts.is_wanted(contact)), CANDIDATES_MAX);
+                let empty = parts.table.snapshot().foreign_len() == 0;
+                if !joined && !empty {
+                    let due = refresh_at.deadline().min(Instant::now() + FIRST_REFRESH);
                     refresh_at.as_mut().reset(due);
+                    queue.joined();
+                }
+                joined = !empty;
+            }
+            _ = again.tick() => {
+                queue.retry();
+                if queue.is_idle() && probes.is_empty() && parts.table.snapshot().foreign_len() == 0 {
+                    queue.join_again(parts.bootstrap());
                 }
             }
             () = &mut refresh_at, if refreshing.is_none() => {
-                refresh_at.as_mut().reset(tokio::time::Instant::now() + parts.interval);
-                if parts.foreign_len() < FOREIGN_LEN_MIN {
-                    probed.clear();
-                    waiting.extend(parts.bootstrap.iter().cloned());
+                refresh_at.as_mut().reset(Instant::now() + parts.interval);
+                if parts.table.snapshot().foreign_len() < FOREIGN_LEN_MIN {
+                    queue.start_again(parts.bootstrap());
                 }
                 refreshing = Some(Box::pin(parts.refresh()));
             }
@@ -117,70 +126,88 @@ pub(crate) async fn run(parts: &Parts, mut candidates: mpsc::Receiver<Contact>) 
         }
     }
     // Who was not probed yet is not forgotten: a node that is stopped early still knows its peers at the next start.
-    save(&parts.saved, &parts.table, under_way.into_values().chain(waiting)).await;
+    save(&parts.saved, &parts.table, queue.unproven()).await;
 }
 
-impl Parts {
-    /// Foreign servers alone tell whether the node has joined a network (requirement T8).
-    fn foreign_len(&self) -> usize {
-        self.table.snapshot().servers().filter(|server| !server.is_own()).count()
+impl<N: Network> Parts<N> {
+    /// Who is asked first; a node that is its own bootstrap peer does not ask itself.
+    fn bootstrap(&self) -> impl Iterator<Item = &Contact> {
+        let is_own = |contact: &&Contact| self.considered(contact) == Err(Refusal::Own);
+        self.bootstrap.iter().filter(move |contact| !is_own(contact))
     }
 
-    /// Whether it would enter the table, and is not in it.
-    fn is_wanted(&self, contact: &Contact) -> bool {
-        self.table.snapshot().find(&KadId::of_peer(&contact.peer)).is_none()
-            && self.table.consider(&contact.peer, &contact.addresses).is_ok()
+    fn considered(&self, contact: &Contact) -> Result<(), Refusal> {
+        self.table.consider(&contact.peer, &contact.addresses)
     }
 
-    fn is_worth_a_probe(&self, contact: &Contact, probed: &mut Cache<PeerId, Instant>) -> bool {
-        let now = Instant::now();
-        let lately = probed.get(&contact.peer).is_some_and(|at| now.duration_since(*at) < PROBED_AGAIN);
-        let is_bootstrap = self.bootstrap.contains(contact);
-        if lately || !(is_bootstrap || self.is_wanted(contact)) {
-            return false;
+    fn tell_what_is_not_dialed(&self) {
+        let refused = |contact: &&Contact| self.considered(contact) == Err(Refusal::NoAddress);
+        for contact in self.bootstrap.iter().filter(refused) {
+            tracing::warn!(
+                peer = %contact.peer,
+                "network.addresses permits no address of this bootstrap peer, so it is not dialed"
+            );
         }
-        probed.insert(contact.peer, now);
-        true
+    }
+
+    /// Whether it would enter the table, or is in it with other addresses.
+    fn is_wanted(&self, contact: &Contact) -> bool {
+        self.table.wants(&contact.peer, &contact.addresses)
+    }
+
+    pub(super) fn is_worth_a_probe(&self, contact: &Contact) -> bool {
+        self.is_wanted(contact) || self.bootstrap().any(|bootstrap| bootstrap.peer == contact.peer)
     }
 
     /// Asks a candidate for the peers near one of our heads; it enters the table when it answers (requirement T2).
-    async fn probe(&self, contact: Contact) -> (PeerId, Vec<Contact>) {
-        let peer = contact.peer;
+    async fn probe(&self, contact: Contact) -> (Contact, Result<Vec<Contact>, AskError>) {
         let target = self.heads.now().first().map_or_else(Vec::new, |head| head.peer.to_bytes());
-        (peer, self.ask(contact, target).await.unwrap_or_default())
+        let answer = self.ask(&contact, target).await;
+        (contact, answer)
     }
 
     /// One question to one server: who answers enters the table, as far as there is room for it.
-    async fn ask(&self, contact: Contact, target: Vec<u8>) -> Option<Vec<Contact>> {
-        let request = Request::FindNode { key: target.into() };
-        let answer =
-            self.scout.ask(contact.peer, contact.addresses.clone(), request, self.timeout).await.ok()?;
-        // What it told of itself by now is better than what others, or a name in the config, told of it.
-        let addresses =
-            self.peer_addresses.find(&contact.peer).map_or(contact.addresses, |met| met.addresses.clone());
-        let direct: Vec<_> = addresses.into_iter().filter(|address| !is_relayed(address)).collect();
+    async fn ask(&self, contact: &Contact, target: Vec<u8>) -> Result<Vec<Contact>, AskError> {
+        let heard = self.network.find_node(Sender::Scout, contact.clone(), target).await?;
+        let (reached, told) = self.network.whereabouts(contact);
+        let direct: Vec<_> = told.into_iter().filter(|address| !is_relayed(address)).collect();
+        let reached = reached.or_else(|| direct.iter().find_map(ip_of));
         // A refusal is no fault of the one who answered.
-        let _refused = self.table.insert(contact.peer, &direct, Instant::now()).is_err();
-        let heard = answer.closer.into_iter();
-        Some(heard.map(|peer| Contact { peer: peer.peer, addresses: peer.addresses }).collect())
+        let _refused = self.table.insert(contact.peer, &direct, reached, Instant::now().into_std()).is_err();
+        Ok(heard)
+    }
+
+    /// One question of a refresh, in its turn.
+    async fn ask_in_turn(&self, contact: &Contact, target: Vec<u8>) -> Result<Vec<Contact>, AskError> {
+        self.pacer.turn(self.heads.now().len()).await;
+        let answer = self.ask(contact, target).await;
+        self.rounds.refresh.count(Outcome::of(&answer));
+        answer
     }
 
     /// Drops the dead, then looks for new ones near every head and in thin buckets, and saves the table.
     async fn refresh(&self) {
-        let silent = self.table.silent_for(self.interval / SILENT_PART, Instant::now());
-        stream::iter(silent).for_each_concurrent(PROBES_MAX, |server| self.reprobe(server)).await;
-        let heads = self.heads.peers();
+        let started = Instant::now();
+        let mut heads = self.heads.peers();
+        heads.shuffle(&mut rand::rng());
+        let silent = self.table.silent_for(self.interval / SILENT_PART, started.into_std());
+        let probes_max = PROBES_MAX.max(heads.len() / HEADS_PER_PROBE);
+        stream::iter(silent).for_each_concurrent(probes_max, |server| self.reprobe(server)).await;
         let targets = heads.iter().map(|head| head.to_bytes()).chain(self.thin_buckets(&heads));
-        stream::iter(targets).for_each_concurrent(LOOKUPS_MAX, |target| self.look_up(target, &heads)).await;
+        let lookups_max = LOOKUPS_MAX.max(heads.len() / HEADS_PER_LOOKUP);
+        stream::iter(targets).for_each_concurrent(lookups_max, |target| self.look_up(target, &heads)).await;
+        self.rounds.refresh.end(started.elapsed());
         save(&self.saved, &self.table, []).await;
     }
 
     async fn reprobe(&self, server: Arc<Server>) {
         let contact = Contact { peer: server.peer, addresses: server.addresses.clone() };
         for _ in 0..TRIES {
-            if self.ask(contact.clone(), server.peer.to_bytes()).await.is_some() {
-                self.table.seen(&server.peer, Instant::now());
-                return;
+            match self.ask_in_turn(&contact, server.peer.to_bytes()).await {
+                Ok(_) => return self.table.seen(&server.peer, Instant::now().into_std()),
+                // Nothing is known of a server that was not asked.
+                Err(error) if error.is_local() => return,
+                Err(_) => {}
             }
         }
         self.table.remove(&server.peer);
@@ -193,7 +220,11 @@ impl Parts {
             .into_iter()
             .map(|server| Contact { peer: server.peer, addresses: server.addresses.clone() })
             .collect();
-        lookup(&id, start, heads, self.pace, |contact| self.ask(contact, target.clone())).await;
+        let ask = |contact: Contact| {
+            let target = target.clone();
+            async move { self.ask_in_turn(&contact, target).await.ok() }
+        };
+        lookup(&id, start, heads, self.pace, ask).await;
     }
 
     /// Keys that fall into buckets which hold few servers. The network has no peer of a chosen id, so keys are tried.
@@ -220,3 +251,6 @@ fn key_in_bucket(head: &KadId, prefix: u32) -> Option<Vec<u8>> {
         .find(|key| head.common_prefix(&KadId::of_key(key)) == prefix)
         .map(|key| key.to_vec())
 }
+
+#[cfg(test)]
+mod tests;

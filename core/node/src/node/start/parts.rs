@@ -2,12 +2,15 @@
 
 use super::{StartError, settings};
 use crate::config::Config;
+use crate::net::dial_gate::DialGate;
 use crate::net::head::connection_limits::{Marks, NodeConnections};
 use crate::net::heads::{HeadList, Status};
 use crate::net::peer_addresses::PeerAddresses;
 use crate::net::requests::request_handler::Shared;
 use crate::net::routing::advertiser;
 use crate::net::routing::lookup::Contact;
+use crate::net::routing::network::{Pacer, Wire};
+use crate::net::routing::rounds::AllRounds;
 use crate::net::routing::scout::{self, Scout};
 use crate::net::routing::table::Table;
 use crate::net::routing::table_maintenance;
@@ -34,6 +37,8 @@ pub(super) struct Parts {
     pub(super) connections: Arc<NodeConnections>,
     pub(super) heads: Arc<HeadList>,
     lease_view: Arc<LeaseView>,
+    dials: Arc<DialGate>,
+    rounds: Arc<AllRounds>,
     scout: Scout,
 }
 
@@ -42,15 +47,23 @@ impl Parts {
     pub(super) fn open(running: &mut Running, kad: hydra_kad::Config) -> Self {
         let config = &running.config;
         let peer_addresses = Arc::new(PeerAddresses::new(PEER_ADDRESSES_LEN_MAX));
-        let (scout, task) = scout::spawn(kad.clone(), Arc::clone(&peer_addresses), running.phase.subscribe());
+        let dials = Arc::new(DialGate::new(config.network.addresses));
+        let (scout, task) = scout::spawn(
+            kad.clone(),
+            Arc::clone(&peer_addresses),
+            Arc::clone(&dials),
+            running.phase.subscribe(),
+        );
         running.tasks.scout = Some(task);
         Self {
-            table: Arc::new(Table::new(config.network.addresses, settings::table_limits(&config.network))),
+            table: Arc::new(Table::new(config.network.addresses, settings::table_limits(config))),
             connections: Arc::new(NodeConnections::new(Marks::of_node(&config.connections))),
             heads: Arc::default(),
             lease_view: Arc::default(),
             kad,
             peer_addresses,
+            dials,
+            rounds: Arc::default(),
             scout,
         }
     }
@@ -74,6 +87,7 @@ impl Parts {
             engine: Arc::clone(&running.engine),
             table: Arc::clone(&self.table),
             peer_addresses: Arc::clone(&self.peer_addresses),
+            dials: Arc::clone(&self.dials),
             policy: config.network.addresses,
             small_answers: config.kad.small_answers,
         });
@@ -98,6 +112,8 @@ impl Parts {
             opening: running.opening.clone(),
             wire: Arc::clone(&self.kad.stats),
             table: Arc::clone(&self.table),
+            dials: Arc::clone(&self.dials),
+            rounds: Arc::clone(&self.rounds),
             connections: Arc::clone(&self.connections),
             heads: Arc::clone(&self.heads),
             leases: Arc::clone(&self.lease_view),
@@ -122,31 +138,45 @@ impl Parts {
         let config = &running.config;
         let heads_file =
             heads_file::keep(config.data_dir.clone(), Arc::clone(&self.heads), self.heads.lines());
-        let parts = self.table_maintenance(running);
+        let network = Arc::new(Wire {
+            scout: self.scout.clone(),
+            dials: Arc::clone(&self.dials),
+            peer_addresses: Arc::clone(&self.peer_addresses),
+            timeout: settings::probe_timeout(config),
+        });
+        let pacer = Arc::<Pacer>::default();
+        let parts = self.table_maintenance(running, &network, &pacer);
         let table_maintenance = async move { table_maintenance::run(&parts, met).await };
-        let advertiser = advertiser::run(
-            Arc::clone(&self.heads),
-            Arc::clone(&self.table),
-            Duration::from_secs(config.network.advertise_interval_s.into()),
-            settings::probe_timeout(config),
-            running.phase.subscribe(),
-        );
+        let advertiser = advertiser::run(advertiser::Parts {
+            heads: Arc::clone(&self.heads),
+            table: Arc::clone(&self.table),
+            network: Arc::clone(&network),
+            pacer: Arc::clone(&pacer),
+            rounds: Arc::clone(&self.rounds),
+            interval: Duration::from_secs(config.network.advertise_interval_s.into()),
+            phase: running.phase.subscribe(),
+        });
         let tasks = &mut running.tasks;
         tasks.heads_file = Some(tokio::spawn(heads_file));
         tasks.table_maintenance = Some(tokio::spawn(table_maintenance));
         tasks.advertiser = Some(tokio::spawn(advertiser));
     }
 
-    fn table_maintenance(&self, running: &Running) -> table_maintenance::Parts {
+    fn table_maintenance(
+        &self,
+        running: &Running,
+        network: &Arc<Wire>,
+        pacer: &Arc<Pacer>,
+    ) -> table_maintenance::Parts<Wire> {
         let config = &running.config;
         table_maintenance::Parts {
             table: Arc::clone(&self.table),
-            peer_addresses: Arc::clone(&self.peer_addresses),
-            scout: self.scout.clone(),
+            network: Arc::clone(network),
+            pacer: Arc::clone(pacer),
+            rounds: Arc::clone(&self.rounds),
             heads: Arc::clone(&self.heads),
             bootstrap: settings::bootstrap(&config.network),
             interval: Duration::from_secs(config.network.refresh_interval_s.into()),
-            timeout: settings::probe_timeout(config),
             pace: settings::pace(&config.network),
             saved: config.data_dir.join(PEERS_FILE),
             phase: running.phase.subscribe(),

@@ -2,7 +2,7 @@
 
 use super::StartError;
 use crate::config::{Config, Diversity, Network};
-use crate::net::peer_addresses::without_id;
+use crate::net::address::of_peer;
 use crate::net::routing::lookup::{Contact, Pace};
 use crate::net::routing::table::Limits;
 use libp2p::StreamProtocol;
@@ -27,13 +27,14 @@ pub(super) fn kad(config: &Config) -> Result<hydra_kad::Config, StartError> {
 }
 
 /// How many peers the table may have.
-pub(super) fn table_limits(network: &Network) -> Limits {
+pub(super) fn table_limits(config: &Config) -> Limits {
+    let network = &config.network;
     let of = |max: u32| match network.diversity {
         Diversity::On => max as usize,
         Diversity::Off => usize::MAX,
     };
     Limits {
-        len_max: network.table_len_max as usize,
+        len_max: network.table_len_max(config.heads.count) as usize,
         bucket_len_max: BUCKET_LEN_MAX,
         bucket_group_len_max: of(network.group_bucket_peers_max),
         group_len_max: of(network.group_peers_max),
@@ -55,12 +56,12 @@ pub(super) fn bootstrap(network: &Network) -> Vec<Contact> {
     let mut contacts: Vec<Contact> = Vec::new();
     for told in &network.bootstrap {
         match contacts.iter_mut().find(|contact| contact.peer == told.peer()) {
-            Some(contact) => contact.addresses.push(without_id(&told.peer(), told.address().clone())),
-            None => contacts.push(Contact {
-                peer: told.peer(),
-                addresses: vec![without_id(&told.peer(), told.address().clone())],
-            }),
+            Some(contact) => contact.addresses.push(told.address().clone()),
+            None => contacts.push(Contact { peer: told.peer(), addresses: vec![told.address().clone()] }),
         }
+    }
+    for contact in &mut contacts {
+        contact.addresses = of_peer(&contact.peer, std::mem::take(&mut contact.addresses));
     }
     contacts
 }

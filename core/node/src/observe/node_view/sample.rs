@@ -2,6 +2,7 @@
 
 use super::NodeView;
 use crate::config::Config;
+use crate::net::dial_gate::DialGate;
 use crate::net::head::connection_limits::{Marks, NodeConnections};
 use crate::net::heads::{Head, HeadList, Status};
 use crate::net::routing::table::{Limits, Table};
@@ -45,6 +46,8 @@ pub(crate) fn node(heads: u32) -> Sample {
     let node_view = Arc::new(NodeView {
         engine: Engine::open(named, Vec::new(), config.engine.clone(), Clock::system(), None),
         table: Arc::new(Table::new(config.network.addresses, limits)),
+        dials: Arc::new(DialGate::new(config.network.addresses)),
+        rounds: Arc::default(),
         config: Arc::new(config),
         store,
         opening: StoreOpening::default(),

@@ -93,7 +93,7 @@ fn above_the_high_mark_the_longest_unused_are_closed_and_servers_of_the_table_st
     let mut head = fixture.head(Marks { max: 100, high: 6, low: 3 });
     let held: Vec<_> = (0..6).map(|_| fixture.connect(&mut head)).collect();
     assert_eq!(close(&mut head), [], "the mark is not passed yet");
-    fixture.table.insert(held[0].0, &[address()], Instant::now()).unwrap();
+    fixture.table.insert(held[0].0, &[address()], None, Instant::now()).unwrap();
     let later = Instant::now() + Duration::from_secs(60);
     let _agent = head.activity.record(held[2].1, later);
     fixture.connect(&mut head);

@@ -4,6 +4,7 @@ use super::{Limits, Server};
 use crate::net::address::IpGroup;
 use crate::net::routing::kad_id::KadId;
 use smallvec::SmallVec;
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -11,6 +12,10 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Snapshot {
     slots: Vec<Slot>,
+    /// The ids of our own heads, sorted.
+    own: Vec<KadId>,
+    /// Foreign servers by the group in which they were reached.
+    group_lens: HashMap<IpGroup, usize>,
     limits: Limits,
 }
 
@@ -25,10 +30,25 @@ struct Slot {
 const SORTED_MAX: usize = 8;
 
 impl Snapshot {
-    pub(super) fn new(servers: Vec<Arc<Server>>, limits: Limits) -> Self {
-        let mut slots: Vec<_> = servers.into_iter().map(|server| Slot { id: server.id, server }).collect();
-        slots.sort_unstable_by_key(|slot| slot.id);
-        Self { slots, limits }
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { slots: Vec::new(), own: Vec::new(), group_lens: HashMap::new(), limits }
+    }
+
+    /// How many there are that are not our own heads.
+    pub fn foreign_len(&self) -> usize {
+        self.slots.len() - self.own.len()
+    }
+
+    /// How many foreign servers were reached in this group.
+    pub(super) fn group_len(&self, group: IpGroup) -> usize {
+        self.group_lens.get(&group).copied().unwrap_or(0)
+    }
+
+    /// The id of the own head that shares the most leading bits with `id`.
+    pub(super) fn closest_own(&self, id: &KadId) -> Option<KadId> {
+        let at = self.own.partition_point(|own| own < id);
+        let around = self.own[at.saturating_sub(1)..].iter().take(2);
+        around.max_by_key(|own| own.common_prefix(id)).copied()
     }
 
     /// How many there are, our own heads included.
@@ -98,18 +118,37 @@ impl Snapshot {
     }
 
     pub(super) fn with(&self, server: Arc<Server>) -> Self {
-        let mut slots = self.slots.clone();
-        let slot = Slot { id: server.id, server };
-        match slots.binary_search_by_key(&slot.id, |slot| slot.id) {
-            Ok(at) => slots[at] = slot,
-            Err(at) => slots.insert(at, slot),
+        let mut new = self.without(&server.id);
+        if server.is_own() {
+            new.own.insert(new.own.partition_point(|own| *own < server.id), server.id);
+        } else if let Some(group) = server.group {
+            *new.group_lens.entry(group).or_default() += 1;
         }
-        Self { slots, limits: self.limits }
+        let at = new.slots.partition_point(|slot| slot.id < server.id);
+        new.slots.insert(at, Slot { id: server.id, server });
+        new
     }
 
     pub(super) fn without(&self, id: &KadId) -> Self {
-        let slots = self.slots.iter().filter(|slot| slot.id != *id).cloned().collect();
-        Self { slots, limits: self.limits }
+        let mut new = Self {
+            slots: Vec::with_capacity(self.slots.len() + 1),
+            own: self.own.clone(),
+            group_lens: self.group_lens.clone(),
+            limits: self.limits,
+        };
+        new.slots.extend(self.slots.iter().filter(|slot| slot.id != *id).cloned());
+        if let Some(server) = self.find(id) {
+            new.own.retain(|own| own != id);
+            if let (false, Some(group)) = (server.is_own(), server.group)
+                && let Some(len) = new.group_lens.get_mut(&group)
+            {
+                *len -= 1;
+                if *len == 0 {
+                    new.group_lens.remove(&group);
+                }
+            }
+        }
+        new
     }
 }
 

@@ -18,8 +18,10 @@ pub struct Server {
     pub addresses: Vec<Multiaddr>,
     /// Id and addresses as they stand in answers.
     pub encoded: EncodedPeer,
-    /// The groups that its addresses are in.
+    /// The groups that its addresses are in, by which clients judge an answer, and the one it was reached in.
     pub(super) groups: Vec<IpGroup>,
+    /// The group in which it was reached, which decides whether there is room for it.
+    pub(super) group: Option<IpGroup>,
     pub(super) origin: Origin,
     /// Live connections to it, over all heads.
     pub(super) connections: Arc<AtomicU32>,

@@ -1,6 +1,8 @@
 //! The table against a plain sort, and its rules one by one.
 
 use super::*;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use std::net::Ipv4Addr;
 
 const LIMITS: Limits = Limits {
@@ -29,7 +31,7 @@ fn local() -> Vec<Multiaddr> {
 
 fn fill(table: &Table, count: usize) {
     for _ in 0..count {
-        let _full = table.insert(PeerId::random(), &local(), Instant::now());
+        let _full = table.insert(PeerId::random(), &local(), None, Instant::now());
     }
 }
 
@@ -87,7 +89,7 @@ fn q10_a_server_is_connected_while_a_connection_lives() {
     let (before, after) = (PeerId::random(), PeerId::random());
     table.connected(before);
     for peer in [before, after] {
-        table.insert(peer, &local(), Instant::now()).unwrap();
+        table.insert(peer, &local(), None, Instant::now()).unwrap();
     }
     table.connected(after);
     let connected = |peer: &PeerId| table.snapshot().find(&KadId::of_peer(peer)).unwrap().is_connected();
@@ -136,9 +138,9 @@ fn t5_a_table_holds_three_of_a_group_and_a_bucket_two() {
     let table = table(LIMITS);
     let mut refused = 0;
     for last in 1..=200 {
-        let addresses = [tcp(Ipv4Addr::new(8, 8, 1, last)), tcp(Ipv4Addr::LOCALHOST)];
-        refused +=
-            usize::from(table.insert(PeerId::random(), &addresses, Instant::now()) == Err(Refusal::Group));
+        let ip = Ipv4Addr::new(8, 8, 1, last);
+        let taken = table.insert(PeerId::random(), &[tcp(ip)], Some(ip.into()), Instant::now());
+        refused += usize::from(taken == Err(Refusal::Group));
     }
     let snapshot = table.snapshot();
     let own = snapshot.servers().find(|server| server.is_own()).unwrap();
@@ -153,7 +155,7 @@ fn t6_a_peer_with_private_addresses_alone_is_refused_on_a_public_swarm() {
     table.set_own(PeerId::random(), &[tcp(Ipv4Addr::new(1, 1, 1, 1))], Instant::now());
     let private = [tcp(Ipv4Addr::new(10, 0, 0, 1))];
     assert_eq!(table.consider(&PeerId::random(), &private), Err(Refusal::NoAddress));
-    assert_eq!(table.insert(PeerId::random(), &private, Instant::now()), Err(Refusal::NoAddress));
+    assert_eq!(table.insert(PeerId::random(), &private, None, Instant::now()), Err(Refusal::NoAddress));
 }
 
 #[test]
@@ -162,7 +164,7 @@ fn t4_peers_without_sign_of_life_are_found() {
     let start = Instant::now();
     let (quiet, lively) = (PeerId::random(), PeerId::random());
     for peer in [quiet, lively] {
-        table.insert(peer, &local(), start).unwrap();
+        table.insert(peer, &local(), None, start).unwrap();
     }
     let later = start + Duration::from_secs(300);
     table.seen(&lively, later);
@@ -187,5 +189,144 @@ fn connections_of_strangers_are_forgotten_when_they_end() {
         table.connected(stranger);
         table.disconnected(&stranger);
     }
-    assert_eq!(table.connections().by_peer.len(), 1, "our own head alone");
+    assert_eq!(table.connections.len(), 1, "our own head alone");
+}
+
+#[test]
+fn a_peer_that_is_removed_leaves_nothing_behind() {
+    let table = table(ROOMY);
+    for _ in 0..100 {
+        let peer = PeerId::random();
+        table.insert(peer, &local(), None, Instant::now()).unwrap();
+        // As a refresh holds it while it is probed.
+        let held = table.silent_for(Duration::ZERO, Instant::now());
+        table.remove(&peer);
+        drop(held);
+    }
+    assert_eq!(table.connections.len(), 1, "our own head alone");
+}
+
+#[test]
+fn whatever_the_order_of_entries_and_connections_nothing_is_left_at_the_end() {
+    for seed in 0..200u64 {
+        let (table, mut random) = (table(LIMITS), StdRng::seed_from_u64(seed));
+        let peers: Vec<_> = (0..8).map(|_| PeerId::random()).collect();
+        let mut open = vec![0u32; peers.len()];
+        for _ in 0..200 {
+            let at = random.random_range(0..peers.len());
+            match random.random_range(0..5) {
+                0 => drop(table.insert(peers[at], &local(), None, Instant::now())),
+                1 => table.remove(&peers[at]),
+                2 => table.remove_foreign(&peers[at]),
+                3 => {
+                    table.connected(peers[at]);
+                    open[at] += 1;
+                }
+                _ if open[at] > 0 => {
+                    table.disconnected(&peers[at]);
+                    open[at] -= 1;
+                }
+                _ => table.disconnected(&PeerId::random()),
+            }
+            assert_eq!(table.is_connected(&peers[at]), open[at] > 0, "seed {seed}");
+            let snapshot = table.snapshot();
+            if let Some(server) = snapshot.find(&KadId::of_peer(&peers[at])) {
+                assert_eq!(server.is_connected(), open[at] > 0, "seed {seed}");
+            }
+        }
+        for (peer, open) in peers.iter().zip(open) {
+            (0..open).for_each(|_| table.disconnected(peer));
+            table.remove(peer);
+        }
+        let own = table.snapshot().servers().next().unwrap().peer;
+        table.remove(&own);
+        assert_eq!((table.connections.len(), table.snapshot().len()), (0, 0), "seed {seed}");
+    }
+}
+
+/// What a peer says of itself against where it was reached.
+fn reached(table: &Table, peer: PeerId, told: &str, at: [u8; 4]) -> Result<(), Refusal> {
+    table.insert(peer, &[told.parse().unwrap()], Some(Ipv4Addr::from(at).into()), Instant::now())
+}
+
+#[test]
+fn t5_a_peer_counts_for_the_group_in_which_it_was_reached() {
+    let table = table(ROOMY);
+    // They name a host that others are in, or names that stand for nothing.
+    for (nth, told) in
+        ["/ip4/9.9.1.1/tcp/1", "/dns4/a.example/tcp/1", "/dnsaddr/b.example"].iter().enumerate()
+    {
+        reached(&table, PeerId::random(), told, [8, 8, 1, nth as u8]).unwrap_or_else(|cause| {
+            assert_eq!((nth, cause), (2, Refusal::Group), "two of a bucket");
+        });
+    }
+    while table.snapshot().foreign_len() < 3 {
+        let _other_bucket = reached(&table, PeerId::random(), "/dns4/c.example/tcp/1", [8, 8, 2, 1]);
+    }
+    let refused = reached(&table, PeerId::random(), "/dns4/d.example/tcp/1", [8, 8, 3, 1]);
+    assert_eq!(refused, Err(Refusal::Group));
+    // Nobody was reached where one of them said that it is.
+    let taken =
+        (0..3).filter(|_| reached(&table, PeerId::random(), "/ip4/9.9.1.2/tcp/1", [9, 9, 1, 2]).is_ok());
+    assert!(taken.count() >= 2);
+}
+
+#[test]
+fn t5_a_known_peer_that_moves_is_judged_again() {
+    let table = table(Limits { bucket_group_len_max: 3, ..ROOMY });
+    for last in 1..=3 {
+        reached(&table, PeerId::random(), "/dns4/a.example/tcp/1", [8, 8, 1, last]).unwrap();
+    }
+    let mover = PeerId::random();
+    reached(&table, mover, "/ip4/9.9.1.1/tcp/1", [9, 9, 1, 1]).unwrap();
+    assert!(!table.wants(&mover, &["/ip4/9.9.1.1/tcp/1".parse().unwrap()]));
+    assert!(table.wants(&mover, &["/ip4/8.8.1.9/tcp/1".parse().unwrap()]), "it is to be probed there");
+    assert_eq!(reached(&table, mover, "/ip4/8.8.1.9/tcp/1", [8, 8, 1, 9]), Err(Refusal::Group));
+    assert!(table.snapshot().find(&KadId::of_peer(&mover)).is_none(), "it is where there is no room");
+    // Within its group, and to another one that has room, it may move.
+    let mover = PeerId::random();
+    for at in [[9, 9, 1, 1], [9, 9, 2, 2], [7, 7, 1, 1], [9, 9, 1, 1]] {
+        let told = format!("/ip4/{}/tcp/1", Ipv4Addr::from(at));
+        assert_eq!(reached(&table, mover, &told, at), Ok(()));
+        assert_eq!(table.snapshot().foreign_len(), 4);
+    }
+}
+
+#[test]
+fn the_closest_head_decides_whether_there_is_room() {
+    // Against all heads one by one, which is what room for a peer means.
+    let table = Table::new(AddressPolicy::Any, LIMITS);
+    for _ in 0..50 {
+        table.set_own(PeerId::random(), &local(), Instant::now());
+    }
+    let (mut taken, mut full) = (0, 0);
+    for _ in 0..5_000 {
+        let (peer, snapshot) = (PeerId::random(), table.snapshot().clone());
+        let id = KadId::of_peer(&peer);
+        let room = snapshot.servers().filter(|server| server.is_own()).any(|head| {
+            let bucket = snapshot.bucket(&head.id, head.id.common_prefix(&id));
+            bucket.filter(|server| !server.is_own()).count() < LIMITS.bucket_len_max
+        });
+        assert_eq!(table.consider(&peer, &local()).is_ok(), room);
+        assert_eq!(table.insert(peer, &local(), None, Instant::now()).is_ok(), room);
+        *(if room { &mut taken } else { &mut full }) += 1;
+    }
+    assert!(taken > 500 && full > 500, "{taken} taken, {full} refused");
+}
+
+#[test]
+fn whether_a_peer_is_connected_is_told_while_the_table_is_being_changed() {
+    let table = table(LIMITS);
+    let peer = PeerId::random();
+    table.connected(peer);
+    let changing = table.changing();
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| {
+            table.connected(peer);
+            table.disconnected(&peer);
+            (table.is_connected(&peer), table.consider(&PeerId::random(), &local()))
+        });
+        assert_eq!(asked.join().unwrap(), (true, Ok(())));
+    });
+    drop(changing);
 }

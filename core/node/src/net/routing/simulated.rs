@@ -1,0 +1,126 @@
+//! A network that is not there, for tests on a paused clock.
+
+use crate::net::address::{AddressPolicy, ip_of};
+use crate::net::heads::{Head, HeadList, Status};
+use crate::net::routing::kad_id::KadId;
+use crate::net::routing::lookup::Contact;
+use crate::net::routing::network::{Network, Sender};
+use crate::net::routing::table::{Limits, Server, Table};
+use hydra_kad::AskError;
+use libp2p::multiaddr::Protocol;
+use libp2p::{Multiaddr, PeerId};
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// How long an answer takes, and how long a request to a dead server.
+const ANSWER: Duration = Duration::from_millis(200);
+const TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const ROOMY: Limits = Limits {
+    len_max: 1_000_000,
+    bucket_len_max: 20,
+    bucket_group_len_max: usize::MAX,
+    group_len_max: usize::MAX,
+    group_own_max: usize::MAX,
+};
+
+/// Servers that all know one another.
+#[derive(Debug)]
+pub(super) struct Simulated {
+    all: Table,
+    dead: HashSet<PeerId>,
+    /// Whether the node itself cannot ask anybody.
+    pub(super) cut_off: AtomicBool,
+    /// Who was asked by whom (nobody stands for the scout), and when.
+    pub(super) asked: Mutex<Vec<(Option<PeerId>, PeerId, Instant)>>,
+}
+
+impl Simulated {
+    /// So many servers, and every `dead_every`th of them dead.
+    pub(super) fn new(servers: u32, dead_every: usize) -> Arc<Self> {
+        let limits = Limits { bucket_len_max: usize::MAX, ..ROOMY };
+        let all = Table::new(AddressPolicy::Any, limits);
+        all.set_own(PeerId::random(), &[], Instant::now().into_std());
+        for nth in 1..=servers {
+            let address = Multiaddr::from(Ipv4Addr::from(0x1000_0000 + (nth << 4))).with(Protocol::Tcp(4001));
+            all.insert(PeerId::random(), &[address], None, Instant::now().into_std()).unwrap();
+        }
+        let dead = all
+            .snapshot()
+            .servers()
+            .skip(dead_every - 1)
+            .step_by(dead_every)
+            .map(|server| server.peer)
+            .collect();
+        Arc::new(Self { all, dead, cut_off: AtomicBool::new(false), asked: Mutex::default() })
+    }
+
+    /// All of them.
+    pub(super) fn contacts(&self) -> Vec<Contact> {
+        let snapshot = self.all.snapshot();
+        snapshot.servers().filter(|server| !server.is_own()).map(contact).collect()
+    }
+
+    /// The living ones that are closest to a key.
+    pub(super) fn closest_alive(&self, id: &KadId, count: usize) -> Vec<PeerId> {
+        let dead = |server: &Server| server.is_own() || self.dead.contains(&server.peer);
+        self.all.snapshot().closest(id, count, dead).iter().map(|server| server.peer).collect()
+    }
+}
+
+fn contact(server: &Arc<Server>) -> Contact {
+    Contact { peer: server.peer, addresses: server.addresses.clone() }
+}
+
+impl Network for Simulated {
+    async fn find_node(
+        &self,
+        sender: Sender<'_>,
+        to: Contact,
+        key: Vec<u8>,
+    ) -> Result<Vec<Contact>, AskError> {
+        if self.cut_off.load(Ordering::Relaxed) {
+            return Err(AskError::Busy);
+        }
+        let sender = match sender {
+            Sender::Scout => None,
+            Sender::Head(head) => Some(head.peer),
+        };
+        self.asked.lock().unwrap().push((sender, to.peer, Instant::now()));
+        if self.dead.contains(&to.peer) {
+            tokio::time::sleep(TIMEOUT).await;
+            return Err(AskError::Deadline);
+        }
+        tokio::time::sleep(ANSWER).await;
+        Ok(self
+            .all
+            .snapshot()
+            .closest(&KadId::of_key(&key), 20, Server::is_own)
+            .iter()
+            .map(contact)
+            .collect())
+    }
+
+    fn whereabouts(&self, contact: &Contact) -> (Option<IpAddr>, Vec<Multiaddr>) {
+        (contact.addresses.iter().find_map(ip_of), contact.addresses.clone())
+    }
+
+    fn has_room(&self, _: &[Multiaddr]) -> bool {
+        true
+    }
+}
+
+/// Heads that are in the table.
+pub(super) fn heads(count: u32, table: &Table) -> Arc<HeadList> {
+    let list = HeadList::default();
+    for slot in 0..count {
+        let (peer, (_, status)) = (PeerId::random(), watch::channel(Status::default()));
+        list.add(Head { slot, peer, status, client: Arc::default(), restarts: Arc::default() });
+        table.set_own(peer, &["/ip4/127.0.0.1/tcp/1".parse().unwrap()], Instant::now().into_std());
+    }
+    Arc::new(list)
+}

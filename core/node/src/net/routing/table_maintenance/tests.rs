@@ -1,0 +1,151 @@
+//! The table in a simulated network, on a paused clock.
+
+use super::*;
+use crate::net::address::AddressPolicy;
+use crate::net::routing::simulated::{ROOMY, Simulated, heads};
+use libp2p::Multiaddr;
+use std::sync::atomic::Ordering;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+const INTERVAL: Duration = Duration::from_secs(600);
+
+/// So many of the nearest are always in the table; of those beyond some find their bucket full.
+const NEAREST: usize = 8;
+
+struct Fixture {
+    parts: Arc<Parts<Simulated>>,
+    network: Arc<Simulated>,
+    _phase: watch::Sender<Phase>,
+    _dir: TempDir,
+}
+
+fn fixture(network: &Arc<Simulated>, heads_len: u32, bootstrap: Vec<Contact>) -> Fixture {
+    let (phase_told, phase) = watch::channel(Phase::Serving);
+    let table = Arc::new(Table::new(AddressPolicy::Any, ROOMY));
+    let dir = tempfile::tempdir().unwrap();
+    let parts = Arc::new(Parts {
+        heads: heads(heads_len, &table),
+        table,
+        network: Arc::clone(network),
+        pacer: Arc::default(),
+        rounds: Arc::default(),
+        bootstrap,
+        interval: INTERVAL,
+        pace: Pace::AMINO,
+        saved: dir.path().join("peers.json"),
+        phase,
+    });
+    Fixture { parts, network: Arc::clone(network), _phase: phase_told, _dir: dir }
+}
+
+impl Fixture {
+    /// Runs table maintenance, to which the heads report nobody.
+    fn run(&self) -> JoinHandle<()> {
+        let (parts, (candidates, met)) = (Arc::clone(&self.parts), mpsc::channel(1));
+        tokio::spawn(async move {
+            run(&parts, met).await;
+            drop(candidates);
+        })
+    }
+
+    fn asked(&self) -> usize {
+        self.network.asked.lock().unwrap().len()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_of_few_servers_is_refreshed_once_at_first_and_then_at_its_interval() {
+    for servers in 1..=3 {
+        let network = Simulated::new(servers, usize::MAX);
+        let fixture = fixture(&network, 3, network.contacts()[..1].to_vec());
+        let task = fixture.run();
+        tokio::time::sleep(INTERVAL * 6 - Duration::from_secs(10)).await;
+        assert_eq!(fixture.parts.table.snapshot().foreign_len(), servers as usize);
+        assert_eq!(fixture.parts.rounds.refresh.ended(), 6, "{servers} servers");
+        task.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_of_the_node_itself_is_held_against_nobody() {
+    let network = Simulated::new(50, usize::MAX);
+    let fixture = fixture(&network, 1, network.contacts()[..1].to_vec());
+    fixture.network.cut_off.store(true, Ordering::Relaxed);
+    let task = fixture.run();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(fixture.parts.table.snapshot().foreign_len(), 0);
+    fixture.network.cut_off.store(false, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let joined = fixture.parts.table.snapshot().foreign_len();
+    assert!(joined > 20, "it is asked as soon as that is possible: {joined}");
+
+    fixture.network.cut_off.store(true, Ordering::Relaxed);
+    tokio::time::sleep(INTERVAL * 4).await;
+    assert_eq!(fixture.parts.table.snapshot().foreign_len(), joined, "nobody was asked, so nobody is dead");
+    task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_bootstrap_peers_of_an_empty_table_are_asked_again_within_seconds() {
+    // All are dead.
+    let network = Simulated::new(1, 1);
+    let bootstrap = network.contacts();
+    let fixture = fixture(&network, 1, bootstrap);
+    let task = fixture.run();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!((2..=5).contains(&fixture.asked()), "{} in the first minute", fixture.asked());
+    tokio::time::sleep(INTERVAL * 6).await;
+    assert!((10..=40).contains(&fixture.asked()), "{} in an hour", fixture.asked());
+    task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_its_own_bootstrap_peer_does_not_ask_itself() {
+    let network = Simulated::new(1, usize::MAX);
+    let mut fixture = fixture(&network, 2, Vec::new());
+    let own = fixture.parts.heads.peers();
+    let address = "/ip4/127.0.0.1/tcp/1".parse().unwrap();
+    let parts = Arc::get_mut(&mut fixture.parts).unwrap();
+    parts.bootstrap =
+        own.into_iter().map(|peer| Contact { peer, addresses: vec![Multiaddr::clone(&address)] }).collect();
+    let task = fixture.run();
+    tokio::time::sleep(INTERVAL * 3).await;
+    assert_eq!(fixture.asked(), 0);
+    task.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_with_a_thousand_heads_and_ten_thousand_servers_ends_within_its_interval() {
+    let network = Simulated::new(10_000, 20);
+    let fixture = fixture(&network, 1_000, Vec::new());
+    let parts = &fixture.parts;
+    for contact in network.contacts() {
+        let _no_room =
+            parts.table.insert(contact.peer, &contact.addresses, None, Instant::now().into_std()).is_err();
+    }
+    tokio::time::advance(INTERVAL).await;
+    parts.refresh().await;
+    let refresh = &parts.rounds.refresh;
+    assert_eq!(refresh.ended(), 1);
+    assert!(refresh.last() > Duration::ZERO && refresh.last() < INTERVAL, "{:?}", refresh.last());
+    assert!(refresh.requests(Outcome::Answered) > 20_000 && refresh.requests(Outcome::Failed) > 0);
+
+    let asked = network.asked.lock().unwrap();
+    let mut busiest = 0;
+    let mut first = 0;
+    for (last, (_, _, at)) in asked.iter().enumerate() {
+        while *at - asked[first].2 > Duration::from_secs(1) {
+            first += 1;
+        }
+        busiest = busiest.max(last - first);
+    }
+    assert!(busiest <= 600, "{busiest} requests in one second");
+    let snapshot = parts.table.snapshot();
+    for head in parts.heads.peers() {
+        let id = KadId::of_peer(&head);
+        let found = snapshot.closest(&id, NEAREST, Server::is_own);
+        let found: Vec<_> = found.iter().map(|server| server.peer).collect();
+        assert_eq!(found, network.closest_alive(&id, NEAREST));
+    }
+}

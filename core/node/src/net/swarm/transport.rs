@@ -1,0 +1,42 @@
+//! What the swarms of a node connect by.
+
+use super::gated::Gated;
+use super::secure::Secure;
+use super::{Names, QUIC_CONNECTION_BYTES_MAX, QUIC_STREAM_BYTES_MAX, YAMUX_BACKLOG};
+use crate::net::dial_gate::DialGate;
+use libp2p::core::muxing::StreamMuxerBox;
+use libp2p::core::transport::{Boxed, Transport};
+use libp2p::core::upgrade::Version;
+use libp2p::identity::Keypair;
+use libp2p::{PeerId, dns, quic, tcp, yamux};
+use std::io;
+use std::sync::Arc;
+
+/// TCP (TLS or Noise, Yamux) and QUIC version 1 (requirement N3), whose dials pass the gate, with so many streams a
+/// connection.
+pub(super) fn of(
+    key: &Keypair,
+    names: Names,
+    gate: Arc<DialGate>,
+    streams_max: usize,
+) -> io::Result<Boxed<(PeerId, StreamMuxerBox)>> {
+    let mut muxer = yamux::Config::default();
+    muxer.set_max_num_streams(streams_max + YAMUX_BACKLOG);
+    let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+        .upgrade(Version::V1Lazy)
+        .authenticate(Secure::new(key)?)
+        .multiplex(muxer)
+        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
+    let mut config = quic::Config::new(key);
+    config.max_concurrent_stream_limit = u32::try_from(streams_max).unwrap_or(u32::MAX);
+    config.max_stream_data = QUIC_STREAM_BYTES_MAX;
+    config.max_connection_data = QUIC_CONNECTION_BYTES_MAX;
+    let quic = quic::tokio::Transport::new(config)
+        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
+    let inner = tcp.or_transport(quic).map(|either, _| either.into_inner()).boxed();
+    let gated = Gated { inner, gate };
+    Ok(match names {
+        Names::Resolve => dns::tokio::Transport::system(gated)?.boxed(),
+        Names::Ignore => gated.boxed(),
+    })
+}
