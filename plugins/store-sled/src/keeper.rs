@@ -7,7 +7,7 @@ use crate::open;
 use crate::unflushed::Unflushed;
 use hydra_api::{Causes, Deleted, Deletion, Inserted, ProviderRecord, StoreError, UnixSeconds};
 use hydra_embedded::{
-    Damage, Ended, Fault as EngineFault, Outage, ROOM_BYTES, Refused, Rows, guarded, probe,
+    Damage, Ended, Fault as EngineFault, Outage, ROOM_BYTES, Refused, Rows, guarded, probe, write_checksums,
 };
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +20,9 @@ const LOOK_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long an attempt waits for the calls of the engine that it closes.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
+
+/// How long a stop takes for the checksums of the files, which it reads.
+const CHECKSUMS_MAX: Duration = Duration::from_secs(1);
 
 /// The engine and what it takes to open it again.
 #[derive(Debug)]
@@ -281,7 +284,25 @@ impl Keeper {
             drop(engine);
             Ok(())
         });
-        closed.and(ended.map_err(|fault| fault.into_error(OPERATION)))
+        closed.and(ended.map_err(|fault| fault.into_error(OPERATION)))?;
+        if !self.damage.is_found() {
+            self.list_checksums();
+        }
+        Ok(())
+    }
+
+    /// Lists the checksums of the files for the next open, which compares them: sled would take damage for a write that was cut short.
+    /// A stop does not wait for long: without a list there is no comparison.
+    fn list_checksums(&self) {
+        let until = Instant::now() + CHECKSUMS_MAX;
+        let listed = open::released(&self.dir, until).and_then(|_file| write_checksums(&self.dir, until));
+        if let Err(cause) = listed {
+            tracing::warn!(
+                dir = %self.dir.display(),
+                %cause,
+                "there are no checksums of the records: damage to the files before the next start may go unnoticed"
+            );
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
