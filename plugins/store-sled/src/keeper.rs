@@ -4,8 +4,11 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::open;
+use crate::read::Answer;
 use crate::unflushed::Unflushed;
-use hydra_api::{Causes, Deleted, Deletion, Inserted, ProviderRecord, StoreError, UnixSeconds};
+use hydra_api::{
+    Causes, ContentKey, Deleted, Deletion, Found, Inserted, ProviderRecord, StoreError, UnixSeconds,
+};
 use hydra_embedded::{
     Damage, Ended, Fault as EngineFault, Outage, ROOM_BYTES, Refused, Rows, guarded, probe, write_checksums,
 };
@@ -34,6 +37,8 @@ pub(crate) struct Keeper {
     pub(crate) writes: Arc<Semaphore>,
     state: Mutex<State>,
     unflushed: Mutex<Unflushed>,
+    /// Why keys could not be read, as it was logged last.
+    unread: Mutex<String>,
     /// One call at a time looks for the cause of an outage.
     beginning: Mutex<()>,
 }
@@ -79,6 +84,7 @@ impl Keeper {
                 is_closing: false,
             }),
             unflushed: Mutex::new(unflushed),
+            unread: Mutex::default(),
             beginning: Mutex::default(),
         }
     }
@@ -112,6 +118,27 @@ impl Keeper {
             }
             _ => fault.into_error(operation),
         }
+    }
+
+    /// Reads; what cannot be read begins an outage if the engine has stopped, and is logged otherwise.
+    pub(crate) fn providers(
+        self: &Arc<Self>,
+        engine: &Engine,
+        keys: &[ContentKey],
+        now: UnixSeconds,
+        limit: usize,
+    ) -> Result<Vec<Found>, Fault> {
+        let Answer { found, unread } = engine.providers(keys, now, limit)?;
+        if let Some(Fault(fault)) = unread {
+            let because = Causes(&fault).to_string();
+            drop(self.failed(engine, fault, "providers"));
+            let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.refused().is_none() && *unread != because {
+                tracing::warn!(error = %because, "some keys cannot be read");
+                *unread = because;
+            }
+        }
+        Ok(found)
     }
 
     /// Inserts a batch, keeps it until it is in the file, and flushes when that is due.
