@@ -5,6 +5,5 @@ use hydra_store_sled::{Config, Sled};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // A cache that holds next to nothing: pages are read from the file again, those too that cannot be.
-    outage::run::<Sled>(|| Config { cache_mib: 0, ..Config::default() }, Reads::MayFail)
+    outage::run::<Sled>(Config::default, Reads::MayFail)
 }
