@@ -18,12 +18,14 @@
 //!   S14), and all of a batch that was acknowledged before the [window](hydra_api::Durability::SurvivesRestart) of the
 //!   profile (rule S13). What it holds then, no later kill takes away. Seven rounds, at moments that follow from a seed
 //!   that a failure tells (`TEST_SEED`).
-//! - **Damage.** Each file of a store that was closed is cut, emptied, overwritten, changed in one byte or removed. Then
+//! - **Damage.** Each file of a store that was closed is cut, emptied, overwritten as a whole or in part, changed in one byte or removed. Then
 //!   the store must open, or fail as [corrupt](hydra_api::OpenErrorKind::Corrupt); it must not hang, abort or return what was never
 //!   inserted; a call that finds damage fails as [corrupt](hydra_api::StoreErrorKind::Corrupt), and the store must open
-//!   again after it. One that is open takes records.
+//!   again after it. One that is open takes records. A store that [notices damage](Crash::notices_damage) after a clean stop returns
+//!   everything, or moves its files aside, or fails as corrupt.
 //! - **A look at damage.** The same files, and [`Purpose::Use`]: the store must open and return some of what was inserted, or
-//!   nothing but errors, or fail as corrupt and move nothing aside. Only a node sets damaged records aside and begins empty.
+//!   nothing but errors, or fail as corrupt and move nothing aside. One that notices damage returns everything that was inserted, or
+//!   fails as corrupt and leaves every file as it is. Only a node sets damaged records aside and begins empty.
 
 mod child;
 mod damage;
@@ -47,6 +49,7 @@ pub struct Crash {
     table: Value,
     order: Order,
     count: Count,
+    notice: Notice,
     /// Files of the store that are damaged; of more, as many of them.
     files_max: usize,
     open_max: Duration,
@@ -70,6 +73,15 @@ enum Count {
     Right,
 }
 
+/// What a store notices of damage to its files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Notice {
+    /// It may take some damage for a write that a crash has cut short, and lose records in silence.
+    Perhaps,
+    /// All damage after a clean stop.
+    AfterCleanStop,
+}
+
 impl Crash {
     /// A store with this table: a value of its config struct, or `serde_json::json!({ … })`. Each test has a data directory of its own.
     ///
@@ -88,6 +100,7 @@ impl Crash {
             table,
             order: Order::Any,
             count: Count::Near,
+            notice: Notice::Perhaps,
             files_max: 32,
             open_max: Duration::from_secs(120),
         }
@@ -105,6 +118,13 @@ impl Crash {
     #[must_use]
     pub fn counted(mut self) -> Self {
         self.count = Count::Right;
+        self
+    }
+
+    /// Demands that damage to any file of a store that was closed is noticed, so that no record is lost in silence.
+    #[must_use]
+    pub fn notices_damage(mut self) -> Self {
+        self.notice = Notice::AfterCleanStop;
         self
     }
 

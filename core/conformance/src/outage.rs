@@ -13,7 +13,8 @@ mod cause;
 use crate::given::{NOW, record};
 use cause::Cause;
 use hydra_api::{
-    Causes, ContentKey, Durability, Inserted, Plugin, ProviderRecord, ProviderStore, Scope, Store, StoreError,
+    Causes, ContentKey, Durability, Found, Inserted, Plugin, ProviderRecord, ProviderStore, Scope, Store,
+    StoreError,
 };
 use hydra_api::{StoreErrorKind, UnixSeconds};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -48,7 +49,7 @@ const RETURN_MAX: Duration = Duration::from_secs(120);
 pub enum Reads {
     /// They do.
     GoOn,
-    /// They may fail as well, with the same cause.
+    /// They may fail as well: a call with the same cause, or the keys that cannot be read alone.
     MayFail,
 }
 
@@ -146,10 +147,15 @@ where
             Ok(()) => return Err("a write succeeds while the cause is still there".to_owned()),
             Err(error) => is_named(&error, cause)?,
         }
+        if reads == Reads::MayFail {
+            fails_by_key(&*store, acknowledged, cause).await?;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            continue;
+        }
         match read(&*store, 0).await {
             Ok(found) if found != BATCH => return Err(format!("{found} of {BATCH} records are read")),
             Ok(_) => {}
-            Err(error) if reads == Reads::GoOn && cause.leaves_reads() => {
+            Err(error) if cause.leaves_reads() => {
                 return Err(format!("a read fails: {}", Causes(&error)));
             }
             Err(error) => is_named(&error, cause)?,
@@ -256,6 +262,36 @@ async fn read(store: &dyn ProviderStore, number: u64) -> Result<u64, StoreError>
     let keys: Arc<[ContentKey]> = batch(number).iter().map(|record| record.key).collect();
     let found = store.providers(keys, UnixSeconds(NOW.0 + 1), NonZeroU32::MIN).await?;
     Ok(found.iter().filter(|found| !found.providers().is_empty()).count() as u64)
+}
+
+/// Reads that may fail: one of several keys fails for those alone that cannot be read. What is known is right.
+async fn fails_by_key(store: &dyn ProviderStore, acknowledged: u64, cause: Cause) -> Result<(), String> {
+    let keys: Vec<_> = (0..acknowledged).map(|number| record(number * BATCH, 0).key).collect();
+    let read = |keys: Vec<ContentKey>| store.providers(keys.into(), UnixSeconds(NOW.0 + 1), NonZeroU32::MIN);
+    let together = match read(keys.clone()).await {
+        Ok(found) => found,
+        Err(error) => {
+            is_named(&error, cause)?;
+            for key in keys {
+                if matches!(read(vec![key]).await.as_deref(), Ok([Found::Known(_)])) {
+                    return Err("a read of many keys fails, and one of them can be read".to_owned());
+                }
+            }
+            return Ok(());
+        }
+    };
+    for found in together {
+        match found {
+            Found::Known(providers) if providers.is_empty() => {
+                return Err("a record that was acknowledged is not there".to_owned());
+            }
+            Found::Unknown(kind) if kind != StoreErrorKind::Unavailable => {
+                return Err(format!("a key is unknown as {kind:?}"));
+            }
+            Found::Known(_) | Found::Unknown(_) => {}
+        }
+    }
+    Ok(())
 }
 
 async fn are_there(store: &dyn ProviderStore, acknowledged: u64, when: &str) -> Result<(), String> {

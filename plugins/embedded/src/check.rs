@@ -1,7 +1,7 @@
 //! What a store opened with [`Purpose::Check`](hydra_api::Purpose::Check) looks at, and the store it then is.
 
 use crate::damage::Damage;
-use crate::directory::{EngineFiles, Present, in_use, known_damage, lock_path, present};
+use crate::directory::{EngineFiles, Known, Present, in_use, known_damage, lock_path, present};
 use crate::probe::{ROOM_BYTES, room_bytes};
 use hydra_api::{
     ContentKey, Cursor, Deleted, Deletion, Estimate, Found, Inserted, OpenError, Page, ProviderRecord,
@@ -18,13 +18,43 @@ use std::sync::Arc;
 const FILES_MAX: usize = 100_000;
 
 /// Looks whether a store could be opened at `dir`, and returns remarks for the operator: what was not looked at, and what a start
-/// would do. No file is created or changed, no engine is opened: a recovery writes. The lock is taken, shared and for a moment,
-/// when its file is there; a store that opens meanwhile waits for it.
+/// would do. No file is created or changed, no engine is opened: a recovery writes. All files are read if there are checksums of the
+/// last stop. The lock is taken, shared and for a moment, when its file is there; a store that opens meanwhile waits for it.
 ///
 /// # Errors
 /// [`OpenError`] when the directory holds other files, is in use by another process, or cannot be read or written.
 pub fn check(dir: &Path, engine: EngineFiles) -> Result<Vec<String>, OpenError> {
     let found = present(dir, engine)?;
+    is_free(dir)?;
+    let existing = is_writable(dir)?;
+    let known = known_damage(dir, &Damage::of(dir, Purpose::Check), found);
+    // Files take a while to read, and nobody waits for a check: one that has opened them meanwhile changes them.
+    is_free(dir)?;
+    let mut remarks = match (known?, found) {
+        (_, Present::Nothing) => {
+            vec![format!("no records there yet: a start makes a new store in {}", dir.display())]
+        }
+        (Known::Damage(why), _) => vec![format!(
+            "but damaged: a start of the node moves the records in {} aside and begins empty ({why})",
+            dir.display()
+        )],
+        (Known::Same, _) => {
+            files_are_accessible(dir)?;
+            vec![format!("not opened: the files in {} are as the last stop left them", dir.display())]
+        }
+        (Known::Nothing, _) => {
+            files_are_accessible(dir)?;
+            vec![format!("not opened: damage to the files in {} would not show here", dir.display())]
+        }
+    };
+    if existing.and_then(|path| room_bytes(path).ok()).is_some_and(|room| room < ROOM_BYTES) {
+        remarks.push(format!("the disk of {} is full", dir.display()));
+    }
+    Ok(remarks)
+}
+
+/// Whether nobody has the store open.
+fn is_free(dir: &Path) -> Result<(), OpenError> {
     match File::open(lock_path(dir)) {
         Ok(lock) => match lock.try_lock_shared() {
             Ok(()) => {}
@@ -36,24 +66,7 @@ pub fn check(dir: &Path, engine: EngineFiles) -> Result<Vec<String>, OpenError> 
         Err(cause) if cause.kind() == ErrorKind::NotFound => {}
         Err(cause) => return Err(unreadable(dir, cause)),
     }
-    let existing = is_writable(dir)?;
-    let mut remarks = match (known_damage(&Damage::of(dir, Purpose::Check), found), found) {
-        (_, Present::Nothing) => {
-            vec![format!("no records there yet: a start makes a new store in {}", dir.display())]
-        }
-        (Some(why), _) => vec![format!(
-            "but damaged: a start of the node moves the records in {} aside and begins empty ({why})",
-            dir.display()
-        )],
-        (None, _) => {
-            files_are_accessible(dir)?;
-            vec![format!("not opened: damage to the files in {} would not show here", dir.display())]
-        }
-    };
-    if existing.and_then(|path| room_bytes(path).ok()).is_some_and(|room| room < ROOM_BYTES) {
-        remarks.push(format!("the disk of {} is full", dir.display()));
-    }
-    Ok(remarks)
+    Ok(())
 }
 
 /// Every file below `dir` can be read and written by this process, as far as its mode says.

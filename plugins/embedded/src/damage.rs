@@ -5,8 +5,8 @@ use hydra_api::{Causes, Purpose};
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// The file that says that a call found damage.
 pub(crate) const MARKER: &str = "damaged";
@@ -17,15 +17,22 @@ const MARKER_BYTES_MAX: u64 = 1024;
 #[derive(Debug, Clone)]
 pub struct Damage {
     marker: PathBuf,
-    /// Whether this process is a node. Another one leaves the marker and the log to the node, and its command fails.
+    /// Whether this process is a node. Another one leaves the marker to the node, and its command fails.
     is_of_node: bool,
-    /// Whether this process has noted it.
-    is_noted: Arc<AtomicBool>,
+    /// Whether this process has found damage.
+    is_found: Arc<AtomicBool>,
+    /// What becomes of the records, once a node has found damage.
+    advice: Arc<OnceLock<Arc<str>>>,
 }
 
 impl Damage {
     pub(crate) fn of(dir: &Path, purpose: Purpose) -> Self {
-        Self { marker: dir.join(MARKER), is_of_node: purpose == Purpose::Serve, is_noted: Arc::default() }
+        Self {
+            marker: dir.join(MARKER),
+            is_of_node: purpose == Purpose::Serve,
+            is_found: Arc::default(),
+            advice: Arc::default(),
+        }
     }
 
     /// The error of the damage that a call found before the last stop, if one did.
@@ -37,33 +44,36 @@ impl Damage {
         Some(error)
     }
 
+    /// Whether a call of this process has found damage.
+    pub fn is_found(&self) -> bool {
+        self.is_found.load(Ordering::Acquire)
+    }
+
     /// Whether a call has found damage since the last time that the files were moved aside.
     #[cfg(test)]
     pub(crate) fn is_marked(&self) -> bool {
         self.marker.exists()
     }
 
-    /// Looks at a fault on its way to the caller. The first damage that a node meets is written to a file and logged, once in
-    /// the life of a process.
+    /// Looks at a fault on its way to the caller. The first damage that a node meets is written to a file. The error of any says what
+    /// becomes of the records; the caller logs it.
     pub fn noted(&self, fault: Fault) -> Fault {
-        if self.is_of_node && fault.is_damage() && !self.is_noted.swap(true, Ordering::AcqRel) {
-            match fs::write(&self.marker, Causes(&fault).to_string()) {
-                Ok(()) => tracing::error!(
-                    error = %Causes(&fault),
-                    "THE RECORDS ARE DAMAGED: restart the node, which moves them aside and starts empty. Records come \
-                     back as they are announced again"
-                ),
-                Err(marker) => tracing::error!(
-                    error = %Causes(&fault),
-                    marker = %self.marker.display(),
-                    %marker,
-                    "THE RECORDS ARE DAMAGED, and the marker that makes the next start move them aside cannot be \
-                     written: stop the node, move the directory away and start it again. Records come back as they are \
-                     announced again"
-                ),
-            }
+        if !fault.is_damage() || matches!(fault, Fault::Damaged { .. }) {
+            return fault;
         }
-        fault
+        self.is_found.store(true, Ordering::Release);
+        if !self.is_of_node {
+            return fault;
+        }
+        let advice = self.advice.get_or_init(|| match fs::write(&self.marker, Causes(&fault).to_string()) {
+            Ok(()) => Arc::from("the next start of the node moves the records aside and begins empty"),
+            Err(cause) => Arc::from(format!(
+                "{} cannot be written ({cause}), which would make the next start move the records aside: move the directory away \
+                 before it",
+                self.marker.display()
+            )),
+        });
+        Fault::Damaged { advice: Arc::clone(advice), source: Box::new(fault) }
     }
 }
 
@@ -72,21 +82,24 @@ mod tests {
     use super::*;
     use crate::fault::DamagedRow;
 
+    /// Whoever calls the store logs the error: a line from here would be a second one.
     #[test]
-    fn the_log_says_once_what_to_do_also_when_the_marker_cannot_be_written() {
+    fn the_error_says_what_becomes_of_the_records_and_nothing_is_logged() {
         let dir = tempfile::tempdir().unwrap();
         for (dir, advice) in [
-            (dir.path().to_owned(), "restart the node"),
+            (dir.path().to_owned(), "the next start of the node moves the records aside"),
             (dir.path().join("none"), "move the directory away"),
         ] {
             let damage = Damage::of(&dir, Purpose::Serve);
             let logged = crate::outage::tests::logged(|| {
                 for _ in 0..3 {
-                    drop(damage.noted(Fault::Row(DamagedRow("records"))));
+                    let fault = damage.noted(damage.noted(Fault::Row(DamagedRow("records"))));
+                    let shown = Causes(&fault).to_string();
+                    assert!(shown.ends_with("a row of records is damaged") && fault.is_damage(), "{shown}");
+                    assert_eq!(shown.matches(advice).count(), 1, "{shown}");
                 }
             });
-            assert_eq!(logged.lines().count(), 1, "{logged}");
-            assert!(logged.contains(advice) && logged.contains("a row of records is damaged"), "{logged}");
+            assert_eq!(logged, "");
         }
     }
 

@@ -2,7 +2,8 @@
 
 mod aside;
 
-use crate::damage::Damage;
+use crate::checksums::{self, CHECKSUMS, Checked, UNFINISHED};
+use crate::damage::{Damage, MARKER};
 use crate::fault::Fault;
 use crate::probe::{PROBE, ROOM_BYTES, probe};
 use hydra_api::{Causes, OpenError, Purpose, UnixSeconds};
@@ -70,7 +71,7 @@ pub struct Opened<T> {
 
 /// Opens the engine at `dir` with `files`. For a node, damaged files are moved aside, and the store starts empty; of the
 /// copies that were moved aside the newest [`ASIDE_LEN_MAX`] are kept. For any other purpose damage is an error, and what is
-/// there stays where it is.
+/// there stays where it is. Files that differ from the checksums of the last stop are damaged.
 ///
 /// A panic while opening is damage as well: what is there cannot be read. Nothing is moved, or called damaged, while the
 /// directory cannot be written or no thread be started: a full disk may look like damage.
@@ -88,10 +89,16 @@ pub fn open<T>(
     let lock = lock(dir)?;
     let damage = Damage::of(dir, purpose);
     let is_node = purpose == Purpose::Serve;
-    match known_damage(&damage, present) {
-        Some(why) if is_node => set_aside(dir, &why)?,
-        Some(why) => return Err(damaged(dir, why)),
-        None => {}
+    match known_damage(dir, &damage, present)? {
+        Known::Damage(why) if is_node => set_aside(dir, &why)?,
+        Known::Damage(why) => return Err(damaged(dir, why)),
+        known @ (Known::Same | Known::Nothing) => {
+            // An open that fails for want of room leaves the checksums to the next one.
+            let has_means = if matches!(known, Known::Same) { has_means(dir) } else { Ok(()) };
+            has_means.and_then(|()| checksums::remove(dir)).map_err(|cause| {
+                OpenError::unavailable(format!("cannot open the records in {}", dir.display()), cause)
+            })?;
+        }
     }
     let rows = if is_node || present == Present::Nothing { Rows::MayBeNone } else { Rows::MustBe };
     let opened = match guarded(|| files(rows)) {
@@ -113,15 +120,43 @@ pub fn open<T>(
     Ok(Opened { files, damage, lock, is_new: present == Present::Nothing })
 }
 
-/// The damage that shows without opening the engine, and its cause.
-pub(crate) fn known_damage(damage: &Damage, present: Present) -> Option<String> {
+/// What is known of the files without opening the engine.
+#[derive(Debug)]
+pub(crate) enum Known {
+    /// They are damaged, and why.
+    Damage(String),
+    /// They are as the last stop left them.
+    Same,
+    /// Whether they are damaged is not known.
+    Nothing,
+}
+
+/// Looks for damage without opening the engine. Reads all files if there are checksums of the last stop.
+///
+/// # Errors
+/// [`OpenError`] when a file cannot be read.
+pub(crate) fn known_damage(dir: &Path, damage: &Damage, present: Present) -> Result<Known, OpenError> {
     if let Some(error) = damage.marked() {
-        return Some(format!("a call found damage before the last stop: {error}"));
+        return Ok(Known::Damage(format!("a call found damage before the last stop: {error}")));
     }
     match present {
-        Present::NoRoot(name) => Some(format!("the file `{name}` is missing")),
-        Present::Nothing | Present::Files => None,
+        Present::Nothing => return Ok(Known::Nothing),
+        Present::NoRoot(name) => return Ok(Known::Damage(format!("the file `{name}` is missing"))),
+        Present::Files => {}
     }
+    let checked = checksums::check(dir).map_err(|cause| {
+        OpenError::unavailable(format!("cannot read the records in {}", dir.display()), cause)
+    })?;
+    Ok(match checked {
+        Checked::Unlisted => Known::Nothing,
+        Checked::Same => Known::Same,
+        Checked::Changed(why) => Known::Damage(why),
+    })
+}
+
+/// Whether a file in the directory of a store is of this crate, and none of the engine.
+pub(crate) fn is_own(name: &str) -> bool {
+    [MARKER, PROBE, CHECKSUMS, UNFINISHED].contains(&name)
 }
 
 fn damaged(dir: &Path, why: String) -> OpenError {
@@ -163,9 +198,11 @@ pub(crate) fn present(dir: &Path, engine: EngineFiles) -> Result<Present, OpenEr
     let mut names = names.map_err(|cause| {
         OpenError::unavailable(format!("cannot read the directory {}", dir.display()), cause)
     })?;
-    names.retain(|name| name != crate::damage::MARKER && name != PROBE);
+    let is_listed = names.iter().any(|name| name == CHECKSUMS);
+    names.retain(|name| !is_own(name));
     if names.is_empty() {
-        return Ok(Present::Nothing);
+        // Where files are listed there were some.
+        return Ok(if is_listed { Present::NoRoot(engine.root) } else { Present::Nothing });
     }
     if !(engine.owns)(&names) {
         return Err(foreign("holds other files"));

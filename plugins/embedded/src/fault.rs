@@ -4,6 +4,7 @@ use hydra_api::{StoreError, StoreErrorKind};
 use std::any::Any;
 use std::error::Error;
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 
 /// A call of an engine that failed.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,14 @@ pub enum Fault {
     /// A file that must be there is not.
     #[error("the {0} is missing")]
     Missing(&'static str),
+    /// Damage that a node has found.
+    #[error("{advice}")]
+    Damaged {
+        /// What becomes of the records.
+        advice: Arc<str>,
+        /// What was found.
+        source: Box<Fault>,
+    },
     /// The rows have another layout.
     #[error("the records have layout {found}, and this version of hydra reads layout {known}")]
     Layout {
@@ -70,7 +79,7 @@ impl Fault {
     /// place in a file that no file can have, computed from what was read.
     pub fn is_damage(&self) -> bool {
         match self {
-            Self::Row(_) | Self::Missing(_) => true,
+            Self::Row(_) | Self::Missing(_) | Self::Damaged { .. } => true,
             Self::Layout { .. } | Self::Locked | Self::Panic(_) => false,
             Self::Io(cause) => matches!(
                 cause.kind(),
@@ -93,6 +102,7 @@ impl Fault {
             | Self::Locked
             | Self::Row(_)
             | Self::Missing(_)
+            | Self::Damaged { .. }
             | Self::Panic(_) => {
                 if self.is_damage() {
                     StoreErrorKind::Corrupt

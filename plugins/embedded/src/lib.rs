@@ -4,6 +4,7 @@
 //! its errors into a [`Fault`].
 
 mod check;
+mod checksums;
 mod damage;
 mod directory;
 mod fault;
@@ -16,6 +17,7 @@ mod provider_cache;
 pub mod rows;
 
 pub use check::check;
+pub use checksums::write_checksums;
 pub use damage::Damage;
 pub use directory::{ASIDE_LEN_MAX, EngineFiles, Lock, Opened, Rows, guarded, open};
 pub use fault::{DamagedRow, Fault};

@@ -4,10 +4,13 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::open;
+use crate::read::Answer;
 use crate::unflushed::Unflushed;
-use hydra_api::{Causes, Deleted, Deletion, Inserted, ProviderRecord, StoreError, UnixSeconds};
+use hydra_api::{
+    Causes, ContentKey, Deleted, Deletion, Found, Inserted, ProviderRecord, StoreError, UnixSeconds,
+};
 use hydra_embedded::{
-    Damage, Ended, Fault as EngineFault, Outage, ROOM_BYTES, Refused, Rows, guarded, probe,
+    Damage, Ended, Fault as EngineFault, Outage, ROOM_BYTES, Refused, Rows, guarded, probe, write_checksums,
 };
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +24,9 @@ const LOOK_PAUSE: Duration = Duration::from_millis(50);
 /// How long an attempt waits for the calls of the engine that it closes.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 
+/// How long a stop takes for the checksums of the files, which it reads.
+const CHECKSUMS_MAX: Duration = Duration::from_secs(1);
+
 /// The engine and what it takes to open it again.
 #[derive(Debug)]
 pub(crate) struct Keeper {
@@ -31,6 +37,8 @@ pub(crate) struct Keeper {
     pub(crate) writes: Arc<Semaphore>,
     state: Mutex<State>,
     unflushed: Mutex<Unflushed>,
+    /// Why keys could not be read, as it was logged last.
+    unread: Mutex<String>,
     /// One call at a time looks for the cause of an outage.
     beginning: Mutex<()>,
 }
@@ -76,6 +84,7 @@ impl Keeper {
                 is_closing: false,
             }),
             unflushed: Mutex::new(unflushed),
+            unread: Mutex::default(),
             beginning: Mutex::default(),
         }
     }
@@ -109,6 +118,27 @@ impl Keeper {
             }
             _ => fault.into_error(operation),
         }
+    }
+
+    /// Reads; what cannot be read begins an outage if the engine has stopped, and is logged otherwise.
+    pub(crate) fn providers(
+        self: &Arc<Self>,
+        engine: &Engine,
+        keys: &[ContentKey],
+        now: UnixSeconds,
+        limit: usize,
+    ) -> Result<Vec<Found>, Fault> {
+        let Answer { found, unread } = engine.providers(keys, now, limit)?;
+        if let Some(Fault(fault)) = unread {
+            let because = Causes(&fault).to_string();
+            drop(self.failed(engine, fault, "providers"));
+            let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.refused().is_none() && *unread != because {
+                tracing::warn!(error = %because, "some keys cannot be read");
+                *unread = because;
+            }
+        }
+        Ok(found)
     }
 
     /// Inserts a batch, keeps it until it is in the file, and flushes when that is due.
@@ -281,7 +311,25 @@ impl Keeper {
             drop(engine);
             Ok(())
         });
-        closed.and(ended.map_err(|fault| fault.into_error(OPERATION)))
+        closed.and(ended.map_err(|fault| fault.into_error(OPERATION)))?;
+        if !self.damage.is_found() {
+            self.list_checksums();
+        }
+        Ok(())
+    }
+
+    /// Lists the checksums of the files for the next open, which compares them: sled would take damage for a write that was cut short.
+    /// A stop does not wait for long: without a list there is no comparison.
+    fn list_checksums(&self) {
+        let until = Instant::now() + CHECKSUMS_MAX;
+        let listed = open::released(&self.dir, until).and_then(|_file| write_checksums(&self.dir, until));
+        if let Err(cause) = listed {
+            tracing::warn!(
+                dir = %self.dir.display(),
+                %cause,
+                "there are no checksums of the records: damage to the files before the next start may go unnoticed"
+            );
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -6,10 +6,11 @@ use crate::fault::Fault;
 use crate::layout::{self, Counts};
 use hydra_embedded::{DamagedRow, EngineFiles, Fault as EngineFault, ProviderCache, Rows, guarded};
 use std::ffi::OsStr;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64};
-use std::time::Duration;
-use std::{fs, io};
+use std::time::{Duration, Instant};
 
 /// Names of what sled keeps in its directory, beside snapshots.
 const OURS: [&str; 3] = ["conf", "db", "blobs"];
@@ -18,6 +19,9 @@ const OURS: [&str; 3] = ["conf", "db", "blobs"];
 /// lock for some moments more.
 const LOCKED_TRIES: u32 = 100;
 const LOCKED_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long apart it is looked whether they have ended at a stop.
+const RELEASED_PAUSE: Duration = Duration::from_millis(2);
 
 /// What sled keeps in its directory. Without its log it starts anew.
 pub(crate) const ENGINE: EngineFiles = EngineFiles { owns, root: "db" };
@@ -42,11 +46,25 @@ pub(crate) fn files(dir: &Path, config: &Config, rows: Rows) -> Result<Engine, E
     }
 }
 
+/// Waits until sled, whose handles were dropped, writes to no file any more: its threads may hold its lock for some moments more, and
+/// each holds it until it has ended. Returns the file, locked.
+pub(crate) fn released(dir: &Path, until: Instant) -> io::Result<File> {
+    let file = File::open(dir.join(ENGINE.root))?;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < until => std::thread::sleep(RELEASED_PAUSE),
+            Err(TryLockError::WouldBlock) => return Err(ErrorKind::TimedOut.into()),
+            Err(TryLockError::Error(cause)) => return Err(cause),
+        }
+    }
+}
+
 /// Removes snapshots that were not completed, as by an open on a full disk: sled takes an empty one for damage. It renames them
 /// once they are whole.
 fn remove_unfinished_snapshots(dir: &Path) -> io::Result<()> {
     let entries = match fs::read_dir(dir) {
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),
         entries => entries?,
     };
     for entry in entries {

@@ -154,8 +154,8 @@ impl ProviderStore for Sled {
         now: UnixSeconds,
         limit: NonZeroU32,
     ) -> Result<Vec<Found>, StoreError> {
-        let limit = limit.get() as usize;
-        self.read("providers", move |engine| engine.providers(&keys, now, limit)).await
+        let (keeper, limit) = (Arc::clone(&self.keeper), limit.get() as usize);
+        self.read("providers", move |engine| keeper.providers(engine, &keys, now, limit)).await
     }
 
     async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {

@@ -1,7 +1,7 @@
 //! Files that are damaged while nobody has them open.
 
 use super::child::{Part, Role};
-use super::{Crash, failed, in_runtime};
+use super::{Crash, Notice, failed, in_runtime};
 use crate::check::{Broken, Kept, Outcome, ensure};
 use crate::given::{Chance, NOW, record};
 use crate::store::{all_known, all_taken};
@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 /// Records of the store that is damaged.
 const RECORDS: u64 = 5000;
 
+/// Bytes of a file that are overwritten where a part of it is.
+const TORN_LEN: usize = 1024;
+
 const LIMIT: NonZeroU32 = NonZeroU32::new(1000).unwrap();
 
 /// What happens to a file.
@@ -26,12 +29,15 @@ enum Way {
     Cut,
     Emptied,
     Overwritten,
+    /// A part in the middle.
+    Torn,
     OneByte,
     Removed,
 }
 
 impl Way {
-    const ALL: [Self; 5] = [Self::Cut, Self::Emptied, Self::Overwritten, Self::OneByte, Self::Removed];
+    const ALL: [Self; 6] =
+        [Self::Cut, Self::Emptied, Self::Overwritten, Self::Torn, Self::OneByte, Self::Removed];
 
     fn befall(self, file: &Path, chance: &mut Chance) -> std::io::Result<()> {
         let mut content = std::fs::read(file)?;
@@ -40,6 +46,7 @@ impl Way {
             Self::Cut => content.truncate(len / 2),
             Self::Emptied => content.clear(),
             Self::Overwritten => content.fill(0xa5),
+            Self::Torn => content.iter_mut().skip(len / 3).take(TORN_LEN).for_each(|byte| *byte = 0xa5),
             Self::OneByte => {
                 let place = chance.below(len as u64) as usize;
                 content.iter_mut().skip(place).take(1).for_each(|byte| *byte ^= 0x5a);
@@ -129,7 +136,7 @@ fn in_a_child(crash: &Crash, number: usize, dir: &Path, role: Role) -> Result<()
 }
 
 /// The child: opens the store for a look and reads all. What is damaged is an error, and never an empty store. An engine may tidy
-/// up when it opens its files, and find the damage later.
+/// up when it opens its files, and find the damage later. One that notices damage by itself shows everything, or fails and changes nothing.
 pub(super) async fn look(crash: &Crash, dir: &Path) -> Result<(), Broken> {
     let before = Tree::of(dir)?;
     let store = match crash.open_for(Purpose::Use, dir).await {
@@ -138,10 +145,17 @@ pub(super) async fn look(crash: &Crash, dir: &Path) -> Result<(), Broken> {
             // Without its only file there are no records.
             let fits = matches!(error.kind(), OpenErrorKind::Corrupt | OpenErrorKind::Config { .. });
             ensure!(fits, "a look fails as {:?}: {}", error.kind(), Causes(&error));
-            return before.nothing_moved(dir);
+            return match crash.notice {
+                Notice::AfterCleanStop => before.unchanged(dir),
+                Notice::Perhaps => before.nothing_moved(dir),
+            };
         }
     };
-    let found = read(&*store, &records(), Least::One).await?;
+    let least = match crash.notice {
+        Notice::AfterCleanStop => Least::All,
+        Notice::Perhaps => Least::One,
+    };
+    let found = read(&*store, &records(), least).await?;
     // What is damaged may not be closed either.
     drop(store.close().await);
     match found {
@@ -153,13 +167,19 @@ pub(super) async fn look(crash: &Crash, dir: &Path) -> Result<(), Broken> {
 /// The child: opens the store as a node, reads all, inserts all, and reads all again; once more when a call finds damage.
 pub(super) async fn serve(crash: &Crash, dir: &Path) -> Result<(), Broken> {
     const TRIES: usize = 3;
+    let before = Tree::of(dir)?;
     for _ in 0..TRIES {
         let store = match crash.open(dir).await {
             Ok(store) => store,
             Err(error) if *error.kind() == OpenErrorKind::Corrupt => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        match use_it(&*store).await? {
+        // Without a word all of it must be there. What was moved aside shows beside the files.
+        let least = match crash.notice {
+            Notice::AfterCleanStop if before.nothing_moved(dir).is_ok() => Least::All,
+            Notice::AfterCleanStop | Notice::Perhaps => Least::Nothing,
+        };
+        match use_it(&*store, least).await? {
             Use::Through => {
                 store.close().await?;
                 return Ok(());
@@ -176,14 +196,14 @@ enum Use {
     FoundDamage,
 }
 
-async fn use_it(store: &dyn ProviderStore) -> Result<Use, Broken> {
+async fn use_it(store: &dyn ProviderStore, least: Least) -> Result<Use, Broken> {
     let corrupt = |error: StoreError| {
         let found = error.kind() == StoreErrorKind::Corrupt;
         found.then_some(Use::FoundDamage).ok_or_else(|| Broken::from(error))
     };
     let records = records();
     // What is there is what was inserted; it may be less.
-    if let Err(error) = read(store, &records, Least::Nothing).await? {
+    if let Err(error) = read(store, &records, least).await? {
         return corrupt(error);
     }
     for chunk in records.chunks(store.profile().writes.batch_len_max.get()) {
@@ -234,7 +254,7 @@ async fn read(
             }
             ensure!(
                 least != Least::All || entry.len() == of_key.len(),
-                "of {} providers inserted anew {} are there",
+                "of {} providers of a key {} are there, and no damage was found",
                 of_key.len(),
                 entry.len()
             );

@@ -3,7 +3,7 @@
 use super::Engine;
 use crate::observe::StoreCall;
 use crate::store::Lane;
-use hydra_api::StoreError;
+use hydra_api::{Causes, StoreError};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tracing::Span;
@@ -23,6 +23,8 @@ pub struct CloseReport {
     pub running: u32,
     /// How the store was closed.
     pub store: StoreClosed,
+    /// The error of the last write, if it failed.
+    pub last_error: Option<String>,
 }
 
 /// How the store was closed.
@@ -37,6 +39,27 @@ pub enum StoreClosed {
 }
 
 impl CloseReport {
+    /// Why announcements could not be written, down to what the store said last.
+    pub fn unwritten_because(&self) -> String {
+        let why = self.store_fault().unwrap_or_else(|| {
+            let writing_ms = self.writing.as_millis();
+            format!("shutdown.deadline_ms left {writing_ms} ms for them, which are over")
+        });
+        match &self.last_error {
+            Some(error) if !why.contains(error) => format!("{why}; the last write failed: {error}"),
+            Some(_) | None => why,
+        }
+    }
+
+    /// Why the store was not closed properly, if it was not.
+    pub fn store_fault(&self) -> Option<String> {
+        match &self.store {
+            StoreClosed::Closed => None,
+            StoreClosed::Failed(cause) => Some(Causes(cause).to_string()),
+            StoreClosed::Unanswered => Some("it does not answer".to_owned()),
+        }
+    }
+
     /// Whether everything that was taken is written and the store is closed.
     pub fn is_clean(&self) -> bool {
         self.unwritten == 0 && self.running == 0 && matches!(self.store, StoreClosed::Closed)
@@ -61,6 +84,8 @@ impl Engine {
         }
         let writing = begun.elapsed();
         self.background.stop();
+        // Before the close of the store, which says something of its own.
+        let last_error = parts.backend.reports.last_error(StoreCall::Insert);
         // With every permit in hand no call is under way; one of them is then for the store's own close. It is not kept
         // from a store that is paused.
         let gate = &parts.backend.gate;
@@ -87,6 +112,6 @@ impl Engine {
                 }
             }
         };
-        CloseReport { unwritten: parts.queue.unwritten().into(), writing, running, store }
+        CloseReport { unwritten: parts.queue.unwritten().into(), writing, running, store, last_error }
     }
 }

@@ -3,7 +3,7 @@
 use super::stats::StoreCall;
 use crate::clock::monotonic;
 use crate::sync::lock;
-use hydra_api::{Causes, StoreError, StoreErrorKind};
+use hydra_api::{Causes, Sharing, StoreError, StoreErrorKind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -18,6 +18,8 @@ const TEXT_MAX: usize = 1_024;
 /// How each kind of call fares: as it was logged last.
 #[derive(Debug, Default)]
 pub(crate) struct Reports {
+    /// What an operator does about damage.
+    mend: &'static str,
     calls: [Report; StoreCall::ALL.len()],
     corrupt: Mutex<Option<String>>,
     refused: Mutex<Option<Said>>,
@@ -30,8 +32,10 @@ pub(crate) struct Reports {
 
 #[derive(Debug, Default)]
 struct Report {
-    /// Whether the last call failed, to be read without the lock.
+    /// Whether the last call failed or brought a part alone, to be read without the lock.
     fails: AtomicBool,
+    /// The error of that call.
+    last: Mutex<Option<String>>,
     history: Mutex<History>,
 }
 
@@ -90,7 +94,21 @@ impl History {
     }
 }
 
+/// What an operator does about damage of a store that only this process has.
+const MEND_OWN: &str = "restart the node, which sets damaged files aside and begins empty";
+/// What an operator does about damage of a store that other processes use too.
+const MEND_SHARED: &str =
+    "let the nodes run, a restart mends nothing: repair the database, restore what it keeps or empty it";
+
 impl Reports {
+    pub(crate) fn new(sharing: Sharing) -> Self {
+        let mend = match sharing {
+            Sharing::OneProcess => MEND_OWN,
+            Sharing::BetweenProcesses => MEND_SHARED,
+        };
+        Self { mend, ..Self::default() }
+    }
+
     /// Notes a call that succeeded, and logs it if those before failed.
     pub(crate) fn succeeded(&self, call: StoreCall) {
         let report = &self.calls[call as usize];
@@ -98,51 +116,71 @@ impl Reports {
             return;
         }
         report.fails.store(false, Ordering::Relaxed);
+        *lock(&report.last) = None;
         if let Some(failures) = lock(&report.history).succeeds() {
             tracing::info!(call = call.as_str(), failures, "the store call succeeds again");
         }
     }
 
-    /// Notes a call that failed, and logs it unless the one before failed for the same reason.
+    /// Notes a call that failed, and logs it unless the one before failed for the same reason, or the damage that it found was just
+    /// logged.
     pub(crate) fn failed(&self, call: StoreCall, error: &StoreError) {
         let because = shortened(Causes(error).to_string());
-        if error.kind() == StoreErrorKind::Corrupt {
-            self.is_corrupt(call, &because);
+        let is_logged = error.kind() == StoreErrorKind::Corrupt && self.is_corrupt(call, &because);
+        if self.note(call, because.clone()) && !is_logged {
+            tracing::warn!(call = call.as_str(), error = %because, "the store call fails");
         }
-        self.broke(call, because);
     }
 
     /// Notes a call that was answered, but for some keys or records, and logs it unless it did before.
     pub(crate) fn failed_in_part(&self, call: StoreCall, kind: StoreErrorKind) {
         let because = format!("a part of the store is {}", kind.as_str());
-        if kind == StoreErrorKind::Corrupt {
-            self.is_corrupt(call, &because);
-        }
-        if let Some(error) = changed(&self.in_part[call as usize], &because) {
+        let is_logged = kind == StoreErrorKind::Corrupt && self.is_corrupt(call, &because);
+        let report = &self.calls[call as usize];
+        *lock(&report.last) = Some(because.clone());
+        report.fails.store(true, Ordering::Relaxed);
+        if let Some(error) = changed(&self.in_part[call as usize], &because)
+            && !is_logged
+        {
             tracing::warn!(call = call.as_str(), %error, "the store call fails for some keys");
         }
     }
 
-    fn is_corrupt(&self, call: StoreCall, because: &str) {
+    /// Logs the first damage: one line, with the one thing to do. True if it did.
+    fn is_corrupt(&self, call: StoreCall, because: &str) -> bool {
         let mut corrupt = lock(&self.corrupt);
-        if corrupt.is_none() {
-            tracing::error!(
-                call = call.as_str(),
-                error = %because,
-                "the store is corrupt: stop every process that has it open, see what the store's documentation says of damage, and restore \
-                 or remove what it keeps; records are announced again within 22 hours"
-            );
-            *corrupt = Some(because.to_owned());
+        if corrupt.is_some() {
+            return false;
         }
+        tracing::error!(
+            call = call.as_str(),
+            error = %because,
+            "the store is corrupt: {}; records are announced again within 22 hours",
+            self.mend
+        );
+        *corrupt = Some(because.to_owned());
+        true
     }
 
     /// As [`Self::failed`], for a call that panicked or broke the contract of the store.
     pub(crate) fn broke(&self, call: StoreCall, because: String) {
-        let report = &self.calls[call as usize];
-        if lock(&report.history).fails(&because) {
+        if self.note(call, because.clone()) {
             tracing::warn!(call = call.as_str(), error = %because, "the store call fails");
         }
+    }
+
+    /// Notes a call that failed; true if it is to be logged.
+    fn note(&self, call: StoreCall, because: String) -> bool {
+        let report = &self.calls[call as usize];
+        let is_news = lock(&report.history).fails(&because);
+        *lock(&report.last) = Some(because);
         report.fails.store(true, Ordering::Relaxed);
+        is_news
+    }
+
+    /// The error of the last call of a kind, unless it succeeded.
+    pub(crate) fn last_error(&self, call: StoreCall) -> Option<String> {
+        lock(&self.calls[call as usize].last).clone()
     }
 
     /// Notes a record that the store refuses, and logs the reason unless it is that of the one before. The counters say how
@@ -221,6 +259,38 @@ pub(crate) fn shortened(mut text: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a call writes to the log.
+    fn logged(call: impl FnOnce()) -> String {
+        let (mut read, written) = std::io::pipe().unwrap();
+        let subscriber = tracing_subscriber::fmt()
+            .without_time()
+            .with_ansi(false)
+            .with_writer(Mutex::new(written))
+            .finish();
+        tracing::subscriber::with_default(subscriber, call);
+        let mut logged = String::new();
+        std::io::Read::read_to_string(&mut read, &mut logged).unwrap();
+        logged
+    }
+
+    #[test]
+    fn damage_is_logged_once_with_the_one_thing_to_do() {
+        for (sharing, mend, other) in [
+            (Sharing::OneProcess, "restart the node", "let the nodes run"),
+            (Sharing::BetweenProcesses, "let the nodes run", "restart the node"),
+        ] {
+            let reports = Reports::new(sharing);
+            let error = StoreError::because(StoreErrorKind::Corrupt, "providers", "a page is damaged");
+            let logged = logged(|| {
+                reports.failed(StoreCall::Providers, &error);
+                reports.failed(StoreCall::Providers, &error);
+            });
+            assert_eq!(logged.lines().count(), 1, "{logged}");
+            assert!(logged.contains(mend) && !logged.contains(other), "{logged}");
+            assert!(logged.contains("ERROR") && logged.contains("a page is damaged"), "{logged}");
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn texts_that_differ_each_time_are_logged_now_and_then() {

@@ -62,7 +62,7 @@ impl Backend {
             store,
             gate: Gate::new(capacity.permits, capacity.reads),
             breaker: Breaker::new(limits.breaker_failures, limits.probe_interval),
-            reports: Reports::default(),
+            reports: Reports::new(profile.sharing),
             stats,
             tracer,
             permits: Mutex::new(Permits {

@@ -135,6 +135,8 @@ async fn a_failing_store_is_tried_again_until_the_time_is_up() {
     engine.announce(caller(1), &key(1), || addresses(0)).unwrap();
     let report = engine.close(Duration::from_secs(2)).await;
     assert_eq!((report.unwritten, report.running), (1, 0));
+    let because = report.unwritten_because();
+    assert!(because.contains("the last write failed: insert: the store is unavailable"), "{because}");
     assert!((5..=25).contains(&store.batches().len()), "{} tries", store.batches().len());
 
     let store = Store::new(2, 16);

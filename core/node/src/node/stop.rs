@@ -5,7 +5,7 @@ use super::{StopError, heads_file};
 use crate::net::supervise::Phase;
 use futures::FutureExt;
 use hydra_api::{Causes, HeldSlot, IdAllocator};
-use hydra_engine::{CloseReport, StoreClosed};
+use hydra_engine::CloseReport;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -120,27 +120,17 @@ async fn drained(wire: &hydra_kad::Stats, until: Instant) {
 }
 
 fn verdict(report: &CloseReport) -> Result<(), StopError> {
-    let store = match &report.store {
-        StoreClosed::Closed => None,
-        StoreClosed::Failed(cause) => Some(Causes(cause).to_string()),
-        StoreClosed::Unanswered => Some("it does not answer".to_owned()),
-    };
-    match (report.unwritten, store) {
+    match (report.unwritten, report.store_fault()) {
         (0, None) => Ok(()),
         (0, Some(why)) => Err(StopError::Store(why)),
-        (records, why) => Err(StopError::Unwritten {
-            records,
-            why: why.unwrap_or_else(|| {
-                let writing_ms = report.writing.as_millis();
-                format!("shutdown.deadline_ms left {writing_ms} ms for them, which are over")
-            }),
-        }),
+        (records, _) => Err(StopError::Unwritten { records, why: report.unwritten_because() }),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hydra_engine::StoreClosed;
 
     #[test]
     fn records_that_had_no_time_are_told_how_much_they_had() {
@@ -149,9 +139,14 @@ mod tests {
             writing: Duration::from_millis(4_321),
             running: 0,
             store,
+            last_error: (unwritten > 0).then(|| "insert: the store is unavailable: no answer".to_owned()),
         };
         let told = verdict(&report(7, StoreClosed::Closed)).unwrap_err().to_string();
         assert!(told.contains("7 queued records") && told.contains("left 4321 ms for them"), "{told}");
+        assert!(
+            told.ends_with("; the last write failed: insert: the store is unavailable: no answer"),
+            "{told}"
+        );
         let told = verdict(&report(7, StoreClosed::Unanswered)).unwrap_err().to_string();
         assert!(told.contains("it does not answer"), "{told}");
         assert!(verdict(&report(0, StoreClosed::Closed)).is_ok());

@@ -113,6 +113,33 @@ fn damage_is_an_error_and_stays_where_it_is_unless_a_node_opens_it() {
     assert!(check(&dir, ENGINE).unwrap()[0].starts_with("not opened: "));
 }
 
+#[test]
+fn what_has_changed_since_a_clean_stop_is_damage_and_nothing_else_is() {
+    let place = tempfile::tempdir().unwrap();
+    let dir = place.path().join("records");
+    let never = || -> Result<(), Fault> { panic!("the engine would change what is there") };
+    let list = || {
+        engine(&dir).unwrap();
+        checksums::write_checksums(&dir, std::time::Instant::now() + Duration::from_secs(600)).unwrap();
+    };
+    list();
+    assert!(check(&dir, ENGINE).unwrap()[0].contains("are as the last stop left them"));
+    open_serving(&dir, || engine(&dir)).unwrap();
+    assert!(!dir.join(CHECKSUMS).exists(), "it is of no use once the engine writes");
+
+    for damage in [|db: &Path| fs::write(db, "r0ws"), |db: &Path| fs::remove_file(db)] {
+        list();
+        damage(&dir.join("db")).unwrap();
+        assert!(check(&dir, ENGINE).unwrap()[0].starts_with("but damaged: "));
+        let refused = open(Purpose::Use, &dir, ENGINE, |_| never()).unwrap_err();
+        assert_eq!(*refused.kind(), OpenErrorKind::Corrupt, "{refused}");
+        assert!(dir.join(CHECKSUMS).exists(), "the next open finds it too");
+        let before = aside_of(&dir).len();
+        open_serving(&dir, || engine(&dir)).unwrap();
+        assert_eq!(aside_of(&dir).len(), before + 1);
+    }
+}
+
 /// As with a disk that fails at each start.
 #[test]
 fn of_many_copies_the_newest_are_kept_and_the_log_tells_what_goes() {

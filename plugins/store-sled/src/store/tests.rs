@@ -120,6 +120,57 @@ async fn damaged_files_never_keep_the_store_from_opening() {
     assert!(moved.contains(&emptied.unwrap()), "moved aside: {moved:?}");
 }
 
+/// Sled takes damage to its log for a write that a crash has cut short.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_log_of_a_store_that_was_closed_loses_nothing_in_silence() {
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(&str, Damage); 4] = [
+        ("emptied", Vec::clear),
+        ("cut", |log| log.truncate(log.len() / 2)),
+        ("8 KiB overwritten", |log| log[100 << 10..108 << 10].fill(0x5a)),
+        ("1 KiB overwritten", |log| log[100 << 10..101 << 10].fill(0x5a)),
+    ];
+    for (what, damage) in damages {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir).await;
+        for batch in 0..10 {
+            let batch: Vec<_> = (0..500).map(|number| record(batch * 500 + number, number % 10)).collect();
+            store.insert(batch.into(), NOW).await.unwrap();
+        }
+        store.close().await.unwrap();
+        let files = dir.path().join(crate::config::DIR);
+        assert!(files.join("checksums").exists(), "sled had not ended");
+        let mut log = std::fs::read(files.join("db")).unwrap();
+        damage(&mut log);
+        std::fs::write(files.join("db"), &log).unwrap();
+        let config = Config::default();
+        let refused = Sled::open_blocking(Purpose::Use, &files, &config).unwrap_err();
+        assert_eq!(*refused.kind(), hydra_api::OpenErrorKind::Corrupt, "{what}: {refused}");
+        assert_eq!(std::fs::read(files.join("db")).unwrap(), log, "{what}: a look has changed it");
+        let store = open(&dir).await;
+        assert_eq!(set_aside(dir.path()).len(), 1, "{what}: nobody is told");
+        store.close().await.unwrap();
+    }
+}
+
+/// Nobody lists the files of a node that was killed: what it has written since is no damage.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_were_written_after_an_open_are_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    open(&dir).await.close().await.unwrap();
+    let store = open(&dir).await;
+    let files = dir.path().join(crate::config::DIR);
+    assert!(!files.join("checksums").exists());
+    store.insert([record(1, 1)].into(), NOW).await.unwrap();
+    store.keeper.engine("test", Call::Read).unwrap().flush().unwrap();
+    let killed = tempfile::tempdir().unwrap();
+    copy(&files, &killed.path().join(crate::config::DIR));
+    let after = open(&killed).await;
+    assert_eq!((count(&after, 1).await, set_aside(killed.path()).len()), (1, 0));
+    after.close().await.unwrap();
+    store.close().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn records_of_another_layout_are_refused_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
