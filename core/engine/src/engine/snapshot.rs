@@ -88,17 +88,17 @@ fn requests(parts: &Parts) -> Vec<RequestCount> {
 }
 
 fn reads(parts: &Parts) -> Reads {
-    let (hits, reads) = (&parts.stats.hits, &parts.stats.reads);
+    let (hits, wants, reads) = (&parts.stats.hits, &parts.stats.wants, &parts.stats.reads);
     Reads {
         hits: hits.sum(|hits| &hits.present),
         absent_hits: hits.sum(|hits| &hits.absent),
         stale_hits: hits.sum(|hits| &hits.stale),
         misses: hits.sum(|hits| &hits.misses),
-        coalesced: read(&reads.coalesced),
+        coalesced: wants.sum(|wants| &wants.coalesced),
         statements: read(&reads.statements),
         batched: read(&reads.batched),
-        wanted: read(&reads.wanted),
-        denied: read(&reads.denied),
+        wanted: wants.sum(|wants| &wants.wanted),
+        denied: wants.sum(|wants| &wants.denied),
         unknown: read(&reads.unknown),
     }
 }

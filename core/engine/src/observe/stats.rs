@@ -49,6 +49,7 @@ pub(super) const FAILURES: usize = StoreErrorKind::ALL.len() + 1;
 pub(crate) struct Stats {
     requests: Striped<Requests>,
     pub(crate) hits: Striped<Hits>,
+    pub(crate) wants: Striped<Wants>,
     pub(crate) reads: ReadStats,
     pub(crate) writes: WriteStats,
     pub(crate) latencies: [Histogram; StoreCall::ALL.len()],
@@ -75,15 +76,20 @@ pub(crate) struct Hits {
     pub(crate) misses: AtomicU64,
 }
 
-/// What is counted of reads that the cache does not answer.
+/// What becomes of misses: counted by every connection, also of those that are denied.
 #[derive(Debug, Default)]
-pub(crate) struct ReadStats {
+pub(crate) struct Wants {
     pub(crate) coalesced: AtomicU64,
-    pub(crate) statements: AtomicU64,
-    pub(crate) batched: AtomicU64,
     /// Keys that wanted a permit, and those of them that got none in time.
     pub(crate) wanted: AtomicU64,
     pub(crate) denied: AtomicU64,
+}
+
+/// What is counted of calls that read.
+#[derive(Debug, Default)]
+pub(crate) struct ReadStats {
+    pub(crate) statements: AtomicU64,
+    pub(crate) batched: AtomicU64,
     pub(crate) unknown: AtomicU64,
 }
 
@@ -112,8 +118,8 @@ impl Stats {
     /// How the reads fared so far.
     pub(crate) fn demand(&self) -> Demand {
         Demand {
-            wanted: read(&self.reads.wanted),
-            denied: read(&self.reads.denied),
+            wanted: self.wants.sum(|wants| &wants.wanted),
+            denied: self.wants.sum(|wants| &wants.denied),
             ended: read(&self.read_pace.ended),
             above: [read(&self.read_pace.above[0]), read(&self.read_pace.above[1])],
             begun: read(&self.read_pace.begun),

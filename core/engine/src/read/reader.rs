@@ -171,14 +171,14 @@ impl Reader {
     fn leave_in_line(&self, key: ContentKey, plan: &Plan, now: Now, span: &Span, ending: Ending) -> Reply {
         // A denial takes no lock and allocates nothing.
         if self.line.is_full() {
-            add(&self.backend.stats.reads.wanted, 1);
-            add(&self.backend.stats.reads.denied, 1);
+            add(&self.backend.stats.wants.mine().wanted, 1);
+            add(&self.backend.stats.wants.mine().denied, 1);
             return self.instead(key, plan, ending, now, None);
         }
         match self.join(key, plan, now) {
             Joined::Known(answer) => return self.hit(key, &answer, plan, now),
             Joined::Lead(flight) => self.line_up(&flight, Request::IsAnswered, now, span),
-            Joined::Follow { .. } => add(&self.backend.stats.reads.coalesced, 1),
+            Joined::Follow { .. } => add(&self.backend.stats.wants.mine().coalesced, 1),
             Joined::Full => {}
         }
         self.instead(key, plan, ending, now, None)
@@ -194,7 +194,7 @@ impl Reader {
                 self.landed(key, &flight, plan, Source::Store, now).await
             }
             Joined::Follow { .. } => {
-                add(&self.backend.stats.reads.coalesced, 1);
+                add(&self.backend.stats.wants.mine().coalesced, 1);
                 self.instead(key, plan, Ending::NoPermit, now, None)
             }
             Joined::Full => self.instead(key, plan, Ending::NoPermit, now, None),
@@ -211,7 +211,7 @@ impl Reader {
                 (flight, Source::Store)
             }
             Joined::Follow { flight, .. } => {
-                add(&self.backend.stats.reads.coalesced, 1);
+                add(&self.backend.stats.wants.mine().coalesced, 1);
                 (flight, Source::Shared)
             }
         };
@@ -227,7 +227,7 @@ impl Reader {
             if !flight.has_departed() {
                 self.line.give_up(flight);
                 if flight.deny() {
-                    add(&self.backend.stats.reads.denied, 1);
+                    add(&self.backend.stats.wants.mine().denied, 1);
                 }
                 return self.instead(key, plan, Ending::NoPermit, self.clock.read(), flight.call());
             }
@@ -257,8 +257,8 @@ impl Reader {
                 flight.accept_waiting(self.queue.pending(&key, flight.len_max()));
             }
             Joined::Full => {
-                add(&self.backend.stats.reads.wanted, 1);
-                add(&self.backend.stats.reads.denied, 1);
+                add(&self.backend.stats.wants.mine().wanted, 1);
+                add(&self.backend.stats.wants.mine().denied, 1);
             }
             Joined::Follow { .. } | Joined::Lead(_) | Joined::Known(_) => {}
         }
@@ -269,7 +269,7 @@ impl Reader {
     /// is accepted between the two without its knowledge.
     fn line_up(&self, flight: &Arc<Flight>, request: Request, now: Now, span: &Span) {
         flight.accept_waiting(self.queue.pending(&flight.key, flight.len_max()));
-        add(&self.backend.stats.reads.wanted, 1);
+        add(&self.backend.stats.wants.mine().wanted, 1);
         flight.traced(span, trace::waiting(span));
         if let Some(evicted) = self.line.push(flight.clone(), request, now.instant) {
             self.turn_away(&evicted, now);
@@ -279,7 +279,7 @@ impl Reader {
 
     fn turn_away(&self, flight: &Flight, now: Now) {
         if flight.deny() {
-            add(&self.backend.stats.reads.denied, 1);
+            add(&self.backend.stats.wants.mine().denied, 1);
         }
         self.flights.land(flight, Err(Ending::NoPermit), now.unix);
     }
@@ -360,7 +360,7 @@ impl ReadLine for Reader {
         }
         let stats = &self.backend.stats.reads;
         let late = flights.iter().filter(|(waited, flight)| *waited > self.limits.waiting && flight.deny());
-        add(&stats.denied, late.count() as u64);
+        add(&self.backend.stats.wants.mine().denied, late.count() as u64);
         let flights: Vec<Arc<Flight>> = flights.into_iter().map(|(_, flight)| flight).collect();
         let keys: Arc<[ContentKey]> = flights.iter().map(|flight| flight.key).collect();
         let len = keys.len();
