@@ -12,10 +12,12 @@ use hydra_integration_tests::peer::Peer;
 use hydra_integration_tests::raw::{RawPeer, RawStream, declared, framed};
 use hydra_kad::Request;
 use libp2p::PeerId;
+use libp2p::multiaddr::Protocol;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -208,6 +210,26 @@ async fn f9_a_burst_of_streams_costs_those_beyond_the_limit_alone() {
     }
     let log = node.home().log();
     assert!(!log.contains("yamux") && !log.contains("libp2p"), "{log}");
+}
+
+/// Who connects and says nothing holds a place for the time of a handshake, and no longer.
+#[tokio::test]
+async fn silent_connections_are_given_up_and_others_get_in() {
+    let node = Node::start(&["connections.pending_max=32"]).await.unwrap();
+    let head = node.heads()[0].tcp();
+    let port = head.iter().find_map(|part| if let Protocol::Tcp(port) = part { Some(port) } else { None });
+    let mut silent = Vec::new();
+    for _ in 0..64 {
+        silent.push(TcpStream::connect(("127.0.0.1", port.unwrap())).await.unwrap());
+    }
+    let client = Peer::client(PROTOCOL);
+    let gets_in = async {
+        while client.find_node(head, &key(1)).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    };
+    timeout(PATIENCE, gets_in).await.expect("silent connections keep everybody else out");
+    drop(silent);
 }
 
 #[tokio::test]

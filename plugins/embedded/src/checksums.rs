@@ -199,7 +199,7 @@ mod tests {
         let changes: [(&str, Change); 7] = [
             ("`db` has changed", |dir| fs::write(dir.join("db"), vec![8; 3 * BUFFER_LEN])),
             ("`db` went from 786432 to 5 bytes", |dir| fs::write(dir.join("db"), "short")),
-            ("`blobs/a b` has changed", |dir| fs::write(dir.join("blobs/a b"), "a boob")),
+            ("`blobs/a b` has changed", |dir| fs::write(dir.join("blobs/a b"), "a blot")),
             ("`blobs/a b` was removed", |dir| fs::remove_file(dir.join("blobs/a b"))),
             ("`snap.1` was added", |dir| fs::write(dir.join("snap.1"), "")),
             ("`checksums` has changed", |dir| fs::write(dir.join(CHECKSUMS), "")),

@@ -85,8 +85,10 @@ pub fn open<T>(
     engine: EngineFiles,
     files: impl Fn(Rows) -> Result<T, Fault>,
 ) -> Result<Opened<T>, OpenError> {
-    let present = present(dir, engine)?;
+    present(dir, engine)?;
     let lock = lock(dir)?;
+    // Who made the store meanwhile has ended.
+    let present = present(dir, engine)?;
     let damage = Damage::of(dir, purpose);
     let is_node = purpose == Purpose::Serve;
     match known_damage(dir, &damage, present)? {

@@ -201,14 +201,18 @@ impl ProviderStore for Sled {
         let (keeper, write_max) = (Arc::clone(&self.keeper), self.write_max);
         let closing = tokio::spawn(async move {
             let closed = tokio::time::timeout(write_max, async {
-                // The last calls have ended when all permits are back.
+                // The last calls have ended when all permits are back. Nothing may open sled again while it closes.
                 let writes = Arc::clone(&keeper.writes).acquire_owned().await;
-                drop((reads.acquire_many_owned(all).await, writes));
+                let permits = (reads.acquire_many_owned(all).await, writes);
                 let (reply, replied) = oneshot::channel();
                 // A thread of its own: sled waits without end for a thread of its own that has died, and a runtime
                 // that is shut down waits for its blocking tasks.
                 let thread = std::thread::Builder::new().name("records-close".to_owned());
-                let thread = thread.spawn(move || drop(reply.send(keeper.close())));
+                let thread = thread.spawn(move || {
+                    let closed = keeper.close();
+                    drop(permits);
+                    drop(reply.send(closed));
+                });
                 thread.map_err(|cause| StoreError::because(StoreErrorKind::Unavailable, OPERATION, cause))?;
                 replied.await.unwrap_or_else(|_| Err(StoreError::closed(OPERATION)))
             });

@@ -269,6 +269,11 @@ impl Flight {
         self.awaited.swap(awaited, Ordering::Relaxed)
     }
 
+    /// Whether it is in line while a request waits for it.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.awaited.load(Ordering::Relaxed)
+    }
+
     /// The request that begins it is traced: its store call is a part of the trace.
     pub(crate) fn traced(&self, request: &Span, waiting: Span) {
         if !request.is_disabled() {

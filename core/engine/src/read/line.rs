@@ -135,14 +135,16 @@ impl Line {
         }
     }
 
-    /// Takes up to `len_max` flights, the newest first: at least one if there is any, as the call may be the probe of a store
+    /// Takes up to `len_max` flights, for one of `calls_max` calls at a time, the newest first: at least one if there is any, as the call may be the probe of a store
     /// that was away for longer than a flight stays.
-    pub(super) fn take(&self, len_max: usize, now: Instant) -> Taken {
+    pub(super) fn take(&self, len_max: usize, calls_max: usize, now: Instant) -> Taken {
         let mut taken = Taken::default();
         let mut queues = lock(&self.queues);
         let waited = |since: Instant| now.saturating_duration_since(since);
         let departures = queues.departures.count(self.wait, now) as usize;
-        let places = u32::try_from(departures.saturating_mul(len_max)).unwrap_or(u32::MAX);
+        // No more than there are permits' calls, and fewer than would evict each other.
+        let places = departures.min(calls_max).saturating_mul(len_max).min(self.len_max);
+        let places = u32::try_from(places).unwrap_or(u32::MAX);
         self.places.store(places, Ordering::Relaxed);
         self.departed_us.store(self.micros(now), Ordering::Relaxed);
         let Queues { waiting, left, .. } = &mut *queues;

@@ -193,8 +193,12 @@ impl Reader {
                 self.line_up(&flight, Request::Waits, now, span);
                 self.landed(key, &flight, plan, Source::Store, now).await
             }
-            Joined::Follow { .. } => {
+            Joined::Follow { flight, .. } => {
                 add(&self.backend.stats.wants.mine().coalesced, 1);
+                // It shares a place, and takes none.
+                if flight.has_departed() || flight.is_awaited() {
+                    return self.landed(key, &flight, plan, Source::Shared, now).await;
+                }
                 self.instead(key, plan, Ending::NoPermit, now, None)
             }
             Joined::Full => self.instead(key, plan, Ending::NoPermit, now, None),
@@ -353,7 +357,9 @@ impl ReadLine for Reader {
     fn depart(&self, permit: Permit) {
         let Some(me) = self.me.upgrade() else { return };
         let now = self.clock.read();
-        let Taken { flights, expired } = self.line.take(self.backend.capacity().read_batch_len, now.instant);
+        let capacity = self.backend.capacity();
+        let Taken { flights, expired } =
+            self.line.take(capacity.read_batch_len, capacity.permits as usize, now.instant);
         expired.iter().for_each(|flight| self.turn_away(flight, now));
         if flights.is_empty() {
             return;

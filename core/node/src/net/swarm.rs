@@ -6,6 +6,8 @@ mod transport;
 
 use crate::net::dial_gate::DialGate;
 use futures::FutureExt;
+use libp2p::core::transport::Transport;
+use libp2p::core::transport::timeout::TransportTimeout;
 use libp2p::identity::Keypair;
 use libp2p::swarm::{Config, NetworkBehaviour, Swarm};
 use std::future::Future;
@@ -27,6 +29,8 @@ const OTHER_STREAMS_MAX: usize = 32;
 /// not acknowledged yet (the backlog of rust-yamux and go-yamux), so that beyond these it never comes to that: surplus
 /// streams are reset one by one, by the limits of the swarm and of the protocol.
 const YAMUX_BACKLOG: usize = 256;
+/// From the dial, or the accept, to the multiplexer: a peer that says nothing does not hold a pending connection longer.
+const SETUP_MAX: Duration = Duration::from_secs(10);
 /// The maximum number of unread bytes of a QUIC stream and of a QUIC connection.
 const QUIC_STREAM_BYTES_MAX: u32 = 256 << 10;
 const QUIC_CONNECTION_BYTES_MAX: u32 = 4 << 20;
@@ -57,7 +61,7 @@ pub(crate) fn build<B: NetworkBehaviour>(
 ) -> Result<Swarm<B>, io::Error> {
     let streams_max = streams_max + OTHER_STREAMS_MAX;
     let peer = key.public().to_peer_id();
-    let transport = transport::of(&key, names, gate, streams_max)?;
+    let transport = TransportTimeout::new(transport::of(&key, names, gate, streams_max)?, SETUP_MAX).boxed();
     let config = Config::with_executor(move |task| watched(task, Arc::clone(&panicked)))
         .with_idle_connection_timeout(idle)
         .with_max_negotiating_inbound_streams(streams_max);

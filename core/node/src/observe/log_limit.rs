@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tracing::subscriber::Interest;
 use tracing::{Event, Metadata};
 use tracing_log::NormalizeEvent;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, Filter};
 
 /// Lines of one place in the code of a library within [`WINDOW`].
@@ -44,7 +45,8 @@ impl LogLimit {
         if metadata.target().starts_with(OWN) {
             return true;
         }
-        let place = self.hashes.hash_one((metadata.target(), metadata.file(), metadata.line()));
+        let place =
+            self.hashes.hash_one((metadata.target(), metadata.level(), metadata.file(), metadata.line()));
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         let place = places.entry(place).or_insert(Place { since: now, lines: 0 });
         if now.saturating_duration_since(place.since) >= WINDOW {
@@ -58,6 +60,11 @@ impl LogLimit {
 impl<S> Filter<S> for LogLimit {
     fn enabled(&self, _: &Metadata<'_>, _: &Context<'_, S>) -> bool {
         true
+    }
+
+    /// No opinion: `None` would lift the hint of the filter beside it.
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::TRACE)
     }
 
     /// Each event is judged anew.
