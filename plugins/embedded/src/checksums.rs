@@ -3,6 +3,8 @@
 //! An engine may not tell a damaged file from one that a crash has cut short, and drop what it cannot read. After a clean stop nothing
 //! is cut short: what has changed is damage. The next open reads the list, and removes it before the engine may write.
 
+use crate::damage::MARKER;
+use crate::probe::PROBE;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
@@ -112,6 +114,11 @@ pub(crate) fn remove(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether a file in the directory of a store is of this crate, and none of the engine.
+pub(crate) fn is_own(name: &str) -> bool {
+    [MARKER, PROBE, CHECKSUMS, UNFINISHED].contains(&name)
+}
+
 fn decode(list: &[u8]) -> Option<Files<Content>> {
     let list = std::str::from_utf8(list).ok()?;
     let (lines, checksum) = list.strip_suffix('\n')?.rsplit_once('\n')?;
@@ -145,7 +152,7 @@ fn files(dir: &Path) -> io::Result<Files<PathBuf>> {
             }
             let name = path.strip_prefix(dir).ok().and_then(Path::to_str).filter(|name| !name.contains('\n'));
             let name = name.ok_or_else(|| io::Error::other("a file has a name that cannot be listed"))?;
-            if crate::directory::is_own(name) {
+            if is_own(name) {
                 continue;
             }
             if found.len() == FILES_MAX {

@@ -2,10 +2,10 @@
 
 mod aside;
 
-use crate::checksums::{self, CHECKSUMS, Checked, UNFINISHED};
-use crate::damage::{Damage, MARKER};
+use crate::checksums::{self, CHECKSUMS, Checked, is_own};
+use crate::damage::Damage;
 use crate::fault::Fault;
-use crate::probe::{PROBE, ROOM_BYTES, probe};
+use crate::probe::{ROOM_BYTES, probe};
 use hydra_api::{Causes, OpenError, Purpose, UnixSeconds};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
@@ -154,11 +154,6 @@ pub(crate) fn known_damage(dir: &Path, damage: &Damage, present: Present) -> Res
         Checked::Same => Known::Same,
         Checked::Changed(why) => Known::Damage(why),
     })
-}
-
-/// Whether a file in the directory of a store is of this crate, and none of the engine.
-pub(crate) fn is_own(name: &str) -> bool {
-    [MARKER, PROBE, CHECKSUMS, UNFINISHED].contains(&name)
 }
 
 fn damaged(dir: &Path, why: String) -> OpenError {
