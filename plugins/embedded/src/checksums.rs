@@ -38,7 +38,7 @@ struct Content {
 
 /// What the list says of the files.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Checked {
+pub(crate) enum Compared {
     /// There is no list: the last stop was none, or had no time for one.
     Unlisted,
     /// The files are as the last stop left them.
@@ -73,14 +73,14 @@ pub fn write_checksums(dir: &Path, until: Instant) -> io::Result<()> {
 ///
 /// # Errors
 /// [`io::Error`] when a file cannot be read: that says nothing of damage.
-pub(crate) fn check(dir: &Path) -> io::Result<Checked> {
+pub(crate) fn check(dir: &Path) -> io::Result<Compared> {
     let file = match File::open(dir.join(CHECKSUMS)) {
-        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(Checked::Unlisted),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(Compared::Unlisted),
         file => file?,
     };
     let mut list = Vec::new();
     file.take(LIST_BYTES_MAX).read_to_end(&mut list)?;
-    let changed = |what: String| Ok(Checked::Changed(format!("{what} since the last stop")));
+    let changed = |what: String| Ok(Compared::Changed(format!("{what} since the last stop")));
     let Some(listed) = decode(&list) else { return changed(format!("the file `{CHECKSUMS}` has changed")) };
     let found = files(dir)?;
     if let Some(name) = found.keys().find(|name| !listed.contains_key(*name)) {
@@ -99,7 +99,7 @@ pub(crate) fn check(dir: &Path) -> io::Result<Checked> {
             return changed(format!("the file `{name}` has changed"));
         }
     }
-    Ok(Checked::Same)
+    Ok(Compared::Same)
 }
 
 /// Removes the list, for sure: one that came back after a crash would call all damage that was written since.
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn every_change_of_a_file_is_found_until_the_list_is_removed() {
-        assert_eq!(check(listed().path()).unwrap(), Checked::Same);
+        assert_eq!(check(listed().path()).unwrap(), Compared::Same);
         type Change = fn(&Path) -> io::Result<()>;
         let changes: [(&str, Change); 7] = [
             ("`db` has changed", |dir| fs::write(dir.join("db"), vec![8; 3 * BUFFER_LEN])),
@@ -218,10 +218,10 @@ mod tests {
         for (what, change) in changes {
             let dir = listed();
             change(dir.path()).unwrap();
-            let Checked::Changed(why) = check(dir.path()).unwrap() else { panic!("{what}: not found") };
+            let Compared::Changed(why) = check(dir.path()).unwrap() else { panic!("{what}: not found") };
             assert!(why.contains(what), "{why}");
             remove(dir.path()).unwrap();
-            assert_eq!(check(dir.path()).unwrap(), Checked::Unlisted);
+            assert_eq!(check(dir.path()).unwrap(), Compared::Unlisted);
         }
     }
 
@@ -230,7 +230,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("db"), "rows").unwrap();
         assert_eq!(write_checksums(dir.path(), Instant::now()).unwrap_err().kind(), ErrorKind::TimedOut);
-        assert_eq!(check(dir.path()).unwrap(), Checked::Unlisted);
+        assert_eq!(check(dir.path()).unwrap(), Compared::Unlisted);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }

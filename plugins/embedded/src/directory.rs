@@ -2,7 +2,7 @@
 
 mod aside;
 
-use crate::checksums::{self, CHECKSUMS, Checked, is_own};
+use crate::checksums::{self, CHECKSUMS, Compared, is_own};
 use crate::damage::Damage;
 use crate::fault::Fault;
 use crate::probe::{ROOM_BYTES, probe};
@@ -150,9 +150,9 @@ pub(crate) fn known_damage(dir: &Path, damage: &Damage, present: Present) -> Res
         OpenError::unavailable(format!("cannot read the records in {}", dir.display()), cause)
     })?;
     Ok(match checked {
-        Checked::Unlisted => Known::Nothing,
-        Checked::Same => Known::Same,
-        Checked::Changed(why) => Known::Damage(why),
+        Compared::Unlisted => Known::Nothing,
+        Compared::Same => Known::Same,
+        Compared::Changed(why) => Known::Damage(why),
     })
 }
 

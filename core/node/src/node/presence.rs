@@ -29,7 +29,9 @@ pub(crate) struct Uses {
 
 /// The locked file of a node that runs. The system unlocks it when the process ends in any way.
 #[derive(Debug)]
-pub(crate) struct Presence(#[allow(dead_code, reason = "it is held, not read")] File);
+pub(crate) struct Presence {
+    _locked: File,
+}
 
 impl Presence {
     /// Locks the file and writes what the node uses.
@@ -51,7 +53,7 @@ impl Presence {
         file.set_len(0)?;
         file.rewind()?;
         file.write_all(&serde_json::to_vec(uses)?)?;
-        Ok(Self(file))
+        Ok(Self { _locked: file })
     }
 }
 

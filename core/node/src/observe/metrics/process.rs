@@ -21,10 +21,10 @@ pub(super) fn write(page: &mut Page<'_>) -> fmt::Result {
     page.gauges("process_resident_memory_bytes", "Memory in use.", one(process.resident_memory_bytes))?;
     page.gauges("process_virtual_memory_bytes", "Address space in use.", one(process.virtual_memory_bytes))?;
     page.gauges("process_threads", "Threads.", one(process.threads))?;
-    page.counters(
+    page.counter(
         "hydra_log_lines_left_out_total",
         "Log lines of libraries that were left out: of one place in their code at most 5 lines are logged in 10 seconds.",
-        [([], log_limit::left_out())],
+        log_limit::left_out(),
     )?;
     page.gauges(
         "process_start_time_seconds",
