@@ -52,10 +52,9 @@ const FORM: Form = Form {
     look: Duration::from_millis(100),
     settings: &[],
     bounds: Bounds {
-        find_p99: Duration::from_millis(20),
+        find_p99: Some(Duration::from_millis(20)),
         back: Duration::from_secs(5),
         late_after: Duration::from_secs(1),
-        noise: 0,
         repeats: 2,
         grown_bytes: 32 << 20,
         grown_descriptors: 16,

@@ -71,6 +71,17 @@ impl Finder {
         latencies.get(at).copied().unwrap_or(Duration::MAX)
     }
 
+    /// The share of what was due in the first half of this time that was answered before its end; none if nothing was due.
+    pub(crate) fn answered_within(&self, from: Instant, to: Instant) -> Option<f64> {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let half = from..from + (to - from) / 2;
+        let due = asked.answered.iter().filter(|(due, _)| half.contains(due));
+        let (all, early) = due.fold((0_u32, 0_u32), |(all, early), (due, latency)| {
+            (all + 1, early + u32::from(*due + *latency < to))
+        });
+        (all > 0).then(|| f64::from(early) / f64::from(all))
+    }
+
     /// Why requests failed.
     pub(crate) fn failures(&self) -> Vec<String> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).failed.clone()

@@ -25,11 +25,8 @@ pub(crate) struct Form {
 /// What is demanded of a node.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
-    /// The 99th percentile of FIND_NODE in each phase.
-    pub(crate) find_p99: Duration,
-    /// How often what a page that needs no store took, and FIND_NODE before the fault, is added to that: what a busy machine takes
-    /// is not the store's doing.
-    pub(crate) noise: u32,
+    /// The 99th percentile of FIND_NODE in each phase, on a machine that does nothing else.
+    pub(crate) find_p99: Option<Duration>,
     /// How often one warning may be in the log: once, and once more when the fault came in two steps.
     pub(crate) repeats: usize,
     /// From the end of the cause until the node is ready and on the rung "full" for good.

@@ -46,10 +46,9 @@ const FORM: Form = Form {
         "store.statement_timeout_ms=5000",
     ],
     bounds: Bounds {
-        find_p99: Duration::from_secs(2),
+        find_p99: None,
         back: Duration::from_secs(20),
         late_after: Duration::from_secs(30),
-        noise: 3,
         repeats: 5,
         grown_bytes: 64 << 20,
         grown_descriptors: 64,

@@ -73,6 +73,7 @@ pub(crate) async fn run(scenario: &Scenario, form: &Form) -> io::Result<Figures>
     let hidden = unseen.iter().filter(|number| !excused.contains(number)).count();
     Ok(Figures {
         find_p99: phases.each().map(|(from, to)| finder.p99(from, to)),
+        found_meanwhile: finder.answered_within(begun, gone),
         failures: finder.failures().into_iter().chain(announcer.failures()).collect(),
         looks: watch.since(begun),
         lines: Lines::of(&log),

@@ -12,8 +12,6 @@ use tokio::task::AbortHandle;
 pub(crate) struct Look {
     /// When it was asked.
     pub(crate) at: Instant,
-    /// How long a page took that needs no store.
-    pub(crate) took: Duration,
     pub(crate) is_ready: bool,
     /// On the rung "full", and the store is not paused.
     pub(crate) is_full: bool,
@@ -89,7 +87,6 @@ impl Drop for Watch {
 pub(crate) async fn look(pid: u32, pages: SocketAddr) -> io::Result<Look> {
     let at = Instant::now();
     let is_ready = http::get(pages, "/readyz", &[]).await?.status == 200;
-    let took = at.elapsed();
     let metrics = http::get(pages, "/metrics", &[]).await?.body;
     // A page is looked at many times a second: it is not parsed as a whole.
     let sum = |name: &str| -> f64 {
@@ -101,7 +98,6 @@ pub(crate) async fn look(pid: u32, pages: SocketAddr) -> io::Result<Look> {
     let is_full = metrics.contains("hydra_rung{rung=\"full\"} 1") && sum("hydra_store_paused") == 0.0;
     Ok(Look {
         at,
-        took,
         is_ready,
         is_full,
         memory_bytes: measure::memory_bytes(pid)?,
