@@ -11,3 +11,6 @@ pub(crate) mod scout;
 mod simulated;
 pub mod table;
 pub(crate) mod table_maintenance;
+
+#[cfg(test)]
+mod tests;

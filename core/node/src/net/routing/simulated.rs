@@ -1,6 +1,7 @@
 //! A network that is not there, for tests on a paused clock.
 
 use crate::net::address::{AddressPolicy, ip_of};
+use crate::net::dial_gate::{Dial, DialGate};
 use crate::net::heads::{Head, HeadList, Status};
 use crate::net::routing::kad_id::KadId;
 use crate::net::routing::lookup::Contact;
@@ -9,7 +10,7 @@ use crate::net::routing::table::{Limits, Server, Table};
 use hydra_kad::AskError;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -20,6 +21,9 @@ use tokio::time::Instant;
 /// How long an answer takes, and how long a request to a dead server.
 const ANSWER: Duration = Duration::from_millis(200);
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection of the scout, and of a head, stays open without a request.
+const SCOUT_IDLE: Duration = Duration::from_secs(10);
+const HEAD_IDLE: Duration = Duration::from_secs(120);
 pub(super) const ROOMY: Limits = Limits {
     len_max: 1_000_000,
     bucket_len_max: 20,
@@ -37,6 +41,21 @@ pub(super) struct Simulated {
     pub(super) cut_off: AtomicBool,
     /// Who was asked by whom (nobody stands for the scout), and when.
     pub(super) asked: Mutex<Vec<(Option<PeerId>, PeerId, Instant)>>,
+    /// What dials pass; without it all are connected to all.
+    gate: Option<Arc<DialGate>>,
+    open: Mutex<HashMap<Ends, Open>>,
+    /// Who was dialed, and when.
+    pub(super) dialed: Mutex<Vec<(PeerId, Instant)>>,
+}
+
+/// Who asks, and who is asked.
+type Ends = (Option<PeerId>, PeerId);
+
+/// A connection: until when it stays open without another request.
+#[derive(Debug)]
+struct Open {
+    until: Instant,
+    _dial: Dial,
 }
 
 impl Simulated {
@@ -56,7 +75,25 @@ impl Simulated {
             .step_by(dead_every)
             .map(|server| server.peer)
             .collect();
-        Arc::new(Self { all, dead, cut_off: AtomicBool::new(false), asked: Mutex::default() })
+        Arc::new(Self {
+            all,
+            dead,
+            cut_off: AtomicBool::new(false),
+            asked: Mutex::default(),
+            gate: None,
+            open: Mutex::default(),
+            dialed: Mutex::default(),
+        })
+    }
+
+    /// The same, of which each is dialed before it is asked, as far as the budgets of dials allow.
+    pub(super) fn to_be_dialed(servers: u32, dead_every: usize) -> Arc<Self> {
+        let mut all = Self::new(servers, dead_every);
+        let gate = Some(Arc::new(DialGate::new(AddressPolicy::Any)));
+        if let Some(all) = Arc::get_mut(&mut all) {
+            all.gate = gate;
+        }
+        all
     }
 
     /// All of them.
@@ -69,6 +106,24 @@ impl Simulated {
     pub(super) fn closest_alive(&self, id: &KadId, count: usize) -> Vec<PeerId> {
         let dead = |server: &Server| server.is_own() || self.dead.contains(&server.peer);
         self.all.snapshot().closest(id, count, dead).iter().map(|server| server.peer).collect()
+    }
+}
+
+impl Simulated {
+    /// Whether there is a connection between the two, or one could be opened.
+    fn connect(&self, ends: Ends, to: &Contact) -> bool {
+        let (Some(gate), Some(ip)) = (&self.gate, to.addresses.iter().find_map(ip_of)) else { return true };
+        let (now, mut open) = (Instant::now(), self.open.lock().unwrap());
+        open.retain(|_, open| open.until > now);
+        let until = now + if ends.0.is_none() { SCOUT_IDLE } else { HEAD_IDLE };
+        if let Some(open) = open.get_mut(&ends) {
+            open.until = until;
+            return true;
+        }
+        let Ok(dial) = gate.admit(ip, now.into_std()) else { return false };
+        open.insert(ends, Open { until, _dial: dial });
+        self.dialed.lock().unwrap().push((to.peer, now));
+        true
     }
 }
 
@@ -90,6 +145,9 @@ impl Network for Simulated {
             Sender::Scout => None,
             Sender::Head(head) => Some(head.peer),
         };
+        if !self.connect((sender, to.peer), &to) {
+            return Err(AskError::Busy);
+        }
         self.asked.lock().unwrap().push((sender, to.peer, Instant::now()));
         if self.dead.contains(&to.peer) {
             tokio::time::sleep(TIMEOUT).await;
@@ -109,8 +167,8 @@ impl Network for Simulated {
         (contact.addresses.iter().find_map(ip_of), contact.addresses.clone())
     }
 
-    fn has_room(&self, _: &[Multiaddr]) -> bool {
-        true
+    fn has_room(&self, addresses: &[Multiaddr]) -> bool {
+        self.gate.as_ref().is_none_or(|gate| gate.has_room(addresses, Instant::now().into_std()))
     }
 }
 
