@@ -4,9 +4,10 @@ use crate::net::heads::{Head, HeadList};
 use crate::net::routing::kad_id::KadId;
 use crate::net::routing::lookup::Contact;
 use crate::net::routing::network::{Network, Pacer, Sender};
-use crate::net::routing::rounds::{AllRounds, Outcome};
+use crate::net::routing::rounds::{AllRounds, Outcome, Round};
 use crate::net::routing::table::{Server, Table};
 use crate::net::supervise::Phase;
+use futures::future;
 use futures::stream::{self, StreamExt};
 use rand::seq::{IteratorRandom, SliceRandom};
 use std::sync::Arc;
@@ -54,8 +55,8 @@ pub(crate) async fn run<N: Network>(parts: Parts<N>) {
             }
             tokio::time::sleep(PAUSE.min(parts.interval)).await;
             let (started, asked) = (Instant::now(), *foreign_len.borrow());
-            parts.round().await;
-            parts.rounds.advertise.end(started.elapsed());
+            let (targets, reached) = parts.round().await;
+            parts.rounds.advertise.end(Round { took: started.elapsed(), targets, reached });
             let grown = foreign_len.wait_for(|len| *len >= 2 * asked.max(1));
             // The next one comes sooner while the table still fills.
             drop(tokio::time::timeout_at(started + parts.interval, grown).await);
@@ -69,8 +70,9 @@ pub(crate) async fn run<N: Network>(parts: Parts<N>) {
 }
 
 impl<N: Network> Parts<N> {
-    /// The heads side by side, so that a server near to several of them is not asked by all at once.
-    async fn round(&self) {
+    /// The heads side by side, so that a server near to several of them is not asked by all at once. Tells how many were
+    /// to be asked, and how many answered.
+    async fn round(&self) -> (usize, usize) {
         let heads = self.heads.now();
         let mut pairs: Vec<_> = heads
             .iter()
@@ -80,20 +82,24 @@ impl<N: Network> Parts<N> {
             .collect();
         pairs.shuffle(&mut rand::rng());
         let ask = |(head, server)| self.ask(head, server, heads.len());
-        stream::iter(pairs).for_each_concurrent(PARALLEL, ask).await;
+        let (targets, asked) = (pairs.len(), stream::iter(pairs).map(ask).buffer_unordered(PARALLEL));
+        (targets, asked.filter(|is_answered| future::ready(*is_answered)).count().await)
     }
 
-    async fn ask(&self, head: Arc<Head>, server: Arc<Server>, heads: usize) {
+    async fn ask(&self, head: Arc<Head>, server: Arc<Server>, heads: usize) -> bool {
+        let requests = &self.rounds.advertise.requests;
         if !self.network.has_room(&server.addresses) {
-            return self.rounds.advertise.count(Outcome::Unsent);
+            requests.count(Outcome::Unsent);
+            return false;
         }
         self.pacer.turn(heads).await;
         let contact = Contact { peer: server.peer, addresses: server.addresses.clone() };
         let answer = self.network.find_node(Sender::Head(&head), contact, head.peer.to_bytes()).await;
-        self.rounds.advertise.count(Outcome::of(&answer));
+        requests.count(Outcome::of(&answer));
         if answer.is_ok() {
             self.table.seen(&server.peer, Instant::now().into_std());
         }
+        answer.is_ok()
     }
 }
 

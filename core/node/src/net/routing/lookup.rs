@@ -37,6 +37,15 @@ impl Pace {
         Self { parallel_max: 10, settled_min: 3, wanted: 20, heard_per_answer_max: 40, asked_max: 200 };
 }
 
+/// What a lookup has found.
+#[derive(Debug)]
+pub struct Found {
+    /// The closest that answered, the closest first.
+    pub closest: Vec<Contact>,
+    /// By how many servers, one after the other, the closest of them was found.
+    pub hops: u32,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Heard,
@@ -45,10 +54,17 @@ enum State {
     Failed,
 }
 
+#[derive(Debug)]
+struct Known {
+    contact: Contact,
+    state: State,
+    hops: u32,
+}
+
 struct Search<'a> {
     target: &'a KadId,
     /// By distance to the target.
-    known: BTreeMap<[u8; 32], (Contact, State)>,
+    known: BTreeMap<[u8; 32], Known>,
     /// Those that fell off the far end, or are ourselves.
     ignored: HashSet<PeerId>,
     pace: Pace,
@@ -66,12 +82,12 @@ pub async fn lookup<F>(
     ours: &[PeerId],
     pace: Pace,
     ask: impl Fn(Contact) -> F,
-) -> Vec<Contact>
+) -> Found
 where
     F: Future<Output = Option<Vec<Contact>>>,
 {
     let mut search = Search { target, known: BTreeMap::new(), ignored: ours.iter().copied().collect(), pace };
-    search.hear(start, usize::MAX);
+    search.hear(start, 0, usize::MAX);
     let mut under_way = FuturesUnordered::new();
     let mut asked = 0;
     loop {
@@ -88,18 +104,18 @@ where
 }
 
 impl Search<'_> {
-    fn hear(&mut self, heard: Vec<Contact>, max: usize) {
+    fn hear(&mut self, heard: Vec<Contact>, hops: u32, max: usize) {
         for contact in heard.into_iter().take(max) {
             if !self.ignored.contains(&contact.peer) && !contact.addresses.is_empty() {
                 let distance = KadId::of_peer(&contact.peer).distance(self.target);
-                self.known.entry(distance).or_insert((contact, State::Heard));
+                self.known.entry(distance).or_insert(Known { contact, state: State::Heard, hops });
             }
         }
         // Only a contact that is merely heard of may be forgotten: the far end holds no others for long.
         while self.known.len() > self.pace.asked_max + self.pace.heard_per_answer_max {
             match self.known.pop_last() {
-                Some((distance, entry)) if entry.1 != State::Heard => {
-                    self.known.insert(distance, entry);
+                Some((distance, known)) if known.state != State::Heard => {
+                    self.known.insert(distance, known);
                     break;
                 }
                 _ => {}
@@ -110,34 +126,37 @@ impl Search<'_> {
     /// The next to ask: the closest not yet asked among the `wanted` closest that did not fail, unless the search
     /// has settled and it lies beyond.
     fn next(&mut self) -> Option<([u8; 32], Contact)> {
-        let alive = self.known.iter_mut().filter(|(_, (_, state))| *state != State::Failed);
-        let (distance, (contact, state)) =
-            alive.take(self.pace.wanted).find(|(_, (_, state))| *state == State::Heard)?;
-        *state = State::Asked;
-        Some((*distance, contact.clone()))
+        let alive = self.known.iter_mut().filter(|(_, known)| known.state != State::Failed);
+        let (distance, known) =
+            alive.take(self.pace.wanted).find(|(_, known)| known.state == State::Heard)?;
+        known.state = State::Asked;
+        Some((*distance, known.contact.clone()))
     }
 
     fn note(&mut self, distance: &[u8; 32], answer: Option<Vec<Contact>>) {
-        if let Some((_, state)) = self.known.get_mut(distance) {
-            *state = if answer.is_some() { State::Answered } else { State::Failed };
+        let mut hops = 0;
+        if let Some(known) = self.known.get_mut(distance) {
+            known.state = if answer.is_some() { State::Answered } else { State::Failed };
+            hops = known.hops + 1;
         }
         // Once the closest have answered, what others say only leads away: ask the rest of the closest, no more.
-        let settled = |known: &BTreeMap<_, (Contact, State)>| {
-            let mut alive = known.values().filter(|(_, state)| *state != State::Failed);
-            alive.by_ref().take(self.pace.settled_min).all(|(_, state)| *state == State::Answered)
+        let settled = |known: &BTreeMap<_, Known>| {
+            let mut alive = known.values().filter(|known| known.state != State::Failed);
+            alive.by_ref().take(self.pace.settled_min).all(|known| known.state == State::Answered)
         };
         let closest = self.known.keys().next().copied();
         if let Some(mut heard) = answer {
             if settled(&self.known) && self.known.len() >= self.pace.wanted {
                 heard.retain(|contact| Some(KadId::of_peer(&contact.peer).distance(self.target)) < closest);
             }
-            self.hear(heard, self.pace.heard_per_answer_max);
+            self.hear(heard, hops, self.pace.heard_per_answer_max);
         }
     }
 
-    fn found(self) -> Vec<Contact> {
-        let answered = self.known.into_values().filter(|(_, state)| *state == State::Answered);
-        answered.map(|(contact, _)| contact).take(self.pace.wanted).collect()
+    fn found(self) -> Found {
+        let mut answered = self.known.into_values().filter(|known| known.state == State::Answered).peekable();
+        let hops = answered.peek().map_or(0, |closest| closest.hops);
+        Found { closest: answered.map(|known| known.contact).take(self.pace.wanted).collect(), hops }
     }
 }
 
@@ -185,7 +204,8 @@ mod tests {
             }
         };
         let found = lookup(&target, peers[..3].to_vec(), &[], Pace::AMINO, ask).await;
-        assert_eq!(found, sorted(peers.clone(), &target)[..20]);
+        assert_eq!(found.closest, sorted(peers.clone(), &target)[..20]);
+        assert!((1..=5).contains(&found.hops), "{} hops", found.hops);
         assert_eq!(most.get(), 10);
         assert!(asked.get() < 60, "{} asked", asked.get());
     }
@@ -199,7 +219,7 @@ mod tests {
         };
         let target = KadId::of_key(b"liar");
         let start = network(1);
-        assert!(lookup(&target, start, &[], Pace::AMINO, ask).await.len() <= 20);
+        assert!(lookup(&target, start, &[], Pace::AMINO, ask).await.closest.len() <= 20);
         assert!(asked.get() <= 200, "{} asked", asked.get());
     }
 
@@ -215,6 +235,7 @@ mod tests {
             async move { (contact.peer != dead).then_some(peers) }
         };
         let found = lookup(&target, vec![near[5].clone()], &[ours], Pace::AMINO, ask).await;
-        assert_eq!(found, near[2..22]);
+        assert_eq!(found.closest, near[2..22]);
+        assert_eq!(found.hops, 1, "the one that was asked first knew it");
     }
 }

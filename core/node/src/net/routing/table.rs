@@ -48,6 +48,20 @@ pub enum Refusal {
     Own,
 }
 
+impl Refusal {
+    pub(crate) const ALL: [Self; 4] = [Self::NoAddress, Self::Full, Self::Group, Self::Own];
+
+    /// The word for it in metrics.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoAddress => "no_address",
+            Self::Full => "full",
+            Self::Group => "group",
+            Self::Own => "own",
+        }
+    }
+}
+
 /// The peer table. Reading takes no lock; writing copies the list of pointers.
 #[derive(Debug)]
 pub struct Table {
@@ -58,6 +72,7 @@ pub struct Table {
     connections: Connections,
     /// Held by whoever changes the table.
     changing: Mutex<()>,
+    refused: [AtomicU64; Refusal::ALL.len()],
     foreign_len: watch::Sender<usize>,
 }
 
@@ -71,6 +86,7 @@ impl Table {
             started: Instant::now(),
             connections: Connections::default(),
             changing: Mutex::default(),
+            refused: Default::default(),
             foreign_len: watch::Sender::new(0),
         }
     }
@@ -118,7 +134,7 @@ impl Table {
         let snapshot = self.snapshot();
         match snapshot.find(&KadId::of_peer(peer)) {
             Some(server) => !server.is_own() && server.addresses != self.permitted(peer, addresses),
-            None => self.consider(peer, addresses).is_ok(),
+            None => self.consider(peer, addresses).inspect_err(|refusal| self.count(*refusal)).is_ok(),
         }
     }
 
@@ -161,6 +177,7 @@ impl Table {
             self.room_for(others.as_ref().unwrap_or(&snapshot), &id, group.as_slice())
         };
         if let Err(refusal) = judged {
+            self.count(refusal);
             if known.is_some() {
                 self.replace(snapshot.without(&id));
                 self.connections.unlisted(&peer);
@@ -223,6 +240,15 @@ impl Table {
     /// Whether a connection to a peer is open, be it a server or not.
     pub fn is_connected(&self, peer: &PeerId) -> bool {
         self.connections.is_connected(peer)
+    }
+
+    /// Peers that were not taken for this reason.
+    pub(crate) fn refused(&self, refusal: Refusal) -> u64 {
+        self.refused[refusal as usize].load(Ordering::Relaxed)
+    }
+
+    fn count(&self, refusal: Refusal) {
+        self.refused[refusal as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     fn changing(&self) -> MutexGuard<'_, ()> {

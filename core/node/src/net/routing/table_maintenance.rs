@@ -8,10 +8,11 @@ use crate::net::heads::HeadList;
 use crate::net::routing::kad_id::KadId;
 use crate::net::routing::lookup::{Contact, Pace, lookup};
 use crate::net::routing::network::{Network, Pacer, Sender};
-use crate::net::routing::rounds::{AllRounds, Outcome};
+use crate::net::routing::rounds::{AllRounds, Outcome, Round};
 use crate::net::routing::saved::{load, save};
 use crate::net::routing::table::{Refusal, Server, Table};
 use crate::net::supervise::Phase;
+use futures::future;
 use futures::stream::{self, FuturesUnordered, StreamExt};
 use hydra_kad::AskError;
 use libp2p::PeerId;
@@ -163,6 +164,7 @@ impl<N: Network> Parts<N> {
     async fn probe(&self, contact: Contact) -> (Contact, Result<Vec<Contact>, AskError>) {
         let target = self.heads.now().first().map_or_else(Vec::new, |head| head.peer.to_bytes());
         let answer = self.ask(&contact, target).await;
+        self.rounds.probe.count(Outcome::of(&answer));
         (contact, answer)
     }
 
@@ -181,7 +183,7 @@ impl<N: Network> Parts<N> {
     async fn ask_in_turn(&self, contact: &Contact, target: Vec<u8>) -> Result<Vec<Contact>, AskError> {
         self.pacer.turn(self.heads.now().len()).await;
         let answer = self.ask(contact, target).await;
-        self.rounds.refresh.count(Outcome::of(&answer));
+        self.rounds.refresh.requests.count(Outcome::of(&answer));
         answer
     }
 
@@ -193,10 +195,13 @@ impl<N: Network> Parts<N> {
         let silent = self.table.silent_for(self.interval / SILENT_PART, started.into_std());
         let probes_max = PROBES_MAX.max(heads.len() / HEADS_PER_PROBE);
         stream::iter(silent).for_each_concurrent(probes_max, |server| self.reprobe(server)).await;
-        let targets = heads.iter().map(|head| head.to_bytes()).chain(self.thin_buckets(&heads));
+        let targets: Vec<_> =
+            heads.iter().map(|head| head.to_bytes()).chain(self.thin_buckets(&heads)).collect();
         let lookups_max = LOOKUPS_MAX.max(heads.len() / HEADS_PER_LOOKUP);
-        stream::iter(targets).for_each_concurrent(lookups_max, |target| self.look_up(target, &heads)).await;
-        self.rounds.refresh.end(started.elapsed());
+        let (targets_len, lookups) = (targets.len(), stream::iter(targets));
+        let lookups = lookups.map(|target| self.look_up(target, &heads)).buffer_unordered(lookups_max);
+        let reached = lookups.filter(|is_answered| future::ready(*is_answered)).count().await;
+        self.rounds.refresh.end(Round { took: started.elapsed(), targets: targets_len, reached });
         save(&self.saved, &self.table, []).await;
     }
 
@@ -213,7 +218,9 @@ impl<N: Network> Parts<N> {
         self.table.remove(&server.peer);
     }
 
-    async fn look_up(&self, target: Vec<u8>, heads: &[PeerId]) {
+    /// Whether anybody answered.
+    async fn look_up(&self, target: Vec<u8>, heads: &[PeerId]) -> bool {
+        let started = Instant::now();
         let id = KadId::of_key(&target);
         let start = self.table.snapshot().closest(&id, self.pace.wanted, Server::is_own);
         let start = start
@@ -224,7 +231,9 @@ impl<N: Network> Parts<N> {
             let target = target.clone();
             async move { self.ask_in_turn(&contact, target).await.ok() }
         };
-        lookup(&id, start, heads, self.pace, ask).await;
+        let found = lookup(&id, start, heads, self.pace, ask).await;
+        self.rounds.lookups.end(started.elapsed(), found.hops);
+        !found.closest.is_empty()
     }
 
     /// Keys that fall into buckets which hold few servers. The network has no peer of a chosen id, so keys are tried.

@@ -30,9 +30,10 @@ const DIALS_AT_ONCE: usize = 16;
 const DIALS_EVERY: Duration = Duration::from_secs(5);
 
 fn show(kind: &str, rounds: &Rounds) {
-    let [answered, failed, unsent] = Outcome::ALL.map(|outcome| rounds.requests(outcome));
+    let requests = Outcome::ALL.map(|outcome| (outcome.as_str(), rounds.requests.of(outcome)));
+    let (targets, reached) = (rounds.targets(), rounds.reached());
     println!(
-        "{kind}: {} rounds, the last in {:?}; requests: {answered} answered, {failed} failed, {unsent} unsent",
+        "{kind}: {} rounds, the last in {:?}, {reached} of {targets} reached; requests: {requests:?}",
         rounds.ended(),
         rounds.last()
     );
@@ -121,6 +122,8 @@ async fn join(looks: &[u64]) -> usize {
     }
     show("refresh", &rounds.refresh);
     show("advertise", &rounds.advertise);
+    let (ended, hops, took) = (rounds.lookups.ended(), rounds.lookups.hops(), rounds.lookups.took());
+    println!("{ended} lookups, {hops} hops, {took:?}");
     let dialed = network.dialed.lock().unwrap().clone();
     for within in [DIALS_EVERY, Duration::from_secs(60), Duration::from_secs(3_600)] {
         let (most, average) = dials(&dialed, within);
