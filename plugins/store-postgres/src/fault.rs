@@ -87,7 +87,14 @@ impl fmt::Display for Reported {
         match &self.0 {
             sqlx::Error::Database(database) => {
                 write!(f, "{}", database.message())?;
-                match database.code() {
+                match database.code().as_deref() {
+                    // Its name is that of another session.
+                    Some(code @ ("26000" | "42P05")) => {
+                        write!(
+                            f,
+                            " (SQLSTATE {code}); behind a pooler in transaction mode set prepared = \"off\""
+                        )
+                    }
                     Some(code) => write!(f, " (SQLSTATE {code})"),
                     None => Ok(()),
                 }

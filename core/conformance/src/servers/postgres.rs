@@ -163,6 +163,10 @@ impl Postgres {
     /// If it does not run.
     pub fn signal_all(&self, signal: &str) -> io::Result<()> {
         let process = self.process.as_ref().ok_or_else(not_running)?;
+        // One that is stopped starts no session while the others are looked for, and one that is killed has no children any more.
+        if signal == "STOP" {
+            process.signal(signal)?;
+        }
         let children = Command::new("pgrep").args(["-P", &process.pid.to_string()]).output()?;
         let children = String::from_utf8_lossy(&children.stdout).into_owned();
         if !children.is_empty() {

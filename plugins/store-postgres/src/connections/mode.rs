@@ -37,9 +37,22 @@ impl Mode {
     }
 }
 
+/// Other clients of a pooler may by chance leave both connections their processes for a turn, not for so many.
+const TURNS: usize = 12;
+
 /// Finds out whether two connections keep their processes of the server while they take turns in transactions. Behind a pooler in
-/// transaction mode they exchange them, or one waits for the other.
+/// transaction mode they exchange them sooner or later, or one waits for the other.
 pub(super) async fn is_pooled(one: &mut PgConnection, other: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    for _ in 0..TURNS {
+        if exchange(one, other).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether they exchange them in one turn.
+async fn exchange(one: &mut PgConnection, other: &mut PgConnection) -> Result<bool, sqlx::Error> {
     sqlx::raw_sql("BEGIN").execute(&mut *one).await?;
     let first = process(one).await?;
     let second = match timeout(TURN, process(other)).await {

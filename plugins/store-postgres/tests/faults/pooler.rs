@@ -1,15 +1,22 @@
 //! A pooler in transaction mode: its connections are others' at the next moment.
 
 use crate::{BACK_WITHIN, Config, Server, config, has, insert, open};
-use hydra_api::StoreErrorKind;
+use hydra_api::{Causes, StoreErrorKind};
 use hydra_conformance::servers::{PgBouncer, required};
 use hydra_store_postgres::Prepared;
 use libtest_mimic::{Completion, Trial};
+use std::io::Write as _;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 pub(crate) fn trials() -> Vec<Trial> {
     let is_absent = PgBouncer::installed().is_none() && !required();
-    [
+    let detected = Trial::test("a_pooler_is_detected_beside_its_other_clients", || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        runtime.block_on(detected());
+        Ok(())
+    });
+    let limits = [
         ("limits_hold_through_a_pooler_and_stay_with_their_statement", Prepared::Auto),
         ("limits_of_prepared_statements_hold_through_a_pooler_and_stay_with_them", Prepared::On),
     ]
@@ -23,9 +30,50 @@ pub(crate) fn trials() -> Vec<Trial> {
             runtime.block_on(limits(prepared));
             Ok(Completion::Completed)
         });
-        trial.with_ignored_flag(is_absent)
-    })
-    .into()
+        trial
+    });
+    let trials = limits.into_iter().chain([detected]);
+    trials.map(|trial| trial.with_ignored_flag(is_absent)).collect()
+}
+
+/// Clients that take and leave the connections of the server all the time.
+const OTHERS: usize = 6;
+/// Each is opened anew, at another moment of the others.
+const STORES: usize = 24;
+
+async fn detected() {
+    let server = Server::start(&[]).unwrap();
+    let pooler = PgBouncer::start(&server, 3).unwrap();
+    let config = Config { synchronous_commit: false, ..config(pooler.port()) };
+    open(config.clone()).await.unwrap().close().await.unwrap();
+    let mut others: Vec<_> = (0..OTHERS).map(|_| Other::start(&server, pooler.port())).collect();
+    for nth in 0..STORES {
+        let store = open(config.clone()).await.unwrap();
+        for number in 0..20 {
+            has(&store, number).await.unwrap_or_else(|error| panic!("{nth}: {}", Causes(&error)));
+        }
+        store.close().await.unwrap();
+    }
+    assert!(others.iter_mut().all(|other| other.0.try_wait().unwrap().is_none()), "none of them has ended");
+}
+
+/// A client that asks one statement after the other.
+struct Other(Child);
+
+impl Other {
+    fn start(server: &Server, port: u16) -> Self {
+        let mut psql = server.psql("hydra", "hydra");
+        psql.args(["-p", &port.to_string()]).stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut other = psql.spawn().unwrap();
+        other.stdin.as_mut().unwrap().write_all(b"SELECT 1 \\watch 0.001\n").unwrap();
+        Self(other)
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        let _ended = self.0.kill().and_then(|()| self.0.wait());
+    }
 }
 
 async fn limits(prepared: Prepared) {
