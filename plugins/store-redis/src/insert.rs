@@ -9,10 +9,11 @@ use crate::{plain, scripts};
 use hydra_api::{ContentKey, Inserted, ProviderRecord, RecordOutcome, StoreError, UnixSeconds};
 use hydra_remote::ProviderNews;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Writes a batch: the rows of the peers first, then the records, one request for each bucket.
 pub(crate) async fn insert(
-    keys: &Keyspace,
+    keys: &Arc<Keyspace>,
     peers: &Peers,
     batch: &[ProviderRecord],
     now: UnixSeconds,
@@ -38,10 +39,10 @@ pub(crate) async fn insert(
             }
         }
     }
-    let changes: Vec<Change> = changes.into_values().collect();
+    let changes: Arc<[Change]> = changes.into_values().collect();
     let results = match layout.form {
         Form::Buckets { .. } => write(keys, &layout, &changes, now).await,
-        Form::Plain => plain::write(keys, &layout, &changes, now).await,
+        Form::Plain => write_to_the_end(Arc::clone(keys), &layout, &changes, now).await,
     };
     for (change, result) in changes.iter().zip(results) {
         if let Err(fault) = result {
@@ -57,6 +58,20 @@ pub(crate) async fn insert(
     }
     faults.iter().for_each(|fault| keys.fleet.log_in_part(fault));
     Ok(Inserted::of(outcomes))
+}
+
+/// Writes and counts without scripts, in a task of its own: of a call that is dropped the records would be there and uncounted for ever.
+/// It lasts no longer than its requests may.
+async fn write_to_the_end(
+    keys: Arc<Keyspace>,
+    layout: &Arc<Layout>,
+    changes: &Arc<[Change]>,
+    now: UnixSeconds,
+) -> Vec<Result<(), Fault>> {
+    let (layout, written) = (Arc::clone(layout), Arc::clone(changes));
+    let task = tokio::spawn(async move { plain::write(&keys, &layout, &written, now).await });
+    let ended = |_| changes.iter().map(|_| Err(Fault::nobody("the write has ended early"))).collect();
+    task.await.unwrap_or_else(ended)
 }
 
 fn outcome(fault: &Fault) -> RecordOutcome {

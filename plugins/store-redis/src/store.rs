@@ -27,7 +27,7 @@ const WINDOW: Duration = Duration::from_secs(2);
 /// Keeps records in Redis.
 #[derive(Debug)]
 pub struct Redis {
-    keys: Keyspace,
+    keys: Arc<Keyspace>,
     peers: Peers,
     purge: Purge,
     memory: Memory,
@@ -57,7 +57,7 @@ impl Redis {
         check_secret("sentinel.password", config.sentinel.password.as_ref())?;
         let profile = profile(&config);
         let peers = Peers::new(usize::try_from(config.peers_cache_len_max).unwrap_or(usize::MAX));
-        let keys = Keyspace::open(config, scope.purpose()).await?;
+        let keys = Arc::new(Keyspace::open(config, scope.purpose()).await?);
         let mut memory = Memory::default();
         if scope.purpose() == Purpose::Serve {
             memory = survey::survey(&keys.fleet).await;

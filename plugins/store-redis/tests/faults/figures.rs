@@ -47,7 +47,7 @@ pub(crate) async fn errors_by_prefix() {
     server.command(&["SCRIPT", "FLUSH"]).unwrap();
     shop.insert(0..20).await;
     assert!(errors(&shop, "NOSCRIPT") >= 1.0);
-    server.command(&["CONFIG", "SET", "maxmemory", "1000000"]).unwrap();
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]).unwrap();
     assert_eq!(errors(&shop, "OOM"), 0.0);
     shop.try_insert(20..40).await.unwrap();
     assert!(errors(&shop, "OOM") >= 1.0);

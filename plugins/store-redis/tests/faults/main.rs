@@ -61,6 +61,10 @@ fn lacks_expire_options() -> Option<&'static str> {
     is_before_7().then_some("without scripts the store needs Redis 7.0 or later")
 }
 
+fn lacks_slow_loading() -> Option<&'static str> {
+    is_before_7().then_some("Redis before 7.0 answers nobody while it loads little data")
+}
+
 fn has_expire_options() -> Option<&'static str> {
     (!is_before_7()).then_some("the server is not of a version before 7.0")
 }
@@ -80,7 +84,11 @@ fn main() -> ExitCode {
         trial("a_frozen_server_fails_calls_in_time_and_gives_no_foreign_answer", one_server::frozen),
         trial("paused_clients_fail_in_time", one_server::paused),
         trial("a_server_that_was_killed_has_what_it_acknowledged", one_server::killed),
-        trial("a_server_that_loads_its_data_is_unavailable_and_hides_no_record", one_server::loading),
+        trial_unless(
+            lacks_slow_loading,
+            "a_server_that_loads_its_data_is_unavailable_and_hides_no_record",
+            one_server::loading,
+        ),
         trial("a_server_that_a_script_holds_up_is_overloaded", one_server::busy),
         trial("connections_that_the_server_closes_are_replaced", one_server::closes_idle_connections),
         trial("scripts_that_were_flushed_are_loaded_again", one_server::flushed_scripts),
@@ -110,7 +118,7 @@ fn main() -> ExitCode {
         trial("a_dead_master_costs_its_own_keys", cluster::dead_master),
         trial("a_frozen_master_costs_its_own_keys", cluster::frozen_master),
         trial("what_its_caller_gives_up_is_measured", figures::given_up),
-        trial("a_loading_server_is_not_told_as_dropped_calls", figures::loading),
+        trial_unless(lacks_slow_loading, "a_loading_server_is_not_told_as_dropped_calls", figures::loading),
         trial("nothing_is_written_by_a_look", one_server::looked_at),
         trial("what_is_written_to_a_server_that_came_back_empty_is_found_by_all", one_server::emptied),
         trial("a_failover_is_followed", cluster::failover),
@@ -127,7 +135,8 @@ fn main() -> ExitCode {
         trial("config_redis_toml_is_opened", files::standalone),
         trial("config_redis_cluster_toml_is_opened", files::of_cluster),
         trial("a_replica_that_the_sentinels_promote_is_followed", sentinel::promoted),
-        trial(
+        trial_unless(
+            lacks_slow_loading,
             "a_replica_that_is_promoted_is_followed_while_the_master_loads",
             sentinel::promoted_beside_a_loading_master,
         ),
