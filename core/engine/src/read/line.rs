@@ -47,7 +47,8 @@ struct Queues {
 }
 
 /// Flights, each with the moment since which it stands there.
-type Standing = VecDeque<(Instant, Arc<Flight>)>;
+type Standing = VecDeque<Place>;
+type Place = (Instant, Arc<Flight>);
 
 /// Counts departures by spans of the time that a request waits.
 #[derive(Debug, Default)]
@@ -120,10 +121,10 @@ impl Queues {
     }
 
     /// Takes out up to `len_max`, those first that requests wait for.
-    fn depart(&mut self, len_max: usize) -> Vec<(Instant, Arc<Flight>)> {
+    fn depart(&mut self, len_max: usize) -> Vec<Place> {
         let Self { waiting, placed, left, .. } = self;
         let (mut taken, mut gone) = (Vec::new(), Vec::new());
-        let queues: [&mut dyn FnMut() -> Option<(Instant, Arc<Flight>)>; 2] =
+        let queues: [&mut dyn FnMut() -> Option<Place>; 2] =
             [&mut || waiting.pop_back(), &mut || placed.pop_front()];
         for next in queues {
             while taken.len() < len_max

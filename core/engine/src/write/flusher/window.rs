@@ -218,7 +218,7 @@ fn failed_alone(writer: &Writer, held: &InHand, cause: &str) -> Fate {
         return give_up(writer, cause);
     }
     add(&writer.backend.stats.writes.retried, 1);
-    Fate::Again(Tries { failures, ..held.tries })
+    Fate::Again(Tries { failures })
 }
 
 /// A record whose batch failed. Where the store took others, it may be the cause: it is tried in smaller and smaller
@@ -230,7 +230,7 @@ fn again(writer: &Writer, held: &InHand, alone: bool, others_written: bool, caus
         return give_up(writer, cause);
     }
     add(&writer.backend.stats.writes.retried, 1);
-    Fate::Again(Tries { failures, ..held.tries })
+    Fate::Again(Tries { failures })
 }
 
 fn give_up(writer: &Writer, cause: &str) -> Fate {
