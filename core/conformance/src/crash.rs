@@ -20,12 +20,12 @@
 //!   that a failure tells (`TEST_SEED`).
 //! - **Damage.** Each file of a store that was closed is cut, emptied, overwritten as a whole or in part, changed in one byte or removed. Then
 //!   the store must open, or fail as [corrupt](hydra_api::OpenErrorKind::Corrupt); it must not hang, abort or return what was never
-//!   inserted; a call that finds damage fails as [corrupt](hydra_api::StoreErrorKind::Corrupt), and the store must open
-//!   again after it. One that is open takes records. A store that [notices damage](Crash::notices_damage) after a clean stop returns
+//!   inserted; a call that finds damage fails as [corrupt](hydra_api::StoreErrorKind::Corrupt), or says so of the keys that it concerns,
+//!   and the store must open again after it. One that is open takes records. A store that [notices damage](Crash::notices_damage) after a clean stop returns
 //!   everything, or moves its files aside, or fails as corrupt.
 //! - **A look at damage.** The same files, and [`Purpose::Use`]: the store must open and return some of what was inserted, or
-//!   nothing but errors, or fail as corrupt and move nothing aside. One that notices damage returns everything that was inserted, or
-//!   fails as corrupt and leaves every file as it is. Only a node sets damaged records aside and begins empty.
+//!   nothing but errors, or fail as corrupt, and move nothing aside in any case. One that notices damage returns everything that was
+//!   inserted, or fails as corrupt, at the open or at a call, and leaves every file as it is. Only a node sets damaged records aside and begins empty.
 
 mod child;
 mod damage;

@@ -30,13 +30,17 @@ impl Tree {
         Ok(Self(tree))
     }
 
-    /// Demands that `root` itself has the same files and directories. What is in the directories is not compared.
+    /// Demands that `root` itself has the same files and directories; an empty file may be new, as that of a lock. What is in the
+    /// directories is not compared.
     pub(crate) fn nothing_moved(&self, root: &Path) -> Result<(), Broken> {
-        let in_root = |tree: &Self| -> BTreeSet<PathBuf> {
-            tree.0.keys().filter(|path| path.parent() == Some(root)).cloned().collect()
+        let after = Self::of(root)?;
+        let is_gone = |path: &&PathBuf| !after.0.contains_key(*path);
+        let is_new = |(path, bytes): &(&PathBuf, &Option<Vec<u8>>)| {
+            !self.0.contains_key(*path) && bytes.as_ref().is_none_or(|bytes| !bytes.is_empty())
         };
-        let (before, after) = (in_root(self), in_root(&Self::of(root)?));
-        match before.symmetric_difference(&after).next() {
+        let gone = self.0.keys().filter(is_gone);
+        let new = after.0.iter().filter(is_new).map(|(path, _)| path);
+        match gone.chain(new).find(|path| path.parent() == Some(root)) {
             Some(path) => Err(Broken::new(format!("it has moved {}", path.display()))),
             None => Ok(()),
         }

@@ -19,8 +19,8 @@ pub(crate) const UNFINISHED: &str = "checksums.unfinished";
 
 /// The first line of the list.
 const HEADER: &str = "hydra checksums 1";
-/// The longest list that is read, in bytes.
-const LIST_BYTES_MAX: u64 = 16 << 20;
+/// The longest list that is written and read, in bytes.
+const LIST_BYTES_MAX: usize = 16 << 20;
 /// Files in a list, at most.
 const FILES_MAX: usize = 100_000;
 /// Bytes of a file in memory.
@@ -47,26 +47,41 @@ pub(crate) enum Compared {
     Changed(String),
 }
 
-/// Writes the checksums of all files in `dir`, for the next open. The engine must be closed, and write no more. Reads all files;
-/// it gives up at `until`.
+/// Writes the checksums of all files in `dir`, for the next open. The engine must be closed, and write no more. Reads all files, and forces
+/// them onto the disk first: a list must not outlive what it tells of. It gives up at `until`.
 ///
 /// # Errors
-/// [`io::Error`] of the system, and when the time is up: then there is no list, and the next open does not compare.
+/// [`io::Error`] of the system, when there are too many files, and when the time is up: then there is no list, and the next open does
+/// not compare.
 pub fn write_checksums(dir: &Path, until: Instant) -> io::Result<()> {
     let mut list = format!("{HEADER}\n");
-    for (name, path) in files(dir)? {
+    let Tree { files, dirs } = tree(dir, Some(until))?;
+    for path in files.values().chain(&dirs) {
+        File::open(path)?.sync_all()?;
+        in_time(until)?;
+    }
+    for (name, path) in files {
         let Content { len, checksum } = content(&path, Some(until))?;
         list.push_str(&format!("{checksum:016x} {len} {name}\n"));
     }
     list.push_str(&format!("{:016x}\n", xxh3_64(list.as_bytes())));
+    if list.len() > LIST_BYTES_MAX {
+        return Err(io::Error::other("the list is too long"));
+    }
     let unfinished = dir.join(UNFINISHED);
     let written = File::create(&unfinished).and_then(|mut file| {
         file.write_all(list.as_bytes())?;
         file.sync_all()?;
+        // Whoever waited for it may have gone, and another process have opened the files.
+        in_time(until)?;
         fs::rename(&unfinished, dir.join(CHECKSUMS))?;
         File::open(dir)?.sync_all()
     });
     written.inspect_err(|_| drop(fs::remove_file(&unfinished)))
+}
+
+fn in_time(until: Instant) -> io::Result<()> {
+    if Instant::now() < until { Ok(()) } else { Err(ErrorKind::TimedOut.into()) }
 }
 
 /// Compares the files in `dir` with the list. Nothing is written.
@@ -79,10 +94,10 @@ pub(crate) fn check(dir: &Path) -> io::Result<Compared> {
         file => file?,
     };
     let mut list = Vec::new();
-    file.take(LIST_BYTES_MAX).read_to_end(&mut list)?;
+    file.take(LIST_BYTES_MAX as u64).read_to_end(&mut list)?;
     let changed = |what: String| Ok(Compared::Changed(format!("{what} since the last stop")));
     let Some(listed) = decode(&list) else { return changed(format!("the file `{CHECKSUMS}` has changed")) };
-    let found = files(dir)?;
+    let found = tree(dir, None)?.files;
     if let Some(name) = found.keys().find(|name| !listed.contains_key(*name)) {
         return changed(format!("the file `{name}` was added"));
     }
@@ -140,10 +155,18 @@ fn decode(list: &[u8]) -> Option<Files<Content>> {
     lines.map(of_line).collect()
 }
 
-/// The engine's files in `dir` and below it.
-fn files(dir: &Path) -> io::Result<Files<PathBuf>> {
-    let (mut found, mut left) = (Files::new(), vec![dir.to_owned()]);
+/// The engine's files, and all directories.
+#[derive(Debug, Default)]
+struct Tree {
+    files: Files<PathBuf>,
+    dirs: Vec<PathBuf>,
+}
+
+/// What is in `dir` and below it. Looks until the time is up.
+fn tree(dir: &Path, until: Option<Instant>) -> io::Result<Tree> {
+    let (mut found, mut dirs, mut left) = (Files::new(), Vec::new(), vec![dir.to_owned()]);
     while let Some(inner) = left.pop() {
+        until.map_or(Ok(()), in_time)?;
         for entry in fs::read_dir(&inner)? {
             let path = entry?.path();
             if path.is_dir() {
@@ -160,8 +183,9 @@ fn files(dir: &Path) -> io::Result<Files<PathBuf>> {
             }
             found.insert(name.to_owned(), path);
         }
+        dirs.push(inner);
     }
-    Ok(found)
+    Ok(Tree { files: found, dirs })
 }
 
 /// Reads a file, until the time is up.
@@ -169,9 +193,7 @@ fn content(path: &Path, until: Option<Instant>) -> io::Result<Content> {
     let (mut file, mut buffer) = (File::open(path)?, vec![0; BUFFER_LEN]);
     let (mut hasher, mut len) = (Xxh3::new(), 0);
     loop {
-        if until.is_some_and(|until| Instant::now() >= until) {
-            return Err(ErrorKind::TimedOut.into());
-        }
+        until.map_or(Ok(()), in_time)?;
         match file.read(&mut buffer) {
             Ok(0) => return Ok(Content { len, checksum: hasher.digest() }),
             Ok(read) => {
@@ -232,5 +254,30 @@ mod tests {
         assert_eq!(write_checksums(dir.path(), Instant::now()).unwrap_err().kind(), ErrorKind::TimedOut);
         assert_eq!(check(dir.path()).unwrap(), Compared::Unlisted);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    /// The list is taken for damaged if only a part of it is read.
+    #[test]
+    fn a_list_that_is_longer_than_what_is_read_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = (0..14).fold(dir.path().to_owned(), |path, _| path.join("d".repeat(250)));
+        fs::create_dir_all(&deep).unwrap();
+        let files = LIST_BYTES_MAX / deep.as_os_str().len() + 100;
+        (0..files).for_each(|number| fs::write(deep.join(format!("{number:08}")), "").unwrap());
+        let written = write_checksums(dir.path(), Instant::now() + Duration::from_secs(600));
+        assert_eq!(check(dir.path()).unwrap(), Compared::Unlisted);
+        assert!(written.unwrap_err().to_string().contains("too long"));
+        assert!(!dir.path().join(UNFINISHED).exists());
+    }
+
+    /// No file of the engine is left out, in whatever directory it is: what is no file on a disk cannot be forced onto it.
+    #[test]
+    fn a_file_that_cannot_be_forced_onto_the_disk_is_not_listed() {
+        let dir = listed();
+        remove(dir.path()).unwrap();
+        std::os::unix::fs::symlink("/dev/null", dir.path().join("blobs/none")).unwrap();
+        let refused = write_checksums(dir.path(), Instant::now() + Duration::from_secs(600)).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidInput, "{refused}");
+        assert_eq!(check(dir.path()).unwrap(), Compared::Unlisted);
     }
 }

@@ -12,6 +12,7 @@ use hydra_api::{
 use hydra_embedded::{
     Damage, Ended, Fault as EngineFault, Outage, ROOM_BYTES, Refused, Rows, guarded, probe, write_checksums,
 };
+use std::error::Error;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -120,7 +121,8 @@ impl Keeper {
         }
     }
 
-    /// Reads; what cannot be read begins an outage if the engine has stopped, and is logged otherwise.
+    /// Reads; what cannot be read begins an outage if the engine has stopped, and is logged otherwise. Damage to the pages of all keys
+    /// fails the call, which says more than its kind.
     pub(crate) fn providers(
         self: &Arc<Self>,
         engine: &Engine,
@@ -128,13 +130,21 @@ impl Keeper {
         now: UnixSeconds,
         limit: usize,
     ) -> Result<Vec<Found>, Fault> {
-        let Answer { found, unread } = engine.providers(keys, now, limit)?;
+        let Answer { found, unread } = engine.providers(keys, now, limit);
         if let Some(Fault(fault)) = unread {
-            let because = Causes(&fault).to_string();
-            drop(self.failed(engine, fault, "providers"));
+            let is_damage = fault.is_damage();
+            if is_damage && found.iter().all(|found| matches!(found, Found::Unknown(_))) {
+                return Err(Fault(fault));
+            }
+            let error = self.failed(engine, fault, "providers");
+            let because = error.source().map_or_else(|| error.to_string(), |cause| Causes(cause).to_string());
             let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
             if self.refused().is_none() && *unread != because {
-                tracing::warn!(error = %because, "some keys cannot be read");
+                if is_damage {
+                    tracing::error!(error = %because, "some keys cannot be read");
+                } else {
+                    tracing::warn!(error = %because, "some keys cannot be read");
+                }
                 *unread = because;
             }
         }
@@ -291,8 +301,8 @@ impl Keeper {
     }
 
     /// Writes what sled holds in memory. The last calls must have ended. Sled's threads end with the last handle; they
-    /// force the file onto the disk.
-    pub(crate) fn close(&self) -> Result<(), StoreError> {
+    /// force the file onto the disk. Then lists the checksums of the files, if there is time for it until `until`.
+    pub(crate) fn close(&self, until: Instant) -> Result<(), StoreError> {
         const OPERATION: &str = "close";
         let engine = self.state().engine.clone();
         let flushed =
@@ -313,15 +323,14 @@ impl Keeper {
         });
         closed.and(ended.map_err(|fault| fault.into_error(OPERATION)))?;
         if !self.damage.is_found() {
-            self.list_checksums();
+            self.list_checksums(until.min(Instant::now() + CHECKSUMS_MAX));
         }
         Ok(())
     }
 
     /// Lists the checksums of the files for the next open, which compares them: sled would take damage for a write that was cut short.
     /// A stop does not wait for long: without a list there is no comparison.
-    fn list_checksums(&self) {
-        let until = Instant::now() + CHECKSUMS_MAX;
+    fn list_checksums(&self, until: Instant) {
         let listed = open::released(&self.dir, until).and_then(|_file| write_checksums(&self.dir, until));
         if let Err(cause) = listed {
             tracing::warn!(

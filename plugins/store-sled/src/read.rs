@@ -16,32 +16,29 @@ struct Entry {
 pub(crate) struct Answer {
     /// One entry a key.
     pub(crate) found: Vec<Found>,
-    /// Why the first key that is unknown could not be read.
+    /// Why the first key that is unknown could not be read; damage before anything else.
     pub(crate) unread: Option<Fault>,
 }
 
 impl Engine {
-    /// The providers of each key. A key whose pages cannot be read is unknown: those of others may be in memory, or readable. Damage
-    /// fails the call, as it concerns all.
-    pub(crate) fn providers(
-        &self,
-        keys: &[ContentKey],
-        now: UnixSeconds,
-        limit: usize,
-    ) -> Result<Answer, Fault> {
+    /// The providers of each key. A key whose pages cannot be read, or are damaged, is unknown: those of others may be in memory, or
+    /// readable.
+    pub(crate) fn providers(&self, keys: &[ContentKey], now: UnixSeconds, limit: usize) -> Answer {
         let mut answer = Answer { found: Vec::with_capacity(keys.len()), unread: None };
         for key in keys {
             answer.found.push(match self.of_key(key, now, limit) {
                 Ok(providers) => Found::Known(providers),
-                Err(fault) if fault.0.is_damage() => return Err(fault),
                 Err(fault) => {
                     let kind = fault.0.kind();
-                    answer.unread.get_or_insert(fault);
+                    let is_news = |known: &Fault| fault.0.is_damage() && !known.0.is_damage();
+                    if answer.unread.as_ref().is_none_or(is_news) {
+                        answer.unread = Some(fault);
+                    }
                     Found::Unknown(kind)
                 }
             });
         }
-        Ok(answer)
+        answer
     }
 
     fn of_key(&self, key: &ContentKey, now: UnixSeconds, limit: usize) -> Result<Vec<Provider>, Fault> {

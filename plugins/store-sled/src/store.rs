@@ -16,10 +16,13 @@ use hydra_embedded::{Fault as EngineFault, Lock, Opened, ScanPlace, guarded};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 const BATCH_LEN_MAX: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+
+/// The part of the time of a close that is not for the list of checksums: a quarter. A list that is late would make a clean close fail.
+const CLOSE_SHARE: u32 = 4;
 
 /// Keeps records in a directory. See the README for its bill, and for what a crash may cost.
 #[derive(Debug)]
@@ -199,6 +202,7 @@ impl ProviderStore for Sled {
         }
         let (reads, all) = (Arc::clone(&self.reads), self.profile.concurrency_max.get() as u32);
         let (keeper, write_max) = (Arc::clone(&self.keeper), self.write_max);
+        let list_until = Instant::now() + write_max - write_max / CLOSE_SHARE;
         let closing = tokio::spawn(async move {
             let closed = tokio::time::timeout(write_max, async {
                 // The last calls have ended when all permits are back. Nothing may open sled again while it closes.
@@ -209,7 +213,7 @@ impl ProviderStore for Sled {
                 // that is shut down waits for its blocking tasks.
                 let thread = std::thread::Builder::new().name("records-close".to_owned());
                 let thread = thread.spawn(move || {
-                    let closed = keeper.close();
+                    let closed = keeper.close(list_until);
                     drop(permits);
                     drop(reply.send(closed));
                 });

@@ -7,7 +7,8 @@ use crate::given::{Chance, NOW, record};
 use crate::store::{all_known, all_taken};
 use crate::tree::Tree;
 use hydra_api::{
-    Causes, Durability, OpenErrorKind, ProviderRecord, ProviderStore, Purpose, StoreError, StoreErrorKind,
+    Causes, Durability, Found, OpenErrorKind, ProviderRecord, ProviderStore, Purpose, StoreError,
+    StoreErrorKind,
 };
 use std::io::Read;
 use std::num::NonZeroU32;
@@ -136,7 +137,8 @@ fn in_a_child(crash: &Crash, number: usize, dir: &Path, role: Role) -> Result<()
 }
 
 /// The child: opens the store for a look and reads all. What is damaged is an error, and never an empty store. An engine may tidy
-/// up when it opens its files, and find the damage later. One that notices damage by itself shows everything, or fails and changes nothing.
+/// up when it opens its files, and find the damage later, but moves nothing. One that notices damage by itself shows everything, or fails,
+/// sooner or later, and changes nothing.
 pub(super) async fn look(crash: &Crash, dir: &Path) -> Result<(), Broken> {
     let before = Tree::of(dir)?;
     let store = match crash.open_for(Purpose::Use, dir).await {
@@ -145,10 +147,7 @@ pub(super) async fn look(crash: &Crash, dir: &Path) -> Result<(), Broken> {
             // Without its only file there are no records.
             let fits = matches!(error.kind(), OpenErrorKind::Corrupt | OpenErrorKind::Config { .. });
             ensure!(fits, "a look fails as {:?}: {}", error.kind(), Causes(&error));
-            return match crash.notice {
-                Notice::AfterCleanStop => before.unchanged(dir),
-                Notice::Perhaps => before.nothing_moved(dir),
-            };
+            return damage_is_left(crash, &before, dir);
         }
     };
     let least = match crash.notice {
@@ -160,7 +159,16 @@ pub(super) async fn look(crash: &Crash, dir: &Path) -> Result<(), Broken> {
     drop(store.close().await);
     match found {
         Err(error) if error.kind() != StoreErrorKind::Corrupt => Err(error.into()),
-        Ok(()) | Err(_) => Ok(()),
+        Err(_) => damage_is_left(crash, &before, dir),
+        Ok(()) => before.nothing_moved(dir),
+    }
+}
+
+/// What a look that found damage may not have changed.
+fn damage_is_left(crash: &Crash, before: &Tree, dir: &Path) -> Result<(), Broken> {
+    match crash.notice {
+        Notice::AfterCleanStop => before.unchanged(dir),
+        Notice::Perhaps => before.nothing_moved(dir),
     }
 }
 
@@ -236,7 +244,11 @@ async fn read(
     let (mut left, mut found) = (records, 0);
     for keys in keys.chunks(store.profile().reads.batch_len_max.get()) {
         let entries = match store.providers(keys.into(), NOW, LIMIT).await {
-            Ok(entries) => all_known(entries, keys.len())?,
+            // What is damaged may concern single keys.
+            Ok(found) if found.contains(&Found::Unknown(StoreErrorKind::Corrupt)) => {
+                return Ok(Err(StoreError::new(StoreErrorKind::Corrupt, "providers")));
+            }
+            Ok(found) => all_known(found, keys.len())?,
             Err(error) => return Ok(Err(error)),
         };
         for (key, entry) in keys.iter().zip(entries) {

@@ -19,12 +19,18 @@ const TABLE: &[(Sabotage, Option<&str>)] = &[
     (Sabotage::SetsAsideAndFails, Some("it has moved")),
     (Sabotage::FailsAsUnavailable, Some("a look fails as Unavailable")),
     (Sabotage::ReturnsAnything, Some("it returns what was never inserted")),
+    (Sabotage::SetsAsideAndShowsAll, Some("it has moved")),
+    (Sabotage::FindsItLater, None),
+    (Sabotage::WritesAndFindsItLater, None),
+    (Sabotage::NoticesAndFindsItLater, None),
+    (Sabotage::NoticesAndWrites, Some("it has changed")),
 ];
 
 fn main() -> ExitCode {
     let named = std::env::var(SABOTAGE).ok();
     if let Some((sabotage, _)) = TABLE.iter().find(|(one, _)| Some(format!("{one:?}")) == named) {
-        return run([Crash::of::<Sabotaged>(Config { sabotage: *sabotage })]);
+        let crash = Crash::of::<Sabotaged>(Config { sabotage: *sabotage });
+        return run([if sabotage.notices() { crash.notices_damage() } else { crash }]);
     }
     let trials = TABLE.iter().map(|(sabotage, fault)| {
         Trial::test(format!("damage::{sabotage:?}"), move || put_to_the_test(*sabotage, *fault))

@@ -1,9 +1,10 @@
 //! The store: one file that says whether its records are whole. It "reads" them by making them up again.
 
 use hydra_api::{
-    Durability, OpenError, Plugin, ProviderRecord, ProviderStore, Purpose, Scope, Store, StoreProfile,
+    Durability, OpenError, Plugin, ProviderRecord, ProviderStore, Purpose, Scope, Store, StoreErrorKind,
+    StoreProfile,
 };
-use hydra_conformance::doubles::ClaimingStore;
+use hydra_conformance::doubles::{ClaimingStore, FailingStore};
 use hydra_conformance::given::{NOW, record};
 use hydra_store_memory::Memory;
 use schemars::JsonSchema;
@@ -22,6 +23,26 @@ pub(crate) enum Sabotage {
     SetsAsideAndFails,
     FailsAsUnavailable,
     ReturnsAnything,
+    /// As an engine that can still read a part of what it has moved.
+    SetsAsideAndShowsAll,
+    /// Opens, and fails when it is read; the files are as they were.
+    FindsItLater,
+    /// As this, and has written to a file before.
+    WritesAndFindsItLater,
+    /// The same of a store that notices damage before it opens.
+    NoticesAndFindsItLater,
+    NoticesAndWrites,
+}
+
+impl Sabotage {
+    /// Whether it claims to notice damage at the open.
+    pub(crate) const fn notices(self) -> bool {
+        matches!(self, Self::NoticesAndFindsItLater | Self::NoticesAndWrites)
+    }
+
+    const fn finds_it_later(self) -> bool {
+        matches!(self, Self::FindsItLater | Self::WritesAndFindsItLater) || self.notices()
+    }
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -43,7 +64,8 @@ impl Plugin for Sabotaged {
     const SUMMARY: &'static str = "looks at damaged records in a wrong way";
 
     async fn open(config: Config, scope: &Scope) -> Result<Arc<dyn ProviderStore>, OpenError> {
-        let memory = Memory::new(&Default::default());
+        let memory = Arc::new(Memory::new(&Default::default()));
+        let mut store: Arc<dyn ProviderStore> = memory.clone();
         let failed = |cause| OpenError::unavailable("cannot use the file", cause);
         let dir = scope.data_dir();
         match std::fs::read(dir.join(FILE)) {
@@ -51,14 +73,19 @@ impl Plugin for Sabotaged {
             Ok(_) if scope.purpose() == Purpose::Serve => {
                 set_aside(dir).and_then(|()| write(dir)).map_err(failed)?;
             }
-            Ok(_) => look(config.sabotage, dir, &memory).await?,
+            Ok(_) => {
+                look(config.sabotage, dir, &memory).await?;
+                if config.sabotage.finds_it_later() {
+                    store = Arc::new(FailingStore::new(store, StoreErrorKind::Corrupt, 1_000, 1));
+                }
+            }
             Err(_) if scope.purpose() == Purpose::Serve => write(dir).map_err(failed)?,
             Err(_) => return Err(OpenError::config(".", "there are no records")),
         }
         let profile = StoreProfile::builder()
             .durability(Durability::SurvivesRestart { window: Duration::ZERO })
             .build();
-        Ok(Arc::new(ClaimingStore::new(Arc::new(memory), profile)))
+        Ok(Arc::new(ClaimingStore::new(store, profile)))
     }
 }
 
@@ -74,6 +101,14 @@ async fn look(sabotage: Sabotage, dir: &Path, memory: &Memory) -> Result<(), Ope
         Sabotage::FailsAsUnavailable => Err(OpenError::unavailable("cannot read", "the file is not whole")),
         // Of other providers than those that were announced.
         Sabotage::ReturnsAnything => insert(memory, 100).await,
+        Sabotage::SetsAsideAndShowsAll => {
+            set_aside(dir).and_then(|()| write(dir)).map_err(failed)?;
+            insert(memory, 0).await
+        }
+        Sabotage::FindsItLater | Sabotage::NoticesAndFindsItLater => Ok(()),
+        Sabotage::WritesAndFindsItLater | Sabotage::NoticesAndWrites => {
+            std::fs::write(dir.join(FILE), "looked at").map_err(failed)
+        }
     }
 }
 

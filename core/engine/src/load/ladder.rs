@@ -293,3 +293,6 @@ impl Ladder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

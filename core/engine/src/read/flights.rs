@@ -19,6 +19,9 @@ use tracing::Span;
 /// How many parts the keys are in, so that requests for different keys seldom meet.
 const SHARDS: usize = 64;
 
+/// The bit of [`Flight::awaited`] that says that it is in line.
+const IN_LINE: u32 = 1 << 31;
+
 /// The flights under way and the cache, which agree: an announcement that was accepted is in whatever either of them gives
 /// from then on.
 #[derive(Debug)]
@@ -43,8 +46,8 @@ pub(crate) struct Flight {
     len_max: AtomicU32,
     departed: AtomicBool,
     denied: AtomicBool,
-    /// It is in line, and its request waits.
-    awaited: AtomicBool,
+    /// How many requests wait for it, and [`IN_LINE`].
+    awaited: AtomicU32,
     /// What was accepted of the key and may not be in what the store answers.
     accepted: Mutex<Vec<ProviderRecord>>,
     /// The span of the request that began it, and that of its wait, until it departs.
@@ -191,7 +194,7 @@ impl Flight {
             len_max: AtomicU32::new(len_max.get()),
             departed: AtomicBool::new(false),
             denied: AtomicBool::new(false),
-            awaited: AtomicBool::new(false),
+            awaited: AtomicU32::new(0),
             accepted: Mutex::default(),
             trace: Mutex::new(None),
             call: OnceLock::new(),
@@ -264,14 +267,29 @@ impl Flight {
         !self.denied.swap(true, Ordering::Relaxed)
     }
 
-    /// Sets whether it is in line while its request waits; whether that was so before.
-    pub(crate) fn set_awaited(&self, awaited: bool) -> bool {
-        self.awaited.swap(awaited, Ordering::Relaxed)
+    /// One more request waits for it; true if it is in line and this is the only one.
+    pub(crate) fn begin_wait(&self) -> bool {
+        self.awaited.fetch_add(1, Ordering::Relaxed) == IN_LINE
     }
 
-    /// Whether it is in line while a request waits for it.
+    /// One of the requests waits for it no more; true if it is in line and this was the last one.
+    pub(crate) fn end_wait(&self) -> bool {
+        self.awaited.fetch_sub(1, Ordering::Relaxed) == IN_LINE + 1
+    }
+
+    /// It is in line from now on; true if requests wait for it.
+    pub(crate) fn enter_line(&self) -> bool {
+        self.awaited.fetch_or(IN_LINE, Ordering::Relaxed) > 0
+    }
+
+    /// It is in line no more; true if it was, and requests wait for it.
+    pub(crate) fn leave_line(&self) -> bool {
+        self.awaited.fetch_and(!IN_LINE, Ordering::Relaxed) > IN_LINE
+    }
+
+    /// Whether a request waits for it.
     pub(crate) fn is_awaited(&self) -> bool {
-        self.awaited.load(Ordering::Relaxed)
+        self.awaited.load(Ordering::Relaxed) & !IN_LINE > 0
     }
 
     /// The request that begins it is traced: its store call is a part of the trace.

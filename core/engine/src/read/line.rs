@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 const STAY_MAX: Duration = Duration::from_secs(1);
 
 /// A bounded line: the newest flight departs first, the oldest is evicted first. Flights that nobody waits for give way to
-/// the others at both ends.
+/// the others at both ends. Those of degraded requests depart in the order in which they came: no more of them are let in
+/// than depart in time.
 #[derive(Debug)]
 pub(super) struct Line {
     queues: Mutex<Queues>,
@@ -22,7 +23,7 @@ pub(super) struct Line {
     wait: Duration,
     // Copies of what is in `queues`, to be read without the lock.
     len: AtomicU32,
-    /// How many are in line whose requests wait.
+    /// How many are in line for which requests wait.
     awaited: AtomicU32,
     /// How many may depart within the time that a request waits, as far as the last departures tell.
     places: AtomicU32,
@@ -37,11 +38,17 @@ pub(super) struct Line {
 #[derive(Debug, Default)]
 struct Queues {
     /// Flights whose requests wait, or waited for as long as they may.
-    waiting: VecDeque<(Instant, Arc<Flight>)>,
-    /// Flights that degraded requests have left behind.
-    left: VecDeque<(Instant, Arc<Flight>)>,
+    waiting: Standing,
+    /// As these, of degraded requests that have a place.
+    placed: Standing,
+    /// Flights that nobody waits for: degraded requests have left them behind, or have gone.
+    left: Standing,
     departures: Departures,
 }
+
+/// Flights, each with the moment since which it stands there.
+type Standing = VecDeque<Place>;
+type Place = (Instant, Arc<Flight>);
 
 /// Counts departures by spans of the time that a request waits.
 #[derive(Debug, Default)]
@@ -55,7 +62,24 @@ struct Departures {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Request {
     Waits,
+    /// It waits in a place that [`Line::has_place`] found.
+    HasPlace,
     IsAnswered,
+}
+
+/// A request that waits for a flight, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Wait<'a> {
+    line: &'a Line,
+    pub(super) flight: Arc<Flight>,
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        if self.flight.end_wait() {
+            self.line.awaited.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Departures {
@@ -73,21 +97,69 @@ impl Departures {
 
 impl Queues {
     fn len(&self) -> usize {
-        self.waiting.len() + self.left.len()
+        self.waiting.len() + self.placed.len() + self.left.len()
+    }
+
+    /// Takes out the oldest one, of those that nobody waits for if there are any.
+    fn evict(&mut self) -> Option<Arc<Flight>> {
+        let Self { waiting, placed, left, .. } = self;
+        let oldest = [left, waiting, placed].into_iter().find_map(VecDeque::pop_front);
+        oldest.map(|(_, flight)| flight)
+    }
+
+    /// Takes out those that stayed too long: they are of no use to those who come next. The last one of all stays.
+    fn expire(&mut self, now: Instant) -> Vec<Arc<Flight>> {
+        let (mut expired, mut len) = (Vec::new(), self.len());
+        let is_over = |(since, _): &(Instant, _)| now.saturating_duration_since(*since) >= STAY_MAX;
+        for queue in [&mut self.left, &mut self.placed, &mut self.waiting] {
+            while len > 1 && queue.front().is_some_and(is_over) {
+                expired.extend(queue.pop_front().map(|(_, flight)| flight));
+                len -= 1;
+            }
+        }
+        expired
+    }
+
+    /// Takes out up to `len_max`, those first that requests wait for.
+    fn depart(&mut self, len_max: usize) -> Vec<Place> {
+        let Self { waiting, placed, left, .. } = self;
+        let (mut taken, mut gone) = (Vec::new(), Vec::new());
+        let queues: [&mut dyn FnMut() -> Option<Place>; 2] =
+            [&mut || waiting.pop_back(), &mut || placed.pop_front()];
+        for next in queues {
+            while taken.len() < len_max
+                && let Some(standing) = next()
+            {
+                if standing.1.is_awaited() { taken.push(standing) } else { gone.push(standing) }
+            }
+        }
+        // Each is moved once.
+        left.extend(gone.into_iter().rev());
+        let first = left.len().saturating_sub(len_max - taken.len());
+        taken.extend(left.drain(first..).rev());
+        taken
+    }
+
+    fn of(&mut self, request: Request) -> &mut Standing {
+        match request {
+            Request::Waits => &mut self.waiting,
+            Request::HasPlace => &mut self.placed,
+            Request::IsAnswered => &mut self.left,
+        }
     }
 }
 
 /// Flights taken out of the line.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Taken {
-    /// The newest, each with how long it waited.
+    /// Those that depart, each with how long it waited.
     pub(super) flights: Vec<(Duration, Arc<Flight>)>,
     /// Those that stayed too long.
     pub(super) expired: Vec<Arc<Flight>>,
 }
 
 impl Line {
-    pub(super) fn new(len_max: usize, wait: Duration) -> Self {
+    pub(super) fn new(len_max: usize, wait: Duration, now: Instant) -> Self {
         Self {
             queues: Mutex::default(),
             len_max,
@@ -96,7 +168,7 @@ impl Line {
             awaited: AtomicU32::new(0),
             places: AtomicU32::new(0),
             departed_us: AtomicU64::new(0),
-            opened: Instant::now(),
+            opened: now,
             peak: AtomicU32::new(0),
             evicted: AtomicU64::new(0),
         }
@@ -105,65 +177,62 @@ impl Line {
     /// Puts a flight in line. Returns the one that it evicts.
     pub(super) fn push(&self, flight: Arc<Flight>, request: Request, now: Instant) -> Option<Arc<Flight>> {
         let mut queues = lock(&self.queues);
-        let evicted = if queues.len() >= self.len_max {
-            queues.left.pop_front().or_else(|| queues.waiting.pop_front())
-        } else {
-            None
-        };
-        match request {
-            Request::Waits => {
-                flight.set_awaited(true);
-                self.awaited.fetch_add(1, Ordering::Relaxed);
-                queues.waiting.push_back((now, flight));
-            }
-            Request::IsAnswered => queues.left.push_back((now, flight)),
+        let evicted = if queues.len() >= self.len_max { queues.evict() } else { None };
+        if flight.enter_line() {
+            self.awaited.fetch_add(1, Ordering::Relaxed);
         }
+        queues.of(request).push_back((now, flight));
         let len = queues.len() as u32;
         self.len.store(len, Ordering::Release);
         drop(queues);
         self.peak.fetch_max(len, Ordering::Relaxed);
-        let (_, evicted) = evicted?;
-        self.give_up(&evicted);
+        let evicted = evicted?;
+        self.on_out(&evicted);
         self.evicted.fetch_add(1, Ordering::Relaxed);
         Some(evicted)
     }
 
-    /// No request waits for it any more in line.
-    pub(super) fn give_up(&self, flight: &Flight) {
-        if flight.set_awaited(false) {
+    /// A request waits for this flight, in line already or soon, until what is returned is dropped.
+    pub(super) fn wait_for(&self, flight: Arc<Flight>) -> Wait<'_> {
+        if flight.begin_wait() {
+            self.awaited.fetch_add(1, Ordering::Relaxed);
+        }
+        Wait { line: self, flight }
+    }
+
+    /// Lets a flight stand among those of such requests, if it stands among those that nobody waited for.
+    pub(super) fn move_up(&self, flight: &Arc<Flight>, request: Request, now: Instant) {
+        let mut queues = lock(&self.queues);
+        let at = queues.left.iter().rposition(|(_, left)| Arc::ptr_eq(left, flight));
+        if let Some((_, flight)) = at.and_then(|at| queues.left.remove(at)) {
+            queues.of(request).push_back((now, flight));
+        }
+    }
+
+    fn on_out(&self, flight: &Flight) {
+        if flight.leave_line() {
             self.awaited.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    /// Takes up to `len_max` flights, for one of `calls_max` calls at a time, the newest first: at least one if there is any, as the call may be the probe of a store
-    /// that was away for longer than a flight stays.
+    /// Takes up to `len_max` flights, for one of `calls_max` calls at a time: at least one if there is any, as the call may be
+    /// the probe of a store that was away for longer than a flight stays.
     pub(super) fn take(&self, len_max: usize, calls_max: usize, now: Instant) -> Taken {
-        let mut taken = Taken::default();
         let mut queues = lock(&self.queues);
-        let waited = |since: Instant| now.saturating_duration_since(since);
         let departures = queues.departures.count(self.wait, now) as usize;
         // No more than there are permits' calls, and fewer than would evict each other.
         let places = departures.min(calls_max).saturating_mul(len_max).min(self.len_max);
         let places = u32::try_from(places).unwrap_or(u32::MAX);
         self.places.store(places, Ordering::Relaxed);
         self.departed_us.store(self.micros(now), Ordering::Relaxed);
-        let Queues { waiting, left, .. } = &mut *queues;
-        // Those that stayed too long are of no use to those who come next. The last one of all stays.
-        for (queue, keeps) in [(&mut *left, usize::from(waiting.is_empty())), (&mut *waiting, 1)] {
-            while queue.len() > keeps && queue.front().is_some_and(|(since, _)| waited(*since) >= STAY_MAX) {
-                taken.expired.extend(queue.pop_front().map(|(_, flight)| flight));
-            }
-        }
-        for queue in [waiting, left] {
-            let first = queue.len().saturating_sub(len_max - taken.flights.len());
-            let newest = queue.drain(first..).rev();
-            taken.flights.extend(newest.map(|(since, flight)| (waited(since), flight)));
-        }
+        let expired = queues.expire(now);
+        let departed = queues.depart(len_max);
         self.len.store(queues.len() as u32, Ordering::Release);
         drop(queues);
-        let gone = taken.flights.iter().map(|(_, flight)| flight).chain(&taken.expired);
-        gone.for_each(|flight| self.give_up(flight));
-        taken
+        let waited = |since: Instant| now.saturating_duration_since(since);
+        let flights: Vec<_> = departed.into_iter().map(|(since, flight)| (waited(since), flight)).collect();
+        flights.iter().map(|(_, flight)| flight).chain(&expired).for_each(|flight| self.on_out(flight));
+        Taken { flights, expired }
     }
 
     /// Whether a flight that is put in line now likely departs while its request waits, whoever else comes. Never while calls

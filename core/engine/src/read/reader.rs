@@ -3,7 +3,7 @@
 use super::answer::{self, Answer, Reply};
 use super::cache::Cache;
 use super::flights::{Flight, Flights, Joined};
-use super::line::{Line, Request, Taken};
+use super::line::{Line, Request, Taken, Wait};
 use crate::clock::{Clock, Now};
 use crate::config::{Life, Limits};
 use crate::observe::{StoreCall, trace};
@@ -65,6 +65,14 @@ enum Asks {
     Never,
 }
 
+/// What comes of a read that the cache does not answer.
+#[derive(Debug)]
+enum Asked<'a> {
+    Answered(Reply),
+    /// It waits for a flight.
+    Waits(Wait<'a>, Source),
+}
+
 impl Plan {
     /// Nothing on the rung of full decline.
     fn on(rung: Rung, limits: &Limits, paused: bool) -> Option<Self> {
@@ -92,7 +100,7 @@ impl Reader {
     ) -> Arc<Self> {
         let reader = Arc::new_cyclic(|me: &Weak<Self>| Self {
             flights: Flights::new(Cache::new(limits.cache_bytes)),
-            line: Line::new(limits.waiting_len, limits.waiting),
+            line: Line::new(limits.waiting_len, limits.waiting, clock.now()),
             backend,
             queue,
             limits,
@@ -120,12 +128,18 @@ impl Reader {
             return self.hit(key, &answer, &plan, now);
         }
         add(&self.backend.stats.hits.mine().misses, 1);
-        match plan.asks {
-            Asks::Never => self.instead(key, &plan, Ending::Shed, now, None),
+        let asked = match plan.asks {
+            Asks::Never => Asked::Answered(self.instead(key, &plan, Ending::Shed, now, None)),
             Asks::AtOnce if paused => self.leave_in_line(key, &plan, now, span, Ending::StoreFailed),
-            Asks::AtOnce if self.line.has_place(now.instant) => self.board(key, &plan, now, span).await,
+            Asks::AtOnce if self.line.has_place(now.instant) => {
+                self.wait(key, &plan, Request::HasPlace, now, span)
+            }
             Asks::AtOnce => self.leave_in_line(key, &plan, now, span, Ending::NoPermit),
-            Asks::Waits => self.wait(key, &plan, now, span).await,
+            Asks::Waits => self.wait(key, &plan, Request::Waits, now, span),
+        };
+        match asked {
+            Asked::Answered(reply) => reply,
+            Asked::Waits(wait, source) => self.landed(key, wait, &plan, source, now).await,
         }
     }
 
@@ -167,69 +181,70 @@ impl Reader {
         Ok(())
     }
 
-    /// Answers at once, and leaves the key to a later call of the store.
-    fn leave_in_line(&self, key: ContentKey, plan: &Plan, now: Now, span: &Span, ending: Ending) -> Reply {
+    /// Answers at once, and leaves the key to a later call of the store. If its call begins at once, as nobody else waits and a
+    /// permit is free, the request waits for it, unless the store is paused and this is its probe.
+    fn leave_in_line(
+        &self,
+        key: ContentKey,
+        plan: &Plan,
+        now: Now,
+        span: &Span,
+        ending: Ending,
+    ) -> Asked<'_> {
         // A denial takes no lock and allocates nothing.
         if self.line.is_full() {
             add(&self.backend.stats.wants.mine().wanted, 1);
             add(&self.backend.stats.wants.mine().denied, 1);
-            return self.instead(key, plan, ending, now, None);
+            return Asked::Answered(self.instead(key, plan, ending, now, None));
         }
         match self.join(key, plan, now) {
-            Joined::Known(answer) => return self.hit(key, &answer, plan, now),
-            Joined::Lead(flight) => self.line_up(&flight, Request::IsAnswered, now, span),
+            Joined::Known(answer) => return Asked::Answered(self.hit(key, &answer, plan, now)),
+            Joined::Lead(flight) => {
+                self.line_up(&flight, Request::IsAnswered, now, span);
+                if flight.has_departed() && ending == Ending::NoPermit {
+                    return Asked::Waits(self.line.wait_for(flight), Source::Store);
+                }
+            }
             Joined::Follow { .. } => add(&self.backend.stats.wants.mine().coalesced, 1),
             Joined::Full => {}
         }
-        self.instead(key, plan, ending, now, None)
-    }
-
-    /// Takes a place in one of the next calls, which would else be filled with keys that nobody waits for: of what the store
-    /// can read, all is of use, however much more is asked. There are no more such places than these calls have.
-    async fn board(&self, key: ContentKey, plan: &Plan, now: Now, span: &Span) -> Reply {
-        match self.join(key, plan, now) {
-            Joined::Known(answer) => self.hit(key, &answer, plan, now),
-            Joined::Lead(flight) => {
-                self.line_up(&flight, Request::Waits, now, span);
-                self.landed(key, &flight, plan, Source::Store, now).await
-            }
-            Joined::Follow { flight, .. } => {
-                add(&self.backend.stats.wants.mine().coalesced, 1);
-                // It shares a place, and takes none.
-                if flight.has_departed() || flight.is_awaited() {
-                    return self.landed(key, &flight, plan, Source::Shared, now).await;
-                }
-                self.instead(key, plan, Ending::NoPermit, now, None)
-            }
-            Joined::Full => self.instead(key, plan, Ending::NoPermit, now, None),
-        }
+        Asked::Answered(self.instead(key, plan, ending, now, None))
     }
 
     /// Waits for the flight of the key, its own or another's.
-    async fn wait(&self, key: ContentKey, plan: &Plan, now: Now, span: &Span) -> Reply {
-        let (flight, source) = match self.join(key, plan, now) {
-            Joined::Known(answer) => return self.hit(key, &answer, plan, now),
-            Joined::Full => return self.instead(key, plan, Ending::NoPermit, now, None),
+    ///
+    /// With a place, that is one in the next calls, which would else be filled with keys that nobody waits for: of what the
+    /// store can read, all is of use, however much more is asked. There are no more such places than these calls have.
+    fn wait(&self, key: ContentKey, plan: &Plan, request: Request, now: Now, span: &Span) -> Asked<'_> {
+        match self.join(key, plan, now) {
+            Joined::Known(answer) => Asked::Answered(self.hit(key, &answer, plan, now)),
+            Joined::Full => Asked::Answered(self.instead(key, plan, Ending::NoPermit, now, None)),
             Joined::Lead(flight) => {
-                self.line_up(&flight, Request::Waits, now, span);
-                (flight, Source::Store)
+                // First, so that it stands in line as one that is waited for.
+                let wait = self.line.wait_for(flight);
+                self.line_up(&wait.flight, request, now, span);
+                Asked::Waits(wait, Source::Store)
             }
             Joined::Follow { flight, .. } => {
                 add(&self.backend.stats.wants.mine().coalesced, 1);
-                (flight, Source::Shared)
+                let was_left = !flight.is_awaited() && !flight.has_departed();
+                let wait = self.line.wait_for(flight);
+                if was_left {
+                    self.line.move_up(&wait.flight, request, now.instant);
+                }
+                Asked::Waits(wait, Source::Shared)
             }
-        };
-        self.landed(key, &flight, plan, source, now).await
+        }
     }
 
     /// Waits for a flight: for a permit a short time, then for the store until the deadline.
-    async fn landed(&self, key: ContentKey, flight: &Flight, plan: &Plan, source: Source, now: Now) -> Reply {
+    async fn landed(&self, key: ContentKey, wait: Wait<'_>, plan: &Plan, source: Source, now: Now) -> Reply {
+        let flight = &wait.flight;
         let deadline = now.instant + plan.deadline;
         let permit_until = deadline.min(now.instant + self.limits.waiting);
         let mut landed = timeout_at(permit_until.into(), flight.landing()).await;
         if landed.is_err() {
             if !flight.has_departed() {
-                self.line.give_up(flight);
                 if flight.deny() {
                     add(&self.backend.stats.wants.mine().denied, 1);
                 }

@@ -60,8 +60,6 @@ struct Queue {
 pub(crate) struct Tries {
     /// Its batch failed while others did not, or the store panicked on it alone: it may be the cause.
     pub(crate) failures: u16,
-    /// The store could not say whether it has it, and was not away as a whole.
-    pub(crate) unknown: u16,
 }
 
 /// An entry of the queue.

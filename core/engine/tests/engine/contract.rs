@@ -205,15 +205,19 @@ async fn no_count_of_a_store_is_believed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_panics_now_and_then_loses_nothing() {
-    let inner = memory();
-    let store = Arc::new(PanicsSometimes::new(inner.clone(), 300, 11));
-    let engine = open(store.clone());
-    announce(&engine, 0..300);
-    sleep(Duration::from_secs(2)).await;
-    store.set(0, Calls::All);
-    let writes = written(&engine).await;
-    assert_eq!(stored(&inner, 0..300).await as u64 + writes.dropped_after_retries, 300);
-    assert_eq!(engine.stats().background.panics, 0, "a call is not a background task");
+    for seed in 0..20 {
+        let inner = memory();
+        let store = Arc::new(PanicsSometimes::new(inner.clone(), 300, seed));
+        let engine = open(store.clone());
+        announce(&engine, 0..300);
+        sleep(Duration::from_secs(2)).await;
+        store.set(0, Calls::All);
+        let writes = written(&engine).await;
+        assert_eq!((stored(&inner, 0..300).await, writes.written), (300, 300), "seed {seed}: {writes:?}");
+        let dropped = writes.dropped_after_retries + writes.dropped_refused + writes.dropped_no_room;
+        assert_eq!(dropped, 0, "seed {seed}: {writes:?}");
+        assert_eq!(engine.stats().background.panics, 0, "a call is not a background task");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -360,6 +364,62 @@ async fn a_part_that_is_away_neither_loses_its_records_nor_holds_up_the_others()
         let waiting = 300 - writes.written;
         assert!(waiting < 2, "{waiting} that the store would take wait beside {away} others");
     }
+}
+
+/// What was accepted is not dropped for what comes later: that is refused once the queue is full of what waits for a part.
+#[tokio::test(start_paused = true)]
+async fn a_part_that_is_away_for_long_loses_nothing_of_a_full_queue() {
+    let inner = memory();
+    let store = Arc::new(UnknownForSome::new(inner.clone(), StoreErrorKind::Unavailable, 333, 3));
+    let config = Config { write_queue_len_max: 1_000, window_len_max: 200, ..permits(4) };
+    let engine = open_store(store.clone(), vec![], config, None);
+    let is_away = |number: &u64| store.is_unknown(&ContentKey::new(&key(*number)).unwrap());
+    let (mut accepted, mut refused) = (Vec::new(), 0);
+    // The others are written, and these stay: the queue fills up.
+    for number in 0..6_000 {
+        match engine.announce(caller(number), &key(number), || addresses(number)).unwrap() {
+            Ending::Served => accepted.push(number),
+            _ => refused += 1,
+        }
+        sleep(millis(20)).await;
+    }
+    let kept = accepted.iter().copied().filter(is_away).count();
+    assert_eq!((kept, engine.load().write_queue.used), (1_000, 1_000));
+    assert!(refused > 1_000, "{refused}");
+    sleep(Duration::from_secs(3_600)).await;
+    let writes = engine.stats().writes;
+    assert_eq!(
+        (writes.dropped_after_retries, writes.written),
+        (0, accepted.len() as u64 - 1_000),
+        "{writes:?}"
+    );
+    let last = *accepted.last().unwrap();
+    let found = engine.providers(caller(99), &key(last)).await.unwrap();
+    assert_eq!(found.providers().len(), 1, "reads see what was accepted: {found:?}");
+    store.set(StoreErrorKind::Unavailable, 0);
+    let writes = written(&engine).await;
+    assert_eq!((writes.written, writes.dropped_after_retries), (accepted.len() as u64, 0), "{writes:?}");
+    assert_eq!(stored(&inner, 0..6_000).await, accepted.len());
+}
+
+/// A record that a part of the store refuses, or that nobody could read any more, does not wait for that part for ever.
+#[tokio::test(start_paused = true)]
+async fn a_record_of_a_part_waits_as_long_as_it_is_worth_something() {
+    let store = Arc::new(UnknownForSome::new(memory(), StoreErrorKind::Unavailable, 333, 3));
+    let engine = open_store(store.clone(), vec![], Config { record_ttl_hours: 1, ..permits(4) }, None);
+    let away = |from: u64| {
+        (from..).find(|number| store.is_unknown(&ContentKey::new(&key(*number)).unwrap())).unwrap()
+    };
+    let (first, second) = (away(0), away(100));
+    announce(&engine, first..first + 1);
+    sleep(Duration::from_secs(3_500)).await;
+    assert_eq!((engine.load().write_queue.used, engine.stats().writes.dropped_after_retries), (1, 0));
+    sleep(Duration::from_secs(200)).await;
+    assert_eq!((engine.load().write_queue.used, engine.stats().writes.dropped_after_retries), (0, 1));
+    store.set(StoreErrorKind::Refused, 333);
+    announce(&engine, second..second + 1);
+    sleep(Duration::from_secs(120)).await;
+    assert_eq!((engine.load().write_queue.used, engine.stats().writes.dropped_refused), (0, 1));
 }
 
 /// The parts of a store that was away as a whole do not come back together.

@@ -9,6 +9,7 @@ mod cache;
 mod close;
 mod config;
 mod contract;
+mod degraded;
 mod doubles;
 mod economy;
 mod frozen;
@@ -17,7 +18,6 @@ mod peak;
 mod promises;
 mod reads;
 mod recovery;
-
 mod rows;
 mod rungs;
 mod settle;

@@ -3,7 +3,11 @@
 use crate::doubles::{FAILS, Mood, Store, addresses, caller, key, millis, open, permits};
 use hydra_api::{Operation, Rung, StoreErrorKind};
 use hydra_engine::{Config, Ending, Engine, Source, StoreCall};
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -252,4 +256,50 @@ async fn permits_hold_with_many_threads() {
     }
     assert!(store.running_max() <= 3, "{} at a time", store.running_max());
     assert!(engine.close(Duration::from_secs(60)).await.is_clean());
+}
+
+/// What an engine does at the moment at which an answer is handed out.
+struct AtAnswer {
+    engine: Arc<Engine>,
+    statements: AtomicU64,
+    in_flight: AtomicU64,
+}
+
+impl Wake for AtAnswer {
+    fn wake(self: Arc<Self>) {
+        self.statements.store(self.engine.stats().reads.statements, Ordering::Relaxed);
+        self.in_flight.store(self.engine.load().in_flight.used.into(), Ordering::Relaxed);
+    }
+}
+
+/// Answers may be many and long: the next call is not held up until all are handed out.
+#[tokio::test(start_paused = true)]
+async fn the_next_call_is_under_way_before_the_answers_of_the_one_before_are_handed_out() {
+    for mood in [Mood::Takes(millis(10)), FAILS, Mood::Panics] {
+        let store = Store::new(1, 1);
+        let engine = open(&store, vec![], permits(1));
+        sleep(millis(10)).await;
+        store.set_reads(Mood::Frozen);
+        let at_answer = Arc::new(AtAnswer {
+            engine: engine.clone(),
+            statements: AtomicU64::new(0),
+            in_flight: AtomicU64::new(0),
+        });
+        let key = key(1);
+        let mut read = pin!(engine.providers(caller(0), &key));
+        let waker = Waker::from(at_answer.clone());
+        let mut context = Context::from_waker(&waker);
+        assert!(read.as_mut().poll(&mut context).is_pending());
+        let next = begin(&engine, 2).await;
+        assert_eq!((engine.stats().reads.statements, engine.load().waiting.used), (1, 1), "one waits");
+        store.set_reads(mood);
+        while at_answer.statements.load(Ordering::Relaxed) == 0 {
+            sleep(millis(1)).await;
+        }
+        let seen =
+            (at_answer.statements.load(Ordering::Relaxed), at_answer.in_flight.load(Ordering::Relaxed));
+        assert_eq!(seen, (2, 1), "{mood:?}: calls, and of them under way, when the first is answered");
+        assert!(read.as_mut().poll(&mut context).is_ready());
+        next.await.unwrap();
+    }
 }

@@ -102,66 +102,108 @@ struct Offered {
     statements: u64,
     served: u64,
     slowest: Duration,
+    /// Requests that waited, once the node had found its rung, and those of them that got nothing for it.
+    waited: u64,
+    in_vain: u64,
     /// The most keys that were being read, and the most bytes that were kept, at a time.
     readings: u64,
     bytes: u64,
 }
 
-/// Reads and announcements at this rate for 10 seconds over a store that does 4 calls of 10 ms at a time.
-async fn offer(per_second: u64) -> Offered {
-    let store = Store::new(PERMITS as usize, 32);
-    let cache = ReadCache { mib_max: 1, ..ReadCache::default() };
-    let config = Config { write_queue_len_max: 1_000, window_len_max: 320, cache, ..permits(PERMITS) };
-    let engine = open(&store, vec![], config);
-    store.set(Mood::Takes(millis(10)));
-    let slowest = Arc::new(AtomicU64::new(0));
-    let per_tick = per_second / 200;
-    let (mut readings, mut bytes) = (0, 0);
-    for tick in 0..2_000u64 {
-        for number in 0..per_tick {
-            let number = tick * per_tick + number;
-            let (engine, slowest) = (engine.clone(), slowest.clone());
-            tokio::spawn(async move {
-                let begun = Instant::now();
-                engine.providers(caller(number), &key(number)).await.unwrap();
-                slowest.fetch_max(begun.elapsed().as_millis() as u64, Ordering::Relaxed);
-            });
-        }
-        engine.announce(caller(tick), &key(tick), || addresses(tick)).unwrap();
-        sleep(millis(5)).await;
-        let gauge = engine.stats().gauge;
-        readings = readings.max(gauge.flights);
-        bytes = bytes.max(gauge.cache_bytes + gauge.write_queue_bytes);
+/// A store that does 4 calls of 10 ms at a time, and for how long it is used.
+#[derive(Debug, Clone, Copy)]
+struct Scene {
+    keys_per_call: u64,
+    seconds: u64,
+}
+
+impl Scene {
+    /// Until the node has found its rung.
+    const SETTLES: Duration = Duration::from_secs(1);
+
+    /// Keys that the store reads in a second.
+    const fn capacity(self) -> u64 {
+        PERMITS as u64 * 100 * self.keys_per_call
     }
-    let stats = engine.stats();
-    Offered {
-        statements: stats.statements.started,
-        served: stats.requests(Operation::GetProviders, Ending::Served),
-        slowest: millis(slowest.load(Ordering::Relaxed)),
-        readings,
-        bytes,
+
+    /// Reads and announcements at this rate.
+    async fn offer(self, per_second: u64) -> Offered {
+        let store = Store::new(PERMITS as usize, self.keys_per_call as usize);
+        let cache = ReadCache { mib_max: 1, ..ReadCache::default() };
+        let mut config =
+            Config { write_queue_len_max: 1_000, window_len_max: 320, cache, ..permits(PERMITS) };
+        config.peak.requests_per_second = 0;
+        let engine = open(&store, vec![], config);
+        store.set(Mood::Takes(millis(10)));
+        let [slowest, waited, in_vain] = [(); 3].map(|()| Arc::new(AtomicU64::new(0)));
+        let (opened, per_tick) = (Instant::now(), per_second / 200);
+        let (mut readings, mut bytes) = (0, 0);
+        for tick in 0..self.seconds * 200 {
+            for number in 0..per_tick {
+                let number = tick * per_tick + number;
+                let (engine, slowest) = (engine.clone(), slowest.clone());
+                let (waited, in_vain) = (waited.clone(), in_vain.clone());
+                tokio::spawn(async move {
+                    let begun = Instant::now();
+                    let ending = engine.providers(caller(number), &key(number)).await.unwrap().ending;
+                    slowest.fetch_max(begun.elapsed().as_millis() as u64, Ordering::Relaxed);
+                    if begun - opened >= Self::SETTLES && begun.elapsed() > Duration::ZERO {
+                        waited.fetch_add(1, Ordering::Relaxed);
+                        in_vain.fetch_add(u64::from(ending != Ending::Served), Ordering::Relaxed);
+                    }
+                });
+            }
+            engine.announce(caller(tick), &key(tick), || addresses(tick)).unwrap();
+            sleep(millis(5)).await;
+            let gauge = engine.stats().gauge;
+            readings = readings.max(gauge.flights);
+            bytes = bytes.max(gauge.cache_bytes + gauge.write_queue_bytes);
+        }
+        let stats = engine.stats();
+        Offered {
+            statements: stats.statements.started,
+            served: stats.requests(Operation::GetProviders, Ending::Served),
+            slowest: millis(slowest.load(Ordering::Relaxed)),
+            waited: waited.load(Ordering::Relaxed),
+            in_vain: in_vain.load(Ordering::Relaxed),
+            readings,
+            bytes,
+        }
+    }
+
+    async fn holds_at(self, multiples_of_400: &[u64]) {
+        let at_capacity = self.offer(400).await;
+        for times in multiples_of_400 {
+            let offered = self.offer(400 * times).await;
+            let ratio = offered.statements as f64 / at_capacity.statements as f64;
+            assert!((0.95..=1.05).contains(&ratio), "{times}x: {offered:?} against {at_capacity:?}");
+            // That is the goodput, or all that is asked.
+            let batches_allow = self.capacity().min(400 * times) * self.seconds;
+            assert!(
+                offered.served as f64 >= 0.95 * batches_allow as f64,
+                "{times}x: {offered:?} of {batches_allow}"
+            );
+            assert!(offered.in_vain * 20 <= offered.waited, "{times}x: few wait in vain: {offered:?}");
+            assert!(offered.slowest <= millis(250 + 20), "every answer comes in time: {offered:?}");
+            // No more than may wait in line and what the statements can hold; no more bytes than the cache and the queue have.
+            assert!(
+                offered.readings <= 1_024 + u64::from(PERMITS) * self.keys_per_call
+                    && offered.bytes <= (1 << 20) + 1_000 * 300,
+                "{offered:?}"
+            );
+        }
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_store_sees_no_more_statements_at_20_times_the_load_and_goodput_holds() {
-    let at_capacity = offer(400).await;
     // The store reads 12,800 keys a second: 32 times 400. The last ones ask for more.
-    for times in [5, 20, 40, 64, 160] {
-        let offered = offer(400 * times).await;
-        let ratio = offered.statements as f64 / at_capacity.statements as f64;
-        assert!((0.95..=1.05).contains(&ratio), "{times}x: {offered:?} against {at_capacity:?}");
-        // Four calls of 10 ms at a time, each of 32 keys: that is the goodput, or all that is asked.
-        let batches_allow = (4 * 100 * 32).min(400 * times) * 10;
-        assert!(
-            offered.served as f64 >= 0.95 * batches_allow as f64,
-            "{times}x: {offered:?} of {batches_allow}"
-        );
-        assert!(offered.slowest <= millis(250 + 20), "every answer comes in time: {offered:?}");
-        // No more than may wait in line and what the statements can hold; no more bytes than the cache and the queue have.
-        assert!(
-            offered.readings <= 1_024 + 4 * 32 && offered.bytes <= (1 << 20) + 1_000 * 300,
-            "{offered:?}"
-        );
-    }
+    Scene { keys_per_call: 32, seconds: 10 }.holds_at(&[5, 20, 40, 64, 160]).await;
+}
+
+/// With long calls the line is no longer than these are.
+#[tokio::test(start_paused = true)]
+async fn calls_of_many_keys_see_no_more_statements_either_and_goodput_holds() {
+    // 102,400 keys a second: 256 times 400.
+    Scene { keys_per_call: 256, seconds: 2 }.holds_at(&[128, 256, 512]).await;
 }

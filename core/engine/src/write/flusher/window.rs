@@ -21,9 +21,6 @@ const FAILED_BATCHES_MAX: u32 = 2;
 /// permit, and nothing else. Stores bound their calls to less.
 const INSERT_WAIT_MAX: Duration = Duration::from_secs(45);
 
-/// How full the queue may be with records of which the store could say nothing again and again.
-const UNKNOWN_PERCENT_MAX: u32 = 50;
-
 /// What the store took of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Written {
@@ -192,20 +189,22 @@ fn settle(writer: &Writer, held: &InHand, outcome: RecordOutcome) -> Fate {
             reports.refused(&cause);
             Fate::Dropped
         }
-        // A part of the store does not answer: the record waits for it, but not for ever in the way of others. While nothing of
-        // the store answers there are no others, and the tries do not count: its parts need not come back together.
+        // As an error of the whole call would: the store never takes it.
+        RecordOutcome::Unknown(StoreErrorKind::Refused) => {
+            add(&stats.dropped_refused, 1);
+            reports.refused("the store does not take it");
+            Fate::Dropped
+        }
+        // A part of the store does not answer: the record waits for it, however long, as long as anybody could read it. What comes
+        // later is refused when the queue is full.
+        _ if held.record.expires <= writer.clock.read().unix => {
+            add(&stats.dropped_after_retries, 1);
+            reports.gave_up("it has expired, and the store could not say whether it has it");
+            Fate::Dropped
+        }
         _ => {
-            let is_away = writer.backend.breaker.is_open(Lane::Writes);
-            let unknown = held.tries.unknown.saturating_add(u16::from(!is_away));
-            let tries = Tries { unknown, ..held.tries };
-            let in_the_way = writer.queue.level().percent() >= UNKNOWN_PERCENT_MAX && !is_away;
-            if in_the_way && u32::from(tries.unknown) > writer.limits.write_retries {
-                add(&stats.dropped_after_retries, 1);
-                reports.gave_up("the store could not say whether it has them");
-                return Fate::Dropped;
-            }
             add(&stats.retried, 1);
-            Fate::Again(tries)
+            Fate::Again(held.tries)
         }
     }
 }
@@ -219,7 +218,7 @@ fn failed_alone(writer: &Writer, held: &InHand, cause: &str) -> Fate {
         return give_up(writer, cause);
     }
     add(&writer.backend.stats.writes.retried, 1);
-    Fate::Again(Tries { failures, ..held.tries })
+    Fate::Again(Tries { failures })
 }
 
 /// A record whose batch failed. Where the store took others, it may be the cause: it is tried in smaller and smaller
@@ -231,7 +230,7 @@ fn again(writer: &Writer, held: &InHand, alone: bool, others_written: bool, caus
         return give_up(writer, cause);
     }
     add(&writer.backend.stats.writes.retried, 1);
-    Fate::Again(Tries { failures, ..held.tries })
+    Fate::Again(Tries { failures })
 }
 
 fn give_up(writer: &Writer, cause: &str) -> Fate {

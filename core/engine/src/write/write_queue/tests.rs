@@ -1,6 +1,7 @@
 //! The queue as reads and the flusher see it.
 
 use super::*;
+use crate::sync::LOCKS;
 use hydra_api::{Addresses, PeerId, UnixSeconds};
 use std::collections::HashMap;
 
@@ -19,7 +20,7 @@ fn pending(queue: &WriteQueue, key: u8) -> Vec<(u8, u8)> {
     found.iter().map(|record| (record.provider.as_bytes()[0], told(record))).collect()
 }
 
-const AGAIN: Fate = Fate::Again(Tries { failures: 1, unknown: 0 });
+const AGAIN: Fate = Fate::Again(Tries { failures: 1 });
 
 #[test]
 fn reads_find_what_waits_and_what_is_being_written() {
@@ -127,4 +128,29 @@ fn whether_a_provider_of_a_key_waits_is_known_until_it_is_written() {
     assert!(queue.has_pending(&waiting.key, &waiting.provider), "it is being written");
     queue.finish_window(&[Fate::Done]);
     assert!(!queue.has_pending(&waiting.key, &waiting.provider));
+}
+
+/// Announcements and reads take the same lock: they get in between, however long the window is.
+#[test]
+fn a_long_window_is_worked_through_under_many_short_locks() {
+    const LEN: usize = 20_000;
+    let queue = WriteQueue::new(LEN, 64 << 20, LEN);
+    for number in 0..LEN as u64 {
+        let mut record = record(0, 1, 1);
+        record.key = ContentKey::new(&number.to_be_bytes()).unwrap();
+        assert_eq!(queue.push(record), Pushed::New);
+    }
+    let locks = |work: &dyn Fn()| {
+        let before = LOCKS.get();
+        work();
+        (LOCKS.get() - before) as usize
+    };
+    let taken = locks(&|| assert_eq!(queue.take_window().len(), LEN));
+    let tried = locks(&|| queue.finish_window(&[AGAIN; LEN]));
+    assert_eq!(queue.take_window().len(), LEN);
+    let done = locks(&|| queue.finish_window(&[Fate::Done; LEN]));
+    for locks in [taken, tried, done] {
+        assert!(locks >= LEN / 100, "{} entries under one lock: {:?}", LEN / locks, [taken, tried, done]);
+    }
+    assert_eq!(queue.level().used, 0);
 }

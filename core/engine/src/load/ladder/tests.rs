@@ -1,0 +1,42 @@
+//! What requests see while a tick moves the rungs.
+
+use super::*;
+use crate::load::signals::Demand;
+use hydra_api::admission::Level;
+use std::thread;
+
+/// New nodes that climb while they tick: a few of them meet a tick at each of its steps.
+const NODES: usize = 20_000;
+
+const CALM: Pulse = Pulse {
+    busy: false,
+    released: 0,
+    write_queue: Level { used: 0, max: 1 },
+    waiting: Level { used: 0, max: 1 },
+    paused: [false; 2],
+    demand: Demand { wanted: 0, denied: 0, ended: 0, above: [0; 2], begun: 0 },
+};
+
+/// A request above the peak brings the node to full decline from that moment on, wherever a tick is just then: neither is
+/// the climb forgotten at the end of the tick, nor is there a moment in which neither the request nor the rung says it.
+#[test]
+fn a_climb_between_two_steps_of_a_tick_is_not_missed() {
+    let mut config = Config::default();
+    config.peak.requests_per_second = 1;
+    for node in 0..NODES {
+        let (ladder, ends) = (Ladder::new(config.clone()), AtomicBool::new(false));
+        thread::scope(|scope| {
+            // No time passes, so that the node does not recover, and nothing is added to the peak.
+            let ticking = scope.spawn(|| {
+                while !ends.load(Ordering::Relaxed) {
+                    ladder.tick(Duration::ZERO, &CALM);
+                }
+            });
+            while ladder.note_write() == Rung::Full {}
+            let seen = (0..2_000).find(|_| ladder.write_rung() != Rung::RoutingOnly);
+            ends.store(true, Ordering::Relaxed);
+            ticking.join().unwrap();
+            assert_eq!((seen, ladder.write_rung()), (None, Rung::RoutingOnly), "node {node}");
+        });
+    }
+}
