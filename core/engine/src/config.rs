@@ -17,19 +17,20 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// The time after which a request that still waits for the store is answered with closer peers alone, in
-    /// milliseconds. The store call itself goes on, and its result fills the cache.
+    /// The time after which a read that still waits for the store is answered without it, in milliseconds: with an old
+    /// answer of the cache (`cache.stale_s`), or else with closer peers alone. The store call itself goes on, and its
+    /// result fills the cache.
     #[schemars(range(min = 1, max = 5_000))]
     pub soft_deadline_ms: u32,
 
-    /// The number of store calls at a time. By default two for each core of this machine and one more. Never more than
-    /// the store serves at a time, whatever is set here.
+    /// The maximum number of store calls at a time. If unset: two for each core of this machine and one more. Never
+    /// more than the store serves at a time, whatever is set here.
     #[schemars(range(min = 1, max = 4_096))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permits_max: Option<u32>,
 
-    /// The time that a read waits for a permit, in milliseconds; then it is answered with closer peers alone, and its key
-    /// stays in line for the next store call.
+    /// The time that a read waits for a permit, in milliseconds; then it is answered as after the soft deadline, and its
+    /// key stays in line for the next store call.
     #[schemars(range(min = 0, max = 100))]
     pub waiting_ms_max: u32,
 

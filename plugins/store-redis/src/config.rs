@@ -55,8 +55,8 @@ pub struct Config {
     /// The time limit of a connection attempt with its login, in milliseconds.
     #[schemars(range(min = 100, max = 60_000))]
     pub connect_timeout_ms: u32,
-    /// The time limit of a batch of commands on one server, in milliseconds. A server that does not answer in time loses the
-    /// connection.
+    /// The time limit of a batch of commands on one server, in milliseconds. If the server does not answer in time, the
+    /// connection is closed.
     #[schemars(range(min = 50, max = 600_000))]
     pub statement_timeout_ms: u32,
     /// The number of peers whose ids and addresses are kept in memory, about 0.4 kB each. Peers beyond it cost one more round

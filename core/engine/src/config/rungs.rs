@@ -23,8 +23,8 @@ pub struct Short {
     #[schemars(range(min = 0, max = 100))]
     pub write_queue_percent: u32,
 
-    /// The duration of a tenth of the store reads at which reads enter this rung, in milliseconds. 0 switches this
-    /// signal off.
+    /// The 90th percentile of the duration of store reads at which reads enter this rung, in milliseconds. 0 switches
+    /// this signal off.
     #[schemars(range(min = 0, max = 60_000))]
     pub read_p90_ms: u32,
 
@@ -58,8 +58,8 @@ pub struct Stale {
     #[schemars(range(min = 0, max = 100))]
     pub write_queue_percent: u32,
 
-    /// The duration of a tenth of the store reads at which reads enter this rung, in milliseconds. 0 switches this
-    /// signal off.
+    /// The 90th percentile of the duration of store reads at which reads enter this rung, in milliseconds. 0 switches
+    /// this signal off.
     #[schemars(range(min = 0, max = 60_000))]
     pub read_p90_ms: u32,
 }
@@ -84,8 +84,8 @@ pub struct Peak {
     #[schemars(range(min = 100, max = 60_000))]
     pub calm_ms: u32,
 
-    /// The time without the end of any store call after which the store counts as stalled, in milliseconds. If all
-    /// permits are in use, it is not read until it moves again (rung "cache_only"). If some are free and a read is under way,
+    /// The time during which no store call ends after which the store counts as stalled, in milliseconds. If all
+    /// permits are in use, it is not read until a call ends (rung "cache_only"). If some are free and a read is under way,
     /// no request waits for it (rung "stale"). 0 switches this off.
     #[schemars(range(min = 0, max = 60_000))]
     pub stall_ms: u32,
