@@ -189,7 +189,7 @@ pub(crate) fn present(dir: &Path, engine: EngineFiles) -> Result<Present, OpenEr
             .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
             .collect::<io::Result<Vec<_>>>(),
         Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(Present::Nothing),
-        Err(cause) if cause.kind() == ErrorKind::NotADirectory => return Err(foreign("is no directory")),
+        Err(cause) if cause.kind() == ErrorKind::NotADirectory => return Err(foreign("is not a directory")),
         Err(cause) => Err(cause),
     };
     let mut names = names.map_err(|cause| {

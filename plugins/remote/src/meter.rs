@@ -264,7 +264,8 @@ impl Meter {
             Metric::counter("db_client_connects_total", help, count).with("cause", cause)
         });
         let failures = self.connect_failures.iter().map(|(class, count)| {
-            let help = "Attempts to connect that failed, by the class of the error (dropped: the caller gave up).";
+            let help =
+                "Attempts to connect that failed, by the class of the error (dropped: the caller gave up).";
             Metric::counter("db_client_connect_failures_total", help, count).with(ERROR, class)
         });
         [gauge("idle", idle), gauge("used", used), max].into_iter().chain(connects).chain(failures).collect()

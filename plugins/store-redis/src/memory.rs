@@ -55,7 +55,11 @@ impl Memory {
         let gauge = |name, help, value| Metric::gauge(name, help, value).with("db_system_name", SYSTEM);
         let mut metrics = vec![
             gauge("db_memory_bytes", "Memory in use by all masters together.", used as f64),
-            gauge("db_memory_age_seconds", "Time since the servers were asked for their memory.", at.elapsed().as_secs_f64()),
+            gauge(
+                "db_memory_age_seconds",
+                "Time since the servers were asked for their memory.",
+                at.elapsed().as_secs_f64(),
+            ),
         ];
         metrics.extend(max.map(|max| {
             let help = "Limit of the memory of all masters together; absent if one has none.";

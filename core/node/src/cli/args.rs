@@ -60,7 +60,7 @@ pub(crate) enum Command {
     /// Runs the node until SIGTERM or Ctrl-C; the default command.
     ///
     /// Once all heads listen, it prints to standard output: one line per head and address, `head <index>
-    /// <multiaddr>/p2p/<peer id>`; the line `http <url>` of the operator endpoints; and the line `ready`. The log goes to
+    /// <multiaddr>/p2p/<peer id>`; the line `http <url>` of the HTTP endpoints; and the line `ready`. The log goes to
     /// standard error. SIGTERM and Ctrl-C stop the node gracefully; a second one, a second or more
     /// later, ends the process at once.
     Run,
