@@ -38,7 +38,7 @@ pub struct Config {
     /// The password, `{ file = "…" }` or `{ env = "…" }`. It is read again for each new connection, so a changed password needs
     /// no restart.
     pub password: Option<SecretSource>,
-    /// What the names of all keys begin with. Nodes with the same prefix and database share their records.
+    /// The prefix of the names of all keys. Nodes with the same prefix and database share their records.
     #[schemars(regex(pattern = r"^[A-Za-z0-9_.:/-]{1,32}$"))]
     pub prefix: String,
     /// Whether scripts are used: `"auto"` uses them if the server permits it, `"off"` never. Without scripts a record takes three
