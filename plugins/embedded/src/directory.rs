@@ -268,7 +268,10 @@ fn beside(dir: &Path, ending: &str) -> PathBuf {
 fn set_aside(dir: &Path, why: &str) -> Result<(), OpenError> {
     let aside = aside::free(dir, UnixSeconds::now());
     fs::rename(dir, &aside).map_err(|cause| {
-        let message = format!("the records in {} are damaged ({why}), and cannot be moved", dir.display());
+        let message = format!(
+            "the records in {} are damaged ({why}) and cannot be moved aside: move the directory away",
+            dir.display()
+        );
         OpenError::corrupt(message, cause)
     })?;
     tracing::error!(

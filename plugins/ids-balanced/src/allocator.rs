@@ -160,7 +160,7 @@ impl Inner {
         let slots: Vec<u32> = self.slots().filter(|slot| !held.contains_key(slot)).take(wanted).collect();
         if slots.len() < wanted {
             return Err(Failure::exhausted(format!(
-                "{wanted} more heads are wanted, and slots_max leaves {}",
+                "{wanted} more heads are wanted, and slots_max leaves {}: raise it, or lower heads.count",
                 slots.len()
             )));
         }
@@ -171,7 +171,7 @@ impl Inner {
         ports.assign(slots, taken).ok_or_else(|| {
             let base = self.config.port_base;
             Failure::exhausted(format!(
-                "{} heads from port_base {base} on need ports beyond 65535",
+                "{} heads from port_base {base} on need ports beyond 65535: lower port_base or heads.count",
                 slots.len()
             ))
         })
