@@ -17,67 +17,73 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// The time after which a request that still waits for the store is answered with closer peers alone, in
-    /// milliseconds. The store call itself goes on, and its result fills the cache.
+    /// The time after which a read that still waits for the store is answered without it, in milliseconds: with an old
+    /// answer of the cache (`cache.stale_s`), or else with closer peers alone. The store call itself goes on, and its
+    /// result fills the cache. Raise it if complete answers matter more than fast ones.
     #[schemars(range(min = 1, max = 5_000))]
     pub soft_deadline_ms: u32,
 
-    /// The number of store calls at a time. By default two for each core of this machine and one more. Never more than
-    /// the store serves at a time, whatever is set here.
+    /// The maximum number of store calls at a time. If unset: two for each core of this machine and one more. Never
+    /// more than the store serves at a time, whatever is set here. Raise it if the node is degraded while the store
+    /// has capacity left.
     #[schemars(range(min = 1, max = 4_096))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permits_max: Option<u32>,
 
-    /// The time that a read waits for a permit, in milliseconds; then it is answered with closer peers alone, and its key
-    /// stays in line for the next store call.
+    /// The time that a read waits for a permit, in milliseconds; then it is answered as after the soft deadline, and its
+    /// key stays in line for the next store call.
     #[schemars(range(min = 0, max = 100))]
     pub waiting_ms_max: u32,
 
-    /// The number of keys in line for a permit. The newest is served first; when the line is full, the oldest is evicted.
+    /// The maximum number of keys in line for a permit. The newest is served first; when the line is full, the oldest
+    /// is evicted.
     #[schemars(range(min = 1, max = 65_536))]
     pub waiting_len_max: u32,
 
-    /// The number of providers in one answer.
+    /// The maximum number of providers in one answer.
     #[schemars(range(min = 1, max = 1_024))]
     pub providers_per_answer_max: u32,
 
-    /// The number of providers in one answer while requests are served degraded.
+    /// The maximum number of providers in one answer while requests are served degraded.
     #[schemars(range(min = 1, max = 1_024))]
     pub providers_per_short_answer_max: u32,
 
-    /// The time that an announcement is kept, in hours.
+    /// The time that an announcement is kept, in hours. Lower it to keep fewer records, but not below 22 hours, after
+    /// which providers typically announce again.
     #[schemars(range(min = 1, max = 720))]
     pub record_ttl_hours: u32,
 
     /// The keys that may be announced: "multihash" refuses everything else, "any" accepts every key of 1 to 80 bytes.
-    /// Identity multihashes are refused in both cases.
+    /// Identity multihashes are refused in both cases. Set "any" in a network whose keys are not multihashes.
     pub announced_keys: AnnouncedKeys,
 
-    /// The number of announcements in the write queue, those that are being written included. When it is full, new ones
-    /// are dropped and counted.
+    /// The maximum number of announcements in the write queue, those that are being written included. When it is full,
+    /// new ones are dropped and counted. Raise it to bridge longer outages of the store, with `write_queue_mib_max`.
     #[schemars(range(min = 1, max = 16_777_216))]
     pub write_queue_len_max: u32,
 
-    /// The memory of the write queue, in MiB. When it is used up, new announcements are dropped and counted.
+    /// The maximum memory of the write queue, in MiB. When it is used up, new announcements are dropped and counted.
     #[schemars(range(min = 1, max = 65_536))]
     pub write_queue_mib_max: u32,
 
-    /// The time that an announcement waits until it is written, in milliseconds, while the store keeps up.
+    /// The time that an announcement waits until it is written, in milliseconds, while the store keeps up. A crash of
+    /// the node loses the announcements of this time; a longer time makes fewer and larger store calls.
     #[schemars(range(min = 10, max = 60_000))]
     pub flush_interval_ms: u32,
 
-    /// The shortest time from one window of writes to the next, in milliseconds. Together with window_len_max it sets
-    /// the highest rate of writes.
+    /// The shortest time from one window of writes to the next, in milliseconds. Together with `window_len_max` it
+    /// sets the highest rate of writes: lower it if the write queue fills while the store is not slow.
     #[schemars(range(min = 1, max = 60_000))]
     pub flush_interval_min_ms: u32,
 
-    /// The number of announcements in a window of writes, which is deduplicated, sorted by key and cut into batches.
-    /// A full window does not wait for flush_interval_ms.
+    /// The maximum number of announcements in a window of writes, which is deduplicated, sorted by key and cut into
+    /// batches. A full window does not wait for `flush_interval_ms`. Raise it if the write queue fills while the store
+    /// is not slow.
     #[schemars(range(min = 1, max = 1_048_576))]
     pub window_len_max: u32,
 
-    /// The number of times that an announcement is tried again after the store failed; then it is dropped and counted.
-    /// Attempts while the store is unavailable do not count.
+    /// The maximum number of times that an announcement is tried again after the store failed; then it is dropped and
+    /// counted. Attempts while the store is unavailable do not count.
     #[schemars(range(min = 0, max = 100))]
     pub write_retries_max: u32,
 
@@ -85,16 +91,17 @@ pub struct Config {
     #[schemars(range(min = 1, max = 86_400))]
     pub purge_interval_s: u32,
 
-    /// The number of expired records that one store call removes.
+    /// The maximum number of expired records that one store call removes. A purge makes such calls until none is left.
     #[schemars(range(min = 1, max = 1_048_576))]
     pub purge_len_max: u32,
 
-    /// The time from one estimate of the number of records to the next, in seconds.
+    /// The time from one estimate of the number of records to the next, in seconds, on the rung "full"; a degraded
+    /// node makes none. Lower it so that an idle node notices sooner that its store is unavailable.
     #[schemars(range(min = 1, max = 86_400))]
     pub estimate_interval_s: u32,
 
-    /// The number of recently written records that the node remembers, 8 bytes each, rounded up to a power of two. While
-    /// the node is degraded these are not written again. 0 remembers none.
+    /// The maximum number of recently written records that the node remembers, 8 bytes each, rounded up to a power of
+    /// two. On the rung "short" (`short.refresh_left_hours`) and above these are not written again. 0 remembers none.
     #[schemars(range(min = 0, max = 268_435_456))]
     pub recent_writes_max: u32,
 

@@ -62,7 +62,7 @@ pub enum AskError {
     #[error("no answer in time")]
     Deadline,
     /// The peer reset the stream, or the connection closed.
-    #[error("the peer broke off")]
+    #[error("the peer reset the stream or closed the connection")]
     Reset,
     /// The answer is no message, is too long, or answers something else.
     #[error("the answer is malformed")]

@@ -167,7 +167,7 @@ impl Place {
     pub(crate) fn end(&self) -> Result<(), Unreadable> {
         match self {
             Self::Header(Header { first, .. }) => {
-                refuse(*first, "is no rule and begins a header, and no line `---` ends it")
+                refuse(*first, "is not a rule and begins a header, and no line `---` ends it")
             }
             Self::Start | Self::Rules => Ok(()),
         }
@@ -184,7 +184,7 @@ impl Header {
             );
         }
         let Some(text) = line.text.map(str::trim_end) else {
-            return refuse(number, "is too long, or no UTF-8");
+            return refuse(number, "is too long, or not UTF-8");
         };
         if text.is_empty() || text.starts_with('#') {
             return Ok(());
@@ -204,7 +204,7 @@ impl Header {
             return Ok(());
         }
         let Some((key, value)) = key_and_value(text) else {
-            return refuse(number, "is no `key: value`");
+            return refuse(number, "is not of the form `key: value`");
         };
         self.open = opened(value).map(|end| (number, end));
         if key == "version" { self.version(number, value) } else { Ok(()) }
@@ -212,7 +212,7 @@ impl Header {
 
     fn version(&mut self, line: u64, value: &str) -> Result<(), Unreadable> {
         if std::mem::replace(&mut self.has_version, true) {
-            return refuse(line, "tells the version a second time");
+            return refuse(line, "gives the version a second time");
         }
         let told = value.split('#').next().unwrap_or_default().trim();
         let version: String = told.trim_matches(['"', '\'']).chars().take(20).collect();

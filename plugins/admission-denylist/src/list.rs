@@ -118,11 +118,11 @@ impl Lists {
                     continue;
                 }
                 Some(Err(why)) => why.to_string(),
-                None => format!("it is longer than {LINE_BYTES_MAX} bytes, or no UTF-8"),
+                None => format!("it is longer than {LINE_BYTES_MAX} bytes, or not UTF-8"),
             };
             counts.bad += 1;
             if counts.bad <= TOLD_MAX {
-                tracing::warn!(file = %path.display(), line = line.number, why, "a line of a denylist is no rule");
+                tracing::warn!(file = %path.display(), line = line.number, why, "a line of a denylist is not a rule and is ignored");
             }
         }
         place.end()?;
@@ -148,7 +148,7 @@ impl Lists {
                 if counts.empty <= TOLD_MAX {
                     tracing::warn!(
                         file = %path.display(), line = number,
-                        "a rule of a denylist is passed over: it names the empty block, file or directory, which is \
+                        "a rule of a denylist is ignored: it names the empty block, file or directory, which is \
                          never denied"
                     );
                 }

@@ -53,11 +53,11 @@ pub(crate) enum BadLine {
     NoRule,
     #[error("what follows /ipfs/ is neither a CID nor a multihash in base58")]
     Cid,
-    #[error("what follows /ipns/ is no CID, no multihash in base58 and no domain")]
+    #[error("what follows /ipns/ is neither a CID, a multihash in base58 nor a domain")]
     Name,
     #[error("what follows // is neither a multihash in base58 nor a SHA-256 in hexadecimal")]
     Hash,
-    #[error("it is hashed by something else than SHA-256, which hydra does not know")]
+    #[error("it is hashed with another function than SHA-256, which hydra does not support")]
     HashFunction,
 }
 

@@ -24,7 +24,7 @@ pub struct Config {
     pub write_queue: WriteQueue,
     /// The reads that wait for a permit of the store gate.
     pub waiting: Waiting,
-    /// The permits of the store gate in use: the statements in flight.
+    /// The permits of the store gate in use: the store calls in flight.
     pub in_flight: InFlight,
 }
 
@@ -38,11 +38,11 @@ impl Default for Config {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Judges {
-    /// GET_PROVIDERS and GET_VALUE.
+    /// GET_PROVIDERS.
     Reads,
-    /// ADD_PROVIDER and PUT_VALUE.
+    /// ADD_PROVIDER.
     Writes,
-    /// All four.
+    /// GET_PROVIDERS and ADD_PROVIDER.
     Both,
     /// None.
     Nothing,
@@ -82,7 +82,8 @@ macro_rules! queue {
         pub struct $queue {
             /// Which requests this queue judges: `"reads"`, `"writes"`, `"both"` or `"nothing"`.
             pub judges: Judges,
-            /// The fill level in percent from which on requests are degraded; 0 for never. At most `decline_percent`.
+            /// The fill level in percent from which on requests are degraded; 0 for never. At most `decline_percent`,
+            /// unless that is 0.
             #[schemars(range(max = 100))]
             pub degrade_percent: u32,
             /// The rung of the ladder to which requests are degraded.

@@ -36,10 +36,10 @@ pub struct Config {
     pub prefix: Prefix,
     /// The budget of the whole node.
     pub node: Node,
-    /// How much a read (GET_PROVIDERS, GET_VALUE) takes from each budget; 0 lets every read pass.
+    /// How much a read (GET_PROVIDERS) takes from each budget; 0 lets every read pass.
     #[schemars(range(max = 1_000_000))]
     pub read_cost: u32,
-    /// How much a write (ADD_PROVIDER, PUT_VALUE) takes from each budget; 0 lets every write pass.
+    /// How much a write (ADD_PROVIDER) takes from each budget; 0 lets every write pass.
     #[schemars(range(max = 1_000_000))]
     pub write_cost: u32,
     /// What happens to a request that exceeds a budget: `"decline"` answers with closer peers alone and drops a write;
@@ -53,12 +53,12 @@ pub struct Config {
     /// The length of an IPv6 prefix in bits. Fewer bits limit larger networks as one.
     #[schemars(range(min = 1, max = 128))]
     pub ipv6_prefix_bits: u8,
-    /// The number of peers with a budget of their own at a time, 16 bytes each, rounded up to a power of two. A peer beyond
-    /// it takes over the budget of the peer that has used the least. A change needs a restart.
+    /// The number of peers with a budget of their own at a time, 16 bytes each, rounded up to a power of two. A peer
+    /// beyond it takes over the budget of the peer that has used the least.
     #[schemars(range(min = 64, max = 16_777_216))]
     pub peers_max: u32,
-    /// The number of address prefixes with a budget of their own at a time, 16 bytes each, rounded up to a power of two. A
-    /// prefix beyond it takes over the budget of the one that has used the least. A change needs a restart.
+    /// The number of address prefixes with a budget of their own at a time, 16 bytes each, rounded up to a power of
+    /// two. A prefix beyond it takes over the budget of the one that has used the least.
     #[schemars(range(min = 64, max = 16_777_216))]
     pub prefixes_max: u32,
 }

@@ -95,7 +95,7 @@ fn is_writable(dir: &Path) -> Result<Option<&Path>, OpenError> {
     for path in dir.ancestors().filter(|path| !path.as_os_str().is_empty()) {
         match fs::metadata(path) {
             Ok(found) if !found.is_dir() => {
-                return Err(OpenError::config("dir", format!("{} is no directory", path.display())));
+                return Err(OpenError::config("dir", format!("{} is not a directory", path.display())));
             }
             Ok(_) => {
                 let access = access(path, Access::WRITE_OK | Access::EXEC_OK);

@@ -68,7 +68,7 @@ impl Damage {
         let advice = self.advice.get_or_init(|| match fs::write(&self.marker, Causes(&fault).to_string()) {
             Ok(()) => Arc::from("the next start of the node moves the records aside and begins empty"),
             Err(cause) => Arc::from(format!(
-                "{} cannot be written ({cause}), which would make the next start move the records aside: move the directory away \
+                "{} cannot be written ({cause}), so the next start may not see the damage: move the directory of the records away \
                  before it",
                 self.marker.display()
             )),

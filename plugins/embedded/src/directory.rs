@@ -189,7 +189,7 @@ pub(crate) fn present(dir: &Path, engine: EngineFiles) -> Result<Present, OpenEr
             .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
             .collect::<io::Result<Vec<_>>>(),
         Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(Present::Nothing),
-        Err(cause) if cause.kind() == ErrorKind::NotADirectory => return Err(foreign("is no directory")),
+        Err(cause) if cause.kind() == ErrorKind::NotADirectory => return Err(foreign("is not a directory")),
         Err(cause) => Err(cause),
     };
     let mut names = names.map_err(|cause| {
@@ -268,7 +268,10 @@ fn beside(dir: &Path, ending: &str) -> PathBuf {
 fn set_aside(dir: &Path, why: &str) -> Result<(), OpenError> {
     let aside = aside::free(dir, UnixSeconds::now());
     fs::rename(dir, &aside).map_err(|cause| {
-        let message = format!("the records in {} are damaged ({why}), and cannot be moved", dir.display());
+        let message = format!(
+            "the records in {} are damaged ({why}) and cannot be moved aside: move the directory away",
+            dir.display()
+        );
         OpenError::corrupt(message, cause)
     })?;
     tracing::error!(

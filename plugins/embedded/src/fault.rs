@@ -13,7 +13,7 @@ pub enum Fault {
     #[error("a file cannot be read or written")]
     Io(#[source] io::Error),
     /// The engine refuses it.
-    #[error("the storage engine refuses it")]
+    #[error("the storage engine refuses the call")]
     Engine {
         /// What it says.
         #[source]

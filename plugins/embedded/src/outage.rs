@@ -83,7 +83,7 @@ impl Outage {
         let logged = Causes(&cause).to_string();
         tracing::error!(
             error = %logged,
-            "the record store takes no writes until its engine is reopened: that is tried as soon as its directory can \
+            "the store takes no writes until its engine is reopened: that is tried as soon as its directory can \
              be written. Nothing that was acknowledged is lost. Make room or lift the limit that the cause names"
         );
         let refused = Refused::unavailable(cause);
@@ -110,7 +110,7 @@ impl Outage {
     pub fn failed(&mut self, cause: impl Error + Send + Sync + 'static, now: Instant) {
         let shown = Causes(&cause).to_string();
         if shown != self.logged {
-            tracing::error!(error = %shown, "the record store still takes no writes, for another cause");
+            tracing::error!(error = %shown, "the store still takes no writes, for another cause");
             self.logged = shown;
         }
         self.refused = Refused::unavailable(cause);
@@ -124,7 +124,7 @@ impl Outage {
         tracing::warn!(
             after = ?now.saturating_duration_since(self.begun),
             attempts = self.attempts + 1,
-            "the record store takes writes again"
+            "the store takes writes again"
         );
         Ended { at: now, pause: self.pause }
     }

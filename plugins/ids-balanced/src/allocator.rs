@@ -59,7 +59,7 @@ impl Balanced {
         } else {
             let seed = Seed::load(&config, scope)?;
             files::create_dir(&dir)
-                .map_err(|cause| OpenError::unavailable("cannot keep identities", cause))?;
+                .map_err(|cause| OpenError::unavailable("cannot save identities", cause))?;
             Some(seed)
         };
         let inner = Inner { config, seed, dir, purpose: scope.purpose(), state: Mutex::default() };
@@ -148,7 +148,7 @@ impl Inner {
         if self.purpose != Purpose::Check
             && let Err(cause) = fresh.write_beside(&self.cache_path())
         {
-            tracing::debug!(error = %cause, "cannot keep the identities that were found");
+            tracing::debug!(error = %cause, "cannot save the identities that were found");
         }
         let previews = heads.into_iter().zip(ports);
         Ok(previews.map(|(head, port)| HeadPreview::new(head.slot, head.peer, port)).collect())
@@ -160,7 +160,7 @@ impl Inner {
         let slots: Vec<u32> = self.slots().filter(|slot| !held.contains_key(slot)).take(wanted).collect();
         if slots.len() < wanted {
             return Err(Failure::exhausted(format!(
-                "{wanted} more heads are wanted, and slots_max leaves {}",
+                "{wanted} more heads are wanted, and slots_max leaves {}: raise it, or lower heads.count",
                 slots.len()
             )));
         }
@@ -171,7 +171,7 @@ impl Inner {
         ports.assign(slots, taken).ok_or_else(|| {
             let base = self.config.port_base;
             Failure::exhausted(format!(
-                "{} heads from port_base {base} on need ports beyond 65535",
+                "{} heads from port_base {base} on need ports beyond 65535: lower port_base or heads.count",
                 slots.len()
             ))
         })
@@ -196,7 +196,7 @@ impl Inner {
         }
         let (heads, fresh) = cache::heads(&self.cache_path(), self.seed()?, &slots, &|_| ());
         if let Err(cause) = fresh.write(&self.cache_path()) {
-            tracing::warn!(error = %cause, "cannot keep the identities that were found; the next start searches again");
+            tracing::warn!(error = %cause, "cannot save the identities that were found; the next start searches again");
         }
         let epoch = epoch::next(&self.dir.join("epoch.json"))?;
         for (slot, port) in slots.into_iter().zip(assigned.iter().copied()) {

@@ -224,7 +224,7 @@ impl Meter {
     pub fn metrics(&self, connections: InUse) -> Vec<Metric> {
         let mut metrics = self.of_statements();
         let errors = self.errors.iter().map(|(class, count)| {
-            let help = "Errors of statements, by their class; those whose caller gave up are dropped.";
+            let help = "Errors of statements, by their class (dropped: the caller gave up).";
             Metric::counter("db_client_errors_total", help, count).with(ERROR, class)
         });
         metrics.extend(errors);
@@ -264,7 +264,8 @@ impl Meter {
             Metric::counter("db_client_connects_total", help, count).with("cause", cause)
         });
         let failures = self.connect_failures.iter().map(|(class, count)| {
-            let help = "Attempts to connect that failed, by the class of the error; those whose caller gave up are dropped.";
+            let help =
+                "Attempts to connect that failed, by the class of the error (dropped: the caller gave up).";
             Metric::counter("db_client_connect_failures_total", help, count).with(ERROR, class)
         });
         [gauge("idle", idle), gauge("used", used), max].into_iter().chain(connects).chain(failures).collect()

@@ -24,9 +24,9 @@ impl Call {
     /// The subject of a sentence.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
-            Self::Write => "a write to the record store",
-            Self::Reopening => "reopening the record store after an outage",
-            Self::Close => "closing the record store",
+            Self::Write => "a write to the store",
+            Self::Reopening => "reopening the store after an outage",
+            Self::Close => "closing the store",
         }
     }
 }
@@ -79,7 +79,7 @@ impl Pulse {
         let result = call();
         self.busy_since.store(0, Ordering::Release);
         if self.stuck.send_if_modified(|stuck| std::mem::replace(stuck, false)) {
-            tracing::warn!("{} has returned, the record store answers again", what.as_str());
+            tracing::warn!("{} has returned, the store answers again", what.as_str());
         }
         result
     }

@@ -87,7 +87,7 @@ fn run(mut keeper: Keeper, queue: &Receiver<Job>, pulse: &Pulse, sync_interval: 
             // The store was dropped without being closed.
             Err(RecvTimeoutError::Disconnected) => {
                 if let Err(error) = pulse.during(Call::Close, || keeper.close()) {
-                    tracing::error!(error = %Causes(&error), "the record store was not closed well");
+                    tracing::error!(error = %Causes(&error), "the store was not closed cleanly");
                 }
                 return;
             }

@@ -80,7 +80,7 @@ impl Catalogue {
         let Some(Read { at, tables }) = self.last().clone() else { return Vec::new() };
         let age = at.elapsed().as_secs_f64();
         let mut metrics = vec![
-            Metric::gauge("db_tables_age_seconds", "Age of what is known of the tables.", age)
+            Metric::gauge("db_tables_age_seconds", "Time since the statistics of the tables were read.", age)
                 .with("db_system_name", SYSTEM),
         ];
         for facts in tables {

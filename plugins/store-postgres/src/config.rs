@@ -33,8 +33,8 @@ pub struct Config {
     /// The role to log in as.
     #[schemars(length(min = 1, max = 63))]
     pub user: String,
-    /// The password, `{ file = "…" }` or `{ env = "…" }`. It is read again for new connections after the server has rejected
-    /// it, so a changed password needs no restart.
+    /// The password, `{ file = "…" }` or `{ env = "…" }`. It is read again for each new connection, so a changed
+    /// password needs no restart.
     pub password: Option<SecretSource>,
     /// The schema of the tables. Nodes with the same schema share their records.
     #[schemars(regex(pattern = r"^[a-z_][a-z0-9_]{0,62}$"))]
@@ -49,8 +49,8 @@ pub struct Config {
     /// The time limit of a connection attempt, in milliseconds.
     #[schemars(range(min = 1000, max = 60_000))]
     pub connect_timeout_ms: u32,
-    /// The time limit of a statement, in milliseconds: the server cancels it then. A server that does not answer 2 seconds
-    /// later loses the connection.
+    /// The time limit of a statement, in milliseconds: the server cancels it then. If the server does not answer within 2
+    /// seconds more, the connection is closed.
     #[schemars(range(min = 100, max = 600_000))]
     pub statement_timeout_ms: u32,
     /// Whether statements are prepared once per connection. Poolers in transaction mode may not support this: `"auto"` does not

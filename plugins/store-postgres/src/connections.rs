@@ -57,7 +57,7 @@ impl Connections {
             let prepared = mode.is_prepared();
             tracing::info!(
                 prepared,
-                "a pooler in transaction mode was detected: each statement has its transaction"
+                "a pooler in transaction mode was detected: each statement runs in a transaction of its own"
             );
         }
         let meter = Arc::new(Meter::new(SYSTEM, Length::Rows, &fault::CLASSES));

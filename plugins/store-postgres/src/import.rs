@@ -39,11 +39,11 @@ impl ImportSource for HydraBooster {
 
     async fn open(url: &str) -> Result<Arc<dyn Importer>, OpenError> {
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-            return Err(OpenError::config("url", "a URL of PostgreSQL begins with postgres://"));
+            return Err(OpenError::config("url", "a PostgreSQL URL begins with postgres://"));
         }
         // The cause may quote the URL with its password.
         let options = PgConnectOptions::from_str(url)
-            .map_err(|_| OpenError::config("url", "it is no URL of PostgreSQL"))?
+            .map_err(|_| OpenError::config("url", "it is not a PostgreSQL URL"))?
             .application_name("hydra import")
             .disable_statement_logging();
         let importer = Self { options, connection: Mutex::new(None) };

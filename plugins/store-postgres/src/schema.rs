@@ -36,7 +36,7 @@ pub(crate) enum SchemaError {
     #[error("the schema `{schema}` has no tables of hydra; run a node with `migrate = \"auto\"` once")]
     Missing { schema: String },
     #[error(
-        "the schema `{schema}` has lost its table `{table}`; restore it, or drop the schema and let a node make it anew"
+        "the schema `{schema}` has lost its table `{table}`; restore it, or drop the schema and let a node create it again"
     )]
     Incomplete { schema: String, table: String },
     #[error(

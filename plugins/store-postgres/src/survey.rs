@@ -62,16 +62,18 @@ pub(crate) async fn look(
     }
     if held > 0 {
         warnings.push(format!(
-            "{held} transactions are open for more than {TRANSACTION_MAX}, the longest for {} hours: the tables grow until they end \
+            "{held} transactions are open for more than {TRANSACTION_MAX}, the longest for {} hours: the tables grow until these end \
              (pg_stat_activity.xact_start, pg_prepared_xacts)",
             seconds / 3600
         ));
     }
     if !vacuums {
-        warnings.push("autovacuum is off: the tables grow with every refresh".to_owned());
+        warnings.push("autovacuum is off: the tables grow with every refresh; switch it on".to_owned());
     }
     if !syncs {
-        warnings.push("fsync is off: a crash of the server's machine may damage the records".to_owned());
+        warnings.push(
+            "fsync is off: a crash of the server's machine may damage the records; switch it on".to_owned(),
+        );
     }
     // This connection and the others that are open are among those that the limits count.
     let limited = limit.map_or(i64::MAX, |left| left.saturating_add(i64::from(open) - 1));

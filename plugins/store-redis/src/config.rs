@@ -38,7 +38,7 @@ pub struct Config {
     /// The password, `{ file = "…" }` or `{ env = "…" }`. It is read again for each new connection, so a changed password needs
     /// no restart.
     pub password: Option<SecretSource>,
-    /// What the names of all keys begin with. Nodes with the same prefix and database share their records.
+    /// The prefix of the names of all keys. Nodes with the same prefix and database share their records.
     #[schemars(regex(pattern = r"^[A-Za-z0-9_.:/-]{1,32}$"))]
     pub prefix: String,
     /// Whether scripts are used: `"auto"` uses them if the server permits it, `"off"` never. Without scripts a record takes three
@@ -55,8 +55,8 @@ pub struct Config {
     /// The time limit of a connection attempt with its login, in milliseconds.
     #[schemars(range(min = 100, max = 60_000))]
     pub connect_timeout_ms: u32,
-    /// The time limit of a batch of commands on one server, in milliseconds. A server that does not answer in time loses the
-    /// connection.
+    /// The time limit of a batch of commands on one server, in milliseconds. If the server does not answer in time, the
+    /// connection is closed.
     #[schemars(range(min = 50, max = 600_000))]
     pub statement_timeout_ms: u32,
     /// The number of peers whose ids and addresses are kept in memory, about 0.4 kB each. Peers beyond it cost one more round

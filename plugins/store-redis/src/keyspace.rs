@@ -111,8 +111,8 @@ impl Keyspace {
                 Ok(true) => {
                     tracing::warn!(
                         prefix = self.prefix,
-                        "the keys in Redis were removed, as by a server that came back without them; what nodes announce from now on \
-                         is kept"
+                        "the keys in Redis were removed, as by the restart of a server that keeps nothing on its disk; records that \
+                         are announced from now on are stored"
                     );
                     return Ok(Renewal::Restored);
                 }
@@ -125,7 +125,9 @@ impl Keyspace {
         let Some(text) = read(&self.fleet, &self.prefix).await? else { return Ok(Renewal::Same) };
         match Layout::of_text(&self.prefix, &text) {
             Some(other) if other != *own => {
-                tracing::warn!("the keys in Redis were removed, and another node has begun anew");
+                tracing::warn!(
+                    "the keys in Redis were removed, and another node has set up the prefix again"
+                );
                 self.layout.store(Arc::new(other));
                 Ok(Renewal::Replaced)
             }

@@ -55,14 +55,18 @@ impl Memory {
         let gauge = |name, help, value| Metric::gauge(name, help, value).with("db_system_name", SYSTEM);
         let mut metrics = vec![
             gauge("db_memory_bytes", "Memory in use by all masters together.", used as f64),
-            gauge("db_memory_age_seconds", "Age of what is known of the memory.", at.elapsed().as_secs_f64()),
+            gauge(
+                "db_memory_age_seconds",
+                "Time since the servers were asked for their memory.",
+                at.elapsed().as_secs_f64(),
+            ),
         ];
         metrics.extend(max.map(|max| {
             let help = "Limit of the memory of all masters together; absent if one has none.";
             gauge("db_memory_max_bytes", help, max as f64)
         }));
         metrics.extend(fullest.map(|fullest| {
-            let help = "Part of its limit of the memory that the fullest master has used; absent if none has a limit.";
+            let help = "Share of its memory limit that the fullest master has used, from 0 to 1; absent if none has a limit.";
             gauge("db_memory_used_ratio", help, fullest)
         }));
         metrics

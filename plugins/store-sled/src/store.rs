@@ -45,7 +45,7 @@ impl Plugin for Sled {
     type Config = Config;
     const KIND: &'static str = "sled";
     const SUMMARY: &'static str =
-        "keeps records in a directory of this machine, over sled 0.34; see what it costs first";
+        "keeps records in a directory, in sled 0.34; takes more memory than fjall and loses more in a crash";
 
     async fn open(config: Config, scope: &Scope) -> Result<Arc<dyn ProviderStore>, OpenError> {
         let (dir, profile, purpose) = (scope.resolve(&config.dir), profile(&config), scope.purpose());

@@ -44,11 +44,11 @@ pub struct Config {
     /// providers are read from the last tier.
     #[schemars(range(min = 1024, max = 16_777_216))]
     pub providers_max: u32,
-    /// The time limit of a read from an upper tier, in milliseconds. Later, the next tier is read.
+    /// The time limit of a read from an upper tier, in milliseconds. When it is exceeded, the next tier is read.
     #[schemars(range(min = 1, max = 60_000))]
     pub read_timeout_ms: u32,
-    /// The time limit of a write to an upper tier, in milliseconds. Later, the write goes on without this tier, which then no
-    /// longer answers for the keys.
+    /// The time limit of a write to an upper tier, in milliseconds. When it is exceeded, the write goes on without
+    /// this tier, which then no longer answers for the keys.
     #[schemars(range(min = 1, max = 60_000))]
     pub write_timeout_ms: u32,
     /// The time limit of the write that fills an upper tier after a read, in milliseconds. The read is answered after it, so

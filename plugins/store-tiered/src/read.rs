@@ -105,7 +105,7 @@ async fn ask_last(
                 if let Some(error) = tiers.rest_of_reads.failed(Causes(&error).to_string()) {
                     tracing::warn!(
                         error,
-                        "the last tier fails: keys that no upper tier has complete are unknown"
+                        "the last tier fails: keys for which no upper tier answers are unknown"
                     );
                 }
                 rest.iter().for_each(|at| known[*at] = Err(error.kind()));

@@ -76,7 +76,7 @@ pub(crate) async fn delete(
                 break;
             }
             if step.removed == 0 {
-                return Err(error("an upper tier does not get on with a deletion"));
+                return Err(error("an upper tier makes no progress with a deletion"));
             }
         }
     }

@@ -163,7 +163,7 @@ impl Upper {
             Some(RecordOutcome::NoRoom) => self.health.untaken(&self.name, "it has no room"),
             Some(RecordOutcome::Refused(because)) => self.health.untaken(&self.name, because),
             Some(RecordOutcome::Unknown(kind)) => self.health.untaken(&self.name, kind.as_str()),
-            Some(_) => self.health.untaken(&self.name, "for a reason of its own"),
+            Some(_) => self.health.untaken(&self.name, "for an unknown reason"),
         }
         Ok(())
     }

@@ -47,7 +47,7 @@ impl StoreErrorKind {
         match self {
             Self::Unavailable => "the store is unavailable",
             Self::Overloaded => "the store is overloaded",
-            Self::Refused => "the store refuses it",
+            Self::Refused => "the store refuses the call",
             Self::Corrupt => "the store is corrupt",
         }
     }

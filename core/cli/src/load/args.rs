@@ -15,7 +15,7 @@ Examples:
 
 Exit codes: 0 the run ended or was stopped, 1 no client could connect, 2 invalid command line.";
 
-/// Sends load to heads as many clients of the network, and reports outcomes and latencies.
+/// Sends requests to heads in the role of many clients, and reports outcomes and latencies.
 ///
 /// Without --concurrency the loop is open: requests are due at the times of a Poisson process, whatever becomes of earlier
 /// ones, and latencies count from these times. Only complete answers in time are successes; docs/LOAD.md explains the
@@ -55,7 +55,8 @@ pub(super) struct LoadArgs {
     /// The clients, each with an identity and a connection of its own. 1 to 65,536.
     #[arg(long, help_heading = "Clients", value_name = "N", default_value_t = 32)]
     clients: u32,
-    /// The identities in total. With more than clients, each client changes its identity and connection regularly.
+    /// The identities in total. If there are more than clients, each client changes its identity and connection
+    /// regularly.
     #[arg(long, help_heading = "Clients", value_name = "N")]
     ids: Option<u64>,
     /// The requests of a client under one identity, if there are more identities than clients.
@@ -64,7 +65,7 @@ pub(super) struct LoadArgs {
     /// The number of the first identity, so that several processes with one seed use different identities.
     #[arg(long, help_heading = "Clients", value_name = "N", default_value_t = 0)]
     first_id: u64,
-    /// Whether a stream carries further requests after the first.
+    /// How the requests of a client use streams.
     #[arg(long, help_heading = "Clients", value_name = "STREAMS", default_value = "reused")]
     streams: StreamsArg,
     /// Makes a connection for each request. A client then has one request in flight at a time.
@@ -73,7 +74,7 @@ pub(super) struct LoadArgs {
     /// The requests of a client in flight at a time; further ones wait, which counts in their latency. 1 to 256.
     #[arg(long, help_heading = "Clients", value_name = "N", default_value_t = 16)]
     streams_per_client_max: u32,
-    /// How many times the share of another client one client sends, on top of the rate; its figures are apart.
+    /// Makes one client send this many times the share of another, on top of the rate; its figures are separate.
     #[arg(long, help_heading = "Clients", value_name = "MULTIPLE")]
     abusive: Option<f64>,
     /// An address in announcements; can be repeated.

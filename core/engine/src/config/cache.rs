@@ -8,15 +8,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReadCache {
-    /// The memory of the cache, in MiB. 0 switches it off.
+    /// The maximum memory of the cache, in MiB. 0 switches it off. Raise it if only reads of the store are slow.
     #[schemars(range(min = 0, max = 65_536))]
     pub mib_max: u32,
 
-    /// The time that the providers of a key are answered without asking the store again, in seconds.
+    /// The time that the providers of a key are answered without asking the store again, in seconds. A record that
+    /// another node writes to the same store can be missing for this long. Raise it to spare the store.
     #[schemars(range(min = 0, max = 3_600))]
     pub fresh_s: u32,
 
-    /// The time that a key without providers is answered without asking the store again, in seconds.
+    /// The time that a key without providers is answered without asking the store again, in seconds. The first record
+    /// that another node writes can be missing for this long.
     #[schemars(range(min = 0, max = 3_600))]
     pub fresh_absent_s: u32,
 

@@ -23,12 +23,12 @@ pub struct Short {
     #[schemars(range(min = 0, max = 100))]
     pub write_queue_percent: u32,
 
-    /// The duration of a tenth of the store reads at which reads enter this rung, in milliseconds. 0 switches this
-    /// signal off.
+    /// The 90th percentile of the duration of store reads at which reads enter this rung, in milliseconds. 0 switches
+    /// this signal off.
     #[schemars(range(min = 0, max = 60_000))]
     pub read_p90_ms: u32,
 
-    /// The soft deadline on this rung and above, in milliseconds, if it is shorter than engine.soft_deadline_ms.
+    /// The soft deadline on this rung and above, in milliseconds, if it is shorter than `engine.soft_deadline_ms`.
     #[schemars(range(min = 1, max = 5_000))]
     pub soft_deadline_ms: u32,
 
@@ -58,8 +58,8 @@ pub struct Stale {
     #[schemars(range(min = 0, max = 100))]
     pub write_queue_percent: u32,
 
-    /// The duration of a tenth of the store reads at which reads enter this rung, in milliseconds. 0 switches this
-    /// signal off.
+    /// The 90th percentile of the duration of store reads at which reads enter this rung, in milliseconds. 0 switches
+    /// this signal off.
     #[schemars(range(min = 0, max = 60_000))]
     pub read_p90_ms: u32,
 }
@@ -68,10 +68,10 @@ pub struct Stale {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Peak {
-    /// The peak, in GET_PROVIDERS and ADD_PROVIDER requests per second that the policies admit, over all heads. While more
-    /// come, all announcements are dropped; while reads alone are more, all reads are answered with closer peers alone, too
-    /// (rung "routing_only"). The node leaves this rung when no request came above the peak for calm_ms. Bursts of a quarter
-    /// of a second pass. 0 switches the peak off.
+    /// The peak, in GET_PROVIDERS and ADD_PROVIDER requests per second that the policies admit, over all heads. While
+    /// more come, all announcements are dropped; while reads alone are more, all reads are answered with closer peers
+    /// alone, too (rung "routing_only"). The node leaves this rung when no request came above the peak for `calm_ms`.
+    /// Bursts of a quarter of a second pass. 0 switches the peak off.
     #[schemars(range(min = 0, max = 100_000_000))]
     pub requests_per_second: u32,
 
@@ -84,8 +84,8 @@ pub struct Peak {
     #[schemars(range(min = 100, max = 60_000))]
     pub calm_ms: u32,
 
-    /// The time without the end of any store call after which the store counts as stalled, in milliseconds. If all
-    /// permits are in use, it is not read until it moves again (rung "cache_only"). If some are free and a read is under way,
+    /// The time during which no store call ends after which the store counts as stalled, in milliseconds. If all
+    /// permits are in use, it is not read until a call ends (rung "cache_only"). If some are free and a read is under way,
     /// no request waits for it (rung "stale"). 0 switches this off.
     #[schemars(range(min = 0, max = 60_000))]
     pub stall_ms: u32,

@@ -43,7 +43,7 @@ impl CloseReport {
     pub fn unwritten_because(&self) -> String {
         let why = self.store_fault().unwrap_or_else(|| {
             let writing_ms = self.writing.as_millis();
-            format!("shutdown.deadline_ms left {writing_ms} ms for them, which are over")
+            format!("shutdown.deadline_ms left {writing_ms} ms for them, which was too short")
         });
         match &self.last_error {
             Some(error) if !why.contains(error) => format!("{why}; the last write failed: {error}"),

@@ -98,7 +98,7 @@ impl History {
 const MEND_OWN: &str = "restart the node, which sets damaged files aside and begins empty";
 /// What an operator does about damage of a store that other processes use too.
 const MEND_SHARED: &str =
-    "let the nodes run, a restart mends nothing: repair the database, restore what it keeps or empty it";
+    "let the nodes run, a restart does not help: repair the database, restore it from a backup or empty it";
 
 impl Reports {
     pub(crate) fn new(sharing: Sharing) -> Self {
@@ -210,7 +210,10 @@ impl Reports {
     pub(crate) fn inserts_hang(&self, waited: Duration) {
         if changed(&self.inserts_hang, "hangs").is_some() {
             let seconds = waited.as_secs();
-            tracing::warn!(seconds, "no insert has ended for long; those that hang keep their permits");
+            tracing::warn!(
+                seconds,
+                "no insert has ended for a long time; those that hang keep their permits"
+            );
         }
     }
 

@@ -128,7 +128,7 @@ impl Backend {
     pub(crate) fn resume_writes(self: &Arc<Self>) {
         if self.breaker.succeeded(Lane::Writes, &self.gate) {
             self.gate.advance();
-            tracing::info!(lane = Lane::Writes.as_str(), "the store is to be written to again");
+            tracing::info!(lane = Lane::Writes.as_str(), "writes to the store start again");
         }
     }
 
@@ -221,7 +221,7 @@ impl Backend {
         if !has_more && self.breaker.failed(lane, failure, &because, now, &self.gate) {
             add(&self.stats.breaker_opened, 1);
             let lane = lane.as_str();
-            tracing::warn!(lane, error = %because, "the store is unavailable and is asked by single probes");
+            tracing::warn!(lane, error = %because, "the store is unavailable: its calls are paused except for single probes");
         }
         match failure.kind() {
             Some(StoreErrorKind::Overloaded) => self.relieve(failure.pause(), now),

@@ -11,7 +11,7 @@ use prost::encoding::{DecodeContext, WireType, check_wire_type, decode_key, deco
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// It is no valid protobuf, or a known field has another wire type.
-    #[error("no valid protobuf")]
+    #[error("the message is not valid protobuf")]
     Protobuf(#[from] prost::DecodeError),
     /// The field at this place is longer than what is left.
     #[error("a field is longer than its message")]

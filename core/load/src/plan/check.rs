@@ -15,7 +15,7 @@ const ZIPF_MAX: f64 = 10.0;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "the message says it")]
 pub enum PlanError {
-    #[error("there is no head")]
+    #[error("no head is given")]
     NoHead,
     #[error("{0} is out of bounds: {1}")]
     Bounds(&'static str, String),
@@ -23,7 +23,7 @@ pub enum PlanError {
     Zipf,
     #[error("the abusive client needs at least one other client")]
     AbusiveAlone,
-    #[error("there are fewer identities than clients")]
+    #[error("there are fewer identities than clients: raise the identities or lower the clients")]
     FewIds,
 }
 

@@ -60,7 +60,7 @@ pub(crate) enum Command {
     /// Runs the node until SIGTERM or Ctrl-C; the default command.
     ///
     /// Once all heads listen, it prints to standard output: one line per head and address, `head <index>
-    /// <multiaddr>/p2p/<peer id>`; the line `http <url>` of the operator endpoints; and the line `ready`. The log goes to
+    /// <multiaddr>/p2p/<peer id>`; the line `http <url>` of the HTTP endpoints; and the line `ready`. The log goes to
     /// standard error. SIGTERM and Ctrl-C stop the node gracefully; a second one, a second or more
     /// later, ends the process at once.
     Run,
@@ -165,7 +165,7 @@ pub(crate) enum ConfigCommand {
     /// Finds all mistakes of the config at once, without opening anything; works beside a running node.
     ///
     /// Looks at keys and values, at files and variables that must exist, at slots and ports, at announced addresses, at the
-    /// limit of file descriptors, and at variables that begin with `HYDRA_` and are no key. Exits with code 2 if there are
+    /// limit of file descriptors, and at variables that begin with `HYDRA_` and name no key. Exits with code 2 if there are
     /// mistakes.
     Check,
     /// Prints the effective values and the source of each: default, file and line, variable or flag.

@@ -42,7 +42,7 @@ pub(super) async fn keep(data_dir: PathBuf, heads: Arc<HeadList>, mut written: V
             Err(error) => {
                 has_failed = true;
                 if failures.is_news(&error.to_string(), Instant::now()) {
-                    tracing::warn!(%error, file = HEADS_FILE, "cannot write where the heads are, trying again");
+                    tracing::warn!(%error, file = HEADS_FILE, "cannot write the addresses of the heads, trying again");
                 }
             }
         }

@@ -37,7 +37,7 @@ pub(super) async fn start(
         }
         Err(cause) => {
             if let Err(error) = stop::stop(running, None).await {
-                tracing::warn!(%error, "what the failed start had started did not stop cleanly");
+                tracing::warn!(%error, "the start failed, and the node did not stop cleanly after it");
             }
             Err(cause)
         }

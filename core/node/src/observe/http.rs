@@ -57,7 +57,7 @@ pub(crate) async fn bind(config: &Http) -> io::Result<Option<Bound>> {
     if can_be_reached(address.ip()) {
         tracing::warn!(
             %address,
-            "other machines can reach the operator pages, which have no authentication (telemetry.http.listen)"
+            "other machines can reach the HTTP endpoints, which have no authentication (telemetry.http.listen)"
         );
     }
     Ok(Some(Bound { listener, address }))
@@ -108,7 +108,7 @@ async fn accept_all(listener: TcpListener, pages: Router) {
                 }
                 Err(cause) => {
                     if failures.is_news(&cause.to_string(), Instant::now()) {
-                        tracing::warn!(error = %cause, "cannot accept a connection to the operator pages");
+                        tracing::warn!(error = %cause, "cannot accept a connection to the HTTP endpoints");
                     }
                     sleep(ACCEPT_PAUSE).await;
                 }
@@ -127,7 +127,7 @@ async fn serve(stream: TcpStream, pages: Router) {
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(pages));
     // A client that broke off, or was too slow, is no news.
     if let Ok(Err(cause)) = timeout(CONNECTION_WAIT, connection).await {
-        tracing::debug!(error = %cause, "a connection to the operator pages failed");
+        tracing::debug!(error = %cause, "a connection to the HTTP endpoints failed");
     }
 }
 

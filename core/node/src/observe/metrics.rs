@@ -119,7 +119,8 @@ fn build(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
         ("store", &config.store.kind),
         ("ids", &config.ids.kind),
     ];
-    page.info("hydra_build_info", "What runs here; always 1.", labels)
+    let help = "Version, build profile, kind of the store and of the allocator of identities; always 1.";
+    page.info("hydra_build_info", help, labels)
 }
 
 #[cfg(test)]

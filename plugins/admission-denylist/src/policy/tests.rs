@@ -413,7 +413,7 @@ fn objects_that_hold_nothing_are_never_denied() {
     }
     let tried = "//6fe4a9f9ee915120a76ac47bf396198b02a1457dd1234ab75b2c394ca8ef5779";
     assert!(EMPTY.iter().all(|cid| !content_denied(&[tried], cid)));
-    assert_eq!(log.lines("WARN").iter().filter(|line| line.contains("passed over")).count(), 12 * 10 + 12);
+    assert_eq!(log.lines("WARN").iter().filter(|line| line.contains("is ignored:")).count(), 12 * 10 + 12);
 }
 
 #[test]

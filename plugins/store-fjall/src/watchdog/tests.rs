@@ -25,9 +25,9 @@ fn logged(what: Call) -> String {
 #[test]
 fn the_log_says_once_what_has_not_returned_and_when_it_has() {
     for (what, words) in [
-        (Call::Write, "a write to the record store"),
-        (Call::Reopening, "reopening the record store after an outage"),
-        (Call::Close, "closing the record store"),
+        (Call::Write, "a write to the store"),
+        (Call::Reopening, "reopening the store after an outage"),
+        (Call::Close, "closing the store"),
     ] {
         let text = logged(what);
         let lines: Vec<_> = text.lines().collect();

@@ -201,7 +201,7 @@ fn certificates(config: &Config) -> io::Result<TlsCertificates> {
     let client_tls = match (&config.tls.cert_file, &config.tls.key_file) {
         (Some(cert), Some(key)) => Some(ClientTlsConfig { client_cert: read(cert)?, client_key: read(key)? }),
         (None, None) => None,
-        _ => return Err(io::Error::other("`tls.cert_file` and `tls.key_file` need each other")),
+        _ => return Err(io::Error::other("`tls.cert_file` and `tls.key_file` must be set together")),
     };
     Ok(TlsCertificates { client_tls, root_cert: config.tls.ca_file.as_deref().map(read).transpose()? })
 }

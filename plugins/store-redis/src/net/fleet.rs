@@ -102,7 +102,7 @@ impl Fleet {
     /// Logs a fault of which the caller learns only that some keys are unknown, unless the log has had it lately.
     pub(crate) fn log_in_part(&self, fault: &Fault) {
         if !fault.pauses_server() && self.state.faults.is_news(fault.class.name(), Instant::now()) {
-            tracing::warn!(cause = %fault, "a part of Redis cannot be used");
+            tracing::warn!(cause = %fault, "some keys in Redis cannot be read or written");
         }
     }
 

@@ -58,7 +58,9 @@ pub(super) async fn stats(
         writes.batch_len_max
     ))?;
     let slack = profile.refresh_slack.as_secs();
-    Ok(out.line(format_args!("refreshes   leave an expiry that would move by no more than {slack} s"))?)
+    Ok(out.line(format_args!(
+        "refreshes   not written if they would move the expiry by no more than {slack} s"
+    ))?)
 }
 
 fn durability(durability: Durability) -> String {

@@ -16,7 +16,7 @@ impl Identity {
     pub(super) fn of_store(loaded: &Loaded) -> Result<Self, Failure> {
         let dir = &loaded.config.data_dir;
         let dir = real(dir).map_err(|cause| {
-            Failure::failed(&format!("cannot tell where the directory {} is", dir.display()), cause)
+            Failure::failed(&format!("cannot resolve the path of the directory {}", dir.display()), cause)
         })?;
         let keys = loaded.effective().into_iter().filter(|entry| entry.key.starts_with("store."));
         let keys = keys.map(|entry| (concealed(&entry.key, &entry.value), entry.key));

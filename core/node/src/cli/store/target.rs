@@ -152,7 +152,7 @@ impl Target {
                     unknown = Some(kind);
                     left.push(record.clone());
                 }
-                other => return Err(Failure::Failed(format!("an outcome that is not known: {other:?}"))),
+                other => return Err(Failure::Failed(format!("an unknown outcome of a write: {other:?}"))),
             }
         }
         match full {

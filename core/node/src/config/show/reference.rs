@@ -16,7 +16,7 @@ the variable `HYDRA_CONFIG`), the environment, the command line.
 
 - **Environment**: `HYDRA_` and the key in capitals, with two underscores between the levels: `HYDRA_HEADS__COUNT=10`. The
   value of a key that is text is taken as it stands, without quotes: `HYDRA_NETWORK__ADDRESSES=lan`. All other values are TOML:
-  `HYDRA_HEADS__LISTEN='[\"127.0.0.1\"]'`. A list replaces the whole list. A variable that is no key is a warning in the log, and
+  `HYDRA_HEADS__LISTEN='[\"127.0.0.1\"]'`. A list replaces the whole list. A variable that names no key is a warning in the log, and
   a mistake for `hydra config check`. Those that Kubernetes sets for services, such as `HYDRA_METRICS_SERVICE_HOST` or
   `HYDRA_METRICS_PORT_9464_TCP`, are ignored.
 - **Command line**: `--set heads.count=10`, with values as in the environment; a few keys have their own flags

@@ -43,8 +43,8 @@ pub struct Config {
     /// where nodes and databases start in any order.
     pub start_without_store: bool,
     /// The time limit of one attempt to open a plugin, such as to connect to a database or to recover the files of an embedded
-    /// store, in seconds. If it is exceeded, the node ends with exit code 3; with `start_without_store` it tries the store
-    /// again. Raise it for an embedded store that takes longer to recover.
+    /// store, in seconds. If it is exceeded, the node ends with exit code 3; with `start_without_store` it tries to open
+    /// the store again. Raise it for an embedded store that takes longer to recover.
     #[schemars(range(min = 1, max = 86_400))]
     pub open_timeout_s: u32,
     /// The source of the identities: `kind`, and the keys of that kind.

@@ -130,7 +130,7 @@ impl Parts {
             reachable(head.slot, &config.heads.listen, head.status.clone()).await?;
         }
         heads_file::write(&config.data_dir, &self.heads.lines())
-            .map_err(|cause| StartError::System { what: "cannot write where the heads are", cause })
+            .map_err(|cause| StartError::System { what: "cannot write the addresses of the heads", cause })
     }
 
     /// Spawns the tasks that need heads with addresses.

@@ -13,10 +13,10 @@ use serde_json::json;
 use std::fmt::Write;
 use std::sync::Arc;
 
-const PAGES: &str = "/metrics  what is counted and measured, for Prometheus
-/livez    whether the process should be kept; ?verbose tells every check
-/readyz   whether it serves; ?verbose tells every check
-/version  what runs here
+const PAGES: &str = "/metrics  metrics for Prometheus
+/livez    fails if the process needs a restart; ?verbose lists every check
+/readyz   fails while the node does not serve; ?verbose lists every check
+/version  the version of the node
 ";
 
 /// What the pages are made from.

@@ -58,7 +58,7 @@ pub(super) fn ready(node_view: &NodeView) -> Vec<Check> {
     };
     let heads = (listening == 0).then(|| format!("none of {all} heads listens"));
     let leases = node_view.leases.proven.load(Ordering::Relaxed) == 0;
-    let leases = leases.then(|| format!("none of {all} is proven"));
+    let leases = leases.then(|| format!("none of {all} leases is proven"));
     let health = node_view.engine.health();
     let opening = node_view.opening.awaited().map(|(since, cause)| {
         let since = since.as_secs();

@@ -34,10 +34,10 @@ pub(super) fn write(engine: &Snapshot, page: &mut Page<'_>) -> fmt::Result {
     page.counter("hydra_store_reads_denied_total", "Keys that got no permit in time.", reads.denied)?;
     page.counter(
         "hydra_store_reads_unknown_total",
-        "Keys of which a store call that succeeded could say nothing.",
+        "Keys without a result in a store call that succeeded, as when one of several servers is down.",
         reads.unknown,
     )?;
-    page.gauge("hydra_flights", "Keys that are being read or wait for it.", gauge.flights)?;
+    page.gauge("hydra_flights", "Keys that are being read or wait to be read.", gauge.flights)?;
     page.gauge("hydra_waiting_reads", "Keys that wait for a permit.", gauge.waiting.used)?;
     page.gauge("hydra_waiting_reads_max", "Limit of the keys that wait for a permit.", gauge.waiting.max)?;
     page.counter(

@@ -23,7 +23,7 @@ pub(super) fn write(engine: &Snapshot, page: &mut Page<'_>) -> fmt::Result {
     )?;
     page.histograms(
         "hydra_request_duration_seconds",
-        "Duration of the requests that needed the store and were not declined at once.",
+        "Duration of GET_PROVIDERS requests that were neither declined, shed nor refused.",
         kinds()
             .filter(is_timed)
             .filter(|kind| *kind == TIMED_ALWAYS || seen.contains_key(kind))

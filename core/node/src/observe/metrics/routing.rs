@@ -43,8 +43,8 @@ fn rounds(rounds: &AllRounds, page: &mut Page<'_>) -> fmt::Result {
     });
     page.gauges(
         "hydra_routing_round_targets",
-        "Targets of the last completed round, and those for which there was an answer: lookups of a refresh, and servers \
-         that were asked so that they know a head.",
+        "Targets of the last completed round, and those that were answered: lookups of a refresh, and servers to which the \
+         heads advertise themselves.",
         targets.into_iter().flatten(),
     )?;
     let kinds = [
@@ -57,8 +57,8 @@ fn rounds(rounds: &AllRounds, page: &mut Page<'_>) -> fmt::Result {
     });
     page.counters(
         "hydra_routing_requests_total",
-        "Requests by outcome: of rounds, and probes of servers that were met or heard of. Those that are unsent were \
-         spared, because a dial budget was used up or too many were under way.",
+        "Requests by outcome: those of rounds, and probes of servers that connected or were named by others. Unsent ones \
+         were held back because a dial budget was used up or too many were under way.",
         requests.into_iter().flatten(),
     )
 }
@@ -88,7 +88,7 @@ fn table(table: &Table, page: &mut Page<'_>) -> fmt::Result {
     page.counters(
         "hydra_table_refused_total",
         "Peers that were not taken into the peer table: no address that the policy permits, no room in their bucket, too \
-         many of their IP group, or a head of this node.",
+         many of their address group, or a head of this node.",
         Refusal::ALL.map(|refusal| ([("reason", refusal.as_str())], table.refused(refusal))),
     )?;
     let snapshot = table.snapshot();
@@ -105,7 +105,7 @@ fn table(table: &Table, page: &mut Page<'_>) -> fmt::Result {
     };
     page.gauges(
         "hydra_table_bucket_peers",
-        "Servers of others in the bucket with this common prefix length, on average over heads.",
+        "Servers of other nodes in the bucket with this common prefix length, on average over heads.",
         BUCKETS.iter().enumerate().map(|(prefix, word)| ([("prefix", *word)], filled(prefix))),
     )
 }

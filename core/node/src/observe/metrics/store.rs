@@ -27,7 +27,7 @@ pub(super) fn write(engine: &Snapshot, kind: &str, page: &mut Page<'_>) -> fmt::
     page.gauge("hydra_store_permits_max", "Limit of the store calls in flight.", gauge.in_flight.max)?;
     page.gauge(
         "hydra_store_paused",
-        "1 while the store is unavailable and is asked by single probes.",
+        "1 while reads or writes are paused because the store is unavailable: it gets single probes only.",
         u32::from(gauge.paused),
     )?;
     page.counter(

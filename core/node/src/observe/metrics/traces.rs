@@ -21,7 +21,8 @@ pub(super) fn write(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
     let spans = node_view.exporter.stats();
     page.counters(
         "hydra_spans_total",
-        "Spans by outcome: taken by the collector, not taken (failed), or dropped because the queue was full.",
+        "Spans by outcome: accepted by the collector (exported), not accepted (failed), or dropped because the queue was \
+         full or the node stopped.",
         [
             ("exported", spans.map_or(0, |spans| spans.exported())),
             ("failed", spans.map_or(0, |spans| spans.failed())),
