@@ -29,7 +29,8 @@ fn limited(home: &Home, settings: &[&str], descriptors: u32) -> Command {
 }
 
 async fn silent(head: &Head, connections: usize) -> Vec<TcpStream> {
-    let port = head.tcp().iter().find_map(|part| if let Protocol::Tcp(port) = part { Some(port) } else { None });
+    let port =
+        head.tcp().iter().find_map(|part| if let Protocol::Tcp(port) = part { Some(port) } else { None });
     let mut silent = Vec::new();
     for _ in 0..connections {
         silent.push(TcpStream::connect(("127.0.0.1", port.unwrap())).await.unwrap());

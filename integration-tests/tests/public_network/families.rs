@@ -4,7 +4,8 @@ use hydra_integration_tests::network::PROTOCOL;
 use hydra_integration_tests::node::{Home, Node, command, program};
 use hydra_integration_tests::peer::Peer;
 use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, apply_filter,
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    apply_filter,
 };
 use std::process::{Command, Output};
 
@@ -64,7 +65,10 @@ async fn serves(family: &str, settings: &[&str]) {
     let settings: Vec<_> = ["heads.count=2", EVERYWHERE].iter().chain(settings).copied().collect();
     let node = Node::start(&settings).await.unwrap();
     let addresses: Vec<_> = node.heads()[0].addresses.iter().map(ToString::to_string).collect();
-    assert!(!addresses.is_empty() && addresses.iter().all(|address| address.starts_with(family)), "{addresses:?}");
+    assert!(
+        !addresses.is_empty() && addresses.iter().all(|address| address.starts_with(family)),
+        "{addresses:?}"
+    );
     for address in [node.heads()[0].tcp(), node.heads()[1].quic()] {
         Peer::client(PROTOCOL).find_node(address, b"anything").await.unwrap_or_else(|error| {
             panic!("{address}: {error}; the log:\n{}", node.home().log());

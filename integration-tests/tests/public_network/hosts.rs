@@ -20,7 +20,8 @@ fn settings() -> [String; 2] {
 }
 
 fn address(head: &Head) -> SocketAddr {
-    let port = head.tcp().iter().find_map(|part| if let Protocol::Tcp(port) = part { Some(port) } else { None });
+    let port =
+        head.tcp().iter().find_map(|part| if let Protocol::Tcp(port) = part { Some(port) } else { None });
     (HOSTS[0], port.unwrap()).into()
 }
 

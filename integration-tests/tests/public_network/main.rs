@@ -28,7 +28,9 @@ fn main() -> ExitCode {
         inside("q7_q8_a_public_node_tells_public_addresses_alone", || run(public_addresses_alone())),
         inside("silent_connections_of_one_host_leave_others_their_room", || run(hosts::silent())),
         inside("one_host_has_its_part_of_the_connections_and_no_more", || run(hosts::many_identities())),
-        inside("a_node_without_a_resolver_dials_by_number_and_takes_up_a_later_one", || run(resolver::mended())),
+        inside("a_node_without_a_resolver_dials_by_number_and_takes_up_a_later_one", || {
+            run(resolver::mended())
+        }),
         inside("hydra_ask_needs_a_resolver_for_names_alone", || run(resolver::ask())),
         inside("a_host_with_one_family_of_addresses_is_served", || run(families::one_of_two())),
         Trial::test("a_wildcard_without_netlink_is_told_with_its_cause", || run(families::no_netlink())),

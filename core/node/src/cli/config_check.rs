@@ -4,7 +4,7 @@ mod files;
 
 use super::failure::warn;
 use super::{Failure, Output};
-use crate::config::{RAISE, Descriptors, Examined, Issue, Issues, KeyPath, Loaded, Origin, Sources, examine};
+use crate::config::{Descriptors, Examined, Issue, Issues, KeyPath, Loaded, Origin, RAISE, Sources, examine};
 use crate::node::backends::OpenBackendsError;
 use hydra_api::{Ids, Registry, Role};
 
@@ -133,7 +133,8 @@ fn descriptors(loaded: &Loaded, warnings: &mut Vec<Issue>) -> Option<Issue> {
              {process}, store {store}, connections {connections}, connections being established {pending}), and the \
              limit is {limit}: the node lowers its connection limits to fit"
         );
-        let help = format!("{RAISE}, or lower `connections.per_node_max` or `connections.pending_per_node_max`");
+        let help =
+            format!("{RAISE}, or lower `connections.per_node_max` or `connections.pending_per_node_max`");
         let marks = KeyPath::root().key("connections");
         let keys = [marks.key("per_node_max"), marks.key("pending_per_node_max"), heads("count")];
         warnings.push(loaded.issue_of(&keys, message, Some(help)));

@@ -155,11 +155,16 @@ mod tests {
     fn connections_are_lowered_to_what_the_limit_leaves() {
         let config = small();
         let needed = Descriptors::of(&config);
-        assert_eq!(needed.listeners, 10, "of TCP and QUIC, of IPv4 and IPv6, and the watches of the interfaces");
+        assert_eq!(
+            needed.listeners, 10,
+            "of TCP and QUIC, of IPv4 and IPv6, and the watches of the interfaces"
+        );
         assert_eq!(needed.fit(&config.connections, needed.all()), None);
         for limit in [needed.least(), 128, 256, 1_024, needed.all() - 1] {
             let fitted = needed.fit(&config.connections, limit).unwrap();
-            assert!(fitted.per_node_low <= fitted.per_node_high && fitted.per_node_high <= fitted.per_node_max);
+            assert!(
+                fitted.per_node_low <= fitted.per_node_high && fitted.per_node_high <= fitted.per_node_max
+            );
             let total = needed.least() + u64::from(fitted.per_node_max + fitted.pending_per_node_max);
             assert!(total <= limit.max(needed.least() + 2 * CONNECTIONS_MIN), "{limit}: {fitted:?}");
         }

@@ -179,7 +179,11 @@ impl ConnectionLimits {
 
     /// The first of these, once the connections of each host beyond its most recent are ahead of those of others: many
     /// identities on one host push out each other, and nobody else.
-    fn largest_hosts_first(&self, ranked: Vec<(bool, Instant, ConnectionId)>, surplus: usize) -> Vec<ConnectionId> {
+    fn largest_hosts_first(
+        &self,
+        ranked: Vec<(bool, Instant, ConnectionId)>,
+        surplus: usize,
+    ) -> Vec<ConnectionId> {
         let mut of_host: HashMap<Prefix, usize> = HashMap::new();
         let mut weighed: Vec<_> = ranked
             .into_iter()

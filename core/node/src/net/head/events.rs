@@ -46,9 +46,7 @@ pub(super) fn on_event(
             });
         }
         SwarmEvent::ExpiredListenAddr { address, .. } => {
-            on_addresses_changed(parts, status, on, |addresses| {
-                addresses.retain(|known| *known != address)
-            });
+            on_addresses_changed(parts, status, on, |addresses| addresses.retain(|known| *known != address));
         }
         SwarmEvent::ListenerClosed { addresses: closed, .. } => {
             on_addresses_changed(parts, status, on, |addresses| {

@@ -139,7 +139,8 @@ impl Listeners {
         let Some(over) = transport_of(announced) else { return true };
         let mut of_transport =
             self.all.iter().filter(|listener| transport_of(&listener.address) == Some(over)).peekable();
-        of_transport.peek().is_none() || of_transport.any(|listener| matches!(listener.state, State::Listening(_)))
+        of_transport.peek().is_none()
+            || of_transport.any(|listener| matches!(listener.state, State::Listening(_)))
     }
 
     fn find(&mut self, id: ListenerId) -> Option<&mut Listener> {

@@ -41,7 +41,8 @@ pub(crate) enum State {
 
 impl State {
     /// Every state, in the order of their discriminants.
-    pub(crate) const ALL: [Self; 5] = [Self::Starting, Self::Listening, Self::Partial, Self::Failed, Self::Ended];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Starting, Self::Listening, Self::Partial, Self::Failed, Self::Ended];
 
     /// The word for it in metrics.
     pub(crate) const fn as_str(self) -> &'static str {

@@ -206,7 +206,10 @@ fn one_host_with_fresh_identities_pushes_out_nobody_else() {
         closed.extend(close(&mut head));
     }
     assert!(closed.len() > 400);
-    assert!(!others.iter().any(|idle| closed.contains(idle)), "they are idle, and longer than all of the other host");
+    assert!(
+        !others.iter().any(|idle| closed.contains(idle)),
+        "they are idle, and longer than all of the other host"
+    );
 }
 
 #[test]

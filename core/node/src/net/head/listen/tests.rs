@@ -29,9 +29,10 @@ async fn all_up(swarm: &mut Swarm<dummy::Behaviour>, listeners: &mut Listeners) 
 async fn a_port_that_is_in_use_for_a_while_is_listened_on_in_the_end() {
     let held = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = held.local_addr().unwrap().port();
-    let addresses: Vec<Multiaddr> = [format!("/ip4/127.0.0.1/tcp/{port}"), format!("/ip4/127.0.0.1/udp/{port}/quic-v1")]
-        .map(|text| text.parse().unwrap())
-        .to_vec();
+    let addresses: Vec<Multiaddr> =
+        [format!("/ip4/127.0.0.1/tcp/{port}"), format!("/ip4/127.0.0.1/udp/{port}/quic-v1")]
+            .map(|text| text.parse().unwrap())
+            .to_vec();
     let mut swarm = swarm();
     let mut listeners = Listeners::begin(&mut swarm, 0, &addresses).unwrap();
     while !listeners.are_settled() {
@@ -69,7 +70,8 @@ async fn a_listener_that_closes_is_opened_again() {
 #[tokio::test]
 async fn an_error_names_its_root_cause() {
     // No interface of this machine has it.
-    let address = ["/ip4/192.0.2.1/tcp/4001".parse().unwrap(), "/ip4/192.0.2.1/udp/4001/quic-v1".parse().unwrap()];
+    let address =
+        ["/ip4/192.0.2.1/tcp/4001".parse().unwrap(), "/ip4/192.0.2.1/udp/4001/quic-v1".parse().unwrap()];
     for address in address {
         let error = Listeners::begin(&mut swarm(), 0, std::slice::from_ref(&address)).unwrap_err();
         assert!(error.to_string().contains("annot assign requested address"), "{address}: {error}");

@@ -19,7 +19,9 @@ async fn surplus_streams_are_reset_though_nobody_asks_for_any() {
         opened.push(poll_fn(|cx| client.poll_new_outbound(cx)).await.unwrap());
     }
     let driven =
-        tokio::spawn(async move { while let Some(Ok(_)) = poll_fn(|cx| client.poll_next_inbound(cx)).await {} });
+        tokio::spawn(
+            async move { while let Some(Ok(_)) = poll_fn(|cx| client.poll_next_inbound(cx)).await {} },
+        );
     let mut unread: FuturesUnordered<_> = opened
         .into_iter()
         .map(async |mut stream| {
