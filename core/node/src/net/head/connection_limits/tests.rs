@@ -60,7 +60,8 @@ impl Fixture {
         let (peer, connection) = (PeerId::random(), ConnectionId::new_unchecked(self.next));
         let endpoint = ConnectedPoint::Listener { local_addr: address(), send_back_addr: from.clone() };
         head.handle_pending_inbound_connection(connection, &address(), from).unwrap();
-        drop(head.handle_established_inbound_connection(connection, peer, &address(), from).unwrap());
+        let _handler =
+            head.handle_established_inbound_connection(connection, peer, &address(), from).unwrap();
         head.on_swarm_event(FromSwarm::ConnectionEstablished(ConnectionEstablished {
             peer_id: peer,
             connection_id: connection,
