@@ -104,14 +104,15 @@ impl Descriptors {
 
     /// The connection limits with which the node never runs out of so many descriptors; `None` if it does not anyway.
     pub(crate) fn fit(&self, connections: &Connections, limit: u64) -> Option<Connections> {
-        if self.all() <= limit {
+        // Connections by QUIC alone need none.
+        if self.all() <= limit || self.connections == 0 {
             return None;
         }
         let spare = limit.saturating_sub(self.least());
         // A store that needs more than half of what is left opens files as it needs them.
         let room = spare - self.store.min(spare / 2);
-        let pending = self.pending.min(room / PENDING_PART).max(CONNECTIONS_MIN);
-        let max = self.connections.min(room.saturating_sub(pending)).max(CONNECTIONS_MIN);
+        let pending = self.pending.min(CONNECTIONS_MIN.max(room / PENDING_PART));
+        let max = self.connections.min(CONNECTIONS_MIN.max(room.saturating_sub(pending)));
         let scaled = |mark: u32| {
             let part = u64::from(mark) * max / u64::from(connections.per_node_max.max(1));
             u32::try_from(part).unwrap_or(u32::MAX)
@@ -168,6 +169,19 @@ mod tests {
             let total = needed.least() + u64::from(fitted.per_node_max + fitted.pending_per_node_max);
             assert!(total <= limit.max(needed.least() + 2 * CONNECTIONS_MIN), "{limit}: {fitted:?}");
         }
+    }
+
+    #[test]
+    fn a_low_limit_raises_nothing() {
+        let mut config = small();
+        (config.connections.per_node_max, config.connections.pending_per_node_max) = (3, 2);
+        let needed = Descriptors::of(&config);
+        let fitted = needed.fit(&config.connections, needed.least()).unwrap();
+        assert_eq!((fitted.per_node_max, fitted.pending_per_node_max), (3, 2));
+        config.heads.transports = vec![Transport::Quic];
+        config.store.kind = "fjall".to_owned();
+        let needed = Descriptors::of(&config);
+        assert_eq!(needed.fit(&config.connections, needed.least()), None, "QUIC needs none");
     }
 
     #[test]

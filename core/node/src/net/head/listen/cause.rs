@@ -19,7 +19,7 @@ pub(super) fn of(failure: &TransportError<io::Error>, address: &Multiaddr) -> (i
     let TransportError::Other(cause) = failure else { return (io::Error::other(failure.to_string()), false) };
     let (code, kind) = (code_of(cause), cause.kind());
     let told = Causes(cause).to_string();
-    let watch = is_wildcard(address).then(watch_refused).flatten();
+    let watch = (cfg!(target_os = "linux") && is_wildcard(address)).then(watch_refused).flatten();
     let (told, is_supported) = match (code, watch) {
         (Some(code), _) if NO_DESCRIPTORS.contains(&code) => (format!("{told}: {RAISE}"), true),
         (_, Some(refused)) => (without_netlink(&refused), true),
