@@ -77,3 +77,37 @@ async fn an_error_names_its_root_cause() {
         assert!(error.to_string().contains("annot assign requested address"), "{address}: {error}");
     }
 }
+
+/// As after a panic: the connections of the swarm that is gone hold its socket until they have ended.
+#[tokio::test]
+async fn a_swarm_that_starts_again_gets_the_port_of_quic_back() {
+    let (mut first, mut client) = (swarm(), swarm());
+    let mut listeners =
+        Listeners::begin(&mut first, 0, &["/ip4/127.0.0.1/udp/0/quic-v1".parse().unwrap()]).unwrap();
+    all_up(&mut first, &mut listeners).await;
+    let address = first.listeners().next().unwrap().clone();
+    client.dial(address.clone()).unwrap();
+    let (mut here, mut there) = (false, false);
+    while !(here && there) {
+        tokio::select! {
+            event = first.select_next_some() => here |= is_established(&event),
+            event = client.select_next_some() => there |= is_established(&event),
+        }
+    }
+    drop(first);
+    let mut second = swarm();
+    // It may be free at once; it is free in the end.
+    let mut listeners = loop {
+        match Listeners::begin(&mut second, 0, std::slice::from_ref(&address)) {
+            Ok(listeners) => break listeners,
+            Err(_) => tokio::time::sleep(PAUSE / 10).await,
+        }
+    };
+    all_up(&mut second, &mut listeners).await;
+    assert_eq!(second.listeners().collect::<Vec<_>>(), [&address]);
+    assert_eq!(listeners.counts(), ListenerCounts { up: 1, down: 0 });
+}
+
+fn is_established<E>(event: &SwarmEvent<E>) -> bool {
+    matches!(event, SwarmEvent::ConnectionEstablished { .. })
+}
