@@ -12,7 +12,8 @@ mod show;
 mod tables;
 mod unfit;
 
-pub(crate) use descriptors::Descriptors;
+pub use descriptors::TooFew;
+pub(crate) use descriptors::{Descriptors, RAISE};
 pub(crate) use issue::Drawn;
 pub use issue::{Issue, Issues, Origin, Place};
 pub use load::{Effective, Loaded, Setting, Sources, load};

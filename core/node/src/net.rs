@@ -12,5 +12,5 @@ pub(crate) mod ports;
 pub(crate) mod requests;
 pub(crate) mod routing;
 pub(crate) mod supervise;
-mod swarm;
+pub(crate) mod swarm;
 pub mod unique_peers;

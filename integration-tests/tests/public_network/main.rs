@@ -1,10 +1,13 @@
-//! A node of the public internet: what it dials and what it tells (rows Q7, Q8 and T6 of the protocol's requirements).
+//! A node of the public internet: what it dials, whom it admits and what it tells (rows Q7, Q8 and T6 of the protocol's requirements).
 //!
 //! Tests with servers at public addresses run in a network namespace. What may not make one shows them as ignored.
 
 #![allow(clippy::unwrap_used, reason = "this is a test")]
 
+mod families;
+mod hosts;
 mod namespace;
+mod resolver;
 
 use hydra_integration_tests::network::{PROTOCOL, enter};
 use hydra_integration_tests::node::Node;
@@ -23,6 +26,14 @@ fn main() -> ExitCode {
     let trials = vec![
         Trial::test("forbidden_addresses_are_not_dialed", || run(forbidden_addresses())),
         inside("q7_q8_a_public_node_tells_public_addresses_alone", || run(public_addresses_alone())),
+        inside("silent_connections_of_one_host_leave_others_their_room", || run(hosts::silent())),
+        inside("one_host_has_its_part_of_the_connections_and_no_more", || run(hosts::many_identities())),
+        inside("a_node_without_a_resolver_dials_by_number_and_takes_up_a_later_one", || {
+            run(resolver::mended())
+        }),
+        inside("hydra_ask_needs_a_resolver_for_names_alone", || run(resolver::ask())),
+        inside("a_host_with_one_family_of_addresses_is_served", || run(families::one_of_two())),
+        Trial::test("a_wildcard_without_netlink_is_told_with_its_cause", || run(families::no_netlink())),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

@@ -1,4 +1,4 @@
-//! A network of its own for a test: public addresses that lead nowhere but to this machine.
+//! A network of its own for a test: public addresses that lead nowhere but to this machine, and mounts that nobody else sees.
 
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ const INSIDE: &str = "HYDRA_TEST_IN_NAMESPACE";
 pub(crate) const HOSTS: [Ipv4Addr; 2] = [Ipv4Addr::new(1, 2, 3, 4), Ipv4Addr::new(1, 3, 3, 4)];
 
 /// With user namespaces, or as root of a machine that has none.
-const WAYS: [&[&str]; 2] = [&["--user", "--map-root-user", "--net"], &["--net"]];
+const WAYS: [&[&str]; 2] = [&["--user", "--map-root-user", "--net", "--mount"], &["--net", "--mount"]];
 
 /// Whether this machine lets its users make one.
 pub(crate) fn is_possible() -> bool {

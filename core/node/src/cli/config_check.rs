@@ -4,7 +4,7 @@ mod files;
 
 use super::failure::warn;
 use super::{Failure, Output};
-use crate::config::{Descriptors, Examined, Issue, Issues, KeyPath, Loaded, Origin, Sources, examine};
+use crate::config::{Descriptors, Examined, Issue, Issues, KeyPath, Loaded, Origin, RAISE, Sources, examine};
 use crate::node::backends::OpenBackendsError;
 use hydra_api::{Ids, Registry, Role};
 
@@ -122,24 +122,21 @@ fn descriptors(loaded: &Loaded, warnings: &mut Vec<Issue>) -> Option<Issue> {
     let (_, limit) = rlimit::getrlimit(rlimit::Resource::NOFILE).ok()?;
     let needed = Descriptors::of(&loaded.config);
     let Descriptors { listeners, connections, pending, store, http, process } = needed;
-    let counted = format!("listeners {listeners}, operator pages {http}, process {process}");
-    let raise = "raise the limit (`LimitNOFILE=` of systemd, `ulimit -n` of a shell)";
-    if needed.least() > limit {
-        let least = needed.least();
-        let message =
-            format!("the node needs {least} file descriptors to start ({counted}), and the limit is {limit}");
-        let help = format!("{raise}, or lower `heads.count`, `heads.listen` or `heads.transports`");
-        return Some(loaded.issue_of(&[heads("count"), heads("listen")], message, Some(help)));
+    if let Err(too_few) = needed.suffice(limit) {
+        let at = [heads("count"), heads("listen")];
+        return Some(loaded.issue_of(&at, too_few.to_string(), Some(too_few.remedy())));
     }
     if needed.all() > limit {
         let all = needed.all();
         let message = format!(
-            "the node needs up to {all} file descriptors ({counted}, store {store}, connections {connections}, \
-             connections being established {pending}), and the limit is {limit}"
+            "the node needs up to {all} file descriptors (listeners {listeners}, operator pages {http}, process \
+             {process}, store {store}, connections {connections}, connections being established {pending}), and the \
+             limit is {limit}: the node lowers its connection limits to fit"
         );
-        let help = format!("{raise}, or lower `connections.per_node_max` or `connections.pending_max`");
+        let help =
+            format!("{RAISE}, or lower `connections.per_node_max` or `connections.pending_per_node_max`");
         let marks = KeyPath::root().key("connections");
-        let keys = [marks.key("per_node_max"), marks.key("pending_max"), heads("count")];
+        let keys = [marks.key("per_node_max"), marks.key("pending_per_node_max"), heads("count")];
         warnings.push(loaded.issue_of(&keys, message, Some(help)));
     }
     None

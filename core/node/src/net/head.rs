@@ -1,6 +1,7 @@
 //! One head: its swarm, in a task of its own, restarted when it panics.
 
 mod behaviour;
+mod close;
 pub mod connection_limits;
 mod events;
 mod listen;
@@ -19,12 +20,14 @@ use futures::{FutureExt, StreamExt};
 use hydra_kad::{Client, Mode};
 use libp2p::Multiaddr;
 use libp2p::identity::Keypair;
+use listen::Listeners;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 
 /// How long listeners have to tell their addresses; one without interfaces never does.
 const LISTEN_WAIT: Duration = Duration::from_secs(2);
@@ -99,21 +102,31 @@ async fn run(
     let connections = (idle, parts.kad.limits.streams_max);
     let (dials, watched) = (Arc::clone(&parts.shared.dials), Arc::clone(&panicked));
     let mut swarm = swarm::build(parts.key.clone(), behaviour, Names::Ignore, dials, connections, watched)?;
-    for address in &parts.announce {
-        swarm.add_external_address(address.clone());
-    }
-    let mut silent = listen::listen(&mut swarm, parts)?;
+    // What an earlier run listened on is not listened on now.
+    status.send_modify(|status| status.addresses.clear());
+    let mut listeners = Listeners::begin(&mut swarm, parts.slot, &parts.listen)?;
     let patience = tokio::time::sleep(LISTEN_WAIT);
     tokio::pin!(patience);
+    let mut is_patient = true;
     loop {
+        let retry = listeners.next_retry();
         tokio::select! {
             event = swarm.select_next_some() => {
                 events::record_agent(&mut swarm, &event);
-                events::on_event(parts, status, &mut silent, event);
+                listeners.on_event(&event);
+                events::on_event(parts, status, (&mut swarm, &listeners), event);
             }
-            () = &mut patience, if !silent.is_empty() => {
-                silent.clear();
-                events::on_addresses_changed(parts, status, &silent, |_| {});
+            () = &mut patience, if is_patient => {
+                is_patient = false;
+                listeners.give_up_waiting();
+                events::on_addresses_changed(parts, status, (&mut swarm, &listeners), |_| {});
+            }
+            () = until(retry), if retry.is_some() => {
+                // The failure is in the log.
+                let _failure = listeners.retry(&mut swarm);
+                is_patient = true;
+                patience.as_mut().reset(Instant::now() + LISTEN_WAIT);
+                events::on_addresses_changed(parts, status, (&mut swarm, &listeners), |_| {});
             }
             changed = phase.changed() => {
                 let now = if changed.is_ok() { *phase.borrow_and_update() } else { Phase::Stopping };
@@ -121,12 +134,19 @@ async fn run(
                     Phase::Serving => swarm.behaviour_mut().kad.set_mode(Mode::Server),
                     Phase::Draining => swarm.behaviour_mut().kad.set_mode(Mode::Client),
                     Phase::Stopping => {
-                        listen::close(&mut swarm).await;
+                        close::close(&mut swarm).await;
                         return Ok(End::Stopped);
                     }
                 }
             }
             () = panicked.notified() => return Ok(End::Panicked),
         }
+    }
+}
+
+/// Waits until then.
+async fn until(then: Option<Instant>) {
+    if let Some(then) = then {
+        tokio::time::sleep_until(then).await;
     }
 }

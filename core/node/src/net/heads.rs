@@ -5,7 +5,7 @@ mod status;
 
 pub use list::HeadLine;
 pub(crate) use list::HeadList;
-pub(crate) use status::{State, Status};
+pub(crate) use status::{ListenerCounts, State, Status};
 
 use arc_swap::ArcSwapOption;
 use hydra_kad::Client;

@@ -1,6 +1,8 @@
 //! Builds a swarm: its transports, its limits, and tasks whose panic ends only their head.
 
 mod gated;
+mod multiplex;
+mod names;
 mod secure;
 mod transport;
 
@@ -25,10 +27,6 @@ pub(crate) const PROTOCOL_VERSION: &str = "ipfs/0.1.0";
 
 /// Streams of a connection beside those of the Kademlia protocol: identify, ping, and those that this side opens.
 const OTHER_STREAMS_MAX: usize = 32;
-/// Yamux ends the whole connection at its limit. A peer that keeps to the protocol has at most so many streams that are
-/// not acknowledged yet (the backlog of rust-yamux and go-yamux), so that beyond these it never comes to that: surplus
-/// streams are reset one by one, by the limits of the swarm and of the protocol.
-const YAMUX_BACKLOG: usize = 256;
 /// From the dial, or the accept, to the multiplexer: a peer that says nothing does not hold a pending connection longer.
 const SETUP_MAX: Duration = Duration::from_secs(10);
 /// The maximum number of unread bytes of a QUIC stream and of a QUIC connection.
@@ -38,8 +36,11 @@ const QUIC_CONNECTION_BYTES_MAX: u32 = 4 << 20;
 /// How names in addresses are resolved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Names {
-    /// By the system's resolver, `/dnsaddr` too.
+    /// By the system's resolver, `/dnsaddr` too. While its config cannot be used, a dial that needs it is
+    /// [not made](hydra_kad::NotDialed).
     Resolve,
+    /// By the system's resolver, `/dnsaddr` too. While its config cannot be used, a dial that needs it fails.
+    ResolveOrFail,
     /// Not at all: addresses with names are not dialed.
     Ignore,
 }
@@ -50,7 +51,7 @@ pub(crate) enum Names {
 /// streams of the Kademlia protocol, and some more of others.
 ///
 /// # Errors
-/// When the key does not yield a certificate, or the system's resolver config cannot be read.
+/// When the key does not yield a certificate.
 pub(crate) fn build<B: NetworkBehaviour>(
     key: Keypair,
     behaviour: B,
@@ -100,6 +101,24 @@ mod tests {
         while !matches!(swarm.select_next_some().await, SwarmEvent::OutgoingConnectionError { .. }) {}
         assert_eq!((gate.admitted(), gate.refused()), (0, [1, 0]));
         assert_eq!(victim.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[tokio::test]
+    async fn what_no_transport_can_dial_takes_nothing_from_the_budget() {
+        let gate = Arc::new(DialGate::new(AddressPolicy::Any));
+        let (key, idle) = (Keypair::generate_ed25519(), Duration::from_secs(1));
+        let (behaviour, panicked) = (libp2p::swarm::dummy::Behaviour, Arc::default());
+        let mut swarm =
+            build(key, behaviour, Names::Resolve, Arc::clone(&gate), (idle, 32), panicked).unwrap();
+        for address in ["/ip4/10.0.0.1/tcp/1/ws", "/ip4/10.0.0.1/udp/1/quic", "/ip4/10.0.0.1/tcp/0"] {
+            for _ in 0..8 {
+                swarm.dial(address.parse::<libp2p::Multiaddr>().unwrap()).unwrap();
+                while !matches!(swarm.select_next_some().await, SwarmEvent::OutgoingConnectionError { .. }) {}
+            }
+        }
+        assert_eq!((gate.admitted(), gate.refused()), (0, [0, 0]));
+        let ip = "10.0.0.1".parse().unwrap();
+        assert_eq!((0..100).filter(|_| gate.admit(ip, Instant::now()).is_ok()).count(), 16);
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! Starting: identities, ports, heads, scout, table.
 
+mod descriptors;
 mod error;
 mod parts;
 mod settings;
@@ -25,11 +26,14 @@ pub(super) async fn start(
     backends: Backends,
     stop: impl Future<Output = ()>,
 ) -> Result<Node, StartError> {
-    raise_descriptors();
+    let (config, fits) = descriptors::fit(config);
     let mut running = Running::new(config, backends);
-    let begun = tokio::select! {
-        begun = begin(&mut running) => begun,
-        () = stop => Err(StartError::Stopped),
+    let begun = match fits {
+        Err(too_few) => Err(StartError::Descriptors(too_few)),
+        Ok(()) => tokio::select! {
+            begun = begin(&mut running) => begun,
+            () = stop => Err(StartError::Stopped),
+        },
     };
     match begun {
         Ok(Parts { heads, table, connections, kad, .. }) => {
@@ -84,12 +88,4 @@ fn hold_presence(running: &mut Running) {
 fn keeper_ended() -> StartError {
     let cause = io::Error::other("its task panicked");
     StartError::System { what: "the lease keeper has ended", cause }
-}
-
-/// A head takes a few descriptors and a TCP connection takes one, so the limit is raised as far as the system permits.
-fn raise_descriptors() {
-    match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(limit) => tracing::debug!(limit, "file descriptors"),
-        Err(cause) => tracing::warn!(error = %cause, "cannot raise the limit of open files"),
-    }
 }

@@ -3,6 +3,7 @@
 mod accept;
 mod pages;
 mod probes;
+mod spare;
 
 use crate::config::Http;
 use crate::observe::failure_log::FailureLog;
@@ -11,6 +12,7 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use spare::Spare;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -99,6 +101,8 @@ impl Drop for Server {
 async fn accept_all(listener: TcpListener, pages: Router) {
     let mut connections = JoinSet::new();
     let mut failures = FailureLog::default();
+    let mut spare = Spare::default();
+    spare.set_aside();
     loop {
         tokio::select! {
             accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
@@ -110,10 +114,13 @@ async fn accept_all(listener: TcpListener, pages: Router) {
                     if failures.is_news(&cause.to_string(), Instant::now()) {
                         tracing::warn!(error = %cause, "cannot accept a connection to the HTTP endpoints");
                     }
-                    sleep(ACCEPT_PAUSE).await;
+                    // A descriptor of its own is free for this connection at once.
+                    if !spare.release() {
+                        sleep(ACCEPT_PAUSE).await;
+                    }
                 }
             },
-            Some(_ended) = connections.join_next(), if !connections.is_empty() => {}
+            Some(_ended) = connections.join_next(), if !connections.is_empty() => spare.set_aside(),
         }
     }
 }

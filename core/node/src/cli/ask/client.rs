@@ -1,16 +1,22 @@
 //! A swarm that sends requests and answers none.
 
-use crate::config::PeerAddress;
+use crate::config::{AddressPolicy, PeerAddress};
+use crate::net::dial_gate::DialGate;
+use crate::net::swarm::{self, Names};
 use futures::StreamExt;
 use hydra_kad::{Answer, AskError, Behaviour, Client, Config, Request};
 use libp2p::identity::Keypair;
-use libp2p::{PeerId, StreamProtocol, SwarmBuilder, noise, tcp, tls, yamux};
+use libp2p::{PeerId, StreamProtocol};
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
 /// How long a connection is kept between two requests.
 const IDLE: Duration = Duration::from_secs(30);
+
+/// Streams that the other end may open: a client serves nothing.
+const STREAMS_MAX: usize = 32;
 
 /// A client with a new identity, which it keeps until it is dropped.
 #[derive(Debug)]
@@ -28,20 +34,9 @@ impl Asker {
         let peer = key.public().to_peer_id();
         let behaviour = Behaviour::client_only(Config::new([protocol]));
         let client = behaviour.client();
-        let mut swarm = SwarmBuilder::with_existing_identity(key)
-            .with_tokio()
-            .with_tcp(
-                tcp::Config::default().nodelay(true),
-                (tls::Config::new, noise::Config::new),
-                yamux::Config::default,
-            )
-            .map_err(io::Error::other)?
-            .with_quic()
-            .with_dns()?
-            .with_behaviour(|_| behaviour)
-            .map_err(io::Error::other)?
-            .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE))
-            .build();
+        let gate = Arc::new(DialGate::new(AddressPolicy::Any));
+        let limits = (IDLE, STREAMS_MAX);
+        let mut swarm = swarm::build(key, behaviour, Names::ResolveOrFail, gate, limits, Arc::default())?;
         let swarm = tokio::spawn(async move {
             loop {
                 swarm.select_next_some().await;

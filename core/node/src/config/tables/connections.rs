@@ -41,6 +41,31 @@ pub struct Connections {
     /// At this number new ones are refused. Raise it if clients are refused while many connect at a time.
     #[schemars(range(min = 1, max = 100_000))]
     pub pending_max: u32,
+    /// The maximum number of inbound connections of the whole node that are being established. At this number new ones
+    /// are refused. Each takes, over TCP, one file descriptor. Raise it if clients are refused while many connect at a
+    /// time.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub pending_per_node_max: u32,
+    /// The maximum number of inbound connections of the whole node from one host: one IPv4 address, or one /56 of IPv6.
+    /// At this number new ones from there are refused, so that one host cannot take the room of all others. Loopback
+    /// addresses are exempt. Raise it if many clients share an address behind a NAT.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub per_host_max: u32,
+    /// The maximum number of inbound connections of the whole node from one network: one /24 of IPv4, or one /48 of IPv6.
+    /// At this number new ones from there are refused. Loopback addresses are exempt. Raise it if many clients come from
+    /// one network.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub per_network_max: u32,
+    /// The maximum number of inbound connections from one host that are being established, over the whole node. At this
+    /// number new ones from there are refused. Loopback addresses are exempt. Raise it if many clients behind one NAT
+    /// connect at a time.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub pending_per_host_max: u32,
+    /// The maximum number of inbound connections from one network that are being established, over the whole node. At
+    /// this number new ones from there are refused. Loopback addresses are exempt. Raise it if many clients of one
+    /// network connect at a time.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub pending_per_network_max: u32,
     /// The time after which a connection without a stream is closed, in seconds. Lower it to free connections sooner;
     /// raise it for clients that return often, so that they need no new handshake.
     #[schemars(range(min = 1, max = 86_400))]
@@ -64,6 +89,17 @@ impl Connections {
     pub const PER_PEER_MAX: u32 = 8;
     /// [`Self::pending_max`] by default.
     pub const PENDING_MAX: u32 = 256;
+    /// [`Self::pending_per_node_max`] by default.
+    pub const PENDING_PER_NODE_MAX: u32 = 1_024;
+    /// [`Self::per_host_max`] by default: go-libp2p permits 8, for one identity and not for many, and clients behind one
+    /// NAT share an address.
+    pub const PER_HOST_MAX: u32 = 256;
+    /// [`Self::per_network_max`] by default.
+    pub const PER_NETWORK_MAX: u32 = 1_024;
+    /// [`Self::pending_per_host_max`] by default.
+    pub const PENDING_PER_HOST_MAX: u32 = 32;
+    /// [`Self::pending_per_network_max`] by default.
+    pub const PENDING_PER_NETWORK_MAX: u32 = 128;
     /// [`Self::idle_timeout_s`] by default.
     pub const IDLE_TIMEOUT_S: u32 = 120;
 }
@@ -79,6 +115,11 @@ impl Default for Connections {
             per_node_low: Self::PER_NODE_LOW,
             per_peer_max: Self::PER_PEER_MAX,
             pending_max: Self::PENDING_MAX,
+            pending_per_node_max: Self::PENDING_PER_NODE_MAX,
+            per_host_max: Self::PER_HOST_MAX,
+            per_network_max: Self::PER_NETWORK_MAX,
+            pending_per_host_max: Self::PENDING_PER_HOST_MAX,
+            pending_per_network_max: Self::PENDING_PER_NETWORK_MAX,
             idle_timeout_s: Self::IDLE_TIMEOUT_S,
         }
     }

@@ -19,8 +19,9 @@ const PING_INTERVAL: Duration = Duration::from_secs(600);
 /// The protocols of a head, and the limits of its connections.
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
-    limits: libp2p::connection_limits::Behaviour,
+    /// First, so that it sees every connection, and what the others refuse after it.
     pub(super) connections: ConnectionLimits,
+    limits: libp2p::connection_limits::Behaviour,
     identify: identify::Behaviour,
     pub(super) long_identify: LongIdentify,
     ping: ping::Behaviour,
@@ -31,7 +32,6 @@ pub(super) struct Behaviour {
 pub(super) fn of(parts: &Parts, phase: Phase) -> Behaviour {
     let connections = &parts.config.connections;
     let limits = libp2p::connection_limits::ConnectionLimits::default()
-        .with_max_pending_incoming(Some(connections.pending_max))
         .with_max_pending_outgoing(Some(connections.pending_max))
         .with_max_established_per_peer(Some(connections.per_peer_max));
     let identify = identify::Config::new(PROTOCOL_VERSION.to_owned(), parts.key.public())
@@ -50,7 +50,7 @@ pub(super) fn of(parts: &Parts, phase: Phase) -> Behaviour {
     Behaviour {
         limits: libp2p::connection_limits::Behaviour::new(limits),
         connections: ConnectionLimits::new(
-            marks,
+            (marks, connections.pending_max),
             Arc::clone(&parts.connections),
             activity,
             Arc::clone(&parts.shared.table),

@@ -2,25 +2,33 @@
 
 mod marks;
 mod node;
+mod places;
+mod refusal;
 mod rounds;
 
 pub use crate::net::requests::activity::Activity;
 pub use crate::net::requests::answer_size::Agent;
 pub use marks::Marks;
 pub use node::NodeConnections;
+pub use places::PlaceLimits;
+pub use refusal::Refusal;
 
+use crate::net::address::ip_of;
 use crate::net::requests::activity::Use;
 use crate::net::routing::kad_id::KadId;
 use crate::net::routing::table::Table;
+use libp2p::connection_limits::Exceeded;
 use libp2p::core::Endpoint;
 use libp2p::core::transport::PortUse;
 use libp2p::swarm::{
-    CloseConnection, ConnectionClosed, ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler,
-    THandlerInEvent, THandlerOutEvent, ToSwarm, dummy,
+    CloseConnection, ConnectionClosed, ConnectionDenied, ConnectionId, FromSwarm, ListenError, ListenFailure,
+    NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm, dummy,
 };
 use libp2p::{Multiaddr, PeerId};
+use places::{Place, Prefix};
 use rounds::Member;
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -40,19 +48,27 @@ pub struct ConnectionLimits {
     /// How many of those held are about to be closed.
     closing: usize,
     member: Member,
+    /// The maximum of `pending`.
+    pending_max: u32,
+    /// Inbound connections that are being established.
+    pending: HashMap<ConnectionId, Place>,
+    /// Inbound connections that are established.
+    inbound: HashMap<ConnectionId, Place>,
 }
-
-/// The connection limit of the node or of the head is reached.
-#[derive(Debug, thiserror::Error)]
-#[error("connection limit reached")]
-pub struct TooMany;
 
 impl ConnectionLimits {
     /// The connections of a new head.
-    pub fn new(head: Marks, node: Arc<NodeConnections>, activity: Arc<Activity>, table: Arc<Table>) -> Self {
+    pub fn new(
+        (head, pending_max): (Marks, u32),
+        node: Arc<NodeConnections>,
+        activity: Arc<Activity>,
+        table: Arc<Table>,
+    ) -> Self {
         activity.held().clear();
         let member = node.rounds.join();
-        Self { head, node, activity, table, to_close: VecDeque::new(), closing: 0, member }
+        let (pending, inbound) = (HashMap::new(), HashMap::new());
+        let to_close = VecDeque::new();
+        Self { head, node, activity, table, to_close, closing: 0, member, pending_max, pending, inbound }
     }
 
     /// Notes what identify told of the agent at the other end of a connection.
@@ -62,13 +78,50 @@ impl ConnectionLimits {
         }
     }
 
-    fn admit(&self) -> Result<(), ConnectionDenied> {
-        let here = self.activity.held().len();
-        if here >= self.head.max as usize || self.node.held() >= self.node.marks.max {
-            self.node.refused.fetch_add(1, Ordering::Relaxed);
-            return Err(ConnectionDenied::new(TooMany));
+    /// Whether there is room for one more established connection.
+    fn room(&self) -> Result<(), Refusal> {
+        if self.activity.held().len() >= self.head.max as usize {
+            return Err(Refusal::Head);
+        }
+        if self.node.held() >= self.node.marks.max { Err(Refusal::Node) } else { Ok(()) }
+    }
+
+    fn begin(&mut self, connection: ConnectionId, from: &Multiaddr) -> Result<(), Refusal> {
+        self.room()?;
+        if self.pending.len() >= self.pending_max as usize {
+            return Err(Refusal::PendingHead);
+        }
+        let place = self.node.places.take(ip_of(from))?;
+        self.pending.insert(connection, place);
+        Ok(())
+    }
+
+    fn establish(&mut self, connection: ConnectionId) -> Result<(), Refusal> {
+        let place = self.pending.remove(&connection);
+        self.room()?;
+        if let Some(mut place) = place {
+            place.establish()?;
+            self.inbound.insert(connection, place);
         }
         Ok(())
+    }
+
+    fn counted<T>(&self, admitted: Result<T, Refusal>) -> Result<T, ConnectionDenied> {
+        admitted.map_err(|refusal| {
+            self.node.refusals.count(refusal);
+            ConnectionDenied::new(refusal)
+        })
+    }
+
+    /// An inbound connection was not established, or was refused by the limit of its peer.
+    fn not_established(&mut self, connection: ConnectionId, error: &ListenError) {
+        self.pending.remove(&connection);
+        self.inbound.remove(&connection);
+        if let ListenError::Denied { cause } = error
+            && cause.downcast_ref::<Exceeded>().is_some()
+        {
+            self.node.refusals.count(Refusal::Peer);
+        }
     }
 
     /// Connections of the head that are to stay.
@@ -112,8 +165,8 @@ impl ConnectionLimits {
             })
             .collect();
         ranked.sort_unstable_by_key(|(in_table, last, _)| (*in_table, *last));
-        ranked.truncate(surplus);
-        for (_, _, connection) in &ranked {
+        let ranked = self.largest_hosts_first(ranked, surplus);
+        for connection in &ranked {
             if let Some(least) = held.get_mut(connection) {
                 least.closing = true;
                 self.to_close.push_back((least.peer, *connection));
@@ -124,7 +177,34 @@ impl ConnectionLimits {
         self.node.trimmed.fetch_add(ranked.len() as u64, Ordering::Relaxed);
     }
 
+    /// The first of these, once the connections of each host beyond its most recent are ahead of those of others: many
+    /// identities on one host push out each other, and nobody else.
+    fn largest_hosts_first(
+        &self,
+        ranked: Vec<(bool, Instant, ConnectionId)>,
+        surplus: usize,
+    ) -> Vec<ConnectionId> {
+        let mut of_host: HashMap<Prefix, usize> = HashMap::new();
+        let mut weighed: Vec<_> = ranked
+            .into_iter()
+            .rev()
+            .map(|(in_table, last, connection)| {
+                let host = self.inbound.get(&connection).and_then(Place::host);
+                let newer = host.map_or(0, |host| {
+                    let newer = of_host.entry(host).or_default();
+                    *newer += 1;
+                    *newer - 1
+                });
+                (in_table, Reverse(newer), last, connection)
+            })
+            .collect();
+        weighed.sort_by_key(|(in_table, newer, last, _)| (*in_table, *newer, *last));
+        weighed.truncate(surplus);
+        weighed.into_iter().map(|(.., connection)| connection).collect()
+    }
+
     fn closed(&mut self, connection: ConnectionId) {
+        self.inbound.remove(&connection);
         let Some(closed) = self.activity.held().remove(&connection) else { return };
         if closed.closing {
             self.to_close.retain(|(_, waiting)| *waiting != connection);
@@ -156,21 +236,23 @@ impl NetworkBehaviour for ConnectionLimits {
     /// Before the handshake, which costs a thousand times what this does.
     fn handle_pending_inbound_connection(
         &mut self,
-        _: ConnectionId,
+        connection: ConnectionId,
         _: &Multiaddr,
-        _: &Multiaddr,
+        from: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
-        self.admit()
+        let begun = self.begin(connection, from);
+        self.counted(begun)
     }
 
     fn handle_established_inbound_connection(
         &mut self,
-        _: ConnectionId,
+        connection: ConnectionId,
         _: PeerId,
         _: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.admit().map(|()| dummy::ConnectionHandler)
+        let established = self.establish(connection);
+        self.counted(established).map(|()| dummy::ConnectionHandler)
     }
 
     fn handle_established_outbound_connection(
@@ -181,7 +263,7 @@ impl NetworkBehaviour for ConnectionLimits {
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.admit().map(|()| dummy::ConnectionHandler)
+        self.counted(self.room()).map(|()| dummy::ConnectionHandler)
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm) {
@@ -198,6 +280,9 @@ impl NetworkBehaviour for ConnectionLimits {
             }
             FromSwarm::ConnectionClosed(ConnectionClosed { connection_id, .. }) => {
                 self.closed(connection_id);
+            }
+            FromSwarm::ListenFailure(ListenFailure { connection_id, error, .. }) => {
+                self.not_established(connection_id, error);
             }
             _ => {}
         }

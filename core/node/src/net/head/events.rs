@@ -2,14 +2,13 @@
 
 use super::Parts;
 use super::behaviour::{Behaviour, BehaviourEvent};
+use super::listen::Listeners;
 use super::long_identify::Identified;
 use crate::net::heads::Status;
 use crate::net::peer_addresses::{ADDRESSES_PER_PEER_MAX, worth_keeping};
 use crate::net::routing::lookup::Contact;
-use libp2p::core::transport::ListenerId;
 use libp2p::swarm::{Swarm, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, StreamProtocol, identify};
-use std::collections::HashSet;
 use std::time::Instant;
 use tokio::sync::watch;
 
@@ -35,30 +34,26 @@ pub(super) fn record_agent(swarm: &mut Swarm<Behaviour>, event: &SwarmEvent<Beha
 pub(super) fn on_event(
     parts: &Parts,
     status: &watch::Sender<Status>,
-    silent: &mut HashSet<ListenerId>,
+    on: (&mut Swarm<Behaviour>, &Listeners),
     event: SwarmEvent<BehaviourEvent>,
 ) {
     match event {
-        SwarmEvent::NewListenAddr { listener_id, address } => {
-            silent.remove(&listener_id);
-            on_addresses_changed(parts, status, silent, |addresses| {
+        SwarmEvent::NewListenAddr { address, .. } => {
+            on_addresses_changed(parts, status, on, |addresses| {
                 if !addresses.contains(&address) {
                     addresses.push(address);
                 }
             });
         }
         SwarmEvent::ExpiredListenAddr { address, .. } => {
-            on_addresses_changed(parts, status, silent, |addresses| {
-                addresses.retain(|known| *known != address)
-            });
+            on_addresses_changed(parts, status, on, |addresses| addresses.retain(|known| *known != address));
         }
-        SwarmEvent::ListenerClosed { listener_id, addresses: closed, reason } => {
-            tracing::warn!(head = parts.slot, ?reason, "a listener closed");
-            silent.remove(&listener_id);
-            on_addresses_changed(parts, status, silent, |addresses| {
+        SwarmEvent::ListenerClosed { addresses: closed, .. } => {
+            on_addresses_changed(parts, status, on, |addresses| {
                 addresses.retain(|known| !closed.contains(known))
             });
         }
+        SwarmEvent::ListenerError { error, .. } => parts.connections.on_accept_failed(&error),
         SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received {
             peer_id, info, ..
         })) => {
@@ -71,19 +66,24 @@ pub(super) fn on_event(
     }
 }
 
-/// Notes a change of the addresses, and updates the table and the peer addresses.
+/// Notes a change of the addresses, and updates the table, the peer addresses and what identify tells. Of the addresses to
+/// announce those are told that are served.
 pub(super) fn on_addresses_changed(
     parts: &Parts,
     status: &watch::Sender<Status>,
-    silent: &HashSet<ListenerId>,
+    (swarm, listeners): (&mut Swarm<Behaviour>, &Listeners),
     change: impl FnOnce(&mut Vec<Multiaddr>),
 ) {
     status.send_modify(|status| {
         change(&mut status.addresses);
-        status.ready = silent.is_empty();
+        status.ready = listeners.are_settled();
+        status.listeners = listeners.counts();
         status.failure = None;
     });
-    let mut addresses = parts.announce.clone();
+    let (mut addresses, unserved): (Vec<_>, Vec<_>) =
+        parts.announce.iter().cloned().partition(|announced| listeners.serve(announced));
+    addresses.iter().for_each(|address| swarm.add_external_address(address.clone()));
+    unserved.iter().for_each(|address| swarm.remove_external_address(address));
     addresses.extend(status.borrow().addresses.iter().cloned());
     let peer = parts.key.public().to_peer_id();
     parts.shared.table.set_own(peer, &addresses, Instant::now());

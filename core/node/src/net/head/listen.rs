@@ -1,49 +1,207 @@
-//! The beginning and the end of a head's swarm: its listeners, and the close of its connections.
+//! The listeners of a head: those that fail or close are tried again.
 
-use super::Parts;
-use super::behaviour::Behaviour;
-use futures::StreamExt;
+mod cause;
+
+use crate::config::Transport;
+use crate::net::heads::ListenerCounts;
+use libp2p::Multiaddr;
 use libp2p::core::transport::ListenerId;
-use libp2p::swarm::Swarm;
-use std::collections::HashSet;
+use libp2p::multiaddr::Protocol;
+use libp2p::swarm::{NetworkBehaviour, Swarm, SwarmEvent};
+use rand::RngExt;
 use std::io;
 use std::time::Duration;
+use tokio::time::Instant;
 
-/// How long connections have to close in order.
-const CLOSE_WAIT: Duration = Duration::from_millis(500);
+/// The pause before a listener is tried again, doubled with every failure in a row. Each is lengthened by up to a half, so
+/// that many heads do not try at the same moment.
+const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// Listens wherever it can; the ids of the listeners are returned.
-pub(super) fn listen(swarm: &mut Swarm<Behaviour>, parts: &Parts) -> io::Result<HashSet<ListenerId>> {
-    let mut listeners = HashSet::new();
-    let mut failure = None;
-    for address in &parts.listen {
-        match swarm.listen_on(address.clone()) {
-            Ok(listener) => {
-                listeners.insert(listener);
+/// The listeners of a head, one for each address.
+#[derive(Debug)]
+pub(super) struct Listeners {
+    head: u32,
+    all: Vec<Listener>,
+}
+
+#[derive(Debug)]
+struct Listener {
+    address: Multiaddr,
+    state: State,
+    pause: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// It has told no address yet.
+    Silent(ListenerId),
+    /// It listens, or has no interface to listen on.
+    Listening(ListenerId),
+    /// It failed or closed, and is tried again.
+    Down { again: Instant },
+    /// The system does not have the protocol.
+    Unsupported,
+}
+
+impl Listeners {
+    /// Listens wherever it can.
+    ///
+    /// # Errors
+    /// When it can listen nowhere.
+    pub(super) fn begin<B: NetworkBehaviour>(
+        swarm: &mut Swarm<B>,
+        head: u32,
+        addresses: &[Multiaddr],
+    ) -> io::Result<Self> {
+        let again = Instant::now();
+        let down = |address: &Multiaddr| Listener {
+            address: address.clone(),
+            state: State::Down { again },
+            pause: PAUSE,
+        };
+        let mut listeners = Self { head, all: addresses.iter().map(down).collect() };
+        match listeners.retry(swarm) {
+            Some(cause) if !listeners.all.iter().any(Listener::is_open) => Err(cause),
+            _ => Ok(listeners),
+        }
+    }
+
+    /// Tries those whose pause is over; the last failure is returned.
+    pub(super) fn retry<B: NetworkBehaviour>(&mut self, swarm: &mut Swarm<B>) -> Option<io::Error> {
+        let (now, head) = (Instant::now(), self.head);
+        let mut failure = None;
+        for listener in &mut self.all {
+            if matches!(listener.state, State::Down { again } if again <= now) {
+                failure = listener.open(swarm, head).or(failure);
             }
-            Err(cause) => {
-                tracing::warn!(head = parts.slot, %address, error = %cause, "cannot listen");
-                failure = Some(cause);
+        }
+        failure
+    }
+
+    /// When the next one is to be tried again.
+    pub(super) fn next_retry(&self) -> Option<Instant> {
+        let again = |listener: &Listener| match listener.state {
+            State::Down { again } => Some(again),
+            State::Silent(_) | State::Listening(_) | State::Unsupported => None,
+        };
+        self.all.iter().filter_map(again).min()
+    }
+
+    /// Notes what an event tells of a listener.
+    pub(super) fn on_event<E>(&mut self, event: &SwarmEvent<E>) {
+        match event {
+            SwarmEvent::NewListenAddr { listener_id, .. } => {
+                if let Some(listener) = self.find(*listener_id) {
+                    listener.state = State::Listening(*listener_id);
+                    listener.pause = PAUSE;
+                }
+            }
+            SwarmEvent::ListenerClosed { listener_id, reason, .. } => {
+                let head = self.head;
+                let Some(listener) = self.find(*listener_id) else { return };
+                let reason = reason.as_ref().err().map(ToString::to_string);
+                tracing::warn!(head, address = %listener.address, reason, "a listener closed, opening it again");
+                listener.fail();
+            }
+            _ => {}
+        }
+    }
+
+    /// Waits no longer for those that have told no address.
+    pub(super) fn give_up_waiting(&mut self) {
+        for listener in &mut self.all {
+            if let State::Silent(id) = listener.state {
+                listener.state = State::Listening(id);
             }
         }
     }
-    match failure {
-        Some(cause) if listeners.is_empty() => Err(io::Error::other(cause)),
-        _ => Ok(listeners),
+
+    /// True once each has told an address, failed, or was given up.
+    pub(super) fn are_settled(&self) -> bool {
+        !self.all.iter().any(|listener| matches!(listener.state, State::Silent(_)))
+    }
+
+    /// How many listen, and how many are tried again.
+    pub(super) fn counts(&self) -> ListenerCounts {
+        let count = |is: fn(&State) -> bool| {
+            u32::try_from(self.all.iter().filter(|listener| is(&listener.state)).count()).unwrap_or(u32::MAX)
+        };
+        ListenerCounts {
+            up: count(|state| matches!(state, State::Listening(_))),
+            down: count(|state| matches!(state, State::Down { .. })),
+        }
+    }
+
+    /// Whether this address, under which others are to find the head, is served: a listener of its transport listens. One
+    /// for which the head has no listener at all is served by something else.
+    pub(super) fn serve(&self, announced: &Multiaddr) -> bool {
+        let Some(over) = transport_of(announced) else { return true };
+        let mut of_transport =
+            self.all.iter().filter(|listener| transport_of(&listener.address) == Some(over)).peekable();
+        of_transport.peek().is_none()
+            || of_transport.any(|listener| matches!(listener.state, State::Listening(_)))
+    }
+
+    fn find(&mut self, id: ListenerId) -> Option<&mut Listener> {
+        self.all.iter_mut().find(|listener| listener.id() == Some(id))
     }
 }
 
-/// Ends all connections in order, as far as time permits.
-pub(super) async fn close(swarm: &mut Swarm<Behaviour>) {
-    let peers: Vec<_> = swarm.connected_peers().copied().collect();
-    for peer in peers {
-        // An error says that it is gone already.
-        let _gone = swarm.disconnect_peer_id(peer);
-    }
-    let closed = async {
-        while swarm.connected_peers().next().is_some() {
-            swarm.select_next_some().await;
+impl Listener {
+    fn open<B: NetworkBehaviour>(&mut self, swarm: &mut Swarm<B>, head: u32) -> Option<io::Error> {
+        let address = &self.address;
+        let failure = match swarm.listen_on(address.clone()) {
+            Ok(id) => {
+                if self.pause > PAUSE {
+                    tracing::info!(head, %address, "listening again");
+                }
+                self.state = State::Silent(id);
+                return None;
+            }
+            Err(failure) => failure,
+        };
+        let (cause, is_supported) = cause::of(&failure, address);
+        let is_first = self.pause == PAUSE;
+        if is_supported {
+            self.fail();
+        } else {
+            self.state = State::Unsupported;
         }
-    };
-    drop(tokio::time::timeout(CLOSE_WAIT, closed).await);
+        // The same failure again is no news.
+        if is_first {
+            tracing::warn!(head, address = %self.address, error = %cause, "cannot listen");
+        }
+        Some(cause)
+    }
+
+    fn fail(&mut self) {
+        let pause = self.pause + self.pause.mul_f64(rand::rng().random_range(0.0..0.5));
+        self.state = State::Down { again: Instant::now() + pause };
+        self.pause = (2 * self.pause).min(PAUSE_MAX);
+    }
+
+    fn is_open(&self) -> bool {
+        self.id().is_some()
+    }
+
+    fn id(&self) -> Option<ListenerId> {
+        match self.state {
+            State::Silent(id) | State::Listening(id) => Some(id),
+            State::Down { .. } | State::Unsupported => None,
+        }
+    }
 }
+
+/// The transport of an address, if it is one that heads listen on.
+fn transport_of(address: &Multiaddr) -> Option<Transport> {
+    let mut parts = address.iter().skip(1);
+    match (parts.next(), parts.next()) {
+        (Some(Protocol::Tcp(_)), None | Some(Protocol::P2p(_))) => Some(Transport::Tcp),
+        (Some(Protocol::Udp(_)), Some(Protocol::QuicV1)) => Some(Transport::Quic),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! The heads that run now: the list changes when a lease is lost or obtained.
 
-use super::{Head, State};
+use super::{Head, ListenerCounts, State};
 use arc_swap::ArcSwap;
 use libp2p::PeerId;
 use serde::Serialize;
@@ -73,6 +73,17 @@ impl HeadList {
             counts[head.state() as usize] += 1;
         }
         counts
+    }
+
+    /// The listeners of all heads: how many listen, and how many are tried again.
+    pub(crate) fn listeners(&self) -> ListenerCounts {
+        let mut total = ListenerCounts::default();
+        for head in self.heads.load().iter() {
+            let counts = head.status.borrow().listeners;
+            total.up += counts.up;
+            total.down += counts.down;
+        }
+        total
     }
 
     /// How often heads were started again after a failure, including heads that have left the list.

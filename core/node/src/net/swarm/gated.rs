@@ -38,8 +38,9 @@ impl Transport for Gated {
     fn dial(&mut self, address: Multiaddr, opts: DialOpts) -> Result<Self::Dial, TransportError<io::Error>> {
         let Some(ip) = ip_of(&address) else { return Err(TransportError::MultiaddrNotSupported(address)) };
         let refused = |refusal| TransportError::Other(io::Error::other(refusal));
-        let dial = self.gate.admit(ip, Instant::now()).map_err(refused)?;
+        // Nothing is sent before it is polled. What no transport can dial takes nothing from the budget.
         let connecting = self.inner.dial(address, opts)?;
+        let dial = self.gate.admit(ip, Instant::now()).map_err(refused)?;
         Ok(async move {
             let (peer, inner) = connecting.await?;
             dial.succeeded(peer);

@@ -1,14 +1,16 @@
 //! What the swarms of a node connect by.
 
 use super::gated::Gated;
+use super::multiplex::Multiplex;
+use super::names::{Resolving, Without};
 use super::secure::Secure;
-use super::{Names, QUIC_CONNECTION_BYTES_MAX, QUIC_STREAM_BYTES_MAX, YAMUX_BACKLOG};
+use super::{Names, QUIC_CONNECTION_BYTES_MAX, QUIC_STREAM_BYTES_MAX};
 use crate::net::dial_gate::DialGate;
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::{Boxed, Transport};
 use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
-use libp2p::{PeerId, dns, quic, tcp, yamux};
+use libp2p::{PeerId, quic, tcp};
 use std::io;
 use std::sync::Arc;
 
@@ -20,12 +22,10 @@ pub(super) fn of(
     gate: Arc<DialGate>,
     streams_max: usize,
 ) -> io::Result<Boxed<(PeerId, StreamMuxerBox)>> {
-    let mut muxer = yamux::Config::default();
-    muxer.set_max_num_streams(streams_max + YAMUX_BACKLOG);
     let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
         .upgrade(Version::V1Lazy)
         .authenticate(Secure::new(key)?)
-        .multiplex(muxer)
+        .multiplex(Multiplex { streams_max })
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
     let mut config = quic::Config::new(key);
     config.max_concurrent_stream_limit = u32::try_from(streams_max).unwrap_or(u32::MAX);
@@ -36,7 +36,8 @@ pub(super) fn of(
     let inner = tcp.or_transport(quic).map(|either, _| either.into_inner()).boxed();
     let gated = Gated { inner, gate };
     Ok(match names {
-        Names::Resolve => dns::tokio::Transport::system(gated)?.boxed(),
+        Names::Resolve => Resolving::new(gated, Without::Later).boxed(),
+        Names::ResolveOrFail => Resolving::new(gated, Without::Failed).boxed(),
         Names::Ignore => gated.boxed(),
     })
 }

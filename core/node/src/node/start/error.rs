@@ -1,5 +1,6 @@
 //! Why a node cannot start.
 
+use crate::config::TooFew;
 use crate::node::leases::{BeginError, HeadError};
 use hydra_api::IdError;
 use std::io;
@@ -28,6 +29,9 @@ pub enum StartError {
         /// Why not.
         cause: String,
     },
+    /// The limit of open files is too low.
+    #[error("{0}: {remedy}", remedy = .0.remedy())]
+    Descriptors(TooFew),
     /// The address of the operator pages cannot be listened on.
     #[error("telemetry.http.listen: cannot listen on {listen}: {cause}")]
     Http {

@@ -3,7 +3,7 @@
 use super::{StartError, settings};
 use crate::config::Config;
 use crate::net::dial_gate::DialGate;
-use crate::net::head::connection_limits::{Marks, NodeConnections};
+use crate::net::head::connection_limits::{Marks, NodeConnections, PlaceLimits};
 use crate::net::heads::{HeadList, Status};
 use crate::net::peer_addresses::PeerAddresses;
 use crate::net::requests::request_handler::Shared;
@@ -57,7 +57,10 @@ impl Parts {
         running.tasks.scout = Some(task);
         Self {
             table: Arc::new(Table::new(config.network.addresses, settings::table_limits(config))),
-            connections: Arc::new(NodeConnections::new(Marks::of_node(&config.connections))),
+            connections: Arc::new(NodeConnections::new(
+                Marks::of_node(&config.connections),
+                PlaceLimits::of_node(&config.connections),
+            )),
             heads: Arc::default(),
             lease_view: Arc::default(),
             kad,

@@ -70,3 +70,25 @@ pub(super) fn bootstrap(network: &Network) -> Vec<Contact> {
 pub(super) fn probe_timeout(config: &Config) -> Duration {
     Duration::from_millis(config.network.probe_timeout_ms.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_room_for_the_neighbours_and_the_buckets_of_every_head() {
+        const NEIGHBOURS: usize = 20;
+        let mut config = Config::default();
+        for heads in [1, 100, 1_000, 3_000] {
+            config.heads.count = heads;
+            let room = table_limits(&config).len_max;
+            // Heads are spread evenly: as far as their prefixes differ they share buckets, at each depth one for every prefix.
+            let depth = heads.ilog2();
+            let shared = (0..=depth).map(|depth| BUCKET_LEN_MAX << depth).sum::<usize>();
+            let needed = heads as usize * NEIGHBOURS + shared;
+            assert!(room >= needed, "{heads} heads: {room} of {needed}");
+        }
+        config.network.table_len_max = Some(50);
+        assert_eq!(table_limits(&config).len_max, 50, "what the config says stands");
+    }
+}

@@ -48,7 +48,8 @@ pub(super) fn live(node_view: &NodeView) -> Vec<Check> {
 /// Whether the node serves. It starts with all of its heads; later one that listens is enough: to take the node out of
 /// service for a head that is being started again would take the others along.
 pub(super) fn ready(node_view: &NodeView) -> Vec<Check> {
-    let [_, listening, ..] = node_view.heads.by_state();
+    let [_, listening, partial, ..] = node_view.heads.by_state();
+    let listening = listening + partial;
     let all = node_view.leases.wanted.load(Ordering::Relaxed);
     let node = match node_view.phase() {
         Phase::Serving if node_view.has_started() => None,

@@ -1,6 +1,7 @@
 //! The network: connections, the wire, the peer table, the heads.
 
 use super::page::Page;
+use crate::net::head::connection_limits::Refusal;
 use crate::net::heads::State;
 use crate::net::unique_peers::Span;
 use crate::observe::node_view::NodeView;
@@ -22,6 +23,12 @@ fn heads(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
         "Heads by state.",
         states.map(|(state, heads)| ([("state", state.as_str())], heads)),
     )?;
+    let listeners = node_view.heads.listeners();
+    page.gauges(
+        "hydra_listeners",
+        "Listeners of the heads: those that listen (up), and those that failed or closed and are tried again (down).",
+        [("up", listeners.up), ("down", listeners.down)].map(|(state, count)| ([("state", state)], count)),
+    )?;
     page.counter(
         "hydra_head_restarts_total",
         "Restarts of heads, after a panic or a failure to listen.",
@@ -39,10 +46,21 @@ fn connections(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
         [("max", marks.max), ("high", marks.high), ("low", marks.low)]
             .map(|(mark, connections)| ([("mark", mark)], connections)),
     )?;
-    page.counter(
+    page.gauge(
+        "hydra_connections_pending",
+        "Inbound connections that are being established.",
+        connections.pending(),
+    )?;
+    page.counters(
         "hydra_connections_refused_total",
-        "Connections refused because the connection limit of the node or of a head was reached.",
-        connections.refused(),
+        "Connections refused because a limit was reached, by whose: the node, a head, the remote peer, host or network; the \
+         pending ones are the limits of connections that are being established.",
+        Refusal::ALL.map(|reason| ([("reason", reason.as_str())], connections.refused(reason))),
+    )?;
+    page.counter(
+        "hydra_connection_accept_failures_total",
+        "Failures to accept a connection, as when the process has no file descriptor left.",
+        connections.accept_failures(),
     )?;
     page.counter(
         "hydra_connections_trimmed_total",

@@ -1,9 +1,9 @@
 //! The view of a node that is not there, for tests.
 
 use super::NodeView;
-use crate::config::Config;
+use crate::config::{Config, Connections};
 use crate::net::dial_gate::DialGate;
-use crate::net::head::connection_limits::{Marks, NodeConnections};
+use crate::net::head::connection_limits::{Marks, NodeConnections, PlaceLimits};
 use crate::net::heads::{Head, HeadList, Status};
 use crate::net::routing::table::{Limits, Table};
 use crate::net::supervise::Phase;
@@ -52,7 +52,10 @@ pub(crate) fn node(heads: u32) -> Sample {
         store,
         opening: StoreOpening::default(),
         wire: Arc::default(),
-        connections: Arc::new(NodeConnections::new(Marks { max: 3, high: 2, low: 1 })),
+        connections: Arc::new(NodeConnections::new(
+            Marks { max: 3, high: 2, low: 1 },
+            PlaceLimits::of_node(&Connections::default()),
+        )),
         heads: Arc::new(list),
         leases: Arc::new(leases),
         traces: None,
@@ -70,6 +73,7 @@ impl Sample {
             addresses: vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap()],
             ready: true,
             failure: None,
+            ..Status::default()
         };
         self.heads.iter().take(heads).for_each(|head| drop(head.send_replace(listening())));
     }

@@ -1,10 +1,18 @@
 //! The connections of the whole node.
 
 use super::marks::Marks;
+use super::places::{PlaceLimits, Places};
+use super::refusal::{Refusal, Refusals};
 use super::rounds::Rounds;
 use crate::net::unique_peers::UniquePeers;
+use hydra_api::Causes;
+use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
+
+/// The time between two log lines of failures to accept, in seconds.
+const ACCEPT_LOG_PAUSE_S: u64 = 60;
 
 /// What all heads share: how many connections the node has.
 #[derive(Debug)]
@@ -13,7 +21,12 @@ pub struct NodeConnections {
     pub(super) held: AtomicU32,
     /// Of those held, the ones that are about to be closed.
     pub(super) closing: AtomicU32,
-    pub(super) refused: AtomicU64,
+    pub(super) refusals: Refusals,
+    pub(super) places: Arc<Places>,
+    accept_failures: AtomicU64,
+    /// When such a failure was last logged, in seconds since `began`.
+    accept_failure_logged_s: AtomicU64,
+    began: Instant,
     pub(super) trimmed: AtomicU64,
     pub(super) unique_peers: UniquePeers,
     pub(super) rounds: Rounds,
@@ -21,12 +34,16 @@ pub struct NodeConnections {
 
 impl NodeConnections {
     /// A node without connections.
-    pub fn new(marks: Marks) -> Self {
+    pub fn new(marks: Marks, limits: PlaceLimits) -> Self {
         Self {
             marks,
             held: AtomicU32::new(0),
             closing: AtomicU32::new(0),
-            refused: AtomicU64::new(0),
+            refusals: Refusals::default(),
+            places: Arc::new(Places::new(limits)),
+            accept_failures: AtomicU64::new(0),
+            accept_failure_logged_s: AtomicU64::new(0),
+            began: Instant::now(),
             trimmed: AtomicU64::new(0),
             unique_peers: UniquePeers::new(Instant::now()),
             rounds: Rounds::default(),
@@ -53,9 +70,34 @@ impl NodeConnections {
         self.held().saturating_sub(self.closing.load(Ordering::Relaxed))
     }
 
-    /// Connections refused so far because the node or a head had its maximum.
-    pub fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
+    /// Connections refused so far for this reason.
+    pub fn refused(&self, refusal: Refusal) -> u64 {
+        self.refusals.so_far(refusal)
+    }
+
+    /// Inbound connections that are being established.
+    pub fn pending(&self) -> u32 {
+        self.places.pending()
+    }
+
+    /// Counts a connection that the system did not hand over, as when the process has no file descriptor left, and logs it
+    /// at most once a minute.
+    pub(crate) fn on_accept_failed(&self, cause: &io::Error) {
+        self.accept_failures.fetch_add(1, Ordering::Relaxed);
+        let now = self.began.elapsed().as_secs() + ACCEPT_LOG_PAUSE_S;
+        let logged = self.accept_failure_logged_s.load(Ordering::Relaxed);
+        let is_due = now >= logged + ACCEPT_LOG_PAUSE_S;
+        let exchanged = |to| {
+            self.accept_failure_logged_s.compare_exchange(logged, to, Ordering::Relaxed, Ordering::Relaxed)
+        };
+        if is_due && exchanged(now).is_ok() {
+            tracing::warn!(error = %Causes(cause), "cannot accept a connection; further failures are counted");
+        }
+    }
+
+    /// Failures to accept a connection so far.
+    pub fn accept_failures(&self) -> u64 {
+        self.accept_failures.load(Ordering::Relaxed)
     }
 
     /// Connections closed so far because there were too many.

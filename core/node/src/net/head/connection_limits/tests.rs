@@ -11,6 +11,14 @@ use std::time::Duration;
 
 const MANY: Marks = Marks { max: 1_000, high: 1_000, low: 1_000 };
 
+const NO_LIMITS: PlaceLimits = PlaceLimits {
+    host_max: u32::MAX,
+    network_max: u32::MAX,
+    pending_node_max: u32::MAX,
+    pending_host_max: u32::MAX,
+    pending_network_max: u32::MAX,
+};
+
 struct Woken(AtomicBool);
 
 impl Wake for Woken {
@@ -36,17 +44,24 @@ impl Fixture {
         };
         let table = Arc::new(Table::new(AddressPolicy::Any, limits));
         table.set_own(PeerId::random(), &[address()], Instant::now());
-        Self { table, node: Arc::new(NodeConnections::new(node)), next: 0 }
+        Self { table, node: Arc::new(NodeConnections::new(node, NO_LIMITS)), next: 0 }
     }
 
     fn head(&self, marks: Marks) -> ConnectionLimits {
-        ConnectionLimits::new(marks, Arc::clone(&self.node), Arc::default(), Arc::clone(&self.table))
+        ConnectionLimits::new((marks, 1_000), Arc::clone(&self.node), Arc::default(), Arc::clone(&self.table))
     }
 
     fn connect(&mut self, head: &mut ConnectionLimits) -> (PeerId, ConnectionId) {
+        self.connect_from(head, &address())
+    }
+
+    fn connect_from(&mut self, head: &mut ConnectionLimits, from: &Multiaddr) -> (PeerId, ConnectionId) {
         self.next += 1;
         let (peer, connection) = (PeerId::random(), ConnectionId::new_unchecked(self.next));
-        let endpoint = ConnectedPoint::Listener { local_addr: address(), send_back_addr: address() };
+        let endpoint = ConnectedPoint::Listener { local_addr: address(), send_back_addr: from.clone() };
+        head.handle_pending_inbound_connection(connection, &address(), from).unwrap();
+        let _handler =
+            head.handle_established_inbound_connection(connection, peer, &address(), from).unwrap();
         head.on_swarm_event(FromSwarm::ConnectionEstablished(ConnectionEstablished {
             peer_id: peer,
             connection_id: connection,
@@ -114,7 +129,7 @@ fn as_many_as_there_may_be_and_the_next_is_refused() {
     assert!(admits(&mut two));
     fixture.connect(&mut two);
     assert!(!admits(&mut two), "of the node");
-    assert_eq!(fixture.node.refused(), 2);
+    assert_eq!([Refusal::Head, Refusal::Node].map(|reason| fixture.node.refused(reason)), [1, 1]);
     drop(one);
     assert!(admits(&mut two), "a head that ends takes its connections with it");
     assert_eq!(fixture.node.held(), 1);
@@ -174,4 +189,46 @@ fn v17_each_connection_has_the_agent_that_identify_told_of_it() {
     head.identified(gone, "rust-libp2p/0.48.0");
     let told = [rust, other, silent, gone].map(|one| head.activity.record(one, Instant::now()));
     assert_eq!(told, [Agent::RustLibp2p, Agent::Other, Agent::Unknown, Agent::Unknown]);
+}
+
+#[test]
+fn one_host_with_fresh_identities_pushes_out_nobody_else() {
+    let mut fixture = Fixture::new(MANY);
+    let mut head = fixture.head(Marks { max: 1_000, high: 60, low: 40 });
+    let others: Vec<_> = (0..30)
+        .map(|host| {
+            let from = format!("/ip4/1.2.{host}.4/tcp/4001").parse().unwrap();
+            fixture.connect_from(&mut head, &from).0
+        })
+        .collect();
+    let mut closed = Vec::new();
+    for _ in 0..500 {
+        fixture.connect_from(&mut head, &"/ip4/6.6.6.6/tcp/4001".parse().unwrap());
+        closed.extend(close(&mut head));
+    }
+    assert!(closed.len() > 400);
+    assert!(
+        !others.iter().any(|idle| closed.contains(idle)),
+        "they are idle, and longer than all of the other host"
+    );
+}
+
+#[test]
+fn a_connection_that_is_not_established_gives_its_place_back() {
+    let mut fixture = Fixture::new(MANY);
+    let mut head = fixture.head(MANY);
+    head.pending_max = 1;
+    let silent = ConnectionId::new_unchecked(7);
+    head.handle_pending_inbound_connection(silent, &address(), &address()).unwrap();
+    assert!(!admits(&mut head));
+    assert_eq!((fixture.node.pending(), fixture.node.refused(Refusal::PendingHead)), (1, 1));
+    head.on_swarm_event(FromSwarm::ListenFailure(ListenFailure {
+        local_addr: &address(),
+        send_back_addr: &address(),
+        error: &ListenError::Aborted,
+        connection_id: silent,
+        peer_id: None,
+    }));
+    assert_eq!(fixture.node.pending(), 0);
+    let _admitted = fixture.connect(&mut head);
 }
