@@ -129,7 +129,7 @@ fn descriptors(loaded: &Loaded, warnings: &mut Vec<Issue>) -> Option<Issue> {
     if needed.all() > limit {
         let all = needed.all();
         let message = format!(
-            "the node needs up to {all} file descriptors (listeners {listeners}, operator pages {http}, process \
+            "the node needs up to {all} file descriptors (listeners {listeners}, HTTP endpoints {http}, process \
              {process}, store {store}, connections {connections}, connections being established {pending}), and the \
              limit is {limit}: the node lowers its connection limits to fit"
         );

@@ -51,7 +51,7 @@ impl fmt::Display for TooFew {
         let (least, limit) = (self.needed.least(), self.limit);
         write!(
             f,
-            "the node needs {least} file descriptors to start (listeners {listeners}, operator pages {http}, process \
+            "the node needs {least} file descriptors to start (listeners {listeners}, HTTP endpoints {http}, process \
              {process}), and the limit is {limit}"
         )
     }
