@@ -84,6 +84,56 @@ async fn ids_and_ports_are_kept_also_when_one_was_taken_at_the_first_start() {
     }
 }
 
+#[tokio::test]
+async fn a_seed_file_that_is_lost_is_refused_where_identities_exist() {
+    let home = Home::new().unwrap();
+    let node = Node::start_in(&home, &[]).await.unwrap();
+    let heads = node.heads().to_vec();
+    assert!(node.stop().await.unwrap().success());
+    let data = home.path().join("hydra-data");
+    let (seed, away) = (data.join("seed"), home.path().join("away"));
+    std::fs::rename(&seed, &away).unwrap();
+    let program = hydra_integration_tests::node::program().unwrap();
+    for command in ["check", "ids", "run"] {
+        let output = std::process::Command::new(&program)
+            .current_dir(home.path())
+            .args([command, "--set", "ids.port_base=0", "--set", "telemetry.http.listen=127.0.0.1:0"])
+            .output()
+            .unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{command}: {told}");
+        for part in ["ids.seed_file", "hydra-data/seed is missing", "put back a copy", "heads.json"] {
+            assert!(told.contains(part), "{command}: no `{part}` in {told}");
+        }
+        assert!(!seed.exists(), "{command} has made another seed");
+    }
+    std::fs::rename(&away, &seed).unwrap();
+    let node = Node::start_in(&home, &[]).await.unwrap();
+    assert_eq!(node.heads(), heads);
+    assert!(node.stop().await.unwrap().success());
+    // As the message says.
+    std::fs::remove_file(&seed).unwrap();
+    std::fs::remove_file(data.join("ids/heads.json")).unwrap();
+    let node = Node::start_in(&home, &[]).await.unwrap();
+    assert_ne!(node.heads()[0].peer, heads[0].peer);
+    assert!(node.stop().await.unwrap().success());
+}
+
+#[tokio::test]
+async fn another_seed_than_that_of_the_last_start_is_told() {
+    let home = Home::new().unwrap();
+    let first = Node::start_in(&home, &[]).await.unwrap();
+    let peer = first.heads()[0].peer;
+    assert!(first.stop().await.unwrap().success());
+    std::fs::write(home.path().join("hydra-data/seed"), format!("2:{}\n", "07".repeat(32))).unwrap();
+    let told = |log: &str| log.matches("the seed is another one than that of the last start").count();
+    assert_eq!(told(&home.log()), 0);
+    let second = Node::start_in(&home, &[]).await.unwrap();
+    assert_ne!(second.heads()[0].peer, peer);
+    assert!(second.stop().await.unwrap().success());
+    assert_eq!(told(&home.log()), 1, "once, at warn: {}", home.log());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn v21_kill_loses_no_record_older_than_the_write_interval() {
     let home = Home::new().unwrap();

@@ -13,7 +13,9 @@ mod logging;
 mod output;
 mod panics;
 mod plugins;
+mod reload;
 mod run;
+mod search;
 mod show;
 mod stop;
 mod store;
@@ -81,12 +83,14 @@ fn dispatch(
     let Invocation { config, command } = invocation;
     match command.unwrap_or(Command::Run) {
         Command::Run => {
-            let loaded = load(&registry, &config.sources(None))?;
+            let sources = config.sources(None);
+            let loaded = load(&registry, &sources)?;
             let exporter = loaded.exporter()?;
-            logging::start(&loaded.config.log, &exporter);
+            let level = logging::start(&loaded.config.log, &exporter);
             panics::log();
             logging::warn_of(&loaded);
-            in_runtime(run::run(&loaded, &registry, exporter, out))
+            let reload = reload::Inputs { registry: registry.clone(), sources, level };
+            in_runtime(run::run(&loaded, reload, exporter, out))
         }
         Command::Check => {
             let loaded = quiet(&registry, &config.sources(None))?;

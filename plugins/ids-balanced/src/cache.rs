@@ -12,6 +12,9 @@ use std::path::Path;
 /// The files of version 1 are of derivation 1, and do not name it.
 const VERSION: u32 = 2;
 
+/// Where the file is in the data directory.
+pub(crate) const PATH: &str = "ids/heads.json";
+
 /// The file as it is written.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -34,6 +37,14 @@ struct Found {
 
 fn derivation_of_version_1() -> u32 {
     1
+}
+
+/// True if identities were found here before. A file that cannot be read may have had some.
+pub(crate) fn has_heads(path: &Path) -> bool {
+    match files::read::<Cached>(path, "") {
+        Ok(cached) => cached.is_some_and(|cached| !cached.heads.is_empty()),
+        Err(_) => true,
+    }
 }
 
 /// The heads of these slots, from the cache at `path` where it has them, and what the file should hold now.
@@ -80,6 +91,12 @@ pub(crate) struct Fresh {
 impl Fresh {
     /// Writes the cache if there is anything new in it. The caller holds the lock on the directory.
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
+        if self.replaces_another {
+            tracing::warn!(
+                file = %path.display(),
+                "the seed is another one than that of the last start: all heads have other identities now"
+            );
+        }
         if self.any { files::write(path, &self.cached) } else { Ok(()) }
     }
 
