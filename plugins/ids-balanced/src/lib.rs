@@ -3,7 +3,7 @@
 //! ```toml
 //! [ids]
 //! kind = "balanced"
-//! port_base = 30_000
+//! port_base = 20_000
 //! ```
 
 mod allocator;

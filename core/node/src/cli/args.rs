@@ -122,7 +122,7 @@ pub(crate) enum AskCommand {
     },
     /// Announces a provider of a key, under a new identity, and reads it back. Exits with code 1 if it is not found.
     #[command(
-        after_help = "Example:\n  hydra ask provide QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n \\\n    --peer /ip4/127.0.0.1/tcp/30000/p2p/12D3Koo…"
+        after_help = "Example:\n  hydra ask provide QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n \\\n    --peer /ip4/127.0.0.1/tcp/20000/p2p/12D3Koo…"
     )]
     Provide {
         /// A CID (version 0 or 1), or a multihash in hexadecimal.
