@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::deriver::Head;
+use crate::lost::refuse_lost_seed;
 use crate::ports::{Assigned, Ports};
 use crate::{Seed, cache, epoch, files};
 use hydra_api::{
@@ -54,6 +55,7 @@ impl Balanced {
     pub fn new(config: Config, scope: &Scope) -> Result<Self, OpenError> {
         config.check()?;
         let dir = scope.resolve("ids".as_ref());
+        refuse_lost_seed(&config, scope)?;
         let seed = if scope.purpose() == Purpose::Check {
             Seed::find(&config, scope)?
         } else {

@@ -14,6 +14,7 @@ mod derive;
 mod deriver;
 mod epoch;
 mod files;
+mod lost;
 mod pool;
 mod ports;
 mod seed;

@@ -1,7 +1,7 @@
 //! The one secret: 32 bytes, in a file of its own or in a secret of the operator's.
 
 use crate::config::Config;
-use crate::{Derivation, cache, files};
+use crate::{Derivation, files};
 use hydra_api::{OpenError, Scope};
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -77,18 +77,16 @@ impl Seed {
     /// # Errors
     /// As [`Self::load`].
     pub(crate) fn find(config: &Config, scope: &Scope) -> Result<Option<Self>, OpenError> {
-        let path = scope.resolve(&config.seed_file);
-        if config.seed.is_some() || path.exists() {
+        if config.seed.is_some() || scope.resolve(&config.seed_file).exists() {
             return Self::load(config, scope).map(Some);
         }
-        no_identities(&path, scope)?;
         Ok(None)
     }
 
     /// The seed that the config names; its file is made when there is none.
     ///
     /// # Errors
-    /// [`OpenError`] when it cannot be read, or when its file is missing and identities exist already.
+    /// [`OpenError`] when it cannot be read.
     pub(crate) fn load(config: &Config, scope: &Scope) -> Result<Self, OpenError> {
         if let Some(source) = &config.seed {
             let secret = source.read().map_err(|cause| OpenError::config("seed", cause.to_string()))?;
@@ -101,7 +99,6 @@ impl Seed {
         match File::open(&path) {
             Ok(file) => Self::read(file, &path),
             Err(cause) if cause.kind() == ErrorKind::NotFound => {
-                no_identities(&path, scope)?;
                 make(&path).map_err(|cause| failed("make the seed file", cause))?;
                 // Another process may have been faster: what is there counts.
                 Self::read(File::open(&path).map_err(|cause| failed("read the seed file", cause))?, &path)
@@ -144,22 +141,6 @@ impl Seed {
             }
         }
     }
-}
-
-/// A seed file that is missing while the data directory has identities was lost, or is not mounted: a new seed would replace
-/// all of them.
-fn no_identities(path: &Path, scope: &Scope) -> Result<(), OpenError> {
-    let heads = scope.resolve(cache::PATH.as_ref());
-    // Another process that starts at the same time makes the seed first and the identities after it.
-    if !cache::has_heads(&heads) || path.exists() {
-        return Ok(());
-    }
-    let (path, heads) = (path.display(), heads.display());
-    let message = format!(
-        "the seed file {path} is missing, but {heads} lists identities that exist already: put back a copy of the seed \
-         file; to give these identities up and start with new ones, delete {heads}"
-    );
-    Err(OpenError::config("seed_file", message))
 }
 
 impl fmt::Debug for Seed {
