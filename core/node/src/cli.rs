@@ -17,6 +17,7 @@ mod reload;
 mod run;
 mod search;
 mod show;
+mod status;
 mod stop;
 mod store;
 
@@ -89,6 +90,9 @@ fn dispatch(
             let level = logging::start(&loaded.config.log, &exporter);
             panics::log();
             logging::warn_of(&loaded);
+            if let Some(warning) = config_check::private_in_public(&loaded) {
+                tracing::warn!("{warning}");
+            }
             let reload = reload::Inputs { registry: registry.clone(), sources, level };
             in_runtime(run::run(&loaded, reload, exporter, out))
         }
@@ -99,6 +103,10 @@ fn dispatch(
         Command::Ids { count, json } => {
             let loaded = quiet(&registry, &config.sources(count))?;
             in_runtime(ids::ids(&loaded, &registry, json, out))
+        }
+        Command::Status(args) => {
+            let loaded = quiet(&registry, &config.sources(None))?;
+            in_runtime(status::status(&loaded.config, &args, out))
         }
         Command::Ask(question) => {
             let loaded = quiet(&registry, &config.sources(None))?;
