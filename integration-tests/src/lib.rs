@@ -1,6 +1,7 @@
 //! What the integration tests share: nodes, servers and foreign clients that end with the test that started them.
 
 pub mod exposition;
+pub mod faketime;
 pub mod foreign;
 pub mod http;
 pub mod measure;

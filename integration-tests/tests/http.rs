@@ -19,6 +19,58 @@ const PAGES: [&str; 4] = ["/metrics", "/livez", "/readyz", "/version"];
 const HANGING: usize = 40;
 
 #[tokio::test]
+async fn the_state_of_the_node_and_of_its_heads_is_told_as_json() {
+    let node = Node::start(&["heads.count=2"]).await.unwrap();
+    let client = hydra_integration_tests::peer::Peer::client("/ipfs/kad/1.0.0");
+    let head = &node.heads()[1];
+    for _ in 0..3 {
+        client.find_node(head.tcp(), b"anything").await.unwrap();
+    }
+    let json = async |path: &str| -> serde_json::Value {
+        let page = node.page(path).await.unwrap();
+        assert_eq!((page.status, page.header("content-type")), (200, Some("application/json")), "{path}");
+        serde_json::from_str(&page.body).unwrap()
+    };
+    let heads = json("/api/v1/heads").await;
+    let heads = heads["heads"].as_array().unwrap();
+    assert_eq!(heads.len(), 2);
+    let told = &heads[1];
+    assert_eq!((&told["slot"], &told["state"]), (&1.into(), &"listening".into()));
+    assert_eq!(told["peer"], head.peer.to_string());
+    assert_eq!((&told["connections"], &told["requests"]), (&1.into(), &3.into()), "{told}");
+    assert!(told["requests_per_second"].is_f64());
+    for addresses in ["listen", "told"] {
+        let first = told[addresses][0].as_str().unwrap();
+        assert!(head.addresses.iter().any(|own| own.to_string().starts_with(first)), "{addresses}: {told}");
+    }
+    let status = json("/api/v1/status").await;
+    assert_eq!(status["phase"], "serving");
+    assert_eq!(status["heads"]["states"]["listening"], 2);
+    for lane in ["reads", "writes"] {
+        assert_eq!(
+            (&status[lane]["rung"], &status[lane]["because"]),
+            (&"full".into(), &"".into()),
+            "{status}"
+        );
+    }
+    assert_eq!((&status["store"]["kind"], &status["store"]["state"]), (&"fjall".into(), &"ok".into()));
+    assert_eq!(status["table"]["own"], 2);
+
+    let program = hydra_integration_tests::node::program().unwrap();
+    let run = |args: &[&str]| {
+        std::process::Command::new(&program).current_dir(node.home().path()).args(args).output().unwrap()
+    };
+    let output = run(&["status", "--json"]);
+    let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(shown["heads"][1]["peer"], head.peer.to_string());
+    assert_eq!(shown["status"]["table"]["own"], 2);
+    let none = run(&["status", "--data-dir", "elsewhere"]);
+    assert_eq!(none.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&none.stderr).contains("no node runs on elsewhere"));
+    assert!(node.stop().await.unwrap().success());
+}
+
+#[tokio::test]
 async fn every_page_answers_get_and_head_and_nothing_else() {
     let node = Node::start(&[MEMORY]).await.unwrap();
     let address = node.http().unwrap();

@@ -7,11 +7,11 @@ use hydra_api::{
     Addresses, ContentKey, PeerId, ProviderRecord, ProviderStore, Registry, Scope, Store, UnixSeconds,
 };
 use hydra_conformance::servers::{self, Redis, RedisCluster};
+use hydra_integration_tests::faketime;
 use hydra_integration_tests::node::{Home, Node};
 use hydra_integration_tests::peer::Peer;
 use hydra_kad::Answer;
 use libtest_mimic::{Arguments, Trial};
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     let is_required = servers::required();
     let is_absent = |is_installed: bool| !is_installed && !is_required;
     let no_redis = is_absent(Redis::installed().is_some());
-    let no_clock = no_redis || is_absent(faketime().is_some());
+    let no_clock = no_redis || is_absent(faketime::library().is_some());
     let mut trials = Vec::new();
     for backend in [Backend::Standalone, Backend::Cluster] {
         let trial =
@@ -279,24 +279,9 @@ async fn purged(servers: Servers) {
     assert!(other.stop().await.unwrap().success());
 }
 
-/// The library that shifts the clock of a program: that of the variable `HYDRA_TEST_FAKETIME`, or Debian's.
-fn faketime() -> Option<PathBuf> {
-    if let Some(named) = std::env::var_os("HYDRA_TEST_FAKETIME") {
-        return Some(named.into());
-    }
-    let libraries = std::fs::read_dir("/usr/lib").ok()?.flatten();
-    libraries.map(|of| of.path().join("faketime/libfaketimeMT.so.1")).find(|library| library.exists())
-}
-
 async fn apart(servers: Servers) {
-    let library = faketime().expect("libfaketime is installed, see .ci/install");
-    // Only the wall clock: leases and time limits go by the other.
-    let ahead = [
-        ("LD_PRELOAD", library.to_str().unwrap()),
-        ("FAKETIME", AHEAD),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-        ("DONT_FAKE_MONOTONIC", "1"),
-    ];
+    let library = faketime::library().expect("libfaketime is installed, see .ci/install");
+    let ahead = faketime::shifted(&library, AHEAD);
     let fresh = [format!("engine.cache.fresh_s={FRESH_S}"), format!("engine.cache.fresh_absent_s={FRESH_S}")];
     let settings = [&fresh[0], &fresh[1], "engine.record_ttl_hours=1", "engine.purge_interval_s=1"];
     let fast = servers.node_with(&settings, &ahead).await;

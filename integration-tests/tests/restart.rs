@@ -59,7 +59,7 @@ async fn all_found(node: &Node, expected: &[(u64, libp2p::PeerId)]) {
 }
 
 #[tokio::test]
-async fn ids_and_ports_are_kept_also_when_one_was_taken_at_the_first_start() {
+async fn ids_and_ports_are_kept_and_a_head_goes_back_to_its_port_when_that_is_free() {
     let home = Home::new().unwrap();
     // Three ports in a row, the second of which somebody else has.
     let (base, taken) = loop {
@@ -76,12 +76,92 @@ async fn ids_and_ports_are_kept_also_when_one_was_taken_at_the_first_start() {
     assert_ne!(ports[1], base + 1, "it is taken");
     assert!(home.log().contains("taken"), "{}", home.log());
     assert!(node.stop().await.unwrap().success());
+    let node = Node::start_in(&home, &[&setting]).await.unwrap();
+    assert_eq!(node.heads(), heads, "the free port that was found is kept while the own one is taken");
+    node.kill().await.unwrap();
     drop(taken);
-    for _ in 0..2 {
+    for start in ["the first", "the second"] {
         let node = Node::start_in(&home, &[&setting]).await.unwrap();
-        assert_eq!(node.heads(), heads, "the free port that was found is kept");
+        let ids = |heads: &[hydra_integration_tests::node::Head]| {
+            heads.iter().map(|head| head.peer).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(node.heads()), ids(&heads));
+        let ports: Vec<_> = node.heads().iter().map(|head| tcp_port(head.tcp())).collect();
+        assert_eq!(ports, [base, base + 1, base + 2], "{start}: {}", home.log());
         node.kill().await.unwrap();
     }
+    assert_eq!(home.log().matches("going back to the own port").count(), 1, "{}", home.log());
+}
+
+#[tokio::test]
+async fn a_seed_file_that_is_lost_is_refused_where_identities_exist() {
+    let home = Home::new().unwrap();
+    let node = Node::start_in(&home, &[]).await.unwrap();
+    let heads = node.heads().to_vec();
+    assert!(node.stop().await.unwrap().success());
+    let data = home.path().join("hydra-data");
+    let (seed, away) = (data.join("seed"), home.path().join("away"));
+    std::fs::rename(&seed, &away).unwrap();
+    let program = hydra_integration_tests::node::program().unwrap();
+    for command in ["check", "ids", "run"] {
+        let output = std::process::Command::new(&program)
+            .current_dir(home.path())
+            .args([command, "--set", "ids.port_base=0", "--set", "telemetry.http.listen=127.0.0.1:0"])
+            .output()
+            .unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{command}: {told}");
+        for part in ["ids.seed_file", "hydra-data/seed is missing", "put back a copy", "heads.json"] {
+            assert!(told.contains(part), "{command}: no `{part}` in {told}");
+        }
+        assert!(!seed.exists(), "{command} has made another seed");
+    }
+    std::fs::rename(&away, &seed).unwrap();
+    let node = Node::start_in(&home, &[]).await.unwrap();
+    assert_eq!(node.heads(), heads);
+    assert!(node.stop().await.unwrap().success());
+    // As the message says.
+    std::fs::remove_file(&seed).unwrap();
+    std::fs::remove_file(data.join("ids/heads.json")).unwrap();
+    let node = Node::start_in(&home, &[]).await.unwrap();
+    assert_ne!(node.heads()[0].peer, heads[0].peer);
+    assert!(node.stop().await.unwrap().success());
+}
+
+#[tokio::test]
+async fn files_that_cannot_be_read_are_moved_aside_and_named() {
+    let home = Home::new().unwrap();
+    let node = Node::start_in(&home, &[]).await.unwrap();
+    let peers: Vec<_> = node.heads().iter().map(|head| head.peer).collect();
+    assert!(node.stop().await.unwrap().success());
+    let data = home.path().join("hydra-data");
+    for file in ["peers.json", "ids/heads.json"] {
+        std::fs::write(data.join(file), "{ \"cut").unwrap();
+    }
+    let node = Node::start_in(&home, &["log.format=\"json\""]).await.unwrap();
+    assert_eq!(node.heads().iter().map(|head| head.peer).collect::<Vec<_>>(), peers);
+    assert!(node.stop().await.unwrap().success());
+    let log = home.log();
+    for file in ["peers.json.damaged", "ids/heads.json.damaged"] {
+        assert_eq!(std::fs::read_to_string(data.join(file)).unwrap(), "{ \"cut", "{file}");
+        let told = log.lines().filter(|line| line.contains(file)).collect::<Vec<_>>();
+        assert!(told.len() == 1 && told[0].contains("\"level\":\"WARN\""), "{file}: {told:?}");
+    }
+}
+
+#[tokio::test]
+async fn another_seed_than_that_of_the_last_start_is_told() {
+    let home = Home::new().unwrap();
+    let first = Node::start_in(&home, &[]).await.unwrap();
+    let peer = first.heads()[0].peer;
+    assert!(first.stop().await.unwrap().success());
+    std::fs::write(home.path().join("hydra-data/seed"), format!("2:{}\n", "07".repeat(32))).unwrap();
+    let told = |log: &str| log.matches("the seed is another one than that of the last start").count();
+    assert_eq!(told(&home.log()), 0);
+    let second = Node::start_in(&home, &[]).await.unwrap();
+    assert_ne!(second.heads()[0].peer, peer);
+    assert!(second.stop().await.unwrap().success());
+    assert_eq!(told(&home.log()), 1, "once, at warn: {}", home.log());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -115,6 +115,9 @@ pub struct HeadLease {
     pub identity: Identity,
     /// The TCP and UDP port to listen on; 0 when the system chooses, and `renew` then reports its choice.
     pub port: u16,
+    /// The slot's own port, where [`Self::port`] is another that its head moved to because its own was taken: the head goes back
+    /// to its own when that is free again.
+    pub own_port: Option<u16>,
     /// How long the lease lasts from the beginning of the call that gave it; `None` when it lasts as long as the process.
     pub life: Option<Duration>,
 }
@@ -122,13 +125,19 @@ pub struct HeadLease {
 impl HeadLease {
     /// A lease of epoch 0 that lasts as long as the process.
     pub const fn new(slot: u32, peer: PeerId, identity: Identity, port: u16) -> Self {
-        Self { slot, epoch: 0, peer, identity, port, life: None }
+        Self { slot, epoch: 0, peer, identity, port, own_port: None, life: None }
     }
 
     /// The same with this epoch.
     #[must_use]
     pub fn with_epoch(self, epoch: u64) -> Self {
         Self { epoch, ..self }
+    }
+
+    /// The same for a head that moved away from this port of its own. No other lease has it.
+    #[must_use]
+    pub fn with_own_port(self, port: u16) -> Self {
+        Self { own_port: Some(port), ..self }
     }
 
     /// The same with this life.

@@ -99,6 +99,15 @@ pub trait ProviderStore: Debug + Send + Sync + 'static {
     /// [`StoreError`]: some may have been removed.
     async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError>;
 
+    /// Records that expire after `latest` were announced under a clock that was ahead: from now on the steps of a purge lower such
+    /// an expiry to `latest`, once for all, so that the record ends. The node calls this before a purge when its clock has gone evenly
+    /// for long, and with a later date each time. Cheap: no I/O. A store that wraps others passes it on.
+    ///
+    /// The default does nothing: such a record lives on until the clock has reached its expiry.
+    fn expire_by(&self, latest: UnixSeconds) {
+        let _ = latest;
+    }
+
     /// About how many records there are. Never a full count.
     ///
     /// # Errors

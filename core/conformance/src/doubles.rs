@@ -319,6 +319,10 @@ impl<B: Behaviour> ProviderStore for Double<B> {
         in_flight?.ended(closed)
     }
 
+    fn expire_by(&self, latest: UnixSeconds) {
+        self.inner.expire_by(latest);
+    }
+
     fn metrics(&self) -> Vec<Metric> {
         self.behaviour.metrics(self.inner.metrics())
     }

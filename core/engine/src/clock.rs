@@ -36,6 +36,8 @@ struct Trust {
     offset_ms: u64,
     /// The offset after a jump, and since when it has been so.
     doubted: Option<(u64, Instant)>,
+    /// Since when the wall clock has gone evenly.
+    even_since: Instant,
 }
 
 /// A moment, as both clocks have it.
@@ -61,12 +63,12 @@ impl Clock {
 
     /// A clock whose date is what `wall` says, as time since 1970.
     pub fn with_wall(wall: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
-        let offset_ms = millis(wall());
+        let (offset_ms, base) = (millis(wall()), monotonic());
         Self(Arc::new(Inner {
             wall: Box::new(wall),
-            base: monotonic(),
+            base,
             offset_ms: AtomicU64::new(offset_ms),
-            trust: Mutex::new(Trust { offset_ms, doubted: None }),
+            trust: Mutex::new(Trust { offset_ms, doubted: None, even_since: base }),
         }))
     }
 
@@ -104,6 +106,17 @@ impl Clock {
         now.unix.min(seconds(trusted.saturating_add(millis(JUMP_MIN))))
     }
 
+    /// The date that nobody takes for a later one: known only when the wall clock has gone evenly for an hour. One that is behind
+    /// at the start of a machine is set right before.
+    pub(crate) fn latest_date(&self) -> Option<UnixSeconds> {
+        let now = self.read();
+        let trust = lock(&self.0.trust);
+        let is_even = trust.doubted.is_none()
+            && now.instant.saturating_duration_since(trust.even_since) >= TRUSTED_AFTER;
+        let trusted = seconds(trust.offset_ms.saturating_add(self.elapsed_ms(now.instant)));
+        is_even.then(|| now.unix.max(trusted).saturating_add(JUMP_MIN))
+    }
+
     fn elapsed_ms(&self, now: Instant) -> u64 {
         millis(now.saturating_duration_since(self.0.base))
     }
@@ -113,13 +126,14 @@ impl Trust {
     fn observe(&mut self, offset_ms: u64, now: Instant) {
         let near = |other: u64| offset_ms.abs_diff(other) <= millis(JUMP_MIN);
         if near(self.offset_ms) {
-            *self = Self { offset_ms, doubted: None };
+            let even_since = if self.doubted.is_some() { now } else { self.even_since };
+            *self = Self { offset_ms, doubted: None, even_since };
             return;
         }
         match self.doubted {
             Some((doubted, since)) if near(doubted) => {
                 if now.saturating_duration_since(since) >= TRUSTED_AFTER {
-                    *self = Self { offset_ms, doubted: None };
+                    *self = Self { offset_ms, doubted: None, even_since: since };
                 }
             }
             Some(_) | None => self.doubted = Some((offset_ms, now)),
@@ -186,8 +200,10 @@ mod tests {
         passes(600).await;
         assert_eq!(clock.unix(), UnixSeconds((start + 1_200 + 10 * DAY) as u32));
         assert_eq!(clock.sure_date(), UnixSeconds(start as u32 + 1_200 + 300));
+        assert_eq!(clock.latest_date(), None, "which of both dates is right is not known");
         passes(3_100).await;
         assert_eq!(clock.sure_date(), clock.unix(), "it is trusted again");
+        assert_eq!(clock.latest_date(), Some(clock.unix().saturating_add(JUMP_MIN)));
         // Back: what is purged is what both hold for expired.
         ahead.store(0, Ordering::Relaxed);
         passes(10).await;

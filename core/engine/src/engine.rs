@@ -161,6 +161,11 @@ impl Engine {
         self.parts.ladder.write_rung()
     }
 
+    /// Why reads and writes are on their rungs, in the words of the log; empty on the full one.
+    pub fn rung_reasons(&self) -> [&'static str; 2] {
+        self.parts.ladder.because()
+    }
+
     /// How busy the node is.
     pub fn load(&self) -> Load {
         self.parts.load(self.rung())

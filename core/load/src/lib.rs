@@ -10,7 +10,7 @@
 //! use std::time::Duration;
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let head = "/ip4/127.0.0.1/tcp/30000/p2p/12D3KooWAkDQ1fUrsXHKBbQ6gQoCKFLtNkCmmqsHAcFLSRWnkxFv".parse()?;
+//! let head = "/ip4/127.0.0.1/tcp/20000/p2p/12D3KooWAkDQ1fUrsXHKBbQ6gQoCKFLtNkCmmqsHAcFLSRWnkxFv".parse()?;
 //! let step = Step { pace: Pace::Open { per_second: 500.0 }, duration: Duration::from_secs(30) };
 //! let report = run(Plan::new(vec![head], vec![step]), |_| {}, std::future::pending()).await?;
 //! println!("{report}");

@@ -13,8 +13,11 @@ mod logging;
 mod output;
 mod panics;
 mod plugins;
+mod reload;
 mod run;
+mod search;
 mod show;
+mod status;
 mod stop;
 mod store;
 
@@ -81,12 +84,17 @@ fn dispatch(
     let Invocation { config, command } = invocation;
     match command.unwrap_or(Command::Run) {
         Command::Run => {
-            let loaded = load(&registry, &config.sources(None))?;
+            let sources = config.sources(None);
+            let loaded = load(&registry, &sources)?;
             let exporter = loaded.exporter()?;
-            logging::start(&loaded.config.log, &exporter);
+            let level = logging::start(&loaded.config.log, &exporter);
             panics::log();
             logging::warn_of(&loaded);
-            in_runtime(run::run(&loaded, &registry, exporter, out))
+            if let Some(warning) = config_check::private_in_public(&loaded) {
+                tracing::warn!("{warning}");
+            }
+            let reload = reload::Inputs { registry: registry.clone(), sources, level };
+            in_runtime(run::run(&loaded, reload, exporter, out))
         }
         Command::Check => {
             let loaded = quiet(&registry, &config.sources(None))?;
@@ -95,6 +103,10 @@ fn dispatch(
         Command::Ids { count, json } => {
             let loaded = quiet(&registry, &config.sources(count))?;
             in_runtime(ids::ids(&loaded, &registry, json, out))
+        }
+        Command::Status(args) => {
+            let loaded = quiet(&registry, &config.sources(None))?;
+            in_runtime(status::status(&loaded.config, &args, out))
         }
         Command::Ask(question) => {
             let loaded = quiet(&registry, &config.sources(None))?;

@@ -104,6 +104,10 @@ impl ProviderStore for ShortKeys {
         self.inner.purge_expired(now, limit).await
     }
 
+    fn expire_by(&self, latest: UnixSeconds) {
+        self.inner.expire_by(latest);
+    }
+
     async fn estimate(&self) -> Result<Estimate, StoreError> {
         self.inner.estimate().await
     }

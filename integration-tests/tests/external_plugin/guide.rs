@@ -16,15 +16,8 @@ const FILES: [&str; 8] = [
     "src/main.rs",
     "node.toml",
 ];
-/// How the guide depends on crates of hydra.
-const BY_GIT: &str = "git = \"https://github.com/hydra-dht/hydra\"";
-/// Where they are.
-const FOLDERS: [(&str, &str); 4] = [
-    ("hydra-api", "core/api"),
-    ("hydra-bundle", "plugins/bundle"),
-    ("hydra-node", "core/node"),
-    ("hydra-conformance", "core/conformance"),
-];
+/// Where the guide has a checkout of hydra: beside the crate.
+const CHECKOUT: &str = "path = \"../hydra/";
 /// This crate and the one outside of the workspace are the same to cargo, which knows them by name and version: a
 /// setting that makes no difference keeps their results apart.
 const APART: &str = "\n[profile.dev.package.office-hours]\ndebug = 1\n";
@@ -95,15 +88,10 @@ fn commands(block: &[&str]) -> Vec<Step> {
     commands
 }
 
-/// The manifest with the crates of hydra below `root` instead of those that git would bring.
+/// The manifest with the crates of hydra below `root` instead of those of a checkout.
 fn by_path(manifest: &str, root: &Path) -> String {
-    let mut manifest = manifest.to_owned();
-    for (name, folder) in FOLDERS {
-        let path = format!("{name} = {{ path = \"{}\" }}", root.join(folder).display());
-        manifest = manifest.replace(&format!("{name} = {{ {BY_GIT} }}"), &path);
-    }
-    assert!(!manifest.contains("git = "), "the guide depends on something else by git: {manifest}");
-    manifest
+    assert!(!manifest.contains("git = "), "the guide depends on a repository: {manifest}");
+    manifest.replace(CHECKOUT, &format!("path = \"{}/", root.display()))
 }
 
 #[test]

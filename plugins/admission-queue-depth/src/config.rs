@@ -10,9 +10,9 @@ pub const WRITE_QUEUE_DEFAULT: WriteQueue =
 /// Default of [`Config::waiting`].
 pub const WAITING_DEFAULT: Waiting =
     Waiting { judges: Judges::Reads, degrade_percent: 50, degrade_to: Rung::Short, decline_percent: 90 };
-/// Default of [`Config::in_flight`]: a busy node uses all its permits, so it declines nothing.
+/// Default of [`Config::in_flight`]: a busy node uses all its permits, so that says nothing of an overload.
 pub const IN_FLIGHT_DEFAULT: InFlight =
-    InFlight { judges: Judges::Reads, degrade_percent: 100, degrade_to: Rung::Short, decline_percent: 0 };
+    InFlight { judges: Judges::Reads, degrade_percent: 0, degrade_to: Rung::Short, decline_percent: 0 };
 
 /// `[[admission]] kind = "queue-depth"`: degrades and declines requests by the fill level of the queues before the store.
 ///

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 pub const PEER_DEFAULT: (u32, u32) = (200, 4_000);
 /// Default of [`Config::prefix`]: five busy peers behind one router.
 pub const PREFIX_DEFAULT: (u32, u32) = (1_000, 20_000);
-/// Default of [`Config::node`].
-pub const NODE_DEFAULT: (u32, u32) = (20_000, 40_000);
+/// Default of [`Config::node`]: twice the engine's peak (`engine.peak.requests_per_second`), above which announcements are dropped
+/// first and reads are still answered with closer peers. A lower budget would decline before the ladder degrades.
+pub const NODE_DEFAULT: (u32, u32) = (200_000, 400_000);
 /// Default of [`Config::read_cost`] and [`Config::write_cost`].
 pub const COST_DEFAULT: u32 = 1;
 /// Default of [`Config::peers_max`]: 1 MiB.
@@ -34,7 +35,8 @@ pub struct Config {
     /// The budget of each address prefix, shared by all peers that connect from it. Relayed connections have no known
     /// address and share one budget.
     pub prefix: Prefix,
-    /// The budget of the whole node.
+    /// The budget of the whole node. Below `engine.peak.requests_per_second` it declines requests that the node would still serve
+    /// degraded.
     pub node: Node,
     /// How much a read (GET_PROVIDERS) takes from each budget; 0 lets every read pass.
     #[schemars(range(max = 1_000_000))]

@@ -2,7 +2,8 @@
 
 use crate::config::Config;
 use crate::deriver::Head;
-use crate::ports::Ports;
+use crate::lost::refuse_lost_seed;
+use crate::ports::{Assigned, Ports};
 use crate::{Seed, cache, epoch, files};
 use hydra_api::{
     HeadCount, HeadLease, HeadPreview, HeldSlot, IdAllocator, IdError, IdErrorKind, OpenError, Progress,
@@ -54,6 +55,7 @@ impl Balanced {
     pub fn new(config: Config, scope: &Scope) -> Result<Self, OpenError> {
         config.check()?;
         let dir = scope.resolve("ids".as_ref());
+        refuse_lost_seed(&config, scope)?;
         let seed = if scope.purpose() == Purpose::Check {
             Seed::find(&config, scope)?
         } else {
@@ -64,7 +66,7 @@ impl Balanced {
         };
         let inner = Inner { config, seed, dir, purpose: scope.purpose(), state: Mutex::default() };
         let what = "cannot read the ports of the heads";
-        Ports::read(&inner.ports_path(), inner.config.port_base).map_err(|cause| match cause.kind() {
+        inner.read_ports().map_err(|cause| match cause.kind() {
             ErrorKind::InvalidData => OpenError::corrupt(what, cause),
             _ => OpenError::unavailable(what, cause),
         })?;
@@ -142,6 +144,9 @@ impl Inner {
         progress: &(dyn Fn(u32) + Send + Sync),
     ) -> Result<Vec<HeadPreview>, Failure> {
         let slots = self.first(wanted, &BTreeMap::new())?;
+        if self.purpose != Purpose::Check {
+            cache::set_aside_damaged(&self.cache_path());
+        }
         let ports = self.assign(&mut self.ports()?, &slots, &BTreeSet::new())?;
         let (heads, fresh) =
             cache::heads(&self.cache_path(), self.seed()?, &slots, &|found| progress(found as u32));
@@ -151,7 +156,7 @@ impl Inner {
             tracing::debug!(error = %cause, "cannot save the identities that were found");
         }
         let previews = heads.into_iter().zip(ports);
-        Ok(previews.map(|(head, port)| HeadPreview::new(head.slot, head.peer, port)).collect())
+        Ok(previews.map(|(head, assigned)| HeadPreview::new(head.slot, head.peer, assigned.port)).collect())
     }
 
     /// The first slots that are not held.
@@ -167,7 +172,12 @@ impl Inner {
         Ok(slots)
     }
 
-    fn assign(&self, ports: &mut Ports, slots: &[u32], taken: &BTreeSet<u16>) -> Result<Vec<u16>, Failure> {
+    fn assign(
+        &self,
+        ports: &mut Ports,
+        slots: &[u32],
+        taken: &BTreeSet<u16>,
+    ) -> Result<Vec<Assigned>, Failure> {
         ports.assign(slots, taken).ok_or_else(|| {
             let base = self.config.port_base;
             Failure::exhausted(format!(
@@ -191,18 +201,20 @@ impl Inner {
         let taken: BTreeSet<u16> =
             state.held.values().map(|held| held.port).filter(|port| *port != 0).collect();
         let assigned = self.assign(&mut ports, &slots, &taken)?;
-        if ports != kept {
+        // The file also says that the slots have these ports from now on, whatever the default of the base is later.
+        if ports != kept || !self.ports_path().exists() {
             ports.write(&self.ports_path())?;
         }
+        cache::set_aside_damaged(&self.cache_path());
         let (heads, fresh) = cache::heads(&self.cache_path(), self.seed()?, &slots, &|_| ());
         if let Err(cause) = fresh.write(&self.cache_path()) {
             tracing::warn!(error = %cause, "cannot save the identities that were found; the next start searches again");
         }
         let epoch = epoch::next(&self.dir.join("epoch.json"))?;
-        for (slot, port) in slots.into_iter().zip(assigned.iter().copied()) {
+        for (slot, Assigned { port, .. }) in slots.into_iter().zip(assigned.iter().copied()) {
             state.held.insert(slot, Held { epoch, port });
         }
-        Ok(heads.into_iter().zip(assigned).map(|(head, port)| lease(head, port, epoch)).collect())
+        Ok(heads.into_iter().zip(assigned).map(|(head, assigned)| lease(head, assigned, epoch)).collect())
     }
 
     fn renew(&self, state: &mut State, told: &[HeldSlot]) -> Result<Renewal, Failure> {
@@ -236,7 +248,11 @@ impl Inner {
     }
 
     fn ports(&self) -> Result<Ports, Failure> {
-        Ok(Ports::read(&self.ports_path(), self.config.port_base)?)
+        Ok(self.read_ports()?)
+    }
+
+    fn read_ports(&self) -> io::Result<Ports> {
+        Ports::read(&self.ports_path(), self.config.port_base, || cache::old_slots(&self.cache_path()))
     }
 
     fn lock(&self) -> Result<File, Failure> {
@@ -263,8 +279,12 @@ impl Inner {
     }
 }
 
-fn lease(head: Head, port: u16, epoch: u64) -> HeadLease {
-    HeadLease::new(head.slot, head.peer, head.identity, port).with_epoch(epoch)
+fn lease(head: Head, Assigned { port, own }: Assigned, epoch: u64) -> HeadLease {
+    let lease = HeadLease::new(head.slot, head.peer, head.identity, port).with_epoch(epoch);
+    match own {
+        Some(own) => lease.with_own_port(own),
+        None => lease,
+    }
 }
 
 /// Why a call failed.

@@ -9,8 +9,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-/// The files of version 1 are of derivation 1, and do not name it.
-const VERSION: u32 = 2;
+/// The files of version 1 are of derivation 1, and do not name it. Those before version 3 are of the time when the default of
+/// `port_base` was another.
+const VERSION: u32 = 3;
+
+/// Where the file is in the data directory.
+pub(crate) const PATH: &str = "ids/heads.json";
 
 /// The file as it is written.
 #[derive(Debug, Serialize, Deserialize)]
@@ -36,6 +40,37 @@ fn derivation_of_version_1() -> u32 {
     1
 }
 
+/// True if identities were found here before. A file that cannot be read may have had some.
+pub(crate) fn has_heads(path: &Path) -> bool {
+    match files::read::<Cached>(path, "") {
+        Ok(cached) => cached.is_some_and(|cached| !cached.heads.is_empty()),
+        Err(_) => true,
+    }
+}
+
+/// Moves a file aside that cannot be read, and says so: it would be replaced. No identity depends on it.
+pub(crate) fn set_aside_damaged(path: &Path) {
+    let Err(cause) = files::read::<Cached>(path, "no identity depends on it") else { return };
+    let aside = path.with_extension("json.damaged");
+    match std::fs::rename(path, &aside) {
+        Ok(()) => tracing::warn!(
+            error = %cause, moved_to = %aside.display(),
+            "the identities that were found before cannot be read and are moved aside, searching again"
+        ),
+        Err(error) => tracing::warn!(
+            error = %cause, not_moved = %error,
+            "the identities that were found before cannot be read, searching again"
+        ),
+    }
+}
+
+/// The slots that had identities before the default of `port_base` changed.
+pub(crate) fn old_slots(path: &Path) -> Vec<u32> {
+    let cached = files::read::<Cached>(path, "").ok().flatten();
+    let old = cached.filter(|cached| cached.version < VERSION);
+    old.map(|cached| cached.heads.into_keys().collect()).unwrap_or_default()
+}
+
 /// The heads of these slots, from the cache at `path` where it has them, and what the file should hold now.
 pub(crate) fn heads(
     path: &Path,
@@ -53,7 +88,10 @@ pub(crate) fn heads(
             && cached.seed == fingerprint
     };
     let replaces_another = cached.as_ref().is_some_and(|cached| !is_ours(cached));
-    let mut found = cached.filter(is_ours).map(|cached| cached.heads).unwrap_or_default();
+    let cached = cached.filter(is_ours);
+    // What a file of the older kind gains does not make it a new one: `old_slots` goes by it.
+    let version = cached.as_ref().map_or(VERSION, |cached| cached.version.max(2));
+    let mut found = cached.map(|cached| cached.heads).unwrap_or_default();
     let known = |slot: u32| verified(&deriver, slot, found.get(&slot)?);
     let heads = derive::find(&deriver, slots, &known, progress);
 
@@ -63,7 +101,7 @@ pub(crate) fn heads(
         any |= found.get(&head.slot) != Some(&new);
         found.insert(head.slot, new);
     }
-    let cached = Cached { version: VERSION, derivation, seed: fingerprint, heads: found };
+    let cached = Cached { version, derivation, seed: fingerprint, heads: found };
     let wanted = slots.iter().filter_map(|slot| heads.get(slot).cloned()).collect();
     (wanted, Fresh { cached, any, replaces_another })
 }
@@ -80,6 +118,12 @@ pub(crate) struct Fresh {
 impl Fresh {
     /// Writes the cache if there is anything new in it. The caller holds the lock on the directory.
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
+        if self.replaces_another {
+            tracing::warn!(
+                file = %path.display(),
+                "the seed is another one than that of the last start: all heads have other identities now"
+            );
+        }
         if self.any { files::write(path, &self.cached) } else { Ok(()) }
     }
 

@@ -9,8 +9,9 @@ use std::path::PathBuf;
 pub const SEED_FILE_DEFAULT: &str = "seed";
 /// Default of [`Config::slots_max`].
 pub const SLOTS_MAX_DEFAULT: u32 = 10_000;
-/// Default of [`Config::port_base`].
-pub const PORT_BASE_DEFAULT: u16 = 30_000;
+/// Default of [`Config::port_base`]. The ports of the default number of slots end before 30000, where the NodePorts of
+/// Kubernetes begin; the ports that systems give to outgoing connections begin at 32768.
+pub const PORT_BASE_DEFAULT: u16 = 20_000;
 
 const FIRST_SLOT_MAX: u32 = 1_000_000;
 const SLOTS_MAX_MAX: u32 = 100_000;
@@ -34,8 +35,10 @@ pub struct Config {
     /// The number of slots of this process, from `first_slot` on. A node with more heads does not start.
     #[schemars(range(min = 1, max = 100_000))]
     pub slots_max: u32,
-    /// The port of slot 0; slot s listens on `port_base` + s. A head whose port is taken listens on a free one and keeps
-    /// it. 0 lets the system choose at the first start. A changed base discards the ports that were kept.
+    /// The port of slot 0; slot s listens on `port_base` + s. A head whose port is taken listens on a free one, and goes
+    /// back to its own at the first start at which that is free again. 0 lets the system choose at the first start. A changed
+    /// base discards the ports that were kept. Choose ports that nothing else takes: Linux gives 32768 and above to outgoing
+    /// connections, Kubernetes 30000 to 32767 to services.
     pub port_base: u16,
 }
 

@@ -3,7 +3,7 @@
 //! ```toml
 //! [ids]
 //! kind = "balanced"
-//! port_base = 30_000
+//! port_base = 20_000
 //! ```
 
 mod allocator;
@@ -14,6 +14,7 @@ mod derive;
 mod deriver;
 mod epoch;
 mod files;
+mod lost;
 mod pool;
 mod ports;
 mod seed;

@@ -73,6 +73,9 @@ impl Seed {
     }
 
     /// The seed that the config names, if there is one. Creates nothing.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
     pub(crate) fn find(config: &Config, scope: &Scope) -> Result<Option<Self>, OpenError> {
         if config.seed.is_some() || scope.resolve(&config.seed_file).exists() {
             return Self::load(config, scope).map(Some);
@@ -81,6 +84,9 @@ impl Seed {
     }
 
     /// The seed that the config names; its file is made when there is none.
+    ///
+    /// # Errors
+    /// [`OpenError`] when it cannot be read.
     pub(crate) fn load(config: &Config, scope: &Scope) -> Result<Self, OpenError> {
         if let Some(source) = &config.seed {
             let secret = source.read().map_err(|cause| OpenError::config("seed", cause.to_string()))?;

@@ -6,6 +6,7 @@ use crate::layout::{self, Counts};
 use crate::pass::Pass;
 use crate::providers::ByPeer;
 use fjall::{AbstractTree, Database, Keyspace, OwnedWriteBatch, PersistMode};
+use hydra_api::UnixSeconds;
 use hydra_embedded::ProviderCache;
 use std::sync::Arc;
 use std::thread;
@@ -30,6 +31,8 @@ pub(crate) struct Engine {
     pub(crate) pass: Pass,
     pub(crate) providers_per_key_max: u64,
     pub(crate) clock: Clock,
+    /// What purges lower later expiries to.
+    pub(crate) latest: UnixSeconds,
 }
 
 impl Engine {

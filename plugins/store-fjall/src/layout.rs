@@ -95,6 +95,13 @@ impl Row {
         self.entries.partition_point(|entry| entry.expires > now)
     }
 
+    /// Lowers later expiries to this; true if there were any. The order stays.
+    pub(crate) fn expire_by(&mut self, latest: UnixSeconds) -> bool {
+        let later = self.entries.partition_point(|entry| entry.expires > latest);
+        self.entries.iter_mut().take(later).for_each(|entry| entry.expires = latest);
+        later > 0
+    }
+
     /// Puts an entry in its place. There must be room.
     pub(crate) fn place(&mut self, entry: Entry) {
         let place = self.entries.partition_point(|other| other.expires >= entry.expires);

@@ -10,6 +10,7 @@ use crate::providers::ByPeer;
 use crate::read::Reader;
 use fjall::compaction::filter::Factory;
 use fjall::{Database, KeyspaceCreateOptions, Readable};
+use hydra_api::UnixSeconds;
 use hydra_embedded::{DamagedRow, EngineFiles, ProviderCache, Rows, guarded};
 use std::path::Path;
 use std::sync::Arc;
@@ -83,6 +84,7 @@ fn recovered(dir: &Path, config: &Config, expected: Rows) -> Result<Files, Fault
         pass: Pass::default(),
         providers_per_key_max: u64::from(config.providers_per_key_max),
         clock,
+        latest: UnixSeconds(u32::MAX),
     };
     Ok((engine, Arc::new(reader)))
 }

@@ -31,7 +31,7 @@ struct Step {
 }
 
 impl Engine {
-    /// One step: removes up to `limit` records.
+    /// One step: removes up to `limit` records, and lowers expiries that are later than the engine's latest.
     pub(crate) fn purge(&mut self, now: UnixSeconds, limit: u64) -> Result<Purged, Fault> {
         let mut write = self.db.batch();
         let mut step = Step { done: self.pass.done.clone(), ..Step::default() };
@@ -124,7 +124,8 @@ impl Engine {
         if expired > 0 && going == 0 {
             return Ok(false);
         }
-        if going > 0 {
+        let lowered = row.expire_by(self.latest);
+        if going > 0 || lowered {
             row.entries.truncate(len - going as usize);
             step.removed += going;
             if row.records() == 0 {
@@ -149,7 +150,11 @@ impl Engine {
         now: UnixSeconds,
         limit: u64,
     ) -> Result<bool, Fault> {
-        if UnixSeconds(layout::decode_u32(value, "the surplus")?) > now {
+        let expires = UnixSeconds(layout::decode_u32(value, "the surplus")?);
+        if expires > now {
+            if expires > self.latest {
+                write.insert(&self.rows, key, &self.latest.0.to_le_bytes()[..]);
+            }
             return Ok(true);
         }
         if step.removed == limit {

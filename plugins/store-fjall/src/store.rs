@@ -18,7 +18,7 @@ use hydra_embedded::{Damage, Fault as EngineFault, Lock, Opened, ScanPlace};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::TrySendError;
 use std::time::Duration;
 use tokio::sync::{Mutex, Semaphore, oneshot};
@@ -37,6 +37,8 @@ pub struct Fjall {
     reads: Arc<Semaphore>,
     records: Arc<AtomicU64>,
     damage: Damage,
+    /// What purges lower later expiries to.
+    latest: AtomicU32,
     closed: AtomicBool,
     /// The directory, if there was nothing in it.
     new_in: Option<PathBuf>,
@@ -75,6 +77,7 @@ impl Fjall {
             reads: Arc::new(Semaphore::new(config.concurrency_max().get())),
             records,
             damage,
+            latest: AtomicU32::new(u32::MAX),
             closed: AtomicBool::new(false),
             new_in: is_new.then(|| dir.to_owned()),
             lock: Arc::new(Mutex::new(Some(lock))),
@@ -185,7 +188,12 @@ impl ProviderStore for Fjall {
     }
 
     async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {
-        self.write("purge_expired", |reply| Job::Purge { now, limit: limit.get().into(), reply }).await
+        let (latest, limit) = (UnixSeconds(self.latest.load(Ordering::Relaxed)), limit.get().into());
+        self.write("purge_expired", |reply| Job::Purge { now, latest, limit, reply }).await
+    }
+
+    fn expire_by(&self, latest: UnixSeconds) {
+        self.latest.store(latest.0, Ordering::Relaxed);
     }
 
     async fn delete(&self, deletion: Deletion, limit: NonZeroU32) -> Result<Deleted, StoreError> {

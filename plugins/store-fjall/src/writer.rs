@@ -22,6 +22,7 @@ pub(crate) enum Job {
     },
     Purge {
         now: UnixSeconds,
+        latest: UnixSeconds,
         limit: u64,
         reply: Reply<Purged>,
     },
@@ -115,9 +116,10 @@ fn work(keeper: &mut Keeper, job: Job) -> Wrote {
         Job::Insert { batch, now, reply } => {
             answer(reply, || keeper.write("insert", |engine| engine.insert(&batch, now)))
         }
-        Job::Purge { now, limit, reply } => answer(reply, || {
+        Job::Purge { now, latest, limit, reply } => answer(reply, || {
             keeper.write("purge_expired", |engine| {
                 engine.clock.set(now);
+                engine.latest = latest;
                 engine.purge(now, limit)
             })
         }),

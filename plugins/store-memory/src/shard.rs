@@ -36,6 +36,8 @@ pub(crate) struct Shard {
     table_bytes: u64,
     /// No record expires before.
     earliest: UnixSeconds,
+    /// No record expires after.
+    latest: UnixSeconds,
 }
 
 /// What became of one record.
@@ -48,7 +50,7 @@ pub(crate) enum Put {
 
 impl Shard {
     pub(crate) fn new() -> Self {
-        Self { keys: HashMap::new(), table_bytes: 0, earliest: UnixSeconds(u32::MAX) }
+        Self { keys: HashMap::new(), table_bytes: 0, earliest: UnixSeconds(u32::MAX), latest: UnixSeconds(0) }
     }
 
     /// Stores a record of a provider that is known.
@@ -75,6 +77,7 @@ impl Shard {
             }
         };
         self.earliest = self.earliest.min(entry.expires);
+        self.latest = self.latest.max(entry.expires);
         put
     }
 
@@ -98,7 +101,19 @@ impl Shard {
         }
         self.keys.insert(key.as_bytes().into(), smallvec::smallvec![entry]);
         self.earliest = self.earliest.min(entry.expires);
+        self.latest = self.latest.max(entry.expires);
         Put::New
+    }
+
+    /// Lowers every later expiry to this.
+    pub(crate) fn expire_by(&mut self, latest: UnixSeconds) {
+        if self.latest <= latest {
+            return;
+        }
+        for entry in self.keys.values_mut().flatten() {
+            entry.expires = entry.expires.min(latest);
+        }
+        (self.latest, self.earliest) = (latest, self.earliest.min(latest));
     }
 
     /// Whether this provider of this key is there, expired or not.

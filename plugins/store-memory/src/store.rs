@@ -35,6 +35,8 @@ pub struct Memory {
     purged_shard: AtomicUsize,
     /// The date of the last purge, which is sure: that of an insert may be of a clock that jumped.
     purged_at: AtomicU32,
+    /// What purges lower later expiries to.
+    latest: AtomicU32,
     closed: AtomicBool,
     /// Marks the cursors of this store: they end with it.
     id: u64,
@@ -66,6 +68,7 @@ impl Memory {
             turn: AtomicUsize::new(0),
             purged_shard: AtomicUsize::new(0),
             purged_at: AtomicU32::new(0),
+            latest: AtomicU32::new(u32::MAX),
             closed: AtomicBool::new(false),
         }
     }
@@ -231,6 +234,7 @@ impl ProviderStore for Memory {
         for step in 0..SHARDS {
             let number = (first + step) % SHARDS;
             let mut shard = self.shard(number);
+            shard.expire_by(UnixSeconds(self.latest.load(Ordering::Relaxed)));
             if shard.has_expired(now) {
                 removed += self.prune(&mut shard, now, limit - removed);
             }
@@ -241,6 +245,10 @@ impl ProviderStore for Memory {
             }
         }
         Ok(Purged::new(removed, PurgeProgress::Done))
+    }
+
+    fn expire_by(&self, latest: UnixSeconds) {
+        self.latest.store(latest.0, Ordering::Relaxed);
     }
 
     async fn estimate(&self) -> Result<Estimate, StoreError> {

@@ -17,8 +17,16 @@ pub(crate) type Done = Vec<u8>;
 
 impl Engine {
     /// One step: removes up to `limit` records. Only one caller at a time.
-    pub(crate) fn purge(&self, done: &mut Done, now: UnixSeconds, limit: u64) -> Result<Purged, Fault> {
+    /// Expiries after `latest` are lowered to it.
+    pub(crate) fn purge(
+        &self,
+        done: &mut Done,
+        now: UnixSeconds,
+        latest: UnixSeconds,
+        limit: u64,
+    ) -> Result<Purged, Fault> {
         let limit = limit.min(REMOVED_MAX);
+        let mut lowered = 0;
         let from = if done.is_empty() { vec![PROVIDERS] } else { done.clone() };
         let mut write = sled::Batch::default();
         let (mut last, mut removed, mut forgotten) = (from.clone(), 0, Vec::new());
@@ -26,7 +34,7 @@ impl Engine {
         let rows = self.rows.range::<Vec<u8>, _>((Bound::Excluded(from), Bound::Unbounded));
         for (looked_at, row) in rows.enumerate() {
             let (key, value) = row?;
-            if looked_at == ROWS_MAX || removed == limit || forgotten.len() as u64 == REMOVED_MAX {
+            if looked_at == ROWS_MAX || removed + lowered >= limit || forgotten.len() as u64 == REMOVED_MAX {
                 progress = PurgeProgress::More;
                 break;
             }
@@ -41,9 +49,15 @@ impl Engine {
                         forgotten.push(number);
                     }
                 }
-                Some(&RECORDS) if layout::decode_u32(&value, "records")? <= now.0 => {
-                    write.remove(&key);
-                    removed += 1;
+                Some(&RECORDS) => {
+                    let expires = UnixSeconds(layout::decode_u32(&value, "records")?);
+                    if expires <= now {
+                        write.remove(&key);
+                        removed += 1;
+                    } else if expires > latest {
+                        write.insert(&key, &latest.0.to_le_bytes()[..]);
+                        lowered += 1;
+                    }
                 }
                 _ => {}
             }
@@ -51,7 +65,7 @@ impl Engine {
         }
         let mut next = self.counts();
         next.records = next.records.saturating_sub(removed);
-        if removed > 0 || !forgotten.is_empty() {
+        if removed + lowered > 0 || !forgotten.is_empty() {
             self.commit(write, next)?;
         }
         forgotten.into_iter().for_each(|number| self.providers.remove(number));

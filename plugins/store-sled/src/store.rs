@@ -15,6 +15,7 @@ use hydra_api::{
 use hydra_embedded::{Fault as EngineFault, Lock, Opened, ScanPlace, guarded};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -34,6 +35,8 @@ pub struct Sled {
     write_max: Duration,
     /// How far the purge has come; taken under the permit for writes alone.
     done: Arc<Mutex<Done>>,
+    /// What purges lower later expiries to.
+    latest: AtomicU32,
     /// The directory, if there was nothing in it.
     new_in: Option<PathBuf>,
     /// The lock on the directory, let go when all is closed.
@@ -64,6 +67,7 @@ impl Sled {
             reads: Arc::new(Semaphore::new(config.reads_max().get())),
             write_max: config.write_max(),
             done: Arc::new(Mutex::new(Done::new())),
+            latest: AtomicU32::new(u32::MAX),
             new_in: is_new.then(|| dir.to_owned()),
             lock: Arc::new(tokio::sync::Mutex::new(Some(lock))),
         })
@@ -162,12 +166,16 @@ impl ProviderStore for Sled {
     }
 
     async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {
-        let done = Arc::clone(&self.done);
+        let (done, latest) = (Arc::clone(&self.done), UnixSeconds(self.latest.load(Ordering::Relaxed)));
         self.write("purge_expired", move |engine| {
             let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
-            engine.purge(&mut done, now, limit.get().into())
+            engine.purge(&mut done, now, latest, limit.get().into())
         })
         .await
+    }
+
+    fn expire_by(&self, latest: UnixSeconds) {
+        self.latest.store(latest.0, Ordering::Relaxed);
     }
 
     async fn delete(&self, deletion: Deletion, limit: NonZeroU32) -> Result<Deleted, StoreError> {

@@ -97,6 +97,12 @@ impl ProviderStore for Tiered {
         upkeep::purge_expired(&self.tiers, now, limit).await
     }
 
+    fn expire_by(&self, latest: UnixSeconds) {
+        let uppers = self.tiers.uppers.iter().filter_map(|upper| upper.in_use());
+        uppers.for_each(|store| store.expire_by(latest));
+        self.tiers.last.expire_by(latest);
+    }
+
     async fn estimate(&self) -> Result<Estimate, StoreError> {
         self.open_for("estimate")?;
         upkeep::estimate(&self.tiers).await

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 const EXAMPLES: &str = "\
 Examples:
-  hydra load /ip4/127.0.0.1/tcp/30000/p2p/12D3Koo… --rate 500 --preload
-  hydra load /ip4/127.0.0.1/udp/30000/quic-v1/p2p/12D3Koo… --stairs 500,1000,2000 --step 30s --csv load.csv
-  hydra load /ip4/127.0.0.1/tcp/30000/p2p/12D3Koo… --concurrency 64 --duration 10s --json --pid $(pidof hydra)
+  hydra load /ip4/127.0.0.1/tcp/20000/p2p/12D3Koo… --rate 500 --preload
+  hydra load /ip4/127.0.0.1/udp/20000/quic-v1/p2p/12D3Koo… --stairs 500,1000,2000 --step 30s --csv load.csv
+  hydra load /ip4/127.0.0.1/tcp/20000/p2p/12D3Koo… --concurrency 64 --duration 10s --json --pid $(pidof hydra)
 
 Exit codes: 0 the run ended or was stopped, 1 no client could connect, 2 invalid command line.";
 

@@ -112,6 +112,38 @@ fn config_check_passes_what_is_right_and_creates_nothing() {
     }
 }
 
+/// The number that `config show --json` prints of a key.
+fn shown(hydra: &Hydra, key: &str) -> u64 {
+    let all: Vec<serde_json::Value> =
+        serde_json::from_str(&hydra.prints(&["config", "show", "--json"])).unwrap();
+    all.iter().find(|one| one["key"] == key).and_then(|one| one["value"].as_u64()).unwrap()
+}
+
+/// The budget of the node is not reached before the ladder degrades, and a busy store is no overload.
+#[test]
+fn the_defaults_fit_together() {
+    let hydra = Hydra::new();
+    let peak = shown(&hydra, "engine.peak.requests_per_second");
+    assert!(shown(&hydra, "admission[0].node.rate_per_s") > peak);
+    assert_eq!(shown(&hydra, "admission[1].in_flight.degrade_percent"), 0);
+    assert_eq!(shown(&hydra, "admission[1].in_flight.decline_percent"), 0);
+}
+
+#[test]
+fn joining_the_public_network_with_private_addresses_is_warned_of() {
+    let hydra = Hydra::new();
+    let amino = project("config/amino.toml");
+    let check = |more: &[&str]| {
+        let output = hydra.run(&[&["config", "check", "--config", amino.to_str().unwrap()], more].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        stderr(&output).contains("network.addresses: the node joins the public IPFS DHT")
+    };
+    assert!(!check(&[]));
+    assert!(check(&["--set", "network.addresses=any"]));
+    assert!(!check(&["--set", "network.addresses=any", "--set", "network.protocol=/mine/kad/1.0.0"]));
+    assert!(!check(&["--set", "network.addresses=any", "--set", "network.bootstrap=[]"]));
+}
+
 #[test]
 fn config_check_compares_the_heads_with_slots_and_ports() {
     let hydra = Hydra::new();

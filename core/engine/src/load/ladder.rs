@@ -40,6 +40,8 @@ struct LaneLadder {
     /// Requests have gone over the peak since, those included that were declined for it.
     over: AtomicBool,
     entered: [AtomicU64; Rung::ALL.len()],
+    /// Why it is on its rung; empty on the full one.
+    because: Mutex<&'static str>,
 }
 
 /// A change of a rung.
@@ -96,6 +98,7 @@ impl LaneLadder {
             rung: AtomicU8::new(Rung::Full as u8),
             over: AtomicBool::new(false),
             entered: Default::default(),
+            because: Mutex::default(),
         }
     }
 
@@ -157,6 +160,11 @@ impl Ladder {
     /// How often reads and writes entered this rung.
     pub(crate) fn entered(&self, rung: Rung) -> [u64; 2] {
         [&self.reads, &self.writes].map(|lane| lane.entered[rung.index()].load(Ordering::Relaxed))
+    }
+
+    /// Why reads and writes are on their rungs; empty on the full one.
+    pub(crate) fn because(&self) -> [&'static str; 2] {
+        [&self.reads, &self.writes].map(|lane| *lock(&lane.because))
     }
 
     /// For how long the store has stood still, if it counts as stalled.
@@ -229,6 +237,7 @@ impl Ladder {
             return None;
         }
         lane.entered[now.index()].fetch_add(1, Ordering::Relaxed);
+        *lock(&lane.because) = if now == Rung::Full { "" } else { because.as_str() };
         Some(Change { lane: name, before, now, because: because.as_str() })
     }
 

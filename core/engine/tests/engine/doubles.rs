@@ -185,6 +185,15 @@ impl Store {
         self.asked.asked().into_iter().filter_map(batch).collect()
     }
 
+    /// The providers that the store underneath keeps of a key, by this date.
+    pub(crate) async fn kept(&self, key: ContentKey, now: UnixSeconds) -> Vec<hydra_api::Provider> {
+        let limit = std::num::NonZeroU32::new(10).unwrap();
+        match self.memory.providers(Arc::new([key]), now, limit).await.unwrap().remove(0) {
+            hydra_api::Found::Known(providers) => providers,
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// The dates of the purges that it was asked for.
     pub(crate) fn purges(&self) -> Vec<UnixSeconds> {
         let date = |asked| match asked {

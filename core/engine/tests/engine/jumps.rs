@@ -85,3 +85,52 @@ async fn a_record_that_was_announced_by_a_clock_far_ahead_lives_no_longer_than_o
     assert!(found.providers()[0].expires <= wall.true_date().saturating_add(life));
     assert!(found.providers()[0].addresses_at <= wall.true_date());
 }
+
+/// Each read took the expiry for one of a whole life from now on, as long as the store had it: ten years.
+#[tokio::test(start_paused = true)]
+async fn a_record_of_a_clock_far_ahead_ends_once_the_clock_was_right_for_an_hour() {
+    let store = Store::new(4, 256);
+    let (wall, clock) = Wall::new();
+    // A short life: the clock is looked at ten times in each of its seconds.
+    let config = Config { purge_interval_s: 60, record_ttl_hours: 4, ..permits(4) };
+    let engine = Engine::open(store.named(), Vec::new(), config, clock, None);
+    let life = Duration::from_secs(4 * HOUR);
+    wall.jump(3_650 * DAY).await;
+    engine.announce(caller(1), &key(1), || addresses(1)).unwrap();
+    sleep(Duration::from_secs(60)).await;
+    wall.jump(0).await;
+    sleep(Duration::from_secs(HOUR / 2)).await;
+    let written = store.batches()[0][0].key;
+    let expiry = async || store.kept(written, START).await[0].expires;
+    assert!(
+        expiry().await > wall.true_date().saturating_add(2 * life),
+        "which clock is right is not known yet"
+    );
+    sleep(Duration::from_secs(HOUR)).await;
+    let latest = wall.true_date().saturating_add(life + millis(300_000));
+    let lowered = expiry().await;
+    assert!(lowered <= latest && lowered > wall.true_date(), "{lowered:?}");
+    sleep(Duration::from_secs(HOUR)).await;
+    assert_eq!(expiry().await, lowered, "once for all");
+    sleep(life).await;
+    assert_eq!(engine.providers(caller(0), &key(1)).await.unwrap().providers().len(), 0);
+    assert!(store.kept(written, START).await.is_empty(), "it is purged");
+}
+
+/// A machine without a clock of its own begins in the past: nothing that it kept may end when its clock is set right.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_behind_at_the_start_shortens_no_record() {
+    let store = Store::new(4, 256);
+    let (wall, clock) = Wall::new();
+    let engine = open(&store, clock);
+    wall.jump(3_650 * DAY).await;
+    engine.announce(caller(1), &key(1), || addresses(1)).unwrap();
+    sleep(Duration::from_secs(60)).await;
+    let written = store.batches()[0][0].clone();
+    wall.jump(0).await;
+    sleep(Duration::from_secs(HOUR / 2)).await;
+    wall.jump(3_650 * DAY).await;
+    sleep(Duration::from_secs(HOUR / 2)).await;
+    assert_eq!(store.kept(written.key, START).await[0].expires, written.expires);
+    assert_eq!(engine.providers(caller(0), &key(1)).await.unwrap().providers().len(), 1);
+}

@@ -84,6 +84,11 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Prints what the node that runs on `data_dir` does: its heads with their addresses, connections and requests per second,
+    /// the rungs of reads and writes, the store and the peer table.
+    ///
+    /// It reads the operator pages `/api/v1/status` and `/api/v1/heads`, and takes a second, in which the node counts requests.
+    Status(StatusArgs),
     /// Sends one request to a head, as a client of the network does.
     #[command(subcommand)]
     Ask(AskCommand),
@@ -122,7 +127,7 @@ pub(crate) enum AskCommand {
     },
     /// Announces a provider of a key, under a new identity, and reads it back. Exits with code 1 if it is not found.
     #[command(
-        after_help = "Example:\n  hydra ask provide QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n \\\n    --peer /ip4/127.0.0.1/tcp/30000/p2p/12D3Koo…"
+        after_help = "Example:\n  hydra ask provide QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n \\\n    --peer /ip4/127.0.0.1/tcp/20000/p2p/12D3Koo…"
     )]
     Provide {
         /// A CID (version 0 or 1), or a multihash in hexadecimal.
@@ -154,6 +159,17 @@ pub(crate) struct AskArgs {
     /// The time limit for the answer, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=600_000))]
     pub(crate) timeout_ms: u64,
+    /// Prints JSON. This is the default if standard output is not a terminal.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The node to look at, and the format of the output.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// The address of the operator pages of a node (`telemetry.http.listen`), instead of the node that runs on `data_dir`.
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) http: Option<std::net::SocketAddr>,
     /// Prints JSON. This is the default if standard output is not a terminal.
     #[arg(long)]
     pub(crate) json: bool,

@@ -4,7 +4,10 @@ mod files;
 
 use super::failure::warn;
 use super::{Failure, Output};
-use crate::config::{Descriptors, Examined, Issue, Issues, KeyPath, Loaded, Origin, RAISE, Sources, examine};
+use crate::config::{
+    AddressPolicy, Descriptors, Examined, Issue, Issues, KeyPath, Loaded, Network, Origin, PeerAddress,
+    RAISE, Sources, examine,
+};
 use crate::node::backends::OpenBackendsError;
 use hydra_api::{Ids, Registry, Role};
 
@@ -50,6 +53,7 @@ fn found(loaded: &Loaded, is_valid: bool, warnings: &mut Vec<Issue>) -> Vec<Issu
         issues.extend(descriptors(loaded, warnings));
         warnings.extend(port_of_pages(loaded));
     }
+    warnings.extend(private_in_public(loaded));
     if let Err(OpenBackendsError::Config(Issues(of_traces))) = loaded.exporter_target() {
         let is_new = |issue: &Issue| !issues.iter().any(|known| known.key == issue.key);
         issues.extend(of_traces.into_iter().filter(is_new).collect::<Vec<_>>());
@@ -74,6 +78,19 @@ fn announced(loaded: &Loaded) -> Vec<Issue> {
         loaded.issue(heads("announce").item(index), message, Some(help.to_owned()))
     };
     refused.map(issue).collect()
+}
+
+/// A node that joins the public network and keeps addresses that nobody there can reach.
+pub(crate) fn private_in_public(loaded: &Loaded) -> Option<Issue> {
+    let network = &loaded.config.network;
+    let is_public = |peer: &PeerAddress| AddressPolicy::Public.permits(peer.address());
+    let joins = network.protocol == Network::PROTOCOL && network.bootstrap.iter().any(is_public);
+    (joins && network.addresses == AddressPolicy::Any).then(|| {
+        let message = "the node joins the public IPFS DHT and keeps and returns private addresses, which nobody there can reach";
+        let help = "set `network.addresses` to \"public\", or give a private network a `network.protocol` of its own";
+        let at = KeyPath::root().key("network").key("addresses");
+        loaded.issue(at, message.to_owned(), Some(help.to_owned()))
+    })
 }
 
 /// A number in the table of the identities. These keys have one meaning for every kind: `first_slot`, `slots_max` and `port_base`.

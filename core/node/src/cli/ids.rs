@@ -1,13 +1,11 @@
 //! `hydra ids`: the identities of a config, without starting them.
 
-use super::{Failure, Output};
+use super::{Failure, Output, search};
 use crate::config::Loaded;
-use hydra_api::{HeadCount, HeadPreview, Progress, Registry};
-use indicatif::{ProgressBar, ProgressStyle};
+use hydra_api::{HeadCount, HeadPreview, Registry};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use std::io::{self, IsTerminal};
-use std::sync::Arc;
+use std::io;
 
 /// Prints the ids of the configured heads; works while a node serves them.
 pub(crate) async fn ids(
@@ -18,27 +16,9 @@ pub(crate) async fn ids(
 ) -> Result<(), Failure> {
     let allocator = loaded.open_ids(registry).await?;
     let wanted = HeadCount::new(loaded.config.heads.count).unwrap_or(HeadCount::MIN);
-    let bar = bar(wanted);
-    let progress: Progress = {
-        let bar = bar.clone();
-        Arc::new(move |found| bar.set_position(found.into()))
-    };
-    let previews = allocator.preview(wanted, progress).await;
-    bar.finish_and_clear();
+    let previews = search::preview(&*allocator, wanted).await;
     let previews = previews.map_err(|cause| Failure::failed("cannot preview the identities", cause))?;
     Ok(print(&previews, json || !out.is_terminal(), out)?)
-}
-
-/// The first search for identities takes a while, so a terminal gets a progress bar.
-fn bar(wanted: HeadCount) -> ProgressBar {
-    if !io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(wanted.get().into()).with_message("finding identities");
-    match ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}") {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
 }
 
 fn print(previews: &[HeadPreview], json: bool, out: &mut Output) -> io::Result<()> {

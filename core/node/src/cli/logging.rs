@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal, Write};
 use tracing_subscriber::filter::FilterExt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 /// The default levels of libraries; the config's level overrides them. OpenTelemetry logs every failed export, which
 /// the exporter logs once per change, so it is off. yamux warns of every connection that the remote resets, sqlx of every notice
@@ -17,15 +17,26 @@ const LIBRARIES: &str = "fjall=warn,lsm_tree=warn,libp2p=warn,quinn=warn,hickory
 /// The spans of traced requests go to the collector; in the log they would repeat the request in each line.
 const TRACES: &str = "hydra::request=off";
 
-/// Starts the log, and passes spans to the exporter.
-pub(crate) fn start(log: &Log, exporter: &Exporter) {
-    install(&log.level, log.format, exporter);
+/// The level of the running log.
+#[derive(Debug, Clone)]
+pub(crate) struct Level(reload::Handle<EnvFilter, Registry>);
+
+impl Level {
+    /// Changes the level; false if the log is gone.
+    pub(crate) fn set(&self, level: &str) -> bool {
+        self.0.reload(filter(level)).is_ok()
+    }
+}
+
+/// Starts the log, and passes spans to the exporter. The level can be changed later.
+pub(crate) fn start(log: &Log, exporter: &Exporter) -> Level {
+    install(&log.level, log.format, exporter)
 }
 
 /// Starts the log of a short command: warnings only, unless the config sets a level.
 pub(crate) fn start_quiet(log: &Log) {
     let level = if log.level == Log::LEVEL { "warn" } else { &log.level };
-    install(level, log.format, &Exporter::default());
+    let _level = install(level, log.format, &Exporter::default());
 }
 
 /// Standard error, without the credentials of URLs: those of libraries' errors among them.
@@ -60,13 +71,15 @@ pub(crate) fn warn_of(loaded: &Loaded) {
     }
 }
 
-fn install(level: &str, format: LogFormat, exporter: &Exporter) {
+fn install(level: &str, format: LogFormat, exporter: &Exporter) -> Level {
+    let (filter, handle) = reload::Layer::new(filter(level));
     let installed = tracing_subscriber::registry()
-        .with(lines(format).with_filter(filter(level).and(LogLimit::default())))
+        .with(lines(format).with_filter(filter.and(LogLimit::default())))
         .with(exporter.layer())
         .try_init();
     // A program that embeds the node may have installed its own subscriber, which takes precedence.
     drop(installed);
+    Level(handle)
 }
 
 fn filter(level: &str) -> EnvFilter {

@@ -1,25 +1,29 @@
 //! `hydra run`: serves until a signal stops it.
 
-use super::stop::StopSignal;
+use super::reload::{Inputs, Reload};
+use super::search;
+use super::stop::{ReloadSignal, StopSignal};
 use super::{Failure, Output};
 use crate::config::Loaded;
 use crate::node::backends::Backends;
 use crate::node::{Node, StartError};
 use crate::observe::otlp::Exporter;
-use hydra_api::{IdErrorKind, Registry};
+use hydra_api::{Causes, HeadCount, IdAllocator, IdErrorKind};
 
 /// Starts the node, prints the addresses of its heads, and waits for a signal to stop it: also during the start. A second
 /// one, later than a second after the first, ends the process at once.
 pub(crate) async fn run(
     loaded: &Loaded,
-    registry: &Registry,
+    reload: Inputs,
     exporter: Exporter,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let signals = || StopSignal::new().map_err(|cause| Failure::failed("cannot wait for signals", cause));
-    let (stop, mut hurry) = (signals()?, signals()?);
+    let failed = |cause| Failure::failed("cannot wait for signals", cause);
+    // A config that changes during the start is read again once the node serves.
+    let hangup = ReloadSignal::new().map_err(failed)?;
+    let (stop, mut hurry) = (StopSignal::new().map_err(failed)?, StopSignal::new().map_err(failed)?);
     tokio::select! {
-        ended = serve(loaded, registry, exporter, out, stop) => ended,
+        ended = serve(loaded, (reload, hangup), exporter, out, stop) => ended,
         () = hurry.insisted() => {
             Err(Failure::Failed("ended at once by a second signal".to_owned()))
         }
@@ -28,7 +32,7 @@ pub(crate) async fn run(
 
 async fn serve(
     loaded: &Loaded,
-    registry: &Registry,
+    (reload, mut hangup): (Inputs, ReloadSignal),
     exporter: Exporter,
     out: &mut Output,
     mut stop: StopSignal,
@@ -37,12 +41,24 @@ async fn serve(
         tracing::info!(%collector, "traces are sent");
     }
     let opened = tokio::select! {
-        opened = loaded.open(registry) => opened?,
-        () = logged(&mut stop) => return Err(not_started(StartError::Stopped)),
+        opened = loaded.open(&reload.registry) => opened?,
+        () = logged(&mut stop) => return stopped_early(),
     };
+    tokio::select! {
+        () = find_identities(&*opened.ids, loaded.config.heads.count) => {}
+        () = logged(&mut stop) => {
+            opened.store.close().await.map_err(|error| Failure::of_store("cannot close the store", &error))?;
+            return stopped_early();
+        }
+    }
     let backends = Backends { exporter, ..opened };
+    let mut reload = Reload::new(reload, loaded, &backends);
     let config = &loaded.config;
-    let node = Node::start_until(config.clone(), backends, logged(&mut stop)).await.map_err(not_started)?;
+    let node = match Node::start_until(config.clone(), backends, logged(&mut stop)).await {
+        Ok(node) => node,
+        Err(StartError::Stopped) => return stopped_early(),
+        Err(error) => return Err(not_started(error)),
+    };
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         heads = config.heads.count,
@@ -53,11 +69,31 @@ async fn serve(
     );
     let printed = print(&node, out);
     if printed.is_ok() {
-        logged(&mut stop).await;
+        tokio::select! {
+            () = logged(&mut stop) => {}
+            () = reload.follow(&mut hangup) => {}
+        }
     }
+    // The store is closed with its last user.
+    drop(reload);
     let stopped = node.stop().await.map_err(|cause| Failure::failed("the node did not stop cleanly", cause));
     printed?;
     stopped
+}
+
+/// Has the allocator find the identities and shows how far it is, so that acquiring them takes no time. The start says it if that
+/// fails.
+async fn find_identities(ids: &dyn IdAllocator, heads: u32) {
+    let wanted = HeadCount::new(heads).unwrap_or(HeadCount::MIN);
+    if let Err(error) = search::preview(ids, wanted).await {
+        tracing::debug!(error = %Causes(&error), "cannot preview the identities");
+    }
+}
+
+/// The node was asked to stop and has: what it had started is stopped.
+fn stopped_early() -> Result<(), Failure> {
+    tracing::info!("stopped before the start was complete");
+    Ok(())
 }
 
 /// Waits for a signal and logs which it was.
@@ -81,9 +117,6 @@ fn print(node: &Node, out: &mut Output) -> std::io::Result<()> {
 
 /// Identities that cannot be reached or are in use may be free later, as any other backend.
 fn not_started(error: StartError) -> Failure {
-    if matches!(error, StartError::Stopped) {
-        return Failure::Failed("stopped by a signal before the start was complete".to_owned());
-    }
     let is_away = matches!(
         &error,
         StartError::Ids(ids) if matches!(ids.kind(), IdErrorKind::Unavailable | IdErrorKind::Held)

@@ -4,7 +4,7 @@ mod list;
 mod status;
 
 pub use list::HeadLine;
-pub(crate) use list::HeadList;
+pub(crate) use list::{HeadList, Traffic};
 pub(crate) use status::{ListenerCounts, State, Status};
 
 use arc_swap::ArcSwapOption;

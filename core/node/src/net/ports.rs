@@ -31,6 +31,11 @@ pub(crate) fn port(heads: &Heads, wanted: u16, given: &HashSet<u16>) -> io::Resu
     tried
 }
 
+/// True if the port is free on every address and transport.
+pub(crate) fn is_free_now(heads: &Heads, port: u16) -> bool {
+    is_free(heads, port).is_ok()
+}
+
 /// A free port, selected by the system.
 fn any(heads: &Heads) -> io::Result<u16> {
     let ip = heads.listen.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
@@ -134,16 +139,16 @@ mod tests {
     #[test]
     fn each_address_and_transport_is_listened_on() {
         let heads = Heads { announce: vec!["/ip4/1.1.1.1/tcp/0".parse().unwrap()], ..Heads::default() };
-        let all: Vec<_> = addresses(&heads, 30_000).iter().map(ToString::to_string).collect();
+        let all: Vec<_> = addresses(&heads, 20_000).iter().map(ToString::to_string).collect();
         assert_eq!(
             all,
             [
-                "/ip4/0.0.0.0/tcp/30000",
-                "/ip4/0.0.0.0/udp/30000/quic-v1",
-                "/ip6/::/tcp/30000",
-                "/ip6/::/udp/30000/quic-v1"
+                "/ip4/0.0.0.0/tcp/20000",
+                "/ip4/0.0.0.0/udp/20000/quic-v1",
+                "/ip6/::/tcp/20000",
+                "/ip6/::/udp/20000/quic-v1"
             ]
         );
-        assert_eq!(announced(&heads, 30_000)[0].to_string(), "/ip4/1.1.1.1/tcp/30000");
+        assert_eq!(announced(&heads, 20_000)[0].to_string(), "/ip4/1.1.1.1/tcp/20000");
     }
 }

@@ -105,6 +105,12 @@ impl ProviderStore for LateStore {
         cut::providers(self.store("providers")?, keys, now, limit).await
     }
 
+    fn expire_by(&self, latest: UnixSeconds) {
+        if let Some(store) = self.shared.store() {
+            store.expire_by(latest);
+        }
+    }
+
     async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {
         self.store("purge_expired")?.purge_expired(now, limit).await
     }

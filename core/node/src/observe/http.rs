@@ -1,6 +1,7 @@
 //! The pages for operators: a small HTTP server, kept apart from the heads and bounded in all that it does.
 
 mod accept;
+mod api;
 mod pages;
 mod probes;
 mod spare;

@@ -24,11 +24,19 @@ fn the_write_queue_judges_writes_and_the_gate_judges_reads() {
         assert_eq!(of(write, load(90, 0, 0)), Verdict::Decline(WRITE_QUEUE));
     }
     for read in [Operation::GetProviders, Operation::GetValue] {
-        assert_eq!(of(read, load(100, 49, 99)), Verdict::Admit);
+        assert_eq!(of(read, load(100, 49, 100)), Verdict::Admit, "a busy node uses all its permits");
         assert_eq!(of(read, load(0, 50, 0)), short);
         assert_eq!(of(read, load(0, 90, 0)), Verdict::Decline(WAITING));
-        assert_eq!(of(read, load(0, 0, 100)), short, "permits in use decline nothing by default");
     }
+}
+
+#[test]
+fn permits_in_use_degrade_reads_where_the_config_says_so() {
+    let in_flight = InFlight { degrade_percent: 100, ..InFlight::default() };
+    let config = Config { in_flight, ..Config::default() };
+    assert_eq!(verdict(config, Operation::GetProviders, load(0, 0, 99)), Verdict::Admit);
+    assert_eq!(verdict(config, Operation::GetProviders, load(0, 0, 100)), Verdict::Degrade(Rung::Short));
+    assert_eq!(verdict(config, Operation::AddProvider, load(0, 0, 100)), Verdict::Admit);
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn shown(leases: &[HeadLease]) -> Vec<(u32, hydra_api::PeerId, u16)> {
 async fn i1_i3_a_restart_keeps_identities_and_ports_and_more_heads_keep_the_first() {
     let dir = tempfile::tempdir().unwrap();
     let first = open(dir.path(), Config::default()).acquire(count(3)).await.unwrap();
-    assert_eq!(first.iter().map(|lease| lease.port).collect::<Vec<_>>(), [30_000, 30_001, 30_002]);
+    assert_eq!(first.iter().map(|lease| lease.port).collect::<Vec<_>>(), [20_000, 20_001, 20_002]);
     let second = open(dir.path(), Config::default()).acquire(count(5)).await.unwrap();
     assert_eq!(shown(&first), shown(&second)[..3]);
 }
@@ -83,7 +83,7 @@ async fn processes_that_share_a_seed_take_slots_of_their_own() {
     let ids = open(dir.path(), config.clone());
     let leases = ids.acquire(count(2)).await.unwrap();
     let whole = crate::derive_all(&Seed::from_bytes([7; 32], crate::Derivation::One), &[2, 3], &|_| ());
-    assert_eq!(shown(&leases), [(2, whole[0].peer, 30_002), (3, whole[1].peer, 30_003)]);
+    assert_eq!(shown(&leases), [(2, whole[0].peer, 20_002), (3, whole[1].peer, 20_003)]);
     assert_eq!(ids.acquire(count(1)).await.unwrap_err().kind(), IdErrorKind::Exhausted);
     let beyond = ids.preview(count(5), std::sync::Arc::new(|_| ())).await;
     assert_eq!(beyond.unwrap_err().kind(), IdErrorKind::Exhausted);
@@ -97,7 +97,7 @@ async fn damaged_or_foreign_caches_are_made_again_and_change_no_identity() {
     let path = dir.path().join("ids/heads.json");
     let good = std::fs::read_to_string(&path).unwrap();
     let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
-    for (key, wrong) in [("seed", "0000".into()), ("version", 3.into()), ("derivation", 1.into())] {
+    for (key, wrong) in [("seed", "0000".into()), ("version", 4.into()), ("derivation", 1.into())] {
         let mut foreign = value(&good);
         foreign[key] = wrong;
         std::fs::write(&path, foreign.to_string()).unwrap();
@@ -230,7 +230,7 @@ async fn i1_a_seed_without_a_version_keeps_its_identities() {
     };
     assert_eq!(acquire().await, expected);
     let kept = std::fs::read_to_string(&cache).unwrap();
-    let old = kept.replace("\"version\": 2", "\"version\": 1").replace("  \"derivation\": 1,\n", "");
+    let old = kept.replace("\"version\": 3", "\"version\": 1").replace("  \"derivation\": 1,\n", "");
     assert!(!old.contains("derivation"), "{old}");
     std::fs::write(&cache, &old).unwrap();
     assert_eq!(acquire().await, expected);

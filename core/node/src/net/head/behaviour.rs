@@ -3,6 +3,7 @@
 use super::Parts;
 use super::connection_limits::{ConnectionLimits, Marks};
 use super::long_identify::LongIdentify;
+use crate::net::heads::Traffic;
 use crate::net::requests::activity::Activity;
 use crate::net::requests::request_handler::RequestHandler;
 use crate::net::supervise::Phase;
@@ -38,6 +39,9 @@ pub(super) fn of(parts: &Parts, phase: Phase) -> Behaviour {
         .with_agent_version(AGENT.to_owned())
         .with_cache_size(0);
     let activity = Arc::<Activity>::default();
+    let counted = Arc::clone(&activity);
+    let traffic = move || Traffic { connections: counted.held().len(), requests: counted.requests() };
+    parts.list.count_by(parts.slot, traffic);
     let service = RequestHandler {
         slot: parts.slot,
         peer: parts.key.public().to_peer_id(),

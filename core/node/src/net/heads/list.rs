@@ -4,8 +4,10 @@ use super::{Head, ListenerCounts, State};
 use arc_swap::ArcSwap;
 use libp2p::PeerId;
 use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 /// One head as [`HEADS_FILE`](crate::node::HEADS_FILE) lists it.
@@ -28,6 +30,26 @@ pub(crate) struct HeadList {
     /// Restarts of heads that have left the list, so that the sum never falls.
     restarts_before: AtomicU64,
     changed: Notify,
+    /// Counts what each head has to do, by slot.
+    counters: Mutex<BTreeMap<u32, Counter>>,
+}
+
+/// Counts what a head has to do.
+struct Counter(Box<dyn Fn() -> Traffic + Send + Sync>);
+
+impl fmt::Debug for Counter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (self.0)().fmt(f)
+    }
+}
+
+/// What a head has to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    /// Its open connections.
+    pub(crate) connections: usize,
+    /// Requests since its last start.
+    pub(crate) requests: u64,
 }
 
 impl HeadList {
@@ -47,6 +69,9 @@ impl HeadList {
     }
 
     fn change(&self, slot: u32, head: Option<Head>) {
+        if head.is_none() {
+            self.counters().remove(&slot);
+        }
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut heads = Vec::clone(&self.heads.load());
         let at = heads.partition_point(|head| head.slot < slot);
@@ -59,6 +84,20 @@ impl HeadList {
         }
         self.heads.store(Arc::new(heads));
         self.on_change();
+    }
+
+    /// Takes note of how it is counted from now on what a head has to do.
+    pub(crate) fn count_by(&self, slot: u32, counter: impl Fn() -> Traffic + Send + Sync + 'static) {
+        self.counters().insert(slot, Counter(Box::new(counter)));
+    }
+
+    /// What each head has to do, by slot.
+    pub(crate) fn traffic(&self) -> BTreeMap<u32, Traffic> {
+        self.counters().iter().map(|(slot, counter)| (*slot, (counter.0)())).collect()
+    }
+
+    fn counters(&self) -> MutexGuard<'_, BTreeMap<u32, Counter>> {
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The ids of the heads.

@@ -4,13 +4,17 @@ use super::answer_size::Agent;
 use libp2p::PeerId;
 use libp2p::swarm::ConnectionId;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// When each connection of a head was last of use, and who is at its other end. Written by the service, read when
 /// connections are to be closed.
 #[derive(Debug, Default)]
-pub struct Activity(Mutex<HashMap<ConnectionId, Use>>);
+pub struct Activity {
+    held: Mutex<HashMap<ConnectionId, Use>>,
+    requests: AtomicU64,
+}
 
 /// The use of one connection.
 #[derive(Debug)]
@@ -28,14 +32,20 @@ pub(crate) struct Use {
 impl Activity {
     /// Notes that a request came by this connection, and says who is at its other end.
     pub fn record(&self, connection: ConnectionId, now: Instant) -> Agent {
+        self.requests.fetch_add(1, Ordering::Relaxed);
         self.held().get_mut(&connection).map_or(Agent::Unknown, |held| {
             held.last = now;
             held.agent
         })
     }
 
+    /// How many requests came, over all connections.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
     /// The connections that are held. Nothing that a panic could leave half done is kept behind this lock.
     pub(crate) fn held(&self) -> MutexGuard<'_, HashMap<ConnectionId, Use>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

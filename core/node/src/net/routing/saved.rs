@@ -16,7 +16,8 @@ struct Saved {
     addresses: Vec<Multiaddr>,
 }
 
-/// The peers that were saved, at most `max`; none when the file is missing or damaged.
+/// The peers that were saved, at most `max`; none when the file is missing or damaged. A damaged one is moved aside: the next
+/// save would replace it.
 pub(super) async fn load(path: &Path, max: usize) -> Vec<Contact> {
     match read(path.to_owned()).await {
         Ok(saved) => saved
@@ -28,10 +29,29 @@ pub(super) async fn load(path: &Path, max: usize) -> Vec<Contact> {
             .collect(),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(cause) => {
-            tracing::warn!(file = %path.display(), error = %cause, "the saved peer table cannot be read, starting without");
+            let file = path.display();
+            match set_aside(path.to_owned()).await {
+                Ok(aside) => tracing::warn!(
+                    %file, error = %cause, moved_to = %aside.display(),
+                    "the saved peer table cannot be read and is moved aside, starting without"
+                ),
+                Err(error) => tracing::warn!(
+                    %file, error = %cause, not_moved = %error,
+                    "the saved peer table cannot be read, starting without"
+                ),
+            }
             Vec::new()
         }
     }
+}
+
+/// Renames the file, in the place of one that was moved aside before.
+async fn set_aside(path: PathBuf) -> io::Result<PathBuf> {
+    blocking(move || {
+        let aside = path.with_extension("json.damaged");
+        std::fs::rename(&path, &aside).map(|()| aside)
+    })
+    .await
 }
 
 /// Saves the foreign peers of the table, and behind them the `unproven` ones as far as the table might have room for

@@ -68,8 +68,19 @@ impl NodeHeads {
         Self { parts, phase: Phase::Serving, tasks, running, ports }
     }
 
-    /// The port of the lease if it is free, else one that is.
+    /// The slot's own port if it is free, else that of the lease, else one that is free.
     fn port(&self, lease: &HeadLease) -> Result<u16, HeadError> {
+        let is_free =
+            |own: &u16| !self.ports.contains(own) && ports::is_free_now(&self.parts.config.heads, *own);
+        if let Some(own) = lease.own_port.filter(|own| *own != lease.port).filter(is_free) {
+            tracing::info!(
+                head = lease.slot,
+                port = own,
+                from = lease.port,
+                "going back to the own port, which is free again"
+            );
+            return Ok(own);
+        }
         let port = ports::port(&self.parts.config.heads, lease.port, &self.ports).map_err(|cause| {
             HeadError::Listen { slot: lease.slot, on: listeners(&self.parts.config, lease.port), cause }
         })?;

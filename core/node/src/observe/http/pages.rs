@@ -1,6 +1,7 @@
 //! What is served at which path.
 
 use super::accept;
+use super::api;
 use super::probes::{self, Check};
 use crate::observe::metrics::Metrics;
 use crate::observe::node_view::NodeView;
@@ -17,6 +18,8 @@ const PAGES: &str = "/metrics  metrics for Prometheus
 /livez    fails if the process needs a restart; ?verbose lists every check
 /readyz   fails while the node does not serve; ?verbose lists every check
 /version  the version of the node
+/api/v1/status  the node as a whole, as JSON
+/api/v1/heads   every head, as JSON
 ";
 
 /// What the pages are made from.
@@ -35,6 +38,8 @@ pub(super) fn router(node_view: Arc<NodeView>) -> Router {
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/version", get(version))
+        .route("/api/v1/status", get(status))
+        .route("/api/v1/heads", get(heads))
         .fallback(|| async { (StatusCode::NOT_FOUND, format!("unknown page; the pages are\n\n{PAGES}")) })
         .with_state(Arc::new(Site { node_view, metrics }))
 }
@@ -85,6 +90,19 @@ fn verdict(page: &str, checks: &[Check], query: Option<&str>) -> Response {
 
 fn is_verbose(query: Option<&str>) -> bool {
     query.is_some_and(|query| query.split('&').any(|part| part.split('=').next() == Some("verbose")))
+}
+
+async fn status(State(site): State<Arc<Site>>) -> Response {
+    json_page(&api::status(&site.node_view).await)
+}
+
+async fn heads(State(site): State<Arc<Site>>) -> Response {
+    json_page(&api::heads(&site.node_view).await)
+}
+
+fn json_page(value: &serde_json::Value) -> Response {
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    (headers, format!("{value}\n")).into_response()
 }
 
 async fn version(State(site): State<Arc<Site>>) -> Response {

@@ -1,0 +1,131 @@
+//! The state of a node as text for people.
+
+use serde_json::Value;
+use std::fmt::Write;
+
+/// The columns of the heads, each as wide as its longest cell.
+const HEADINGS: [&str; 6] = ["slot", "state", "connections", "requests/s", "peer id", "told addresses"];
+
+/// The node in lines, and its heads in a table.
+pub(super) fn shown(status: &Value, heads: &Value) -> String {
+    let mut text = String::new();
+    for (name, value) in lines(status) {
+        // Writing to a string cannot fail.
+        _ = writeln!(text, "{name:<12} {value}");
+    }
+    let empty = Vec::new();
+    let rows: Vec<[String; 6]> = heads["heads"].as_array().unwrap_or(&empty).iter().map(row).collect();
+    text.push('\n');
+    aligned(&mut text, &rows);
+    text
+}
+
+fn lines(status: &Value) -> Vec<(&'static str, String)> {
+    let store = &status["store"];
+    let used = |of: &Value| format!("{} of {}", of["used"], of["max"]);
+    let lane = |lane: &Value| match word(&lane["because"]) {
+        because if because.is_empty() => word(&lane["rung"]),
+        because => format!("{} ({because})", word(&lane["rung"])),
+    };
+    let why = word(&store["why"]);
+    let state =
+        if why.is_empty() { word(&store["state"]) } else { format!("{}: {why}", word(&store["state"])) };
+    let states = status["heads"]["states"].as_object().into_iter().flatten();
+    let states: Vec<_> =
+        states.filter(|(_, heads)| **heads != 0).map(|(state, heads)| format!("{heads} {state}")).collect();
+    vec![
+        ("node", format!("{}, version {}", word(&status["phase"]), word(&status["version"]))),
+        ("heads", format!("{} of {}", states.join(", "), status["heads"]["wanted"])),
+        ("connections", format!("{} of {}", status["connections"]["open"], status["connections"]["max"])),
+        ("requests/s", status["requests_per_second"].to_string()),
+        ("reads", lane(&status["reads"])),
+        ("writes", lane(&status["writes"])),
+        ("store", format!("{}, {state}", word(&store["kind"]))),
+        (
+            "records",
+            store["records"].as_u64().map_or("unknown".to_owned(), |records| format!("about {records}")),
+        ),
+        ("permits", used(&store["permits"])),
+        (
+            "waiting",
+            format!(
+                "{} reads, {} records to be written",
+                used(&store["reads_waiting"]),
+                used(&store["write_queue"])
+            ),
+        ),
+        (
+            "peer table",
+            format!(
+                "{} own, {} others, at most {}",
+                status["table"]["own"], status["table"]["foreign"], status["table"]["max"]
+            ),
+        ),
+    ]
+}
+
+fn row(head: &Value) -> [String; 6] {
+    let told = head["told"].as_array().into_iter().flatten().map(word).collect::<Vec<_>>();
+    let told = if told.is_empty() { "none".to_owned() } else { told.join(" ") };
+    let state = match word(&head["failure"]) {
+        failure if failure.is_empty() => word(&head["state"]),
+        failure => format!("{}: {failure}", word(&head["state"])),
+    };
+    [
+        head["slot"].to_string(),
+        state,
+        head["connections"].to_string(),
+        head["requests_per_second"].to_string(),
+        word(&head["peer"]),
+        told,
+    ]
+}
+
+fn aligned(text: &mut String, rows: &[[String; 6]]) {
+    let headings = HEADINGS.map(str::to_owned);
+    let all = || std::iter::once(&headings).chain(rows);
+    let widths: [usize; 6] =
+        std::array::from_fn(|column| all().map(|row| row[column].chars().count()).max().unwrap_or(0));
+    for row in all() {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        _ = writeln!(text, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+}
+
+/// The text of a value; none is empty.
+fn word(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_table_is_aligned_and_says_why() {
+        let used = json!({ "used": 1, "max": 4 });
+        let status = json!({
+            "phase": "serving", "version": "1", "heads": { "wanted": 2, "states": { "listening": 2, "failed": 0 } },
+            "connections": { "open": 3, "max": 9 }, "requests_per_second": 1.5,
+            "reads": { "rung": "stale", "because": "slow" }, "writes": { "rung": "full", "because": "" },
+            "store": { "kind": "fjall", "state": "ok", "why": null, "records": 7, "permits": used,
+                "reads_waiting": used, "write_queue": used },
+            "table": { "own": 2, "foreign": 0, "max": 10 },
+        });
+        let head = |slot: u32, told: Value| {
+            json!({ "slot": slot, "peer": "12D3", "state": "listening", "failure": null, "told": told,
+                "connections": 1, "requests_per_second": 0.5 })
+        };
+        let text =
+            shown(&status, &json!({ "heads": [head(0, json!(["/a", "/b"])), head(10_000, json!([]))] }));
+        assert!(text.contains("reads        stale (slow)\n"), "{text}");
+        assert!(
+            text.contains("writes       full\n") && text.contains("heads        2 listening of 2\n"),
+            "{text}"
+        );
+        let table: Vec<&str> = text.split("\n\n").nth(1).unwrap().lines().collect();
+        assert_eq!(table[1], "0      listening  1            0.5         12D3     /a /b");
+        assert_eq!(table[2], "10000  listening  1            0.5         12D3     none");
+    }
+}

@@ -1,0 +1,128 @@
+//! Clocks that are wrong: what was announced by them, and what a node with one makes of its records.
+
+#![allow(clippy::unwrap_used, reason = "this is a test")]
+
+use hydra_api::{
+    Addresses, ContentKey, Found, PeerId, ProviderRecord, ProviderStore, PurgeProgress, Registry, Scope,
+    Store, UnixSeconds,
+};
+use hydra_integration_tests::faketime;
+use hydra_integration_tests::node::{Home, Node};
+use hydra_integration_tests::peer::Peer;
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+const PROTOCOL: &str = "/ipfs/kad/1.0.0";
+const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
+const YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
+const LIFE: Duration = Duration::from_secs(48 * 3_600);
+/// More than fit into the row of a key.
+const PROVIDERS: u8 = 40;
+
+async fn open(kind: &str, dir: &Path) -> Arc<dyn ProviderStore> {
+    let mut registry = Registry::default();
+    hydra_bundle::add_all(&mut registry);
+    let store = registry.find::<Store>(kind).unwrap();
+    store.open(serde_json::json!({}), &Scope::new(dir)).await.unwrap()
+}
+
+fn record(key: u8, provider: u8, expires: UnixSeconds) -> ProviderRecord {
+    let peer =
+        libp2p::identity::Keypair::ed25519_from_bytes([provider + 1; 32]).unwrap().public().to_peer_id();
+    ProviderRecord {
+        key: ContentKey::new(&[&[0x12, 0x20][..], &[key; 32]].concat()).unwrap(),
+        provider: PeerId::new(&peer.to_bytes()).unwrap(),
+        addresses: Addresses::default(),
+        expires,
+    }
+}
+
+/// Steps of a purge until it is done; how many records went.
+async fn purge(store: &dyn ProviderStore, now: UnixSeconds) -> u64 {
+    let mut removed = 0;
+    loop {
+        let step = store.purge_expired(now, NonZeroU32::new(1_000).unwrap()).await.unwrap();
+        removed += step.removed;
+        if step.progress == PurgeProgress::Done {
+            return removed;
+        }
+    }
+}
+
+/// The expiries of a key.
+async fn expiries(store: &dyn ProviderStore, key: u8, now: UnixSeconds) -> Vec<UnixSeconds> {
+    let keys = Arc::new([record(key, 0, NOW).key]);
+    match store.providers(keys, now, NonZeroU32::new(100).unwrap()).await.unwrap().remove(0) {
+        Found::Known(providers) => providers.into_iter().map(|provider| provider.expires).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_expiry_beyond_any_life_is_lowered_once_and_for_all() {
+    for kind in ["memory", "fjall", "sled"] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = open(kind, dir.path()).await;
+        let usual = NOW.saturating_add(LIFE / 2);
+        let far = (0..PROVIDERS).map(|provider| record(1, provider, NOW.saturating_add(YEARS)));
+        let batch: Arc<[_]> =
+            far.chain([record(2, 0, usual), record(2, 1, NOW.saturating_add(YEARS))]).collect();
+        store.insert(batch, NOW).await.unwrap();
+        assert_eq!(purge(&*store, NOW).await, 0);
+        assert_eq!(
+            expiries(&*store, 1, NOW).await,
+            vec![NOW.saturating_add(YEARS); PROVIDERS.into()],
+            "{kind}"
+        );
+
+        let latest = NOW.saturating_add(LIFE);
+        store.expire_by(latest);
+        assert_eq!(purge(&*store, NOW).await, 0, "{kind}: none has expired");
+        // Later purges have later dates, which change nothing.
+        store.expire_by(latest.saturating_add(LIFE));
+        assert_eq!(purge(&*store, NOW).await, 0);
+        if kind != "memory" {
+            store.close().await.unwrap();
+            drop(store);
+            store = open(kind, dir.path()).await;
+        }
+        assert_eq!(expiries(&*store, 1, NOW).await, vec![latest; PROVIDERS.into()], "{kind}");
+        assert_eq!(expiries(&*store, 2, NOW).await, [latest, usual], "{kind}");
+        assert!(expiries(&*store, 1, latest).await.is_empty(), "{kind}");
+        assert_eq!(purge(&*store, latest).await, u64::from(PROVIDERS) + 2, "{kind}: all have ended");
+        store.close().await.unwrap();
+    }
+}
+
+/// Ten years ahead and ten years behind: the node serves what lives, panics at nothing and purges nothing that lives.
+#[tokio::test]
+async fn a_node_whose_clock_is_years_off_keeps_what_lives() {
+    let Some(library) = faketime::library() else {
+        assert!(std::env::var_os("CI").is_none(), "libfaketime is installed, see .ci/install");
+        return;
+    };
+    let key = [&[0x12, 0x20][..], &[5; 32]].concat();
+    for store in ["fjall", "sled"] {
+        let home = Home::new().unwrap();
+        let store = format!("store.kind=\"{store}\"");
+        let settings = ["heads.count=1", "engine.purge_interval_s=1", "engine.flush_interval_ms=50", &store];
+        let announced = Peer::listening(PROTOCOL).await;
+        let there = |answer: &hydra_kad::Answer| !answer.providers.is_empty();
+        for shift in ["+0", "-3650d", "+0"] {
+            let node = Node::start_with(&home, &settings, &faketime::shifted(&library, shift)).await.unwrap();
+            let head = node.heads()[0].tcp().clone();
+            if shift == "+0" {
+                announced.provide(&head, &key, &announced.addresses).await.unwrap();
+            }
+            // Past a few purges.
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            let found = Peer::client(PROTOCOL).providers_until(&head, &key, there).await.unwrap();
+            assert!(there(&found), "{store}, {shift}: {}", home.log());
+            assert_eq!(node.metrics().await.unwrap().sum("hydra_records_purged_total", &[]), 0.0);
+            assert!(node.stop().await.unwrap().success());
+        }
+        assert!(!home.log().contains("panicked"), "{}", home.log());
+    }
+}
