@@ -21,7 +21,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("limits_of_prepared_statements_hold_through_a_pooler_and_stay_with_them", Prepared::On),
     ]
     .map(|(name, prepared)| {
-        let trial = Trial::ignorable_test(name, move || {
+        Trial::ignorable_test(name, move || {
             if prepared == Prepared::On && !PgBouncer::prepares() {
                 return Ok(Completion::ignored_with("pgbouncer before 1.21 knows no prepared statements"));
             }
@@ -29,8 +29,7 @@ pub(crate) fn trials() -> Vec<Trial> {
                 tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
             runtime.block_on(limits(prepared));
             Ok(Completion::Completed)
-        });
-        trial
+        })
     });
     let trials = limits.into_iter().chain([detected]);
     trials.map(|trial| trial.with_ignored_flag(is_absent)).collect()
