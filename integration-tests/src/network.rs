@@ -68,7 +68,8 @@ pub fn distance(one: &[u8], other: &[u8]) -> [u8; 32] {
 }
 
 /// A key that is close to a peer and does not name it: closer than any of some hundred random ones.
-fn near(peer: &PeerId) -> Vec<u8> {
+#[must_use]
+pub fn near(peer: &PeerId) -> Vec<u8> {
     let keys = (0u32..4096).map(|number| number.to_be_bytes());
     let nearest = keys.min_by_key(|key| distance(key, &peer.to_bytes()));
     nearest.map_or_else(Vec::new, |key| key.to_vec())

@@ -40,6 +40,8 @@ pub struct Peer {
 struct Seen {
     /// The protocols that each told last.
     protocols: HashMap<PeerId, Vec<String>>,
+    /// The addresses that each told last.
+    addresses: HashMap<PeerId, Vec<Multiaddr>>,
     /// Who answered a ping.
     pinged: HashSet<PeerId>,
 }
@@ -301,6 +303,19 @@ impl Peer {
         self.seen.borrow().protocols.get(remote).cloned().unwrap_or_default()
     }
 
+    /// Waits until `remote` has identified itself, and returns the addresses that it told last, sorted.
+    ///
+    /// # Panics
+    /// When it does not identify itself, or when the swarm has ended.
+    pub async fn identified_at(&self, remote: &PeerId) -> Vec<Multiaddr> {
+        let mut seen = self.seen.clone();
+        let identified = timeout(LONG, seen.wait_for(|seen| seen.addresses.contains_key(remote))).await;
+        let mut told =
+            identified.expect("it identifies itself").expect("the swarm runs").addresses[remote].clone();
+        told.sort();
+        told
+    }
+
     /// Whether `remote` answers a ping; one is sent on every new connection.
     ///
     /// # Panics
@@ -348,7 +363,10 @@ async fn drive(
             })) => {
                 let mut told: Vec<_> = info.protocols.iter().map(ToString::to_string).collect();
                 told.sort();
-                sees.send_modify(|seen| drop(seen.protocols.insert(peer_id, told)));
+                sees.send_modify(|seen| {
+                    seen.protocols.insert(peer_id, told);
+                    seen.addresses.insert(peer_id, info.listen_addrs);
+                });
             }
             SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { peer, result: Ok(_), .. })) => {
                 sees.send_modify(|seen| {

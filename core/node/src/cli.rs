@@ -90,7 +90,7 @@ fn dispatch(
             let level = logging::start(&loaded.config.log, &exporter);
             panics::log();
             logging::warn_of(&loaded);
-            if let Some(warning) = config_check::private_in_public(&loaded) {
+            for warning in config_check::address_warnings(&loaded) {
                 tracing::warn!("{warning}");
             }
             let reload = reload::Inputs { registry: registry.clone(), sources, level };

@@ -7,6 +7,7 @@ mod dial_budget;
 pub(crate) mod dial_gate;
 pub(crate) mod head;
 pub(crate) mod heads;
+pub(crate) mod own_addresses;
 pub(crate) mod peer_addresses;
 pub(crate) mod ports;
 pub(crate) mod requests;

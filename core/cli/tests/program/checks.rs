@@ -145,6 +145,46 @@ fn joining_the_public_network_with_private_addresses_is_warned_of() {
 }
 
 #[test]
+fn config_check_warns_of_heads_that_advertise_no_address() {
+    let hydra = Hydra::new();
+    let check = |settings: &[&str]| {
+        let args: Vec<_> = settings.iter().flat_map(|setting| ["--set", *setting]).collect();
+        let output = hydra.run(&[&["config", "check"], &args[..]].concat());
+        assert_eq!(output.status.code(), Some(0), "{settings:?}: {}", stderr(&output));
+        stderr(&output)
+    };
+    let (public, private) = ("network.addresses=public", "heads.listen=[\"10.0.0.1\", \"fd00::1\"]");
+    let only = "heads.announce_only=[\"/ip4/192.0.2.1/tcp/0\"]";
+    for (settings, key) in [
+        (&[private, "heads.never_announce=[\"10.0.0.0/8\", \"fc00::/7\"]"][..], "heads.never_announce"),
+        (&[only, "heads.never_announce=[\"192.0.2.0/24\"]"], "heads.never_announce"),
+        (&["heads.never_announce=[\"0.0.0.0/0\", \"::/0\"]"], "heads.never_announce"),
+        (&[private, public], "network.addresses"),
+    ] {
+        let message = check(settings);
+        let start = format!("warning: --set {key}: {key}: ");
+        assert!(message.starts_with(&start), "{settings:?}: {message}");
+        for word in ["advertise none", "heads.announce_only"] {
+            assert!(message.contains(word), "{settings:?}: no {word} in {message}");
+        }
+    }
+    for settings in [
+        &[public][..],
+        &[private, "heads.never_announce=[\"10.0.0.0/8\"]"],
+        &[private, public, "heads.announce=[\"/ip4/1.2.3.4/tcp/0\"]"],
+        &["heads.never_announce=[\"0.0.0.0/0\"]"],
+        &["heads.never_announce=[\"0.0.0.0/8\", \"::/1\"]"],
+        &[only, "heads.never_announce=[\"10.0.0.0/8\"]"],
+    ] {
+        assert_eq!(check(settings), "", "{settings:?}");
+    }
+    let refused =
+        ["config", "check", "--set", public, "--set", "heads.announce_only=[\"/ip4/10.0.0.1/tcp/0\"]"];
+    let message = stderr(&hydra.run(&refused));
+    assert!(message.contains("error: --set heads.announce_only: heads.announce_only[0]: "), "{message}");
+}
+
+#[test]
 fn config_check_compares_the_heads_with_slots_and_ports() {
     let hydra = Hydra::new();
     for (count, ids, room) in

@@ -22,7 +22,7 @@ fn shown(hydra: &Hydra, args: &[&str], variables: &[(&str, &str)], key: &str) ->
 }
 
 /// Settings that cannot be used, what came, and what the message says of what is wanted.
-const REFUSED: [(&str, &str, &[&str]); 14] = [
+const REFUSED: [(&str, &str, &[&str]); 18] = [
     ("telemetry.http.listen=:9464", "\":9464\"", &["an IP address and a port", "`\"127.0.0.1:9464\"`"]),
     ("telemetry.http.listen=localhost:9464", "\"localhost:9464\"", &["`\"127.0.0.1:9464\"`"]),
     (
@@ -38,6 +38,14 @@ const REFUSED: [(&str, &str, &[&str]); 14] = [
     ("telemetry.traces.ratio=-inf", "-inf", &["a number from 0.0 to 1.0", "`0.01`"]),
     ("telemetry.http.enabled=yes", "\"yes\"", &["`true` or `false`"]),
     ("heads.announce=[\"192.0.2.1\"]", "\"192.0.2.1\"", &["a multiaddr", "`\"/ip4/192.0.2.1/tcp/0\"`"]),
+    ("heads.announce_only=[\"192.0.2.1\"]", "\"192.0.2.1\"", &["a multiaddr", "`\"/ip4/192.0.2.1/tcp/0\"`"]),
+    ("heads.never_announce=[\"10.0.0.0\"]", "10.0.0.0", &["in CIDR notation", "`\"10.0.0.0/8\"`"]),
+    ("heads.never_announce=[\"fd00::/129\"]", "fd00::/129", &["128 bits", "`\"10.0.0.0/8\"`"]),
+    (
+        "heads.never_announce=[\"192.168.1.7/16\"]",
+        "192.168.1.7/16",
+        &["`192.168.0.0/16`", "`\"10.0.0.0/8\"`"],
+    ),
     ("network.bootstrap=[\"/ip4/192.0.2.1/tcp/1\"]", "/ip4/192.0.2.1/tcp/1", &["/p2p/", "such as"]),
     ("data_dir=", "\"\"", &["at least 1 character", "`\"./hydra-data\"`"]),
     ("ids.port_base=70000", "70000", &["65535", "such as"]),
@@ -191,8 +199,30 @@ fn listen_addresses_that_repeat_or_overlap_are_refused() {
     let twice = "heads.announce=[\"/ip4/192.0.2.1/tcp/1\", \"/ip4/192.0.2.1/tcp/1\"]";
     let message = refused(&hydra, &["--set", twice], &[]);
     assert!(message.contains("heads.announce[1]: ") && message.contains("twice"), "{message}");
+    for key in ["announce", "announce_only"] {
+        let own = format!(
+            "heads.{key}=[\"/ip4/192.0.2.1/tcp/1/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN\"]"
+        );
+        let message = refused(&hydra, &["--set", &own], &[]);
+        assert!(message.contains(&format!("heads.{key}[0]: ")) && message.contains("/p2p/"), "{message}");
+    }
     let both = "heads.listen=[\"0.0.0.0\", \"::\"]";
     assert_eq!(shown(&hydra, &["--set", both], &[], "heads.listen"), "[\"0.0.0.0\",\"::\"]");
+}
+
+#[test]
+fn the_two_lists_of_announced_addresses_exclude_each_other() {
+    let hydra = Hydra::new();
+    let address = "['/ip4/192.0.2.1/tcp/0']";
+    hydra.file("node.toml", &format!("[heads]\nannounce = {address}\nannounce_only = {address}\n"));
+    let message = refused(&hydra, &["--config", "node.toml"], &[]);
+    assert!(message.starts_with("error: node.toml:3:17: heads.announce_only: "), "{message}");
+    assert!(message.contains("excludes `announce`"), "{message}");
+    hydra.file("node.toml", &format!("[heads]\nannounce = []\nannounce_only = {address}\n"));
+    assert_eq!(
+        shown(&hydra, &["--config", "node.toml"], &[], "heads.announce_only"),
+        "[\"/ip4/192.0.2.1/tcp/0\"]"
+    );
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! `hydra config check`: all mistakes of a config at once. Nothing is opened or created.
 
+mod addresses;
 mod files;
+
+pub(crate) use addresses::address_warnings;
 
 use super::failure::warn;
 use super::{Failure, Output};
-use crate::config::{
-    AddressPolicy, Descriptors, Examined, Issue, Issues, KeyPath, Loaded, Network, Origin, PeerAddress,
-    RAISE, Sources, examine,
-};
+use crate::config::{Descriptors, Examined, Issue, Issues, KeyPath, Loaded, Origin, RAISE, Sources, examine};
 use crate::node::backends::OpenBackendsError;
 use hydra_api::{Ids, Registry, Role};
 
@@ -47,13 +47,18 @@ pub(crate) fn check(registry: &Registry, sources: &Sources, out: &mut Output) ->
 /// The mistakes that the config alone does not show. Sums are made only of numbers that were given.
 fn found(loaded: &Loaded, is_valid: bool, warnings: &mut Vec<Issue>) -> Vec<Issue> {
     let mut issues = files::missing(loaded);
-    issues.extend(announced(loaded));
+    let not_permitted = addresses::not_permitted(loaded);
+    // Of a config with mistakes it is not known which addresses are left.
+    if is_valid && not_permitted.is_empty() {
+        warnings.extend(addresses::none_left(loaded));
+    }
+    issues.extend(not_permitted);
     if is_valid {
         issues.extend(slots(loaded));
         issues.extend(descriptors(loaded, warnings));
         warnings.extend(port_of_pages(loaded));
     }
-    warnings.extend(private_in_public(loaded));
+    warnings.extend(addresses::private_in_public(loaded));
     if let Err(OpenBackendsError::Config(Issues(of_traces))) = loaded.exporter_target() {
         let is_new = |issue: &Issue| !issues.iter().any(|known| known.key == issue.key);
         issues.extend(of_traces.into_iter().filter(is_new).collect::<Vec<_>>());
@@ -63,34 +68,6 @@ fn found(loaded: &Loaded, is_valid: bool, warnings: &mut Vec<Issue>) -> Vec<Issu
 
 fn heads(key: &str) -> KeyPath {
     KeyPath::root().key("heads").key(key)
-}
-
-/// Addresses that peers of the same policy drop.
-fn announced(loaded: &Loaded) -> Vec<Issue> {
-    let policy = loaded.config.network.addresses;
-    let announced = loaded.config.heads.announce.iter().enumerate();
-    let refused = announced.filter(|(_, address)| !policy.permits(address));
-    let issue = |(index, address)| {
-        let message =
-            format!("`{address}` is not permitted by `network.addresses`, which is `{}`", policy.as_str());
-        let help =
-            "announce an address at which clients of the network reach the heads, or change the policy";
-        loaded.issue(heads("announce").item(index), message, Some(help.to_owned()))
-    };
-    refused.map(issue).collect()
-}
-
-/// A node that joins the public network and keeps addresses that nobody there can reach.
-pub(crate) fn private_in_public(loaded: &Loaded) -> Option<Issue> {
-    let network = &loaded.config.network;
-    let is_public = |peer: &PeerAddress| AddressPolicy::Public.permits(peer.address());
-    let joins = network.protocol == Network::PROTOCOL && network.bootstrap.iter().any(is_public);
-    (joins && network.addresses == AddressPolicy::Any).then(|| {
-        let message = "the node joins the public IPFS DHT and keeps and returns private addresses, which nobody there can reach";
-        let help = "set `network.addresses` to \"public\", or give a private network a `network.protocol` of its own";
-        let at = KeyPath::root().key("network").key("addresses");
-        loaded.issue(at, message.to_owned(), Some(help.to_owned()))
-    })
 }
 
 /// A number in the table of the identities. These keys have one meaning for every kind: `first_slot`, `slots_max` and `port_base`.

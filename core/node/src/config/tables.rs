@@ -1,5 +1,6 @@
 //! What can be said in a config: the core's tables with their keys, bounds and defaults.
 
+mod cidr;
 mod connections;
 mod core;
 mod endpoint;
@@ -13,6 +14,7 @@ mod values;
 
 pub use self::core::Config;
 pub(super) use self::core::schema as core_schema;
+pub use cidr::{Cidr, CidrError};
 pub use connections::Connections;
 pub(crate) use endpoint::{Endpoint, Malformed};
 pub use heads::{Heads, Ports, Transport};

@@ -5,6 +5,7 @@ mod order;
 
 pub(crate) use order::best_first;
 
+use crate::config::Cidr;
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use std::borrow::Cow;
@@ -78,6 +79,14 @@ pub fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
 /// Whether it goes over a relay.
 pub fn is_relayed(address: &Multiaddr) -> bool {
     address.iter().any(|part| matches!(part, Protocol::P2pCircuit))
+}
+
+/// Whether one of its IP addresses before a relay is in one of these ranges.
+pub(crate) fn is_within(address: &Multiaddr, ranges: &[Cidr]) -> bool {
+    hosts_of(address).any(|host| match host {
+        Host::Ip(ip) => ranges.iter().any(|range| range.contains(ip)),
+        Host::Name(_) => false,
+    })
 }
 
 /// Whether packets to it are routed on the public internet.

@@ -9,6 +9,7 @@ mod long_identify;
 
 use crate::config::Config;
 use crate::net::heads::{Head, HeadList, Status};
+use crate::net::own_addresses::OwnAddresses;
 use crate::net::requests::proof::Proof;
 use crate::net::requests::request_handler::Shared;
 use crate::net::routing::lookup::Contact;
@@ -43,8 +44,8 @@ pub(crate) struct Parts {
     pub(crate) proof: Arc<Proof>,
     /// Where to listen.
     pub(crate) listen: Vec<Multiaddr>,
-    /// What to announce besides.
-    pub(crate) announce: Vec<Multiaddr>,
+    /// Which addresses it advertises.
+    pub(crate) own_addresses: OwnAddresses,
     /// The config of the node.
     pub(crate) config: Arc<Config>,
     /// The protocol, its limits and counters.

@@ -99,14 +99,14 @@ pub(crate) fn addresses(heads: &Heads, port: u16) -> Vec<Multiaddr> {
     heads.listen.iter().copied().flat_map(on).collect()
 }
 
-/// The addresses of `heads.announce`; a port 0 in them stands for the head's own port.
+/// The addresses of `heads.announce` or `heads.announce_only`; a port 0 in them stands for the head's own port.
 pub(crate) fn announced(heads: &Heads, port: u16) -> Vec<Multiaddr> {
     let own = |part| match part {
         Protocol::Tcp(0) => Protocol::Tcp(port),
         Protocol::Udp(0) => Protocol::Udp(port),
         other => other,
     };
-    heads.announce.iter().map(|address| address.iter().map(own).collect()).collect()
+    heads.announced().1.iter().map(|address| address.iter().map(own).collect()).collect()
 }
 
 #[cfg(test)]
@@ -149,6 +149,8 @@ mod tests {
                 "/ip6/::/udp/20000/quic-v1"
             ]
         );
+        assert_eq!(announced(&heads, 20_000)[0].to_string(), "/ip4/1.1.1.1/tcp/20000");
+        let heads = Heads { announce_only: heads.announce, announce: Vec::new(), ..heads };
         assert_eq!(announced(&heads, 20_000)[0].to_string(), "/ip4/1.1.1.1/tcp/20000");
     }
 }

@@ -14,7 +14,7 @@ pub(in crate::config) fn check(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
     water_marks(&config.connections, &mut problems);
     listen(&config.heads, &mut problems);
-    announce(config, &mut problems);
+    announce(&config.heads, &mut problems);
     let help = "required: `drain_ms` ≤ `deadline_ms`, which includes it";
     let (drain, deadline) = (config.shutdown.drain_ms, config.shutdown.deadline_ms);
     order("shutdown", ("drain_ms", drain.into()), ("deadline_ms", deadline.into()), help, &mut problems);
@@ -102,12 +102,6 @@ fn listen(heads: &Heads, problems: &mut Vec<Problem>) {
             problems.push(Problem::of_value(at("transports", index), message, Some(help)));
         }
     }
-    for (index, address) in heads.announce.iter().enumerate() {
-        if heads.announce.iter().take(index).any(|other| other == address) {
-            let message = format!("`{address}` is listed twice");
-            problems.push(Problem::of_value(at("announce", index), message, Some("remove it".to_owned())));
-        }
-    }
 }
 
 fn includes(all: &IpAddr, one: &IpAddr) -> bool {
@@ -115,13 +109,23 @@ fn includes(all: &IpAddr, one: &IpAddr) -> bool {
     all.is_unspecified() && !one.is_unspecified() && all.is_ipv4() == one.is_ipv4()
 }
 
-fn announce(config: &Config, problems: &mut Vec<Problem>) {
-    for (index, address) in config.heads.announce.iter().enumerate() {
-        if address.iter().any(|part| matches!(part, Protocol::P2p(_))) {
-            let path = KeyPath::root().key("heads").key("announce").item(index);
-            let help = "remove it: every head adds its own peer id".to_owned();
-            problems.push(Problem::of_value(path, "the address contains /p2p/", Some(help)));
+fn announce(heads: &Heads, problems: &mut Vec<Problem>) {
+    for (key, addresses) in [("announce", &heads.announce), ("announce_only", &heads.announce_only)] {
+        for (index, address) in addresses.iter().enumerate() {
+            let at = KeyPath::root().key("heads").key(key).item(index);
+            if addresses.iter().take(index).any(|other| other == address) {
+                let message = format!("`{address}` is listed twice");
+                problems.push(Problem::of_value(at, message, Some("remove it".to_owned())));
+            } else if address.iter().any(|part| matches!(part, Protocol::P2p(_))) {
+                let help = "remove it: every head adds its own peer id".to_owned();
+                problems.push(Problem::of_value(at, "the address contains /p2p/", Some(help)));
+            }
         }
+    }
+    if !heads.announce.is_empty() && !heads.announce_only.is_empty() {
+        let message = "excludes `announce`, which is set as well";
+        let help = "list all addresses in `announce_only`, or in `announce` if listen addresses are to be advertised too";
+        problems.push(problem("heads", "announce_only", message, help));
     }
 }
 

@@ -1,5 +1,6 @@
 //! The heads and their listen addresses.
 
+use super::Cidr;
 use super::values::{Address, Ip};
 use multiaddr::Multiaddr;
 use schemars::JsonSchema;
@@ -25,10 +26,22 @@ pub struct Heads {
     /// What happens when the port of a head is in use by another process. Set `strict` where the port is part of a firewall
     /// rule, a port forwarding or an announced address.
     pub ports: Ports,
-    /// External addresses that every head advertises in addition to those that it detects, as multiaddrs without
+    /// External addresses that every head advertises in addition to its listen addresses, as multiaddrs without
     /// `/p2p/`. Set them for hosts behind a load balancer or port forwarding. Port 0 stands for the head's own port.
+    /// Excludes `announce_only`.
     #[schemars(with = "Vec<Address>", length(max = 64))]
     pub announce: Vec<Multiaddr>,
+    /// The only addresses that every head advertises, as multiaddrs without `/p2p/`: its listen addresses are not
+    /// advertised. Set them for hosts behind a 1:1 NAT and for containers, whose listen addresses no peer can reach. Port 0
+    /// stands for the head's own port. If the list is empty, a head advertises its listen addresses and those of
+    /// `announce`. Excludes `announce`.
+    #[schemars(with = "Vec<Address>", length(max = 64))]
+    pub announce_only: Vec<Multiaddr>,
+    /// Ranges of IP addresses that the heads never advertise, neither in identify nor in answers. They also apply to
+    /// addresses of `announce` and `announce_only`. Set them for interfaces that no peer can reach, such as those of
+    /// container networks and VPNs. Addresses with names are not affected.
+    #[schemars(length(max = 64))]
+    pub never_announce: Vec<Cidr>,
 }
 
 /// A way of carrying bytes between peers.
@@ -68,6 +81,15 @@ impl Heads {
     pub const LISTEN: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
     /// [`Self::transports`] by default.
     pub const TRANSPORTS: [Transport; 2] = [Transport::Tcp, Transport::Quic];
+
+    /// The addresses to advertise besides the listen addresses or instead of them, and the key that lists them.
+    pub(crate) fn announced(&self) -> (&'static str, &[Multiaddr]) {
+        if self.announce_only.is_empty() {
+            ("announce", &self.announce)
+        } else {
+            ("announce_only", &self.announce_only)
+        }
+    }
 }
 
 impl Default for Heads {
@@ -78,6 +100,8 @@ impl Default for Heads {
             transports: Self::TRANSPORTS.into(),
             ports: Ports::Move,
             announce: Vec::new(),
+            announce_only: Vec::new(),
+            never_announce: Vec::new(),
         }
     }
 }

@@ -12,8 +12,8 @@ pub struct Network {
     /// network uses a name of its own. `/ipfs/kad/1.0.0` is the public IPFS DHT.
     #[schemars(length(min = 2, max = 140), regex(pattern = "^/"))]
     pub protocol: String,
-    /// The kinds of addresses that the node stores and returns. Others are dropped. Set `public` on the internet, where
-    /// clients cannot reach private addresses.
+    /// The kinds of addresses that the node stores, returns and advertises. Others are dropped. Set `public` on the
+    /// internet, where clients cannot reach private addresses.
     pub addresses: AddressPolicy,
     /// Peers through which the node joins the network, each as a multiaddr that ends in `/p2p/<peer id>`. If the list
     /// is empty, the node dials no bootstrap peer and waits for inbound connections. List several, so that the node can
@@ -63,7 +63,7 @@ pub struct Network {
     pub lookup_beta: u32,
 }
 
-/// The kinds of addresses that the node stores and returns. Others are dropped.
+/// The kinds of addresses that the node stores, returns and advertises. Others are dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AddressPolicy {

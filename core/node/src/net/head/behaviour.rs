@@ -37,6 +37,8 @@ pub(super) fn of(parts: &Parts, phase: Phase) -> Behaviour {
         .with_max_established_per_peer(Some(connections.per_peer_max));
     let identify = identify::Config::new(PROTOCOL_VERSION.to_owned(), parts.key.public())
         .with_agent_version(AGENT.to_owned())
+        // It tells the external addresses alone: those that the head advertises.
+        .with_hide_listen_addrs(true)
         .with_cache_size(0);
     let activity = Arc::<Activity>::default();
     let counted = Arc::clone(&activity);

@@ -12,6 +12,9 @@ use libp2p::{Multiaddr, PeerId, StreamProtocol, identify};
 use std::time::Instant;
 use tokio::sync::watch;
 
+/// The external addresses that libp2p keeps of a swarm: with one more it drops any of them.
+const IDENTIFY_ADDRESSES_MAX: usize = 20;
+
 /// Notes which program is at the other end of a connection, for how long its answers may be (requirement V17), and has a
 /// message read that identify did not.
 pub(super) fn record_agent(swarm: &mut Swarm<Behaviour>, event: &SwarmEvent<BehaviourEvent>) {
@@ -66,8 +69,8 @@ pub(super) fn on_event(
     }
 }
 
-/// Notes a change of the addresses, and updates the table, the peer addresses and what identify tells. Of the addresses to
-/// announce those are told that are served.
+/// Notes a change of the addresses, and updates the table, the peer addresses and what identify tells: all of them have the
+/// addresses that the head advertises.
 pub(super) fn on_addresses_changed(
     parts: &Parts,
     status: &watch::Sender<Status>,
@@ -80,15 +83,29 @@ pub(super) fn on_addresses_changed(
         status.listeners = listeners.counts();
         status.failure = None;
     });
-    let (mut addresses, unserved): (Vec<_>, Vec<_>) =
-        parts.announce.iter().cloned().partition(|announced| listeners.serve(announced));
-    addresses.iter().for_each(|address| swarm.add_external_address(address.clone()));
-    unserved.iter().for_each(|address| swarm.remove_external_address(address));
-    addresses.extend(status.borrow().addresses.iter().cloned());
+    let advertised =
+        parts.own_addresses.advertised(&status.borrow().addresses, |announced| listeners.serve(announced));
+    identify_by(swarm, &advertised);
     let peer = parts.key.public().to_peer_id();
-    parts.shared.table.set_own(peer, &addresses, Instant::now());
-    parts.shared.peer_addresses.record(peer, addresses);
+    parts.shared.table.set_own(peer, &advertised, Instant::now());
+    if advertised.is_empty() {
+        parts.shared.peer_addresses.forget(&peer);
+    } else {
+        parts.shared.peer_addresses.record(peer, advertised);
+    }
     parts.list.on_change();
+}
+
+/// Has identify tell the first of these addresses and no others.
+fn identify_by(swarm: &mut Swarm<Behaviour>, advertised: &[Multiaddr]) {
+    let told = advertised.get(..IDENTIFY_ADDRESSES_MAX).unwrap_or(advertised);
+    let old: Vec<_> = swarm.external_addresses().filter(|address| !told.contains(address)).cloned().collect();
+    old.iter().for_each(|address| swarm.remove_external_address(address));
+    for address in told {
+        if !swarm.external_addresses().any(|known| known == address) {
+            swarm.add_external_address(address.clone());
+        }
+    }
 }
 
 /// Notes what a peer said of itself; a server of our protocol may enter the table, and one that serves no more leaves it

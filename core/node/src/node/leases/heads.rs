@@ -5,6 +5,7 @@ use crate::config::{Config, Ports};
 use crate::net::head;
 use crate::net::head::connection_limits::NodeConnections;
 use crate::net::heads::HeadList;
+use crate::net::own_addresses::OwnAddresses;
 use crate::net::ports;
 use crate::net::requests::proof::Proof;
 use crate::net::requests::request_handler::Shared;
@@ -130,7 +131,7 @@ impl Heads for NodeHeads {
             key,
             proof,
             listen: ports::addresses(&parts.config.heads, port),
-            announce: ports::announced(&parts.config.heads, port),
+            own_addresses: OwnAddresses::of(&parts.config, port),
             config: Arc::clone(&parts.config),
             kad: parts.kad.clone(),
             shared: Arc::clone(&parts.shared),
