@@ -88,7 +88,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for (dir, advice) in [
             (dir.path().to_owned(), "the next start of the node moves the records aside"),
-            (dir.path().join("none"), "move the directory away"),
+            (dir.path().join("none"), "move the directory of the records away"),
         ] {
             let damage = Damage::of(&dir, Purpose::Serve);
             let logged = crate::outage::tests::logged(|| {

@@ -22,6 +22,8 @@ use tokio::sync::Semaphore;
 /// How often the thread that reopens the engine looks whether that is due, or the store was closed.
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
 
+/// How often the log tells of keys that cannot be read, whatever it is that differs.
+const UNREAD_PAUSE: Duration = Duration::from_secs(10);
 /// How long an attempt waits for the calls of the engine that it closes.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 
@@ -39,7 +41,7 @@ pub(crate) struct Keeper {
     state: Mutex<State>,
     unflushed: Mutex<Unflushed>,
     /// Why keys could not be read, as it was logged last.
-    unread: Mutex<String>,
+    unread: Mutex<Option<(String, Instant)>>,
     /// One call at a time looks for the cause of an outage.
     beginning: Mutex<()>,
 }
@@ -139,13 +141,15 @@ impl Keeper {
             let error = self.failed(engine, fault, "providers");
             let because = error.source().map_or_else(|| error.to_string(), |cause| Causes(cause).to_string());
             let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
-            if self.refused().is_none() && *unread != because {
+            let is_news =
+                unread.as_ref().is_none_or(|(last, at)| *last != because && at.elapsed() >= UNREAD_PAUSE);
+            if self.refused().is_none() && is_news {
                 if is_damage {
                     tracing::error!(error = %because, "some keys cannot be read");
                 } else {
                     tracing::warn!(error = %because, "some keys cannot be read");
                 }
-                *unread = because;
+                *unread = Some((because, Instant::now()));
             }
         }
         Ok(found)

@@ -241,6 +241,11 @@ impl Answer {
         has_it.then(|| Self::new(rest, self.len_max, self.asked_at, Lacks::Something))
     }
 
+    /// The same, of which the store may have more by now.
+    pub(crate) fn lacking(self) -> Self {
+        Self { lacks: Lacks::Something, ..self }
+    }
+
     /// How many bytes it takes on the heap, addresses in full though they may be shared, once for itself and once for
     /// what the caller makes of it.
     pub(crate) fn bytes(&self) -> usize {

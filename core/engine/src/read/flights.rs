@@ -50,6 +50,8 @@ pub(crate) struct Flight {
     awaited: AtomicU32,
     /// What was accepted of the key and may not be in what the store answers.
     accepted: Mutex<Vec<ProviderRecord>>,
+    /// Something was taken back from these that may have been written before.
+    lacks: AtomicBool,
     /// The span of the request that began it, and that of its wait, until it departs.
     trace: Mutex<Option<(Span, Span)>>,
     call: OnceLock<(Instant, u32)>,
@@ -123,7 +125,7 @@ impl Flights {
         let end = end.map(|answer| {
             let accepted = lock(&flight.accepted);
             let answer = if accepted.is_empty() { answer } else { answer.with(&*accepted, now) };
-            Arc::new(answer)
+            Arc::new(if flight.lacks.load(Ordering::Relaxed) { answer.lacking() } else { answer })
         });
         if let Ok(answer) = &end {
             self.cache.put(flight.key, answer.clone());
@@ -161,7 +163,7 @@ impl Flights {
         }
         let flight = lock(&shard.under_way).get(&record.key).cloned();
         if let Some(flight) = flight {
-            lock(&flight.accepted).retain(|accepted| accepted.provider != record.provider);
+            flight.retract(record);
         }
         let known = self.cache.peek(&record.key);
         if let Some(rest) = known.and_then(|known| known.without(&record.provider)) {
@@ -196,6 +198,7 @@ impl Flight {
             denied: AtomicBool::new(false),
             awaited: AtomicU32::new(0),
             accepted: Mutex::default(),
+            lacks: AtomicBool::new(false),
             trace: Mutex::new(None),
             call: OnceLock::new(),
             end: OnceLock::new(),
@@ -211,6 +214,21 @@ impl Flight {
     /// Reads so many providers, if it has not departed yet. True if they are more than before.
     fn widen(&self, len_max: NonZeroU32) -> bool {
         self.len_max.fetch_max(len_max.get(), Ordering::Relaxed) < len_max.get()
+    }
+
+    /// What was accepted since it began, and may be written by now.
+    pub(crate) fn accepted(&self) -> Vec<ProviderRecord> {
+        lock(&self.accepted).clone()
+    }
+
+    /// Forgets what was accepted of this provider. An older record of it may be in the store and not in its answer.
+    fn retract(&self, record: &ProviderRecord) {
+        let mut accepted = lock(&self.accepted);
+        let before = accepted.len();
+        accepted.retain(|accepted| accepted.provider != record.provider);
+        if accepted.len() < before {
+            self.lacks.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Notes a record that was accepted just now, in place of an older one of its provider.

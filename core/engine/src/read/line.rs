@@ -182,14 +182,17 @@ impl Line {
             self.awaited.fetch_add(1, Ordering::Relaxed);
         }
         queues.of(request).push_back((now, flight));
-        let len = queues.len() as u32;
-        self.len.store(len, Ordering::Release);
+        self.len.store(queues.len() as u32, Ordering::Release);
         drop(queues);
-        self.peak.fetch_max(len, Ordering::Relaxed);
         let evicted = evicted?;
         self.on_out(&evicted);
         self.evicted.fetch_add(1, Ordering::Relaxed);
         Some(evicted)
+    }
+
+    /// Notes how long the line is once what has a permit has left it.
+    pub(super) fn note_peak(&self) {
+        self.peak.fetch_max(self.len.load(Ordering::Acquire), Ordering::Relaxed);
     }
 
     /// A request waits for this flight, in line already or soon, until what is returned is dropped.

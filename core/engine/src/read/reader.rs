@@ -7,8 +7,8 @@ use super::line::{Line, Request, Taken, Wait};
 use crate::clock::{Clock, Now};
 use crate::config::{Life, Limits};
 use crate::observe::{StoreCall, trace};
-use crate::request::{Ending, Form, ReadCall, Source, form};
-use crate::store::{Backend, Failure, Lane, Permit, ReadLine};
+use crate::request::{Ending, Form, Source, form};
+use crate::store::{Backend, Failure, Lane, Permit, ReadLine, gravest};
 use crate::sync::{add, lock};
 use crate::write::{Readers, WriteQueue};
 use hydra_api::admission::Level;
@@ -197,6 +197,7 @@ impl Reader {
             add(&self.backend.stats.wants.mine().denied, 1);
             return Asked::Answered(self.instead(key, plan, ending, now, None));
         }
+        let mut under_way = None;
         match self.join(key, plan, now) {
             Joined::Known(answer) => return Asked::Answered(self.hit(key, &answer, plan, now)),
             Joined::Lead(flight) => {
@@ -205,10 +206,15 @@ impl Reader {
                     return Asked::Waits(self.line.wait_for(flight), Source::Store);
                 }
             }
-            Joined::Follow { .. } => add(&self.backend.stats.wants.mine().coalesced, 1),
+            Joined::Follow { flight, .. } => {
+                add(&self.backend.stats.wants.mine().coalesced, 1);
+                under_way = Some(flight);
+            }
             Joined::Full => {}
         }
-        Asked::Answered(self.instead(key, plan, ending, now, None))
+        // It does not wait for that call.
+        let reply = self.instead(key, plan, ending, now, under_way.as_deref());
+        Asked::Answered(Reply { call: None, ..reply })
     }
 
     /// Waits for the flight of the key, its own or another's.
@@ -248,7 +254,7 @@ impl Reader {
                 if flight.deny() {
                     add(&self.backend.stats.wants.mine().denied, 1);
                 }
-                return self.instead(key, plan, Ending::NoPermit, self.clock.read(), flight.call());
+                return self.instead(key, plan, Ending::NoPermit, self.clock.read(), Some(flight));
             }
             landed = timeout_at(deadline.into(), flight.landing()).await;
         }
@@ -258,8 +264,8 @@ impl Reader {
                 let reply = self.reply(key, &answer, plan, source, now);
                 Reply { call: flight.call(), ..reply }
             }
-            Ok(Err(ending)) => self.instead(key, plan, ending, now, flight.call()),
-            Err(_) => self.instead(key, plan, Ending::Late, now, flight.call()),
+            Ok(Err(ending)) => self.instead(key, plan, ending, now, Some(flight)),
+            Err(_) => self.instead(key, plan, Ending::Late, now, Some(flight)),
         }
     }
 
@@ -294,6 +300,7 @@ impl Reader {
             self.turn_away(&evicted, now);
         }
         self.backend.gate.advance();
+        self.line.note_peak();
     }
 
     fn turn_away(&self, flight: &Flight, now: Now) {
@@ -316,15 +323,17 @@ impl Reader {
         self.reply(key, answer, plan, source, now)
     }
 
-    /// What there is instead of the store's answer: an older one, or what waits to be written, or nothing.
+    /// What there is instead of the store's answer: an older one, or what waits to be written or was taken since the flight of the
+    /// key began, or nothing.
     fn instead(
         &self,
         key: ContentKey,
         plan: &Plan,
         ending: Ending,
         now: Now,
-        call: Option<ReadCall>,
+        flight: Option<&Flight>,
     ) -> Reply {
+        let call = flight.and_then(Flight::call);
         let cached = self.flights.cache().find(&key);
         if let Some(answer) = cached.filter(|answer| answer.is_within(self.limits.stale, now.instant)) {
             add(&self.backend.stats.hits.mine().stale, 1);
@@ -332,8 +341,9 @@ impl Reader {
             return Reply { call, ..self.reply(key, &answer, &plan, Source::StaleCache, now) };
         }
         let moment = answer::Now { asked_at: now.instant, unix: now.unix };
-        let waiting = self.queue.pending(&key, plan.answer_len);
-        let answer = Answer::of_queue(waiting, plan.answer_len, moment).map(Arc::new);
+        let mut taken = flight.map(Flight::accepted).unwrap_or_default();
+        taken.extend(self.queue.pending(&key, plan.answer_len));
+        let answer = Answer::of_queue(taken, plan.answer_len, moment).map(Arc::new);
         let source = if answer.is_some() { Source::WriteQueue } else { Source::Nothing };
         Reply { answer, source, call, ..Reply::nothing(ending, plan.rung) }
     }
@@ -412,11 +422,11 @@ fn checked(found: Vec<Found>, keys: usize) -> Result<Vec<Found>, Failure> {
         Found::Known(_) => None,
     };
     let kinds: Option<Vec<_>> = found.iter().map(unknown).collect();
-    match kinds.as_deref() {
-        Some([kind, ..]) => {
-            Err(Failure::Unknown(StoreError::new(*kind, StoreCall::Providers.as_str()), found.len()))
+    match kinds.and_then(gravest) {
+        Some(kind) => {
+            Err(Failure::Unknown(StoreError::new(kind, StoreCall::Providers.as_str()), found.len()))
         }
-        Some([]) | None => Ok(found),
+        None => Ok(found),
     }
 }
 
@@ -442,7 +452,7 @@ impl Aboard {
                     Ok(Answer::of_store(providers, self.len_max, at, now, life))
                 }
                 Found::Unknown(kind) => {
-                    unknown = unknown.or(Some(kind));
+                    unknown = gravest(unknown.into_iter().chain([kind]));
                     add(&reader.backend.stats.reads.unknown, 1);
                     Err(Ending::StoreFailed)
                 }

@@ -150,10 +150,12 @@ impl Backend {
 
     /// Takes up a changed capacity of the store, and gives a store that was overloaded a permit more after a while.
     pub(crate) fn tick(&self, limits: &Limits, now: Instant) {
-        let Some(profile) = profile(&*self.store) else { return };
-        self.tracer.learn(&profile);
-        let capacity = limits.capacity(&profile);
+        let profile = profile(&*self.store);
+        if let Some(profile) = &profile {
+            self.tracer.learn(profile);
+        }
         let mut permits = lock(&self.permits);
+        let capacity = profile.map_or(permits.capacity, |profile| limits.capacity(&profile));
         let grows = permits.relief_until.is_some_and(|until| now >= until);
         if capacity == permits.capacity && !grows {
             return;

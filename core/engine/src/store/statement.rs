@@ -57,3 +57,13 @@ impl fmt::Display for Failure {
         }
     }
 }
+
+/// The kind that counts where a call failed in several ways: damage first, then that the store is at its limit.
+pub(crate) fn gravest(kinds: impl IntoIterator<Item = StoreErrorKind>) -> Option<StoreErrorKind> {
+    kinds.into_iter().max_by_key(|kind| match kind {
+        StoreErrorKind::Corrupt => 3,
+        StoreErrorKind::Overloaded => 2,
+        StoreErrorKind::Unavailable => 1,
+        _ => 0,
+    })
+}

@@ -38,7 +38,7 @@ impl Mode {
 }
 
 /// Other clients of a pooler may by chance leave both connections their processes for a turn, not for so many.
-const TURNS: usize = 12;
+const TURNS: usize = 6;
 
 /// Finds out whether two connections keep their processes of the server while they take turns in transactions. Behind a pooler in
 /// transaction mode they exchange them sooner or later, or one waits for the other.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 /// More messages than an open sends.
-const MESSAGES_MAX: usize = 40;
+const MESSAGES_MAX: usize = 80;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![

@@ -2,7 +2,7 @@
 
 use super::batches::Batch;
 use crate::observe::{StoreCall, trace};
-use crate::store::{Failure, Lane};
+use crate::store::{Failure, Lane, gravest};
 use crate::sync::add;
 use crate::write::take::Writer;
 use hydra_api::{Inserted, ProviderRecord, RecordOutcome, StoreError, StoreErrorKind};
@@ -59,21 +59,27 @@ pub(super) async fn write_batch(writer: Arc<Writer>, batch: Batch) -> (Batch, Ou
     (batch, outcome)
 }
 
-/// One outcome for each record. An insert all of whose outcomes are open is a failure.
+/// One outcome for each record. An insert all of whose outcomes are open is a failure, of the gravest kind among them.
 fn checked(inserted: Inserted, len: usize) -> Result<Inserted, Failure> {
-    let Inserted::Each(outcomes) = &inserted else { return Ok(inserted) };
+    let Inserted::Each(mut outcomes) = inserted else { return Ok(inserted) };
     if outcomes.len() != len {
         return Err(Failure::Broke("the store reported more or fewer records than it was given"));
+    }
+    // As an error of the whole call would: the store never takes it.
+    for outcome in &mut outcomes {
+        if *outcome == RecordOutcome::Unknown(StoreErrorKind::Refused) {
+            *outcome = RecordOutcome::Refused("the store does not take it".into());
+        }
     }
     let open = |outcome: &RecordOutcome| match outcome {
         RecordOutcome::Unknown(kind) => Some(*kind),
         _ => None,
     };
     let kinds: Option<Vec<_>> = outcomes.iter().map(open).collect();
-    match kinds.as_deref() {
-        Some([kind, ..]) => {
-            Err(Failure::Unknown(StoreError::new(*kind, StoreCall::Insert.as_str()), outcomes.len()))
+    match kinds.and_then(gravest) {
+        Some(kind) => {
+            Err(Failure::Unknown(StoreError::new(kind, StoreCall::Insert.as_str()), outcomes.len()))
         }
-        Some([]) | None => Ok(inserted),
+        None => Ok(Inserted::Each(outcomes)),
     }
 }

@@ -3,7 +3,7 @@
 use super::batch::{Outcome, write_batch};
 use super::batches::{Batch, Batches};
 use crate::observe::StoreCall;
-use crate::store::Lane;
+use crate::store::{Lane, gravest};
 use crate::sync::add;
 use crate::write::take::Writer;
 use crate::write::write_queue::{Fate, InHand, Tries};
@@ -130,12 +130,12 @@ impl<'a> Window<'a> {
         }
     }
 
-    /// Gives records their fates; why the store could say nothing of the first such one.
+    /// Gives records their fates; the gravest of the causes why the store could say nothing of some.
     fn settle_each(&mut self, batch: &Batch, outcomes: Vec<RecordOutcome>) -> Option<StoreErrorKind> {
         let (mut unknown, mut gone) = (None, 0);
         for (held, outcome) in batch.iter().zip(outcomes) {
             if let RecordOutcome::Unknown(kind) = outcome {
-                unknown = unknown.or(Some(kind));
+                unknown = gravest(unknown.into_iter().chain([kind]));
                 self.unknown += 1;
             }
             let fate = settle(self.writer, held, outcome);
@@ -189,15 +189,9 @@ fn settle(writer: &Writer, held: &InHand, outcome: RecordOutcome) -> Fate {
             reports.refused(&cause);
             Fate::Dropped
         }
-        // As an error of the whole call would: the store never takes it.
-        RecordOutcome::Unknown(StoreErrorKind::Refused) => {
-            add(&stats.dropped_refused, 1);
-            reports.refused("the store does not take it");
-            Fate::Dropped
-        }
         // A part of the store does not answer: the record waits for it, however long, as long as anybody could read it. What comes
         // later is refused when the queue is full.
-        _ if held.record.expires <= writer.clock.read().unix => {
+        _ if held.record.expires <= writer.clock.sure_date() => {
             add(&stats.dropped_after_retries, 1);
             reports.gave_up("it has expired, and the store could not say whether it has it");
             Fate::Dropped

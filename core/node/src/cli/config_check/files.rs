@@ -27,11 +27,12 @@ fn look(loaded: &Loaded, path: &KeyPath, value: &Value, issues: &mut Vec<Issue>)
                 let path = path.key(key);
                 match below {
                     Value::String(file) if ENDS.iter().any(|end| key.ends_with(end)) => {
-                        report(loaded, issues, path, file_missing(&beside_data(loaded, file)));
+                        let file = resolved(loaded, file);
+                        report(loaded, issues, path, file_missing(&file));
                     }
                     Value::Array(files) if key == LIST && files.iter().all(Value::is_string) => {
                         for (item, file) in files.iter().enumerate() {
-                            let file = beside_data(loaded, file.as_str().unwrap_or_default());
+                            let file = resolved(loaded, file.as_str().unwrap_or_default());
                             report(loaded, issues, path.item(item), file_missing(&file));
                         }
                     }
@@ -81,8 +82,7 @@ fn file_missing(path: &Path) -> Option<Missing> {
     Some(Missing { message, help: "name a file that exists and that this user can read".to_owned() })
 }
 
-/// A relative path starts at the data directory, or for some plugins at the working directory.
-fn beside_data(loaded: &Loaded, file: &str) -> PathBuf {
-    let beside = loaded.config.data_dir.join(file);
-    if !beside.exists() && Path::new(file).exists() { file.into() } else { beside }
+/// A relative path starts at the data directory.
+fn resolved(loaded: &Loaded, file: &str) -> PathBuf {
+    loaded.config.data_dir.join(file)
 }
