@@ -241,17 +241,20 @@ async fn read(
 ) -> Result<Result<(), StoreError>, Broken> {
     let mut keys: Vec<_> = records.iter().map(|record| record.key).collect();
     keys.dedup();
-    let (mut left, mut found) = (records, 0);
+    let (mut left, mut found, mut is_damaged) = (records, 0, false);
     for keys in keys.chunks(store.profile().reads.batch_len_max.get()) {
-        let entries = match store.providers(keys.into(), NOW, LIMIT).await {
-            // What is damaged may concern single keys.
-            Ok(found) if found.contains(&Found::Unknown(StoreErrorKind::Corrupt)) => {
-                return Ok(Err(StoreError::new(StoreErrorKind::Corrupt, "providers")));
-            }
-            Ok(found) => all_known(found, keys.len())?,
+        let mut answer = match store.providers(keys.into(), NOW, LIMIT).await {
+            Ok(answer) => answer,
             Err(error) => return Ok(Err(error)),
         };
-        for (key, entry) in keys.iter().zip(entries) {
+        // What is damaged may concern single keys. What is told of the others is to be true all the same.
+        let damaged: Vec<_> =
+            answer.iter().map(|one| *one == Found::Unknown(StoreErrorKind::Corrupt)).collect();
+        answer.iter_mut().zip(&damaged).filter(|(_, damaged)| **damaged).for_each(|(one, _)| {
+            *one = Found::Known(Vec::new());
+        });
+        is_damaged |= damaged.contains(&true);
+        for ((key, entry), damaged) in keys.iter().zip(all_known(answer, keys.len())?).zip(damaged) {
             let len = left.iter().take_while(|record| record.key == *key).count();
             let (of_key, rest) = left.split_at(len);
             left = rest;
@@ -265,12 +268,15 @@ async fn read(
                 ensure!(inserted, "it returns what was never inserted: {one:?}");
             }
             ensure!(
-                least != Least::All || entry.len() == of_key.len(),
+                damaged || least != Least::All || entry.len() == of_key.len(),
                 "of {} providers of a key {} are there, and no damage was found",
                 of_key.len(),
                 entry.len()
             );
         }
+    }
+    if is_damaged {
+        return Ok(Err(StoreError::new(StoreErrorKind::Corrupt, "providers")));
     }
     ensure!(least != Least::One || found > 0, "it shows an empty store instead of the damage");
     Ok(Ok(()))

@@ -24,6 +24,7 @@ const TABLE: &[(Sabotage, Option<&str>)] = &[
     (Sabotage::WritesAndFindsItLater, None),
     (Sabotage::NoticesAndFindsItLater, None),
     (Sabotage::NoticesAndWrites, Some("it has changed")),
+    (Sabotage::InventsBesideDamage, Some("it returns what was never inserted")),
 ];
 
 fn main() -> ExitCode {

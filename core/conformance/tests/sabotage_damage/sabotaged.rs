@@ -4,7 +4,7 @@ use hydra_api::{
     Durability, OpenError, Plugin, ProviderRecord, ProviderStore, Purpose, Scope, Store, StoreErrorKind,
     StoreProfile,
 };
-use hydra_conformance::doubles::{ClaimingStore, FailingStore};
+use hydra_conformance::doubles::{ClaimingStore, FailingStore, UnknownForSome};
 use hydra_conformance::given::{NOW, record};
 use hydra_store_memory::Memory;
 use schemars::JsonSchema;
@@ -32,6 +32,8 @@ pub(crate) enum Sabotage {
     /// The same of a store that notices damage before it opens.
     NoticesAndFindsItLater,
     NoticesAndWrites,
+    /// Some keys are said to be damaged, and of the others it returns what was never inserted.
+    InventsBesideDamage,
 }
 
 impl Sabotage {
@@ -75,6 +77,9 @@ impl Plugin for Sabotaged {
             }
             Ok(_) => {
                 look(config.sabotage, dir, &memory).await?;
+                if config.sabotage == Sabotage::InventsBesideDamage {
+                    store = Arc::new(UnknownForSome::new(store, StoreErrorKind::Corrupt, 300, 1));
+                }
                 if config.sabotage.finds_it_later() {
                     store = Arc::new(FailingStore::new(store, StoreErrorKind::Corrupt, 1_000, 1));
                 }
@@ -100,7 +105,7 @@ async fn look(sabotage: Sabotage, dir: &Path, memory: &Memory) -> Result<(), Ope
         Sabotage::SetsAsideAndFails => set_aside(dir).map_err(failed).and(Err(corrupt())),
         Sabotage::FailsAsUnavailable => Err(OpenError::unavailable("cannot read", "the file is not whole")),
         // Of other providers than those that were announced.
-        Sabotage::ReturnsAnything => insert(memory, 100).await,
+        Sabotage::ReturnsAnything | Sabotage::InventsBesideDamage => insert(memory, 100).await,
         Sabotage::SetsAsideAndShowsAll => {
             set_aside(dir).and_then(|()| write(dir)).map_err(failed)?;
             insert(memory, 0).await

@@ -278,8 +278,7 @@ impl Ladder {
     fn enter(&self, climb: &mut Climb, rung: Rung) {
         climb.calm_for = Duration::ZERO;
         let step = &mut climb.steps[rung.index()];
-        let soon = step.left.is_some_and(|left| climb.age - left <= self.calm() * SOON);
-        step.patience = if soon { (step.patience * 2).min(PATIENCE_MAX) } else { 1 };
+        step.patience = if self.is_soon(step, climb.age) { (step.patience * 2).min(PATIENCE_MAX) } else { 1 };
     }
 
     /// The next lower rung that the node stands on by itself.
@@ -287,7 +286,17 @@ impl Ladder {
         climb.steps[from.index()].left = Some(climb.age);
         climb.calm_for = Duration::ZERO;
         let lower = Rung::ALL.into_iter().rev().find(|rung| *rung < from && self.is_enabled(*rung));
-        lower.unwrap_or_default()
+        let lower = lower.unwrap_or_default();
+        let step = &mut climb.steps[lower.index()];
+        if !self.is_soon(step, climb.age) {
+            step.patience = 1;
+        }
+        lower
+    }
+
+    /// Whether a rung was left so lately that to stand on it again shows that it was left too soon.
+    fn is_soon(&self, step: &Step, age: Duration) -> bool {
+        step.left.is_some_and(|left| age - left <= self.calm() * SOON)
     }
 
     /// Whether the node enters this rung by itself.

@@ -40,3 +40,38 @@ fn a_climb_between_two_steps_of_a_tick_is_not_missed() {
         });
     }
 }
+
+/// What a rung needed of patience long ago is no part of the way back from another.
+#[test]
+fn full_is_back_within_ten_seconds_whatever_came_long_before() {
+    let ladder = Ladder::new(Config::default());
+    let mut released = 0u64;
+    let mut tick = |pulse: Pulse, moves: bool| {
+        released += u64::from(moves);
+        ladder.tick(TICK, &Pulse { released, ..pulse });
+    };
+    let line = |percent| Pulse { waiting: Level { used: percent, max: 100 }, ..CALM };
+    for percent in [Config::default().short.waiting_percent, 100] {
+        for _ in 0..4 {
+            (0..3).for_each(|_| tick(line(percent), true));
+            while ladder.read_rung() != Rung::Full {
+                tick(line(0), true);
+            }
+            tick(line(0), true);
+        }
+    }
+    (0..36_000).for_each(|_| tick(CALM, true));
+    // It freezes again each time that nothing is to be read from it is over.
+    for _ in 0..4 {
+        (0..12).for_each(|_| tick(Pulse { busy: true, ..CALM }, false));
+        while ladder.read_rung() == Rung::CacheOnly {
+            tick(CALM, true);
+        }
+    }
+    (0..12).for_each(|_| tick(Pulse { busy: true, ..CALM }, false));
+    let back = (0..).find(|_| {
+        tick(CALM, true);
+        ladder.read_rung() == Rung::Full
+    });
+    assert!(back.is_some_and(|ticks| ticks <= 100), "after {back:?} ticks");
+}
