@@ -19,17 +19,20 @@ const fn scenario(fault: &'static str, cause: &'static [&'static str], start: fn
     Scenario { backend: "Redis Cluster", fault, start, cause, loss: Loss::Nothing, needs: Needs::Nothing }
 }
 
+/// How a connection to a server shows that this was killed: the replica may take over before another one is tried.
+const ENDED: &[&str] = &["Connection refused", "broken pipe", "Broken pipe", "reset", "closed"];
+
 pub(crate) const SCENARIOS: [Scenario; 4] = [
     Scenario {
         loss: Loss::Last(EVERY_SECOND),
-        ..scenario("kill -9 and restart of a master", &["Connection refused"], || on(0, killed))
+        ..scenario("kill -9 and restart of a master", ENDED, || on(0, killed))
     },
     scenario("SIGSTOP of a master", &["no answer within", "time limit", "has stalled"], || on(0, frozen)),
     scenario("CLUSTER FAILOVER on each replica", &[], || on(1, failed_over)),
     Scenario {
         // What the replica has not received is lost.
         loss: Loss::Last(EVERY_SECOND),
-        ..scenario("kill -9 of a master that a replica follows", &["Connection refused"], || on(1, succeeded))
+        ..scenario("kill -9 of a master that a replica follows", ENDED, || on(1, succeeded))
     },
 ];
 
