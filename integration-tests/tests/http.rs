@@ -39,7 +39,7 @@ async fn the_state_of_the_node_and_of_its_heads_is_told_as_json() {
     assert_eq!(told["peer"], head.peer.to_string());
     assert_eq!((&told["connections"], &told["requests"]), (&1.into(), &3.into()), "{told}");
     assert!(told["requests_per_second"].is_f64());
-    for addresses in ["listen", "told"] {
+    for addresses in ["listen", "advertised"] {
         let first = told[addresses][0].as_str().unwrap();
         assert!(head.addresses.iter().any(|own| own.to_string().starts_with(first)), "{addresses}: {told}");
     }

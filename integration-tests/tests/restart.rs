@@ -90,7 +90,7 @@ async fn ids_and_ports_are_kept_and_a_head_goes_back_to_its_port_when_that_is_fr
         assert_eq!(ports, [base, base + 1, base + 2], "{start}: {}", home.log());
         node.kill().await.unwrap();
     }
-    assert_eq!(home.log().matches("going back to the own port").count(), 1, "{}", home.log());
+    assert_eq!(home.log().matches("returning to the port of the slot").count(), 1, "{}", home.log());
 }
 
 #[tokio::test]

@@ -87,7 +87,7 @@ pub(crate) enum Command {
     /// Prints what the node that runs on `data_dir` does: its heads with their addresses, connections and requests per second,
     /// the rungs of reads and writes, the store and the peer table.
     ///
-    /// It reads the operator pages `/api/v1/status` and `/api/v1/heads`, and takes a second, in which the node counts requests.
+    /// It reads the HTTP endpoints `/api/v1/status` and `/api/v1/heads`, and takes a second, in which the node counts requests.
     Status(StatusArgs),
     /// Sends one request to a head, as a client of the network does.
     #[command(subcommand)]
@@ -167,7 +167,7 @@ pub(crate) struct AskArgs {
 /// The node to look at, and the format of the output.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
-    /// The address of the operator pages of a node (`telemetry.http.listen`), instead of the node that runs on `data_dir`.
+    /// The address of the HTTP endpoints of a node (`telemetry.http.listen`), instead of the node that runs on `data_dir`.
     #[arg(long, value_name = "IP:PORT")]
     pub(crate) http: Option<std::net::SocketAddr>,
     /// Prints JSON. This is the default if standard output is not a terminal.

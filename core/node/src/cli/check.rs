@@ -35,7 +35,7 @@ pub(crate) async fn check(loaded: &Loaded, registry: &Registry, out: &mut Output
     Ok(out.line(ok)?)
 }
 
-/// The address of the operator pages must be free, unless the node that runs has it.
+/// The address of the HTTP endpoints must be free, unless the node that runs has it.
 fn pages(loaded: &Loaded, node: Option<&Uses>) -> Result<(), Failure> {
     let http = &loaded.config.telemetry.http;
     if !http.enabled || node.is_some_and(|node| node.http == Some(http.listen)) {

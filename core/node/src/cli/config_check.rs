@@ -85,7 +85,7 @@ fn slots(loaded: &Loaded) -> Option<Issue> {
     (count > room).then(|| loaded.too_many_heads(room))
 }
 
-/// The port of the operator pages among those of the heads: the head of that slot would listen on another.
+/// The port of the HTTP endpoints among those of the heads: the head of that slot would listen on another.
 fn port_of_pages(loaded: &Loaded) -> Option<Issue> {
     let http = &loaded.config.telemetry.http;
     let first =

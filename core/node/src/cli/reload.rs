@@ -149,7 +149,7 @@ impl Reload {
         match result {
             Ok(taken) => outcome.taken.extend(taken),
             Err(ReconfigureError::Config(issue)) => {
-                tracing::error!(table = %at, error = %issue, "the table is not taken up, nothing of it is changed");
+                tracing::error!(table = %at, error = %issue, "the table has a mistake, nothing of it is changed");
                 outcome.needs_restart.extend(own);
             }
             Err(_) => {

@@ -1,4 +1,4 @@
-//! `hydra status`: what a running node does, from its operator pages.
+//! `hydra status`: what a running node does, from its HTTP endpoints.
 
 mod table;
 
@@ -26,7 +26,7 @@ pub(crate) async fn status(config: &Config, args: &StatusArgs, out: &mut Output)
         None => of_running(config)?,
     };
     let (status, heads) = tokio::join!(page(address, "/api/v1/status"), page(address, "/api/v1/heads"));
-    let failed = |cause| Failure::failed(&format!("cannot read the operator pages at {address}"), cause);
+    let failed = |cause| Failure::failed(&format!("cannot read the HTTP endpoints at {address}"), cause);
     let (status, mut heads) = (status.map_err(failed)?, heads.map_err(failed)?);
     if args.json || !out.is_terminal() {
         let whole = json!({ "status": status, "heads": heads["heads"].take() });
@@ -35,7 +35,7 @@ pub(crate) async fn status(config: &Config, args: &StatusArgs, out: &mut Output)
     Ok(out.text(table::shown(&status, &heads))?)
 }
 
-/// The operator pages of the node that runs on the data directory.
+/// The HTTP endpoints of the node that runs on the data directory.
 fn of_running(config: &Config) -> Result<SocketAddr, Failure> {
     let dir = config.data_dir.display();
     let Some(node) = presence::running(&config.data_dir) else {
@@ -45,7 +45,7 @@ fn of_running(config: &Config) -> Result<SocketAddr, Failure> {
     node.http.ok_or_else(|| {
         let pid = node.pid;
         Failure::Failed(format!(
-            "the node that runs on {dir} (process {pid}) has no operator pages: set telemetry.http.enabled"
+            "the node that runs on {dir} (process {pid}) has no HTTP endpoints: set telemetry.http.enabled"
         ))
     })
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::fmt::Write;
 
 /// The columns of the heads, each as wide as its longest cell.
-const HEADINGS: [&str; 6] = ["slot", "state", "connections", "requests/s", "peer id", "told addresses"];
+const HEADINGS: [&str; 6] = ["slot", "state", "connections", "requests/s", "peer id", "advertised addresses"];
 
 /// The node in lines, and its heads in a table.
 pub(super) fn shown(status: &Value, heads: &Value) -> String {
@@ -65,8 +65,8 @@ fn lines(status: &Value) -> Vec<(&'static str, String)> {
 }
 
 fn row(head: &Value) -> [String; 6] {
-    let told = head["told"].as_array().into_iter().flatten().map(word).collect::<Vec<_>>();
-    let told = if told.is_empty() { "none".to_owned() } else { told.join(" ") };
+    let advertised = head["advertised"].as_array().into_iter().flatten().map(word).collect::<Vec<_>>();
+    let advertised = if advertised.is_empty() { "none".to_owned() } else { advertised.join(" ") };
     let state = match word(&head["failure"]) {
         failure if failure.is_empty() => word(&head["state"]),
         failure => format!("{}: {failure}", word(&head["state"])),
@@ -77,7 +77,7 @@ fn row(head: &Value) -> [String; 6] {
         head["connections"].to_string(),
         head["requests_per_second"].to_string(),
         word(&head["peer"]),
-        told,
+        advertised,
     ]
 }
 
@@ -113,8 +113,8 @@ mod tests {
                 "reads_waiting": used, "write_queue": used },
             "table": { "own": 2, "foreign": 0, "max": 10 },
         });
-        let head = |slot: u32, told: Value| {
-            json!({ "slot": slot, "peer": "12D3", "state": "listening", "failure": null, "told": told,
+        let head = |slot: u32, advertised: Value| {
+            json!({ "slot": slot, "peer": "12D3", "state": "listening", "failure": null, "advertised": advertised,
                 "connections": 1, "requests_per_second": 0.5 })
         };
         let text =

@@ -93,7 +93,7 @@ where
                     tracing::warn!(
                         config = CONFIG,
                         error = cause,
-                        "cannot use the config of the resolver: addresses with names are not dialed until it is mended"
+                        "cannot use the config of the resolver: addresses with names are not dialed until it is fixed"
                     );
                 }
                 self.failure = Some(cause);

@@ -78,7 +78,7 @@ impl NodeHeads {
                 head = lease.slot,
                 port = own,
                 from = lease.port,
-                "going back to the own port, which is free again"
+                "returning to the port of the slot, which is free again"
             );
             return Ok(own);
         }

@@ -28,14 +28,14 @@ pub(super) async fn heads(node_view: &NodeView) -> Value {
     let head = |head: &crate::net::heads::Head| {
         let traffic = now.get(&head.slot).copied().unwrap_or_default();
         let status = head.status.borrow();
-        let told = table.find(&KadId::of_peer(&head.peer)).map(|own| texts(&own.addresses));
+        let advertised = table.find(&KadId::of_peer(&head.peer)).map(|own| texts(&own.addresses));
         json!({
             "slot": head.slot,
             "peer": head.peer.to_string(),
             "state": head.state().as_str(),
             "failure": status.failure,
             "listen": texts(&status.addresses),
-            "told": told.unwrap_or_default(),
+            "advertised": advertised.unwrap_or_default(),
             "connections": traffic.connections,
             "requests": traffic.requests,
             "requests_per_second": rate(head.slot, traffic),
