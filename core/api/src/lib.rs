@@ -29,6 +29,7 @@ mod record;
 mod secret;
 pub mod store;
 mod time;
+pub mod value;
 
 pub use addresses::{Addresses, AddressesError};
 pub use admission::{
@@ -59,3 +60,4 @@ pub use store::{
     StoreErrorKind, StoreProfile,
 };
 pub use time::UnixSeconds;
+pub use value::{FoundValue, PutOutcome, ValueEstimate, ValueKey, ValuePut, ValueRecord, ValueStore};

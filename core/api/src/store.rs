@@ -10,7 +10,7 @@ pub use error::{StoreError, StoreErrorKind};
 pub use profile::{Durability, Expiry, Lane, Sharing, StoreProfile, StoreProfileBuilder};
 pub use scan::{Cursor, CursorError, KeyProvider, Page};
 
-use crate::{ContentKey, Metric, Provider, ProviderRecord, ReconfigureError, UnixSeconds};
+use crate::{ContentKey, Metric, Provider, ProviderRecord, ReconfigureError, UnixSeconds, ValueStore};
 use async_trait::async_trait;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -140,6 +140,12 @@ pub trait ProviderStore: Debug + Send + Sync + 'static {
     ) -> Result<Page, StoreError> {
         let _ = (from, now, limit);
         Err(StoreError::not_supported("scan"))
+    }
+
+    /// Where value records are kept beside the provider records: `/pk` and `/ipns`. Cheap: it is asked for each
+    /// call. The default is none: a node on such a store keeps no value records, and says so.
+    fn values(&self) -> Option<&dyn ValueStore> {
+        None
     }
 
     /// Flushes what is not durable yet and ends the store.

@@ -67,8 +67,9 @@ pub use unknown::{Unknowing, UnknownForSome};
 use crate::given::Chance;
 use counting::Counter;
 use hydra_api::{
-    ContentKey, Cursor, Deleted, Deletion, Estimate, Found, Inserted, Metric, Page, ProviderRecord,
-    ProviderStore, Purged, StoreError, StoreProfile, UnixSeconds, async_trait,
+    ContentKey, Cursor, Deleted, Deletion, Estimate, Found, FoundValue, Inserted, Metric, Page,
+    ProviderRecord, ProviderStore, Purged, PutOutcome, StoreError, StoreProfile, UnixSeconds, ValueEstimate,
+    ValueKey, ValuePut, ValueStore, async_trait,
 };
 use std::fmt::Debug;
 use std::num::NonZeroU32;
@@ -90,6 +91,10 @@ pub enum Call {
     Delete,
     /// A page of a scan.
     Scan,
+    /// A read of the value records of so many keys.
+    GetValues(usize),
+    /// A put of so many value records.
+    PutValues(usize),
     /// The end of the store.
     Close,
 }
@@ -104,6 +109,8 @@ impl Call {
             Self::Estimate => "estimate",
             Self::Delete => "delete",
             Self::Scan => "scan",
+            Self::GetValues(_) => "get",
+            Self::PutValues(_) => "put_if",
             Self::Close => "close",
         }
     }
@@ -111,7 +118,7 @@ impl Call {
     /// What the call costs a store: its records or keys, and one for any other.
     pub const fn rows(self) -> usize {
         match self {
-            Self::Insert(len) | Self::Providers(len) => len,
+            Self::Insert(len) | Self::Providers(len) | Self::GetValues(len) | Self::PutValues(len) => len,
             Self::PurgeExpired | Self::Estimate | Self::Delete | Self::Scan | Self::Close => 1,
         }
     }
@@ -123,9 +130,9 @@ pub enum Calls {
     /// All but `close`.
     #[default]
     All,
-    /// `providers`.
+    /// `providers`, and `get` of values.
     Reads,
-    /// `insert`.
+    /// `insert`, and `put_if` of values.
     Writes,
     /// `purge_expired`, `estimate`, `delete` and `scan`.
     Upkeep,
@@ -141,8 +148,8 @@ impl Calls {
         match self {
             Self::All => !matches!(call, Call::Close),
             Self::AllWithClose => true,
-            Self::Reads => matches!(call, Call::Providers(_)),
-            Self::Writes => matches!(call, Call::Insert(_)),
+            Self::Reads => matches!(call, Call::Providers(_) | Call::GetValues(_)),
+            Self::Writes => matches!(call, Call::Insert(_) | Call::PutValues(_)),
             Self::Upkeep => {
                 matches!(call, Call::PurgeExpired | Call::Estimate | Call::Delete | Call::Scan)
             }
@@ -323,12 +330,50 @@ impl<B: Behaviour> ProviderStore for Double<B> {
         self.inner.expire_by(latest);
     }
 
+    fn values(&self) -> Option<&dyn ValueStore> {
+        self.inner.values().map(|_| self as &dyn ValueStore)
+    }
+
     fn metrics(&self) -> Vec<Metric> {
         self.behaviour.metrics(self.inner.metrics())
     }
 
     fn reconfigure(&self, table: hydra_api::Value) -> Result<(), hydra_api::ReconfigureError> {
         self.inner.reconfigure(table)
+    }
+}
+
+impl<B: Behaviour> Double<B> {
+    fn inner_values(&self, operation: &'static str) -> Result<&dyn ValueStore, StoreError> {
+        self.inner.values().ok_or_else(|| StoreError::not_supported(operation))
+    }
+}
+
+#[async_trait]
+impl<B: Behaviour> ValueStore for Double<B> {
+    async fn get(&self, keys: Arc<[ValueKey]>, now: UnixSeconds) -> Result<Vec<FoundValue>, StoreError> {
+        let in_flight = self.enter(Call::GetValues(keys.len())).await?;
+        in_flight.ended(self.inner_values("get")?.get(keys, now).await)
+    }
+
+    async fn put_if(&self, batch: Arc<[ValuePut]>, now: UnixSeconds) -> Result<Vec<PutOutcome>, StoreError> {
+        let in_flight = self.enter(Call::PutValues(batch.len())).await?;
+        in_flight.ended(self.inner_values("put_if")?.put_if(batch, now).await)
+    }
+
+    async fn purge_values(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {
+        let in_flight = self.enter(Call::PurgeExpired).await?;
+        in_flight.ended(self.inner_values("purge_values")?.purge_values(now, limit).await)
+    }
+
+    async fn estimate_values(&self) -> Result<ValueEstimate, StoreError> {
+        let in_flight = self.enter(Call::Estimate).await?;
+        in_flight.ended(self.inner_values("estimate_values")?.estimate_values().await)
+    }
+
+    async fn delete_values(&self, keys: Arc<[ValueKey]>) -> Result<u64, StoreError> {
+        let in_flight = self.enter(Call::Delete).await?;
+        in_flight.ended(self.inner_values("delete_values")?.delete_values(keys).await)
     }
 }
 

@@ -38,6 +38,7 @@ pub mod servers;
 pub mod store;
 mod suite;
 mod tree;
+pub mod values;
 
 pub use admission::admission;
 pub use check::Broken;

@@ -134,7 +134,7 @@ const USE: Rule = rule(
     "opened to be used where there is nothing yet it is an error, and nothing is created or changed",
 );
 
-/// The suite of a store. `place` makes a fresh place for each case.
+/// The suite of a store, and of the value records that it keeps. `place` makes a fresh place for each case.
 ///
 /// The store must have room for 100,000 records.
 pub fn store<P, F, Fut>(place: F) -> Suite
@@ -143,7 +143,8 @@ where
     F: Fn() -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Place> + Send + 'static,
 {
-    Suite::of::<P, F, Fut>(cases(), place, Alone::No, Threads::Two)
+    let cases = cases().into_iter().chain(crate::values::cases()).collect();
+    Suite::of::<P, F, Fut>(cases, place, Alone::No, Threads::Two)
 }
 
 fn cases() -> Vec<Case<Store>> {

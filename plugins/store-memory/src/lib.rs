@@ -1,4 +1,4 @@
-//! A store of provider records in memory: fast, bounded in bytes, gone with the process.
+//! A store of provider and value records in memory: fast, bounded in bytes, gone with the process.
 
 mod config;
 mod providers;
@@ -6,6 +6,7 @@ mod room;
 mod scan;
 mod shard;
 mod store;
+mod values;
 
 pub use config::Config;
 pub use store::Memory;

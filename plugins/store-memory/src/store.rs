@@ -5,10 +5,11 @@ use crate::providers::Providers;
 use crate::room::Room;
 use crate::scan::Place;
 use crate::shard::{Entry, Put, Shard};
+use crate::values::Values;
 use hydra_api::{
     ContentKey, Cursor, DeleteProgress, Deleted, Deletion, Estimate, EstimateMethod, Found, Inserted,
     KeyProvider, OpenError, Page, Plugin, Provider, ProviderRecord, ProviderStore, PurgeProgress, Purged,
-    RecordOutcome, Scope, Store, StoreError, StoreProfile, UnixSeconds, async_trait,
+    RecordOutcome, Scope, Store, StoreError, StoreProfile, UnixSeconds, ValueStore, async_trait,
 };
 use std::hash::BuildHasher;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -28,7 +29,8 @@ pub struct Memory {
     shards: Vec<Mutex<Shard>>,
     hasher: std::hash::RandomState,
     providers: Providers,
-    room: Room,
+    room: Arc<Room>,
+    values: Values,
     records: AtomicU64,
     providers_per_key_max: usize,
     turn: AtomicUsize,
@@ -57,12 +59,14 @@ impl Memory {
     /// An empty store.
     pub fn new(config: &Config) -> Self {
         let hasher = std::hash::RandomState::new();
+        let room = Arc::new(Room::of(config.bytes_max()));
         Self {
+            values: Values::new(room.clone()),
             shards: (0..SHARDS).map(|_| Mutex::new(Shard::new())).collect(),
             id: hasher.hash_one("id"),
             hasher,
             providers: Providers::new(),
-            room: Room::of(config.bytes_max()),
+            room,
             records: AtomicU64::new(0),
             providers_per_key_max: config.providers_per_key_max as usize,
             turn: AtomicUsize::new(0),
@@ -278,7 +282,12 @@ impl ProviderStore for Memory {
         Ok(self.page(place, now, limit.get() as usize))
     }
 
+    fn values(&self) -> Option<&dyn ValueStore> {
+        Some(&self.values)
+    }
+
     async fn close(&self) -> Result<(), StoreError> {
+        self.values.close();
         self.closed.store(true, Ordering::Release);
         Ok(())
     }

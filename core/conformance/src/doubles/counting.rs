@@ -46,6 +46,14 @@ pub struct Counted {
     pub deletions: u64,
     /// Calls of `scan`.
     pub scans: u64,
+    /// Calls of `get` of values.
+    pub value_reads: u64,
+    /// Keys in them.
+    pub value_keys: u64,
+    /// Calls of `put_if`.
+    pub puts: u64,
+    /// Value records in them.
+    pub put_records: u64,
     /// Calls that have ended with an answer, an error or a panic, or were dropped: all that are not in flight.
     pub ended: u64,
     /// Those of them that ended with an answer.
@@ -86,6 +94,14 @@ impl Counter {
                 counted.reads += 1;
                 counted.keys += len as u64;
                 counted.keys_max = counted.keys_max.max(len as u64);
+            }
+            Call::GetValues(len) => {
+                counted.value_reads += 1;
+                counted.value_keys += len as u64;
+            }
+            Call::PutValues(len) => {
+                counted.puts += 1;
+                counted.put_records += len as u64;
             }
             Call::PurgeExpired => counted.purges += 1,
             Call::Estimate => counted.estimates += 1,
