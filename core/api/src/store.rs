@@ -64,6 +64,8 @@ use std::time::Duration;
 ///   purge is sure, while that of an insert is of a clock that may have jumped.
 /// - **S24** `metrics` waits for nothing, and all that it returns is [`well_formed`](crate::metrics::well_formed); while the
 ///   store is open no counter falls and no series of a counter or a histogram goes away. It may be called at any time.
+/// - **S25** After `expire_by` a pass of the purge lowers each expiry that is later than its date to that date, and no other; or
+///   the store lowers none.
 #[async_trait]
 pub trait ProviderStore: Debug + Send + Sync + 'static {
     /// What the node must know of this store to use it well. Asked again while the store is open: its capacity may

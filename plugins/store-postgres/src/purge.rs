@@ -4,7 +4,9 @@ use crate::connections::Connections;
 use crate::schema::Tables;
 use crate::time::to_column;
 use hydra_api::{PurgeProgress, Purged, StoreError, UnixSeconds};
+use hydra_remote::PROVIDER_HEADROOM;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,12 +25,16 @@ ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.unti
 WHERE c.holder = excluded.holder OR c.until < now()";
 
 /// By pages, so that no index on the expiry is needed. Locked rows are left for the next pass: writers go first. Says how many rows
-/// are gone, and how many pages the table has.
-const DELETE: &str = "
-WITH gone AS (DELETE FROM {table} WHERE ctid = ANY(ARRAY(
-    SELECT ctid FROM {table} WHERE ctid >= format('(%s,0)', $1)::tid AND ctid < format('(%s,0)', $2)::tid
-    AND expires <= $3 LIMIT $4 FOR UPDATE SKIP LOCKED)) RETURNING 1)
-SELECT (SELECT count(*) FROM gone), pg_relation_size('{table}') / current_setting('block_size')::int8";
+/// are gone, how many have an expiry that was lowered, and how many pages the table has.
+const SWEEP: &str = "
+WITH found AS MATERIALIZED (
+    SELECT ctid AS at, expires <= $3 AS has_ended FROM {table}
+    WHERE ctid >= format('(%s,0)', $1)::tid AND ctid < format('(%s,0)', $2)::tid AND (expires <= $3 OR expires > $5)
+    LIMIT $4 FOR UPDATE SKIP LOCKED),
+gone AS (DELETE FROM {table} WHERE ctid = ANY(ARRAY(SELECT at FROM found WHERE has_ended)) RETURNING 1),
+lowered AS (UPDATE {table} SET expires = $5 WHERE ctid = ANY(ARRAY(SELECT at FROM found WHERE NOT has_ended)) RETURNING 1)
+SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM lowered),
+    pg_relation_size('{table}') / current_setting('block_size')::int8";
 
 /// How far the purge is.
 #[derive(Debug)]
@@ -36,6 +42,8 @@ pub(crate) struct Purge {
     /// Who this process is to the others.
     holder: [u8; 16],
     state: Mutex<State>,
+    /// Expiries after this are lowered to it.
+    latest: AtomicU32,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -54,7 +62,12 @@ enum Table {
 
 impl Purge {
     pub(crate) fn new() -> Self {
-        Self { holder: rand::random(), state: Mutex::default() }
+        Self { holder: rand::random(), state: Mutex::default(), latest: AtomicU32::new(u32::MAX) }
+    }
+
+    /// Has the next steps lower later expiries.
+    pub(crate) fn expire_by(&self, latest: UnixSeconds) {
+        self.latest.store(latest.0, Ordering::Relaxed);
     }
 
     fn state(&self) -> State {
@@ -77,20 +90,22 @@ impl Purge {
         if !self.take(connections, tables, &mut state).await? {
             return Ok(Purged::new(0, PurgeProgress::Elsewhere));
         }
-        let mut removed = 0;
+        let latest = UnixSeconds(self.latest.load(Ordering::Relaxed));
+        let (mut removed, mut left) = (0, u64::from(limit));
         for _ in 0..STEPS_MAX {
-            let left = u64::from(limit).saturating_sub(removed);
             if left == 0 {
                 break;
             }
             let of_records = state.table == Table::Records;
-            let (gone, pages) = delete(connections, tables, &state, now, left).await?;
-            removed += if of_records { gone } else { 0 };
+            let swept = sweep(connections, tables, &state, (now, latest), left).await?;
+            removed += if of_records { swept.gone } else { 0 };
+            let changed = swept.gone + swept.lowered;
             // Full: the same pages again.
-            if gone < left {
+            if changed < left {
                 state.page += PAGES;
             }
-            if state.page >= pages {
+            left = left.saturating_sub(if of_records { changed } else { swept.lowered });
+            if state.page >= swept.pages {
                 state.page = 0;
                 state.table = if of_records { Table::Peers } else { Table::Records };
                 if !of_records {
@@ -148,31 +163,41 @@ impl Purge {
     }
 }
 
-/// Removes from some pages; returns how many rows, and how many pages the table has.
-async fn delete(
+/// What a statement has changed.
+struct Swept {
+    gone: u64,
+    lowered: u64,
+    /// Pages that the table has.
+    pages: i64,
+}
+
+/// Removes rows from some pages, and lowers expiries there: `limit` rows at most.
+async fn sweep(
     connections: &Connections,
     tables: &Tables,
     state: &State,
-    now: UnixSeconds,
+    (now, latest): (UnixSeconds, UnixSeconds),
     limit: u64,
-) -> Result<(u64, i64), StoreError> {
-    let (name, before) = match state.table {
-        Table::Records => ("records", now),
-        Table::Peers => ("peers", now.saturating_sub(PEER_LIFE)),
+) -> Result<Swept, StoreError> {
+    // A peer is kept for longer than its records, by what its row has in advance.
+    let (name, before, latest) = match state.table {
+        Table::Records => ("records", now, latest),
+        Table::Peers => ("peers", now.saturating_sub(PEER_LIFE), latest.saturating_add(PROVIDER_HEADROOM)),
     };
-    let text = tables.sql(&DELETE.replace("{table}", &format!("{{s}}.{name}")));
+    let text = tables.sql(&SWEEP.replace("{table}", &format!("{{s}}.{name}")));
     let (persistent, page) = (connections.is_prepared(), state.page);
-    let (gone, pages): (i64, i64) = connections
+    let (gone, lowered, pages): (i64, i64, i64) = connections
         .run("purge_expired", move |connection: &mut PgConnection| {
             Box::pin(async move {
                 let query = sqlx::query(AssertSqlSafe(text)).persistent(persistent);
                 let query = query.bind(page).bind(page + PAGES).bind(to_column(before));
-                let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-                let row = query.bind(limit).fetch_one(connection).await?;
-                Ok((row.try_get(0)?, row.try_get(1)?))
+                let query = query.bind(i64::try_from(limit).unwrap_or(i64::MAX)).bind(to_column(latest));
+                let row = query.fetch_one(connection).await?;
+                Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
             })
         })
         .await?;
-    connections.count_rows("purge_expired", usize::try_from(gone).unwrap_or(usize::MAX));
-    Ok((u64::try_from(gone).unwrap_or(0), pages))
+    let rows = |count: i64| u64::try_from(count).unwrap_or(0);
+    connections.count_rows("purge_expired", usize::try_from(gone + lowered).unwrap_or(usize::MAX));
+    Ok(Swept { gone: rows(gone), lowered: rows(lowered), pages })
 }

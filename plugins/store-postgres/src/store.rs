@@ -184,6 +184,10 @@ impl ProviderStore for Postgres {
         self.purge.step(&self.connections, &self.tables, now, limit.get()).await
     }
 
+    fn expire_by(&self, latest: UnixSeconds) {
+        self.purge.expire_by(latest);
+    }
+
     async fn delete(&self, deletion: Deletion, limit: NonZeroU32) -> Result<Deleted, StoreError> {
         self.open_for("delete")?;
         delete::delete(&self.connections, &self.tables, deletion, limit).await

@@ -149,6 +149,10 @@ impl ProviderStore for Redis {
         during("purge_expired", self.purge.step(&self.keys, now, limit.get())).await
     }
 
+    fn expire_by(&self, latest: UnixSeconds) {
+        self.purge.expire_by(latest);
+    }
+
     async fn delete(&self, deletion: Deletion, limit: NonZeroU32) -> Result<Deleted, StoreError> {
         self.open_for("delete")?;
         let deleted = async {

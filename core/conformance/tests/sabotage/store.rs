@@ -78,6 +78,8 @@ const TABLE: &[(Sabotage, &str)] = &[
     (Sabotage::S22TakesAnyCursor, "s22_what_is_no_cursor_is_refused"),
     (Sabotage::S23PurgesByItsClock, "s23_an_insert_of_a_clock_that_is_ahead_removes_nothing"),
     (Sabotage::S23MakesRoomByItsClock, "s23_a_full_store_makes_no_room_by_a_clock_that_is_ahead"),
+    (Sabotage::S25LowersAll, "s25_an_expiry_that_is_too_late_is_lowered"),
+    (Sabotage::S25LowersToAnotherDate, "s25_an_expiry_that_is_too_late_is_lowered"),
     (Sabotage::S24CounterFalls, "s24_figures_are_well_formed_and_counters_rise"),
     (Sabotage::S24SeriesGoesAway, "s24_figures_are_well_formed_and_counters_rise"),
     (Sabotage::S24SeriesTwice, "s24_figures_are_well_formed_and_counters_rise"),

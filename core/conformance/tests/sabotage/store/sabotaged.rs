@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What is wrong with a store, named after the rule that it breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -96,6 +96,8 @@ pub(crate) enum Sabotage {
     S24PanicsWhenClosed,
     S24Waits,
     S24WaitsEverySecondTime,
+    S25LowersAll,
+    S25LowersToAnotherDate,
 }
 use Sabotage::*;
 
@@ -220,6 +222,14 @@ impl Drop for Inserting<'_> {
 impl ProviderStore for Sabotaged {
     fn profile(&self) -> StoreProfile {
         self.shared.profile()
+    }
+
+    fn expire_by(&self, latest: UnixSeconds) {
+        self.records().expire_by(match self.sabotage {
+            S25LowersAll => latest.saturating_sub(Duration::from_secs(30 * 3600)),
+            S25LowersToAnotherDate => latest.saturating_add(Duration::from_secs(3600)),
+            _ => latest,
+        });
     }
 
     async fn insert(&self, batch: Arc<[ProviderRecord]>, now: UnixSeconds) -> Result<Inserted, StoreError> {

@@ -2,6 +2,7 @@
 
 use crate::config::SmallAnswers;
 use crate::net::address::{AddressPolicy, best_first, ip_of, is_relayed, of_peer};
+use crate::net::autonat::Servers;
 use crate::net::dial_gate::DialGate;
 use crate::net::peer_addresses::PeerAddresses;
 use crate::net::requests::activity::Activity;
@@ -34,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) peer_addresses: Arc<PeerAddresses>,
     /// What every dial passes.
     pub(crate) dials: Arc<DialGate>,
+    /// The peers that test whether a head can be reached.
+    pub(crate) testers: Arc<Servers>,
     /// Which addresses are kept of others.
     pub(crate) policy: AddressPolicy,
     /// Who gets small answers.
