@@ -8,7 +8,7 @@ use libp2p::core::transport::PortUse;
 use libp2p::core::{Endpoint, Multiaddr};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{
-    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, NotifyHandler, THandlerInEvent, ToSwarm,
+    ConnectionDenied, ConnectionId, DialError, FromSwarm, NetworkBehaviour, NotifyHandler, THandlerInEvent, ToSwarm,
 };
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -105,7 +105,12 @@ impl NetworkBehaviour for Behaviour {
             }
             FromSwarm::DialFailure(failure) => {
                 if let Some(check) = self.dialing.remove(&failure.connection_id) {
-                    check.end(Err(CheckError::NotAsked));
+                    check.end(Err(match failure.error {
+                        DialError::Denied { .. } | DialError::Aborted | DialError::DialPeerConditionFalse(_) => {
+                            CheckError::NotAsked
+                        }
+                        _ => CheckError::Failed,
+                    }));
                 }
             }
             // The rest concerns addresses, which are not kept here; the enum is open.
