@@ -82,7 +82,7 @@ async fn postgres_lowers_an_expiry_beyond_any_life() {
     // The rows of the providers are not kept for years either: their life is that of their records, and some hours.
     let latest = NOW.saturating_add(LIFE).saturating_add(Duration::from_secs(86_400)).0;
     let query = format!("SELECT count(*) FROM hydra.peers WHERE expires::int8 + 2147483648 > {latest}");
-    assert_eq!(server.query("postgres", &query).unwrap(), ["0"]);
+    assert_eq!(server.query("hydra", &query).unwrap(), ["0"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -42,9 +42,7 @@ fn main() -> ExitCode {
         inside("autonat_servers_tell_which_head_of_a_public_node_they_reach", || run(reachability::public())),
         inside("a_go_libp2p_autonat_server_reaches_a_head", || run(reachability::go()))
             .with_ignored_flag(reachability::lacks_go()),
-        Trial::test("a_forwarding_to_one_head_alone_is_told_once", || {
-            run(reachability::on_loopback())
-        }),
+        Trial::test("a_forwarding_to_one_head_alone_is_told_once", || run(reachability::on_loopback())),
         Trial::test(
             "a_node_that_advertises_nothing_warns_at_its_start",
             || run(reachability::unadvertised()),

@@ -8,7 +8,8 @@ use libp2p::core::transport::PortUse;
 use libp2p::core::{Endpoint, Multiaddr};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{
-    ConnectionDenied, ConnectionId, DialError, FromSwarm, NetworkBehaviour, NotifyHandler, THandlerInEvent, ToSwarm,
+    ConnectionDenied, ConnectionId, DialError, FromSwarm, NetworkBehaviour, NotifyHandler, THandlerInEvent,
+    ToSwarm,
 };
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -106,9 +107,9 @@ impl NetworkBehaviour for Behaviour {
             FromSwarm::DialFailure(failure) => {
                 if let Some(check) = self.dialing.remove(&failure.connection_id) {
                     check.end(Err(match failure.error {
-                        DialError::Denied { .. } | DialError::Aborted | DialError::DialPeerConditionFalse(_) => {
-                            CheckError::NotAsked
-                        }
+                        DialError::Denied { .. }
+                        | DialError::Aborted
+                        | DialError::DialPeerConditionFalse(_) => CheckError::NotAsked,
                         _ => CheckError::Failed,
                     }));
                 }
