@@ -99,10 +99,10 @@ impl NetworkBehaviour for Behaviour {
                     self.orders.push_back(order(made.connection_id, check));
                 }
             }
-            FromSwarm::ConnectionClosed(closed) => {
-                if self.opened.get(&closed.peer_id) == Some(&closed.connection_id) {
-                    self.opened.remove(&closed.peer_id);
-                }
+            FromSwarm::ConnectionClosed(closed)
+                if self.opened.get(&closed.peer_id) == Some(&closed.connection_id) =>
+            {
+                self.opened.remove(&closed.peer_id);
             }
             FromSwarm::DialFailure(failure) => {
                 if let Some(check) = self.dialing.remove(&failure.connection_id) {

@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(found.of(&both), [(tcp, Reach::Unknown), (Way::ALL[2], Reach::Unknown)]);
         found.record(tcp, old, Verdict::Unreachable);
         assert_eq!(found.of(&both), [(tcp, Reach::Unreachable), (Way::ALL[2], Reach::Unknown)]);
-        assert_eq!(found.of(&[new.clone()]), [(tcp, Reach::Unknown)]);
+        assert_eq!(found.of(std::slice::from_ref(&new)), [(tcp, Reach::Unknown)]);
         found.record(tcp, new.clone(), Verdict::Reachable);
         assert_eq!(found.of(&[new]), [(tcp, Reach::Reachable)]);
         assert_eq!(found.of(&[]), []);
