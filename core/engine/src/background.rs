@@ -4,13 +4,14 @@ use crate::load::TICK;
 use crate::observe::{StoreCall, trace};
 use crate::parts::Parts;
 use crate::store::{Failure, Lane, Permit};
-use crate::sync::{add, lock};
+use crate::sync::add;
 use crate::write::flush;
 use hydra_api::{Expiry, PurgeProgress, Purged, Rung};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
@@ -51,9 +52,10 @@ impl Background {
         Self { flusher: Mutex::new(Some(flusher)), all }
     }
 
-    /// The task of the flusher, to be waited for; it is given once.
-    pub(crate) fn take_flusher(&self) -> Option<JoinHandle<()>> {
-        lock(&self.flusher).take()
+    /// The task of the flusher, to be waited for, unless it was. It is held by one who closes the engine, and waited for again by
+    /// the next if that one goes away.
+    pub(crate) async fn flusher(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.flusher.lock().await
     }
 
     /// Whether none of them has ended.

@@ -131,10 +131,10 @@ impl Engine {
         };
         let expires = now.unix.saturating_add(parts.limits.record_ttl);
         let record = ProviderRecord { key: content, provider: caller.peer, addresses: addresses(), expires };
-        let ending = parts.writer.take(record.clone(), rung, now);
-        if ending == Ending::Served {
-            parts.reader.accepted(&record, now);
-        }
+        let mut evicted = Vec::new();
+        let take = || parts.writer.take(record.clone(), rung, now, &mut evicted);
+        let ending = parts.reader.accept(&record, now, take);
+        parts.writer.drop_evicted(&evicted);
         trace.end(&Departure::at_once(ending, rung));
         ticket.settle(&ending.outcome(rung, Duration::ZERO), now.instant);
         Ok(ending)

@@ -62,7 +62,7 @@ impl Parts {
 
     pub(crate) fn load(&self, rung: Rung) -> Load {
         let in_flight = self.backend.gate.in_flight();
-        Load::new(self.queue.level(), self.reader.waiting(), in_flight, rung)
+        Load::new(self.queue.open_level(), self.reader.waiting(), in_flight, rung)
     }
 
     /// How the store and what stands before it fare since the last call.
@@ -71,7 +71,7 @@ impl Parts {
         Pulse {
             busy: in_flight.used >= in_flight.max,
             released: self.backend.gate.released(),
-            write_queue: self.queue.level(),
+            write_queue: self.queue.open_level(),
             waiting: self.reader.take_waiting_peak(),
             paused: Lane::ALL.map(|lane| self.backend.breaker.is_open(lane)),
             demand: self.stats.demand(),

@@ -95,6 +95,11 @@ async fn a_denied_read_on_a_degraded_rung_allocates_nothing() {
         while store.counted().in_flight == 0 {
             tokio::task::yield_now().await;
         }
+        // Most of these are found neither in the cache nor in a queue that is nearly full.
+        let caller = Caller { peer: peer(7), address: None, head: 0 };
+        (100_000..160_000u32).for_each(|number| _ = engine.announce(caller, &key(number), Addresses::none));
+        let waiting = engine.stats().gauge.write_queue.used;
+        assert_eq!(waiting, if rung == Rung::RoutingOnly { 0 } else { 60_000 });
         let before = INSTRUMENTED_SYSTEM.stats();
         (0..4).for_each(|number| assert_eq!(read(&engine, &key(number)).ending, ending));
         if rung == Rung::Stale {

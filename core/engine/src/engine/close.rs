@@ -71,16 +71,21 @@ impl Engine {
     /// this time. Requests that still come in are answered with closer peers alone.
     ///
     /// # Cancel safety
-    /// A dropped future leaves the engine closing and the store open.
+    /// A dropped future leaves the engine closing and the store open; it can be closed again. Calls at the same time wait for
+    /// each other.
     pub async fn close(&self, within: Duration) -> CloseReport {
         let parts = &self.parts;
         let deadline = Instant::now() + within;
         let share = within / CLOSE_SHARE;
         parts.writer.close();
         let begun = Instant::now();
-        if let Some(mut flusher) = self.background.take_flusher() {
-            let flushed = timeout_at(deadline - share, &mut flusher).await;
+        let Ok(mut flusher) = timeout_at(deadline, self.background.flusher()).await else {
+            return self.unanswered(begun.elapsed());
+        };
+        if let Some(running) = &mut *flusher {
+            let flushed = timeout_at(deadline - share, running).await;
             tracing::debug!(in_time = flushed.is_ok(), "the write queue has been flushed");
+            *flusher = None;
         }
         let writing = begun.elapsed();
         self.background.stop();
@@ -113,5 +118,17 @@ impl Engine {
             }
         };
         CloseReport { unwritten: parts.queue.unwritten().into(), writing, running, store, last_error }
+    }
+
+    /// Another call closes it, and does not end.
+    fn unanswered(&self, writing: Duration) -> CloseReport {
+        let parts = &self.parts;
+        CloseReport {
+            unwritten: parts.queue.unwritten().into(),
+            writing,
+            running: parts.backend.gate.in_flight().used,
+            store: StoreClosed::Unanswered,
+            last_error: parts.backend.reports.last_error(StoreCall::Insert),
+        }
     }
 }

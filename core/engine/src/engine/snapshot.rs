@@ -112,6 +112,7 @@ fn writes(parts: &Parts) -> Writes {
         refreshes_skipped: read(&writes.refreshes_skipped),
         retried: read(&writes.retried),
         dropped_queue_full: read(&writes.dropped_queue_full),
+        dropped_part_away: read(&writes.dropped_part_away),
         dropped_no_room: read(&writes.dropped_no_room),
         dropped_refused: read(&writes.dropped_refused),
         dropped_after_retries: read(&writes.dropped_after_retries),
@@ -131,6 +132,7 @@ fn gauge(parts: &Parts) -> Gauge {
     let (read_rung, write_rung) = (parts.ladder.read_rung(), parts.ladder.write_rung());
     Gauge {
         write_queue: parts.queue.level(),
+        write_queue_away: parts.queue.away(),
         write_queue_bytes: parts.queue.bytes(),
         waiting: levels.waiting,
         evicted: levels.evicted,

@@ -25,6 +25,7 @@ pub(crate) struct Reports {
     refused: Mutex<Option<Said>>,
     gave_up: Mutex<Option<Said>>,
     no_room: Mutex<Option<Said>>,
+    part_away: Mutex<Option<Said>>,
     inserts_hang: Mutex<Option<Said>>,
     /// A part of the store that fails, by call.
     in_part: [Mutex<Option<Said>>; StoreCall::ALL.len()],
@@ -203,6 +204,16 @@ impl Reports {
     pub(crate) fn no_room(&self) {
         if changed(&self.no_room, "no room").is_some() {
             tracing::warn!("the store has no room for more records; they are dropped");
+        }
+    }
+
+    /// Notes records that give way to others in the write queue as a part of the store is away, and logs the first.
+    pub(crate) fn part_away(&self) {
+        if changed(&self.part_away, "away").is_some() {
+            tracing::warn!(
+                "the write queue is full, half of it with records of a part of the store that is unavailable; further records of that \
+                 part are dropped"
+            );
         }
     }
 

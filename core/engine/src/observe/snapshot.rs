@@ -134,6 +134,8 @@ pub struct Writes {
     pub retried: u64,
     /// Announcements dropped because the write queue had no room.
     pub dropped_queue_full: u64,
+    /// Records that waited for a part of the store and gave way to others when the write queue was full.
+    pub dropped_part_away: u64,
     /// Records for which the store had no room.
     pub dropped_no_room: u64,
     /// Records that the store refuses.
@@ -159,7 +161,9 @@ pub struct Background {
 pub struct Gauge {
     /// Announcements in the write queue, those that are being written included.
     pub write_queue: Level,
-    /// About how many bytes they take.
+    /// Those of them that wait for a part of the store which does not answer.
+    pub write_queue_away: u32,
+    /// About how many bytes the announcements in the write queue take.
     pub write_queue_bytes: u64,
     /// Keys waiting for a permit.
     pub waiting: Level,

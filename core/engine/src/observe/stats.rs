@@ -103,6 +103,7 @@ pub(crate) struct WriteStats {
     pub(crate) written: AtomicU64,
     pub(crate) retried: AtomicU64,
     pub(crate) dropped_queue_full: AtomicU64,
+    pub(crate) dropped_part_away: AtomicU64,
     pub(crate) dropped_no_room: AtomicU64,
     pub(crate) dropped_refused: AtomicU64,
     pub(crate) dropped_after_retries: AtomicU64,

@@ -143,9 +143,14 @@ impl Reader {
         }
     }
 
-    /// A record was accepted: every read from now on sees it.
-    pub(crate) fn accepted(&self, record: &ProviderRecord, now: Now) {
-        self.flights.accepted(record, now.unix);
+    /// Has `accept` put a record into the write queue; if it did, every read from now on sees it.
+    pub(crate) fn accept(
+        &self,
+        record: &ProviderRecord,
+        now: Now,
+        accept: impl FnOnce() -> Ending,
+    ) -> Ending {
+        self.flights.accept(record, now.unix, accept)
     }
 
     pub(crate) fn levels(&self) -> ReadLevels {
@@ -351,24 +356,22 @@ impl Reader {
     fn reply(&self, key: ContentKey, answer: &Arc<Answer>, plan: &Plan, source: Source, now: Now) -> Reply {
         // A flight that departed for a shorter answer brings less than was asked for.
         let rung = if answer.suffices(plan.answer_len) { plan.rung } else { plan.rung.max(Rung::Short) };
-        let given = if answer.is_whole(plan.answer_len, now.unix) {
+        let live = if answer.is_live(now.unix) {
             answer.clone()
-        } else if let Some(short) = answer.short(plan.answer_len, now.unix) {
-            short
         } else {
-            let trimmed = Arc::new(answer.trimmed(plan.answer_len, now.unix));
-            if answer.providers().len() <= plan.answer_len.get() as usize {
-                self.flights.replace(key, answer, trimmed.clone());
-            }
+            // Once: those who come next find it.
+            let trimmed = Arc::new(answer.trimmed(NonZeroU32::MAX, now.unix));
+            self.flights.replace(key, answer, trimmed.clone());
             trimmed
         };
+        let given = live.first(plan.answer_len, now.unix).unwrap_or(live);
         Reply { answer: Some(given), rung, ending: Ending::Served, source, call: None }
     }
 }
 
 impl Readers for Reader {
     fn retract(&self, record: &ProviderRecord) {
-        let waits_again = || self.queue.has_pending(&record.key, &record.provider);
+        let waits_again = || self.queue.has_pending(record);
         self.flights.retract(record, waits_again);
     }
 }

@@ -29,7 +29,13 @@ pub(super) async fn write_batch(writer: Arc<Writer>, batch: Batch) -> (Batch, Ou
     add(&backend.stats.writes.statements, 1);
     let span = trace::background(&backend.tracer, StoreCall::Insert, records.len());
     let (store, inserted, len) = (backend.store.clone(), records.clone(), records.len());
-    let call = async move { checked(store.insert(inserted, now).await?, len) };
+    let (queue, window) = (writer.queue.clone(), writer.queue.window());
+    let call = async move {
+        let inserted = checked(store.insert(inserted, now).await?, len)?;
+        // Here, as nobody may wait for the call when the engine is closed.
+        queue.settle(window, settled(&inserted, len));
+        Ok(inserted)
+    };
     let call = backend.start(permit, StoreCall::Insert, span, call, |outcome| outcome);
     let outcome = match call.await.unwrap_or(Err(Failure::PANICKED)) {
         Ok(Inserted::All) => {
@@ -57,6 +63,12 @@ pub(super) async fn write_batch(writer: Arc<Writer>, batch: Batch) -> (Batch, Ou
         Err(failure) => Outcome::Failed(failure.to_string()),
     };
     (batch, outcome)
+}
+
+/// How many records of an insert have left for good.
+fn settled(inserted: &Inserted, len: usize) -> usize {
+    let Inserted::Each(outcomes) = inserted else { return len };
+    outcomes.iter().filter(|outcome| !matches!(outcome, RecordOutcome::Unknown(_))).count()
 }
 
 /// One outcome for each record. An insert all of whose outcomes are open is a failure, of the gravest kind among them.
