@@ -108,6 +108,14 @@ pub trait ProviderStore: Debug + Send + Sync + 'static {
         let _ = latest;
     }
 
+    /// Why the last call that could say nothing of some keys or records could not, with what it knows of the cause: such a call
+    /// gives their kinds alone. Operators see it. Cheap: no I/O. A store that wraps others passes it on.
+    ///
+    /// The default tells nothing.
+    fn unknown_because(&self) -> Option<String> {
+        None
+    }
+
     /// About how many records there are. Never a full count.
     ///
     /// # Errors

@@ -168,6 +168,11 @@ pub trait Behaviour: Debug + Send + Sync + 'static {
         inner
     }
 
+    /// Why the double could say nothing of some keys or records.
+    fn unknown_because(&self, inner: Option<String>) -> Option<String> {
+        inner
+    }
+
     /// The figures that the double publishes.
     fn metrics(&self, inner: Vec<Metric>) -> Vec<Metric> {
         inner
@@ -321,6 +326,10 @@ impl<B: Behaviour> ProviderStore for Double<B> {
 
     fn expire_by(&self, latest: UnixSeconds) {
         self.inner.expire_by(latest);
+    }
+
+    fn unknown_because(&self) -> Option<String> {
+        self.behaviour.unknown_because(self.inner.unknown_because())
     }
 
     fn metrics(&self) -> Vec<Metric> {

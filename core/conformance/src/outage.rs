@@ -30,6 +30,9 @@ const CASE: &str = "HYDRA_OUTAGE_CASE";
 /// The case in which files are damaged during an outage.
 const DAMAGE: &str = "damage_that_a_reopening_finds_is_corrupt_and_the_next_start_begins_empty";
 
+/// The case of outages that follow each other.
+const AGAIN: &str = "writes_return_as_soon_after_the_last_of_many_outages_as_after_the_first";
+
 /// The case of a stop while the disk is full.
 const STOP: &str = "a_stop_on_a_full_disk_tells_the_truth_of_what_was_acknowledged";
 
@@ -41,8 +44,10 @@ const BATCHES_MAX: u64 = 600;
 const BATCHES_IN_MEMORY: u64 = 40;
 /// Inserts and reads during the outage.
 const TRIES: u32 = 50;
-/// No store needs longer to take writes again, on whatever machine.
-const RETURN_MAX: Duration = Duration::from_secs(120);
+/// No store needs longer to take writes again: a few seconds until it notices, the rest for machines that are slow.
+const RETURN_MAX: Duration = Duration::from_secs(20);
+/// Outages that follow each other.
+const OUTAGES: u32 = 7;
 
 /// Whether reads succeed while writes fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +65,7 @@ pub fn run<P: Plugin<Role = Store>>(config: fn() -> P::Config, reads: Reads) -> 
     }
     let mut cases: Vec<_> = Cause::ALL.map(|cause| (cause.rule(), cause)).into();
     cases.push((DAMAGE, Cause::FileSizeLimit));
+    cases.push((AGAIN, Cause::FileSizeLimit));
     cases.push((STOP, Cause::FullDisk));
     let trials = cases.into_iter().map(|(case, cause)| {
         let name = format!("{}::{case}", P::KIND);
@@ -99,6 +105,7 @@ fn child<P: Plugin<Role = Store>>(
         match cause {
             Some(cause) => go_through(dir, cause, reads, open).await,
             None if case == DAMAGE => be_damaged(dir, open).await,
+            None if case == AGAIN => fail_again_and_again(dir, open).await,
             None if case == STOP => be_stopped(dir, open).await,
             None => Err("there is no such case".to_owned()),
         }
@@ -163,19 +170,51 @@ where
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     outage.end().map_err(|error| format!("the outage cannot be ended: {error}"))?;
-    let begun = Instant::now();
-    while let Err(error) = insert(&*store, acknowledged).await {
-        if begun.elapsed() > RETURN_MAX {
-            return Err(format!("writes do not come back: {}", Causes(&error)));
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    returns(&*store, acknowledged).await?;
     acknowledged += 1;
     are_there(&*store, acknowledged, "after the outage").await?;
     store.close().await.map_err(|error| Causes(&error).to_string())?;
     drop(store);
     let store = open().await?;
     are_there(&*store, acknowledged, "after a restart").await?;
+    store.close().await.map_err(|error| Causes(&error).to_string())
+}
+
+/// Waits until a batch is taken.
+async fn returns(store: &dyn ProviderStore, number: u64) -> Result<(), String> {
+    let begun = Instant::now();
+    while let Err(error) = insert(store, number).await {
+        if begun.elapsed() > RETURN_MAX {
+            return Err(format!("writes do not come back: {}", Causes(&error)));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+/// Room is made again and again, and used up at once.
+async fn fail_again_and_again<F>(dir: &Path, open: impl Fn() -> F) -> Result<(), String>
+where
+    F: Future<Output = Result<Arc<dyn ProviderStore>, String>>,
+{
+    let text = |error: std::io::Error| error.to_string();
+    let store = open().await?;
+    insert(&*store, 0).await.map_err(|error| Causes(&error).to_string())?;
+    let mut number = 1;
+    for _ in 0..OUTAGES {
+        let outage = Cause::FileSizeLimit.begin(dir).map_err(text)?;
+        while insert(&*store, number).await.is_ok() {
+            number += 1;
+        }
+        for _ in 0..TRIES {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            drop(insert(&*store, number).await);
+        }
+        outage.end().map_err(text)?;
+        returns(&*store, number).await?;
+        number += 1;
+    }
+    are_there(&*store, number, "after the outages").await?;
     store.close().await.map_err(|error| Causes(&error).to_string())
 }
 

@@ -185,6 +185,10 @@ impl ProviderStore for Redis {
         during("estimate", estimate).await
     }
 
+    fn unknown_because(&self) -> Option<String> {
+        self.keys.fleet.in_part().map(|fault| fault.to_string())
+    }
+
     fn metrics(&self) -> Vec<Metric> {
         let mut metrics = self.keys.fleet.metrics();
         metrics.extend(self.memory.metrics());

@@ -202,8 +202,13 @@ impl Keeper {
             return refused;
         }
         // Sled gives copies of its error, without the code of the system; what stops a probe will be the same.
-        let cause = probe(&self.dir, ROOM_BYTES).map_or_else(EngineFault::Io, |()| fault);
-        let outage = Outage::begin(cause, self.state().last, Instant::now());
+        let probed = probe(&self.dir, ROOM_BYTES);
+        let is_obstructed = probed.is_err();
+        let cause = probed.map_or_else(EngineFault::Io, |()| fault);
+        let mut outage = Outage::begin(cause, self.state().last, Instant::now());
+        if is_obstructed {
+            outage.obstructed();
+        }
         let refused = outage.refused().clone();
         self.state().health = Health::Outage(outage);
         let this = Arc::downgrade(self);
@@ -221,7 +226,7 @@ impl Keeper {
         refused
     }
 
-    /// Reopens the engine when that is due; whether it must be looked again.
+    /// Reopens the engine when that is due and its directory can be written; whether it must be looked again.
     fn tend(&self) -> bool {
         {
             let state = self.state();
@@ -232,6 +237,13 @@ impl Keeper {
             if outage.due_in(Instant::now()) > Duration::ZERO {
                 return true;
             }
+        }
+        // Without the lock: a disk may take long.
+        let probed = probe(&self.dir, ROOM_BYTES).map_err(EngineFault::Io);
+        match &mut self.state().health {
+            Health::Outage(outage) if outage.may_reopen(probed, Instant::now()) => {}
+            Health::Outage(_) => return true,
+            Health::Serving | Health::Damaged(_) => return false,
         }
         let attempt = match Arc::clone(&self.writes).try_acquire_owned() {
             Ok(_permit) => self.attempt(),

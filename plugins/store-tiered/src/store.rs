@@ -103,6 +103,11 @@ impl ProviderStore for Tiered {
         self.tiers.last.expire_by(latest);
     }
 
+    /// The last tier decides what is known.
+    fn unknown_because(&self) -> Option<String> {
+        self.tiers.last.unknown_because()
+    }
+
     async fn estimate(&self) -> Result<Estimate, StoreError> {
         self.open_for("estimate")?;
         upkeep::estimate(&self.tiers).await

@@ -134,8 +134,9 @@ impl Reports {
     }
 
     /// Notes a call that was answered, but for some keys or records, and logs it unless it did before.
-    pub(crate) fn failed_in_part(&self, call: StoreCall, kind: StoreErrorKind) {
-        let because = format!("a part of the store is {}", kind.as_str());
+    pub(crate) fn failed_in_part(&self, call: StoreCall, kind: StoreErrorKind, cause: Option<String>) {
+        let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+        let because = shortened(format!("a part of the store is {}{cause}", kind.as_str()));
         let is_logged = kind == StoreErrorKind::Corrupt && self.is_corrupt(call, &because);
         let report = &self.calls[call as usize];
         *lock(&report.last) = Some(because.clone());

@@ -12,7 +12,7 @@ use crate::store::{Backend, Failure, Lane, Permit, ReadLine, gravest};
 use crate::sync::{add, lock};
 use crate::write::{Readers, WriteQueue};
 use hydra_api::admission::Level;
-use hydra_api::{ContentKey, Found, ProviderRecord, Rung, StoreError};
+use hydra_api::{ContentKey, Found, ProviderRecord, ProviderStore, Rung};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -179,7 +179,8 @@ impl Reader {
     pub(crate) fn probe(&self, permit: Permit) -> Result<(), Permit> {
         let Some(key) = *lock(&self.failed) else { return Err(permit) };
         let (store, now) = (self.backend.store.clone(), self.clock.read().unix);
-        let call = async move { checked(store.providers([key].into(), now, NonZeroU32::MIN).await?, 1) };
+        let call =
+            async move { checked(store.providers([key].into(), now, NonZeroU32::MIN).await?, 1, &*store) };
         let span = trace::reading(&self.backend.tracer, &[], 1);
         // What it brings is noted where it ends.
         drop(self.backend.start(permit, StoreCall::Providers, span, call, drop));
@@ -408,7 +409,7 @@ impl ReadLine for Reader {
         }
         let span = trace::reading(&self.backend.tracer, &requests, len);
         let store = self.backend.store.clone();
-        let call = async move { checked(store.providers(keys, now.unix, len_max).await?, len) };
+        let call = async move { checked(store.providers(keys, now.unix, len_max).await?, len, &*store) };
         let aboard = Aboard { reader: me, flights, len_max, departed: now };
         // Requests wait for their flights, not for the call.
         drop(self.backend.start(permit, StoreCall::Providers, span, call, |found| aboard.land(found)));
@@ -416,7 +417,7 @@ impl ReadLine for Reader {
 }
 
 /// What the store found of so many keys. An answer that says nothing of any key is a failure.
-fn checked(found: Vec<Found>, keys: usize) -> Result<Vec<Found>, Failure> {
+fn checked(found: Vec<Found>, keys: usize, store: &dyn ProviderStore) -> Result<Vec<Found>, Failure> {
     if found.len() != keys {
         return Err(Failure::Broke("the store answered for more or fewer keys than it was asked for"));
     }
@@ -426,9 +427,7 @@ fn checked(found: Vec<Found>, keys: usize) -> Result<Vec<Found>, Failure> {
     };
     let kinds: Option<Vec<_>> = found.iter().map(unknown).collect();
     match kinds.and_then(gravest) {
-        Some(kind) => {
-            Err(Failure::Unknown(StoreError::new(kind, StoreCall::Providers.as_str()), found.len()))
-        }
+        Some(kind) => Err(Failure::unknown(kind, StoreCall::Providers, store, found.len())),
         None => Ok(found),
     }
 }

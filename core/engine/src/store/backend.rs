@@ -184,7 +184,7 @@ impl Backend {
     /// The store answered a call, but could say nothing of some keys or records: what it says of them is acted on as if the
     /// whole call had failed so, but for the breaker.
     pub(crate) fn failed_in_part(&self, call: StoreCall, kind: StoreErrorKind) {
-        self.reports.failed_in_part(call, kind);
+        self.reports.failed_in_part(call, kind, self.store.unknown_because());
         if kind == StoreErrorKind::Overloaded {
             self.relieve(None, monotonic());
         }

@@ -111,6 +111,10 @@ impl ProviderStore for LateStore {
         }
     }
 
+    fn unknown_because(&self) -> Option<String> {
+        self.shared.store()?.unknown_because()
+    }
+
     async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {
         self.store("purge_expired")?.purge_expired(now, limit).await
     }

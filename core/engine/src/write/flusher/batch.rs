@@ -5,7 +5,7 @@ use crate::observe::{StoreCall, trace};
 use crate::store::{Failure, Lane, gravest};
 use crate::sync::add;
 use crate::write::take::Writer;
-use hydra_api::{Inserted, ProviderRecord, RecordOutcome, StoreError, StoreErrorKind};
+use hydra_api::{Inserted, ProviderRecord, ProviderStore, RecordOutcome, StoreErrorKind};
 use std::sync::Arc;
 
 /// How the insert of a batch ended.
@@ -31,7 +31,7 @@ pub(super) async fn write_batch(writer: Arc<Writer>, batch: Batch) -> (Batch, Ou
     let (store, inserted, len) = (backend.store.clone(), records.clone(), records.len());
     let (queue, window) = (writer.queue.clone(), writer.queue.window());
     let call = async move {
-        let inserted = checked(store.insert(inserted, now).await?, len)?;
+        let inserted = checked(store.insert(inserted, now).await?, len, &*store)?;
         // Here, as nobody may wait for the call when the engine is closed.
         queue.settle(window, settled(&inserted, len));
         Ok(inserted)
@@ -72,7 +72,7 @@ fn settled(inserted: &Inserted, len: usize) -> usize {
 }
 
 /// One outcome for each record. An insert all of whose outcomes are open is a failure, of the gravest kind among them.
-fn checked(inserted: Inserted, len: usize) -> Result<Inserted, Failure> {
+fn checked(inserted: Inserted, len: usize, store: &dyn ProviderStore) -> Result<Inserted, Failure> {
     let Inserted::Each(mut outcomes) = inserted else { return Ok(inserted) };
     if outcomes.len() != len {
         return Err(Failure::Broke("the store reported more or fewer records than it was given"));
@@ -89,9 +89,7 @@ fn checked(inserted: Inserted, len: usize) -> Result<Inserted, Failure> {
     };
     let kinds: Option<Vec<_>> = outcomes.iter().map(open).collect();
     match kinds.and_then(gravest) {
-        Some(kind) => {
-            Err(Failure::Unknown(StoreError::new(kind, StoreCall::Insert.as_str()), outcomes.len()))
-        }
+        Some(kind) => Err(Failure::unknown(kind, StoreCall::Insert, store, outcomes.len())),
         None => Ok(Inserted::Each(outcomes)),
     }
 }

@@ -23,10 +23,6 @@ pub(super) fn shown(status: &Value, heads: &Value) -> String {
 fn lines(status: &Value) -> Vec<(&'static str, String)> {
     let store = &status["store"];
     let used = |of: &Value| format!("{} of {}", of["used"], of["max"]);
-    let lane = |lane: &Value| match word(&lane["because"]) {
-        because if because.is_empty() => word(&lane["rung"]),
-        because => format!("{} ({because})", word(&lane["rung"])),
-    };
     let why = word(&store["why"]);
     let state =
         if why.is_empty() { word(&store["state"]) } else { format!("{}: {why}", word(&store["state"])) };
@@ -62,6 +58,20 @@ fn lines(status: &Value) -> Vec<(&'static str, String)> {
             ),
         ),
     ]
+}
+
+/// How reads or writes are served. The rung "full" is not to be taken for something that has filled up.
+fn lane(lane: &Value) -> String {
+    let rung = match word(&lane["rung"]) {
+        rung if rung == "full" => "in full".to_owned(),
+        rung => rung,
+    };
+    let because = match word(&lane["because"]) {
+        because if because.is_empty() => because,
+        because => format!(" ({because})"),
+    };
+    let paused = if lane["store_paused"] == true { ", store calls are paused" } else { "" };
+    format!("{rung}{because}{paused}")
 }
 
 fn row(head: &Value) -> [String; 6] {
@@ -108,7 +118,8 @@ mod tests {
         let status = json!({
             "phase": "serving", "version": "1", "heads": { "wanted": 2, "states": { "listening": 2, "failed": 0 } },
             "connections": { "open": 3, "max": 9 }, "requests_per_second": 1.5,
-            "reads": { "rung": "stale", "because": "slow" }, "writes": { "rung": "full", "because": "" },
+            "reads": { "rung": "stale", "because": "slow", "store_paused": false },
+            "writes": { "rung": "full", "because": "", "store_paused": true },
             "store": { "kind": "fjall", "state": "ok", "why": null, "records": 7, "permits": used,
                 "reads_waiting": used, "write_queue": used },
             "table": { "own": 2, "foreign": 0, "max": 10 },
@@ -121,7 +132,8 @@ mod tests {
             shown(&status, &json!({ "heads": [head(0, json!(["/a", "/b"])), head(10_000, json!([]))] }));
         assert!(text.contains("reads        stale (slow)\n"), "{text}");
         assert!(
-            text.contains("writes       full\n") && text.contains("heads        2 listening of 2\n"),
+            text.contains("writes       in full, store calls are paused\n")
+                && text.contains("heads        2 listening of 2\n"),
             "{text}"
         );
         let table: Vec<&str> = text.split("\n\n").nth(1).unwrap().lines().collect();

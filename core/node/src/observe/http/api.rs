@@ -70,15 +70,19 @@ pub(super) async fn status(node_view: &NodeView) -> Value {
         (None, health) if health.stalled.is_some() => "stalled",
         (None, _) => "ok",
     };
-    let why = opening.map(|(_, cause)| cause).or(health.corrupt).or(health.paused.map(|pause| pause.because));
+    let paused = |calls: &str| health.paused.as_ref().is_some_and(|pause| pause.calls.contains(calls));
+    let (reads_paused, writes_paused) = (paused("reads"), paused("writes"));
+    let stalled = health.stalled.map(|since| format!("no call has ended for {} s", since.as_secs()));
+    let why = opening.map(|(_, cause)| cause).or(health.corrupt);
+    let why = why.or(health.paused.map(|pause| pause.because)).or(stalled);
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "phase": format!("{:?}", node_view.phase()).to_lowercase(),
         "heads": { "wanted": node_view.leases.wanted.load(Ordering::Relaxed), "states": states },
         "connections": { "open": node_view.connections.held(), "max": node_view.connections.marks().max },
         "requests_per_second": rate,
-        "reads": { "rung": gauge.read_rung.as_str(), "because": reasons[0] },
-        "writes": { "rung": gauge.write_rung.as_str(), "because": reasons[1] },
+        "reads": { "rung": gauge.read_rung.as_str(), "because": reasons[0], "store_paused": reads_paused },
+        "writes": { "rung": gauge.write_rung.as_str(), "because": reasons[1], "store_paused": writes_paused },
         "store": {
             "kind": node_view.config.store.kind,
             "state": state,
