@@ -240,10 +240,9 @@ impl Keeper {
         }
         // Without the lock: a disk may take long.
         let probed = probe(&self.dir, ROOM_BYTES).map_err(EngineFault::Io);
-        match &mut self.state().health {
-            Health::Outage(outage) if outage.may_reopen(probed, Instant::now()) => {}
-            Health::Outage(_) => return true,
-            Health::Serving | Health::Damaged(_) => return false,
+        let Health::Outage(outage) = &mut self.state().health else { return false };
+        if !outage.may_reopen(probed, Instant::now()) {
+            return true;
         }
         let attempt = match Arc::clone(&self.writes).try_acquire_owned() {
             Ok(_permit) => self.attempt(),
