@@ -240,9 +240,12 @@ impl Keeper {
         }
         // Without the lock: a disk may take long.
         let probed = probe(&self.dir, ROOM_BYTES).map_err(EngineFault::Io);
-        let Health::Outage(outage) = &mut self.state().health else { return false };
-        if !outage.may_reopen(probed, Instant::now()) {
-            return true;
+        {
+            let mut state = self.state();
+            let Health::Outage(outage) = &mut state.health else { return false };
+            if !outage.may_reopen(probed, Instant::now()) {
+                return true;
+            }
         }
         let attempt = match Arc::clone(&self.writes).try_acquire_owned() {
             Ok(_permit) => self.attempt(),
