@@ -98,7 +98,7 @@ impl From<Issues> for Failure {
 
 /// Whether a file may not be used by this user. Then nothing is away that may come back: the rights are to be changed.
 pub(super) fn is_forbidden(error: &(dyn Error + 'static)) -> bool {
-    let causes = std::iter::successors(Some(error), |error| error.source());
+    let causes = std::iter::successors(Some(error), |&error| error.source());
     let mut causes = causes.filter_map(|error| error.downcast_ref::<io::Error>());
     causes.any(|cause| cause.kind() == io::ErrorKind::PermissionDenied)
 }
