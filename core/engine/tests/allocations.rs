@@ -75,7 +75,8 @@ fn read(engine: &Engine, key: &[u8]) -> Reply {
 fn open(store: Arc<dyn ProviderStore>, rung: Rung) -> Arc<Engine> {
     let (name, policy) = ("degrades".to_owned(), Arc::new(Degrades(rung)));
     let policy = NamedPolicy { name, mode: PolicyMode::Enforce, policy };
-    let config = Config { permits_max: Some(1), waiting_len_max: 4, ..Config::default() };
+    let mut config = Config { permits_max: Some(1), waiting_len_max: 4, ..Config::default() };
+    config.peak.requests_per_second = 0;
     Engine::open(NamedStore { name: "test".to_owned(), store }, vec![policy], config, Clock::system(), None)
 }
 
