@@ -35,12 +35,14 @@ SELECT (SELECT count(*) FROM gone), pg_relation_size('{table}') / current_settin
 pub(crate) struct Purge {
     /// Who this process is to the others.
     holder: [u8; 16],
-    state: Mutex<State>,
+    held_until: Mutex<Option<Instant>>,
+    walk: Mutex<Walk>,
+    walk_of_values: Mutex<Walk>,
 }
 
+/// Where the next statement begins.
 #[derive(Debug, Default, Clone, Copy)]
-struct State {
-    held_until: Option<Instant>,
+struct Walk {
     table: Table,
     page: i64,
 }
@@ -50,19 +52,47 @@ enum Table {
     #[default]
     Records,
     Peers,
+    Values,
+}
+
+impl Table {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Records => "records",
+            Self::Peers => "peers",
+            Self::Values => "value_records",
+        }
+    }
+
+    /// The call that purges it.
+    const fn operation(self) -> &'static str {
+        match self {
+            Self::Records | Self::Peers => "purge_expired",
+            Self::Values => "purge_values",
+        }
+    }
+
+    /// What has expired by this time goes.
+    fn before(self, now: UnixSeconds) -> UnixSeconds {
+        match self {
+            Self::Records | Self::Values => now,
+            Self::Peers => now.saturating_sub(PEER_LIFE),
+        }
+    }
+}
+
+fn read<T: Copy>(place: &Mutex<T>) -> T {
+    *place.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn set<T>(place: &Mutex<T>, value: T) {
+    *place.lock().unwrap_or_else(PoisonError::into_inner) = value;
 }
 
 impl Purge {
     pub(crate) fn new() -> Self {
-        Self { holder: rand::random(), state: Mutex::default() }
-    }
-
-    fn state(&self) -> State {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn set(&self, state: State) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+        let walk_of_values = Mutex::new(Walk { table: Table::Values, page: 0 });
+        Self { holder: rand::random(), held_until: Mutex::default(), walk: Mutex::default(), walk_of_values }
     }
 
     /// One step: some pages, and `limit` records at most.
@@ -73,34 +103,58 @@ impl Purge {
         now: UnixSeconds,
         limit: u32,
     ) -> Result<Purged, StoreError> {
-        let mut state = self.state();
-        if !self.take(connections, tables, &mut state).await? {
+        if !self.take(connections, tables, "purge_expired").await? {
             return Ok(Purged::new(0, PurgeProgress::Elsewhere));
         }
+        let mut walk = read(&self.walk);
         let mut removed = 0;
         for _ in 0..STEPS_MAX {
             let left = u64::from(limit).saturating_sub(removed);
             if left == 0 {
                 break;
             }
-            let of_records = state.table == Table::Records;
-            let (gone, pages) = delete(connections, tables, &state, now, left).await?;
+            let of_records = walk.table == Table::Records;
+            let (gone, is_end) = walk.step(connections, tables, now, left).await?;
             removed += if of_records { gone } else { 0 };
-            // Full: the same pages again.
-            if gone < left {
-                state.page += PAGES;
-            }
-            if state.page >= pages {
-                state.page = 0;
-                state.table = if of_records { Table::Peers } else { Table::Records };
+            if is_end {
+                walk = Walk { page: 0, table: if of_records { Table::Peers } else { Table::Records } };
                 if !of_records {
-                    self.set(state);
+                    set(&self.walk, walk);
                     return Ok(Purged::new(removed, PurgeProgress::Done));
                 }
             }
         }
-        self.set(state);
+        set(&self.walk, walk);
         Ok(Purged::new(removed, PurgeProgress::More))
+    }
+
+    /// One step among the value records: some pages, and `limit` records at most.
+    pub(crate) async fn step_of_values(
+        &self,
+        connections: &Connections,
+        tables: &Tables,
+        now: UnixSeconds,
+        limit: u32,
+    ) -> Result<Purged, StoreError> {
+        if !self.take(connections, tables, "purge_values").await? {
+            return Ok(Purged::new(0, PurgeProgress::Elsewhere));
+        }
+        let mut walk = read(&self.walk_of_values);
+        let (mut removed, mut progress) = (0, PurgeProgress::More);
+        for _ in 0..STEPS_MAX {
+            let left = u64::from(limit).saturating_sub(removed);
+            if left == 0 {
+                break;
+            }
+            let (gone, is_end) = walk.step(connections, tables, now, left).await?;
+            removed += gone;
+            if is_end {
+                (walk.page, progress) = (0, PurgeProgress::Done);
+                break;
+            }
+        }
+        set(&self.walk_of_values, walk);
+        Ok(Purged::new(removed, progress))
     }
 
     /// True if this process is the one that purges.
@@ -108,15 +162,15 @@ impl Purge {
         &self,
         connections: &Connections,
         tables: &Tables,
-        state: &mut State,
+        operation: &'static str,
     ) -> Result<bool, StoreError> {
         let now = Instant::now();
-        if state.held_until.is_some_and(|until| now + LEASE / 2 < until) {
+        if read(&self.held_until).is_some_and(|until| now + LEASE / 2 < until) {
             return Ok(true);
         }
         let (text, persistent, holder) = (tables.sql(TAKE), connections.is_prepared(), self.holder);
         let taken = connections
-            .run("purge_expired", move |connection| {
+            .run(operation, move |connection| {
                 Box::pin(async move {
                     let query = sqlx::query(AssertSqlSafe(text)).persistent(persistent);
                     query.bind(&holder[..]).bind(LEASE.as_secs_f64()).execute(connection).await
@@ -124,14 +178,13 @@ impl Purge {
             })
             .await?
             .rows_affected();
-        state.held_until = (taken > 0).then_some(now + LEASE);
-        self.set(*state);
+        set(&self.held_until, (taken > 0).then_some(now + LEASE));
         Ok(taken > 0)
     }
 
     /// Lets another process purge.
     pub(crate) async fn release(&self, connections: &Connections, tables: &Tables) -> Result<(), StoreError> {
-        if self.state().held_until.is_none() {
+        if read(&self.held_until).is_none() {
             return Ok(());
         }
         let (text, holder) =
@@ -148,22 +201,37 @@ impl Purge {
     }
 }
 
+impl Walk {
+    /// Removes from some pages; how many rows, and whether the table ends there.
+    async fn step(
+        &mut self,
+        connections: &Connections,
+        tables: &Tables,
+        now: UnixSeconds,
+        limit: u64,
+    ) -> Result<(u64, bool), StoreError> {
+        let (gone, pages) = delete(connections, tables, *self, now, limit).await?;
+        // Full: the same pages again.
+        if gone < limit {
+            self.page += PAGES;
+        }
+        Ok((gone, self.page >= pages))
+    }
+}
+
 /// Removes from some pages; returns how many rows, and how many pages the table has.
 async fn delete(
     connections: &Connections,
     tables: &Tables,
-    state: &State,
+    Walk { table, page }: Walk,
     now: UnixSeconds,
     limit: u64,
 ) -> Result<(u64, i64), StoreError> {
-    let (name, before) = match state.table {
-        Table::Records => ("records", now),
-        Table::Peers => ("peers", now.saturating_sub(PEER_LIFE)),
-    };
-    let text = tables.sql(&DELETE.replace("{table}", &format!("{{s}}.{name}")));
-    let (persistent, page) = (connections.is_prepared(), state.page);
+    let (operation, before) = (table.operation(), table.before(now));
+    let text = tables.sql(&DELETE.replace("{table}", &format!("{{s}}.{}", table.name())));
+    let persistent = connections.is_prepared();
     let (gone, pages): (i64, i64) = connections
-        .run("purge_expired", move |connection: &mut PgConnection| {
+        .run(operation, move |connection: &mut PgConnection| {
             Box::pin(async move {
                 let query = sqlx::query(AssertSqlSafe(text)).persistent(persistent);
                 let query = query.bind(page).bind(page + PAGES).bind(to_column(before));
@@ -173,6 +241,6 @@ async fn delete(
             })
         })
         .await?;
-    connections.count_rows("purge_expired", usize::try_from(gone).unwrap_or(usize::MAX));
+    connections.count_rows(operation, usize::try_from(gone).unwrap_or(usize::MAX));
     Ok((u64::try_from(gone).unwrap_or(0), pages))
 }

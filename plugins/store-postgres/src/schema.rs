@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 /// The version of the tables that this program works with.
 pub(crate) const VERSION: i32 = 1;
 /// The key of the advisory lock under which one process at a time migrates: the letters "hydra" as a number.
-const LOCK: i64 = 0x68_79_64_72_61;
+pub(crate) const LOCK: i64 = 0x68_79_64_72_61;
 
 /// The tables of one schema, by their full names.
 #[derive(Debug, Clone)]

@@ -1,6 +1,7 @@
 //! Removing what has expired: by one process of all that share the keys, a few buckets at a time, round robin.
 
 mod plain;
+mod values;
 
 use crate::keyspace::Keyspace;
 use crate::layout::{Form, Layout, Name, PARTITIONS};
@@ -22,6 +23,7 @@ const ROUNDS_MAX: usize = 16;
 pub(crate) struct Purge {
     lease: Lease,
     walk: Mutex<Walk>,
+    of_values: Mutex<values::Walk>,
 }
 
 /// A pass over all buckets.
@@ -50,7 +52,7 @@ struct Swept {
 
 impl Purge {
     pub(crate) fn new() -> Self {
-        Self { lease: Lease::new("purge"), walk: Mutex::default() }
+        Self { lease: Lease::new("purge"), walk: Mutex::default(), of_values: Mutex::default() }
     }
 
     /// One step: some buckets, and `limit` records at most.
@@ -70,6 +72,21 @@ impl Purge {
             Form::Buckets { .. } => walk.sweep(keys, &layout, now, u64::from(limit)).await.map_err(failed),
             Form::Plain => walk.plain.step(keys, &layout, now, u64::from(limit)).await.map_err(failed),
         }
+    }
+
+    /// One step among the value records: some partitions, and `limit` records at most.
+    pub(crate) async fn step_of_values(
+        &self,
+        keys: &Keyspace,
+        now: UnixSeconds,
+        limit: u32,
+    ) -> Result<Purged, StoreError> {
+        let mut walk = self.of_values.lock().await;
+        let failed = |fault: Fault| fault.into_error("purge_values");
+        if !self.lease.take(keys).await.map_err(failed)? {
+            return Ok(Purged::new(0, PurgeProgress::Elsewhere));
+        }
+        walk.step(keys, &keys.layout(), now, u64::from(limit)).await.map_err(failed)
     }
 
     /// Lets another process purge.

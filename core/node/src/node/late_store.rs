@@ -2,6 +2,7 @@
 
 mod attempts;
 mod cut;
+mod values;
 #[cfg(test)]
 mod tests;
 
@@ -11,7 +12,7 @@ use attempts::{Shared, open_in_time};
 use hydra_api::{
     ContentKey, Cursor, Deleted, Deletion, Durability, Estimate, Found, Inserted, Metric, Page,
     ProviderRecord, ProviderStore, Purged, ReconfigureError, Sharing, StoreError, StoreErrorKind,
-    StoreProfile, UnixSeconds, async_trait,
+    StoreProfile, UnixSeconds, ValueStore, async_trait,
 };
 use serde_json::Value;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -130,6 +131,14 @@ impl ProviderStore for LateStore {
         limit: NonZeroU32,
     ) -> Result<Page, StoreError> {
         self.store("scan")?.scan(from, now, limit).await
+    }
+
+    /// Whether the store keeps value records is known once it is open: until then calls for them fail as all others do.
+    fn values(&self) -> Option<&dyn ValueStore> {
+        match self.shared.store() {
+            Some(store) => store.values(),
+            None => Some(self),
+        }
     }
 
     fn metrics(&self) -> Vec<Metric> {

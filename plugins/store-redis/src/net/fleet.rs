@@ -93,6 +93,17 @@ impl Fleet {
         self.state.map.load().node(slot).cloned()
     }
 
+    /// True if the slots have masters of their own: then a transaction has one slot.
+    pub(crate) fn is_cluster(&self) -> bool {
+        self.state.map.load().is_cluster()
+    }
+
+    /// Takes up what a fault says of the masters, after a transaction; true if it may be sent again at once.
+    pub(crate) fn heeds(&self, fault: &Fault) -> bool {
+        let hop = Hop { at: 0, asking: None, loads_script: true };
+        self.next(&hop, fault).is_some_and(|next| next.asking.is_none())
+    }
+
     /// True if this fault is that of a part of the servers: another one answers.
     pub(crate) fn is_in_part(&self, fault: &Fault) -> bool {
         let nodes = &self.state.map.load().nodes;
