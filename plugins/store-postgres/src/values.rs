@@ -74,9 +74,11 @@ impl ValueStore for Postgres {
             places.sort_unstable_by_key(|at| batch[*at].key);
             let stored = put(&self.connections, &self.tables, Arc::clone(&batch), places.clone(), now).await;
             match stored {
-                Ok(stored) => places.into_iter().filter(|at| stored.contains(&batch[*at].key)).for_each(|at| {
-                    outcomes[at] = PutOutcome::Stored;
-                }),
+                Ok(stored) => {
+                    places.into_iter().filter(|at| stored.contains(&batch[*at].key)).for_each(|at| {
+                        outcomes[at] = PutOutcome::Stored;
+                    })
+                }
                 Err(error) if nth == 0 => return Err(error),
                 Err(error) => {
                     tracing::debug!(error = %hydra_api::Causes(&error), "a part of a put has failed");
@@ -102,8 +104,7 @@ impl ValueStore for Postgres {
             .connections
             .run("estimate_values", move |connection| {
                 Box::pin(async move {
-                    let query =
-                        sqlx::query(AssertSqlSafe(text)).persistent(persistent).bind(estimate::PAGES);
+                    let query = sqlx::query(AssertSqlSafe(text)).persistent(persistent).bind(estimate::PAGES);
                     let row = query.fetch_one(connection).await?;
                     let (records, bytes): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
                     let share: f64 = row.try_get(2)?;

@@ -100,11 +100,7 @@ impl ValueStore for Redis {
     }
 }
 
-async fn get(
-    keys: &Keyspace,
-    asked: &[ValueKey],
-    now: UnixSeconds,
-) -> Result<Vec<FoundValue>, StoreError> {
+async fn get(keys: &Keyspace, asked: &[ValueKey], now: UnixSeconds) -> Result<Vec<FoundValue>, StoreError> {
     let layout = keys.layout();
     let request = |key: &ValueKey| {
         let name = layout.value(key);
@@ -133,12 +129,7 @@ async fn get(
 }
 
 /// Puts a batch; a result for each record. Those of one key go one after another.
-async fn put_all(
-    keys: &Keyspace,
-    layout: &Layout,
-    batch: &[ValuePut],
-    now: UnixSeconds,
-) -> Vec<Stored> {
+async fn put_all(keys: &Keyspace, layout: &Layout, batch: &[ValuePut], now: UnixSeconds) -> Vec<Stored> {
     let mut results: Vec<Stored> = batch.iter().map(|_| Ok(false)).collect();
     for places in rounds(batch.iter().map(|put| put.key)) {
         let puts: Vec<Put<'_>> = places.iter().map(|at| Put::new(&batch[*at], now)).collect();

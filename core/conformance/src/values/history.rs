@@ -6,9 +6,7 @@ use crate::given::Chance;
 use crate::place::Lab;
 use bytes::Bytes;
 use hydra_api::value::BATCH_LEN_MAX;
-use hydra_api::{
-    FoundValue, PutOutcome, Sharing, Store, StoreErrorKind, UnixSeconds, ValuePut, ValueRecord,
-};
+use hydra_api::{FoundValue, PutOutcome, Sharing, Store, StoreErrorKind, UnixSeconds, ValuePut, ValueRecord};
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -51,11 +49,7 @@ pub(super) async fn r5_a_record_is_replaced_once(lab: Arc<Lab<Store>>) -> Outcom
 }
 
 /// Replaces what it sees; what it has replaced, and by what.
-async fn replace(
-    shop: Shop,
-    rival: u64,
-    clock: Arc<AtomicU32>,
-) -> Result<Vec<(Replaced, Bytes)>, Broken> {
+async fn replace(shop: Shop, rival: u64, clock: Arc<AtomicU32>) -> Result<Vec<(Replaced, Bytes)>, Broken> {
     let (mut replaced, mut chance) = (Vec::new(), Chance::of(rival));
     for round in 0..ROUNDS {
         let now = later(clock.load(Ordering::Relaxed) - (rival % 2) as u32);

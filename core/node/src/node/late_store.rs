@@ -2,9 +2,9 @@
 
 mod attempts;
 mod cut;
-mod values;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use crate::node::opening::AttemptError;
 use crate::observe::store_opening::StoreOpening;

@@ -203,8 +203,11 @@ async fn counted(server: Server) {
             "scan" => drop(store.scan(None, NOW, limit).await.unwrap()),
             "get" => drop(values.get([value].into(), NOW).await.unwrap()),
             "put_if" => {
-                let record =
-                    ValueRecord { value: b"value".as_slice().into(), received: NOW, expires: UnixSeconds(u32::MAX) };
+                let record = ValueRecord {
+                    value: b"value".as_slice().into(),
+                    received: NOW,
+                    expires: UnixSeconds(u32::MAX),
+                };
                 let put = ValuePut { key: value, seen: None, record };
                 assert_eq!(values.put_if([put].into(), NOW).await.unwrap(), [PutOutcome::Stored]);
             }

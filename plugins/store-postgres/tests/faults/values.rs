@@ -9,6 +9,7 @@ use hydra_conformance::given::LIFE;
 use hydra_store_postgres::{Migrate, Postgres};
 use libtest_mimic::Trial;
 use std::num::NonZeroU32;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -108,7 +109,8 @@ async fn killed(mut server: Server) {
 /// Does `what` while a session has done `held` in a transaction that it commits after a second.
 async fn beside(server: &Server, held: &str, what: impl Future<Output = ()>) {
     let hold = format!("BEGIN; {held}; SELECT pg_sleep(0.8); COMMIT");
-    let mut session = server.psql("hydra", "hydra").args(["-c", &hold]).spawn().unwrap();
+    let mut psql = server.psql("hydra", "hydra");
+    let mut session = psql.args(["-c", &hold]).stdout(Stdio::null()).spawn().unwrap();
     let is_asleep = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
     while server.query("hydra", is_asleep).unwrap().is_empty() {
         sleep(Duration::from_millis(10)).await;
@@ -205,9 +207,7 @@ async fn forbidden(server: Server) {
     let store = opened(of_app(Migrate::Check)).await;
     serves_providers_alone(&store, 1).await;
     assert!(store.remarks()[0].contains("the role needs"), "{:?}", store.remarks());
-    server
-        .execute("hydra", "GRANT SELECT, INSERT, UPDATE, DELETE ON hydra.value_records TO app")
-        .unwrap();
+    server.execute("hydra", "GRANT SELECT, INSERT, UPDATE, DELETE ON hydra.value_records TO app").unwrap();
     store.estimate().await.unwrap();
     assert_eq!(put_after(&store, key(1), 0).await.unwrap(), PutOutcome::Stored);
     // It may not create the table.

@@ -2,8 +2,8 @@
 
 use super::*;
 use hydra_api::{
-    Addresses, Causes, FoundValue, OpenError, PeerId, Plugin, PutOutcome, Scope, StoreProfile, ValueKey, ValuePut,
-    ValueRecord,
+    Addresses, Causes, FoundValue, OpenError, PeerId, Plugin, PutOutcome, Scope, StoreProfile, ValueKey,
+    ValuePut, ValueRecord,
 };
 use hydra_conformance::doubles::{Asked, Behaviour, ClaimingStore, Double, RecordingStore};
 use std::sync::atomic::{AtomicU32, Ordering};
