@@ -25,6 +25,7 @@
 //! rule must find each of them out (`tests/sabotage`, `tests/sabotage_admission`).
 
 pub mod admission;
+mod both;
 mod check;
 pub mod crash;
 pub mod doubles;
@@ -41,10 +42,10 @@ mod tree;
 pub mod values;
 
 pub use admission::admission;
+pub use both::store;
 pub use check::Broken;
 pub use ids::ids;
 pub use place::Place;
-pub use store::store;
 pub use suite::{Conclusion, Finding, Rule, Suite, run};
 
 #[doc(hidden)]

@@ -18,9 +18,9 @@ pub(crate) use shop::{all_known, all_taken};
 
 use crate::check::{Kept, Outcome, ensure};
 use crate::given::NOW;
-use crate::place::{Lab, Place};
-use crate::suite::{Alone, Case, Rule, Suite, Threads, case};
-use hydra_api::{Plugin, Store, UnixSeconds};
+use crate::place::Lab;
+use crate::suite::{Case, Rule, case};
+use hydra_api::{Store, UnixSeconds};
 use std::sync::Arc;
 
 const fn rule(id: &'static str, text: &'static str) -> Rule {
@@ -134,20 +134,7 @@ const USE: Rule = rule(
     "opened to be used where there is nothing yet it is an error, and nothing is created or changed",
 );
 
-/// The suite of a store, and of the value records that it keeps. `place` makes a fresh place for each case.
-///
-/// The store must have room for 100,000 records.
-pub fn store<P, F, Fut>(place: F) -> Suite
-where
-    P: Plugin<Role = Store>,
-    F: Fn() -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Place> + Send + 'static,
-{
-    let cases = cases().into_iter().chain(crate::values::cases()).collect();
-    Suite::of::<P, F, Fut>(cases, place, Alone::No, Threads::Two)
-}
-
-fn cases() -> Vec<Case<Store>> {
+pub(crate) fn cases() -> Vec<Case<Store>> {
     use {
         check::*, clock::*, delete::*, figures::*, insert::*, many::*, model::*, outcomes::*, read::*,
         scan::*, shared::*, upkeep::*,

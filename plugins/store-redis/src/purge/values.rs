@@ -159,9 +159,13 @@ async fn remove(
         remove.cmd("EXEC");
         Some(remove)
     };
-    match node.transact(&look, remove).await?.last() {
+    let said = node.transact(&look, remove).await?;
+    match said.last() {
         Some(Value::Array(_)) => Ok((found, found == limit)),
-        // What was put meanwhile is looked at again, and nothing was found where none had expired any more.
-        _ => Ok((0, found > 0)),
+        // Something was put meanwhile: it is looked at again.
+        Some(Value::Nil) => Ok((0, true)),
+        None => Ok((0, false)),
+        // Refused, as all transactions are while the memory is full.
+        Some(_) => Err(node.first_fault(&said).unwrap_or_else(|| Fault::unreadable("no array"))),
     }
 }

@@ -133,30 +133,6 @@ fn main() -> ExitCode {
         logged("a_slot_that_no_master_has_is_logged_and_counted", |log| {
             Box::pin(cluster::unserved_slot(log))
         }),
-        trial("a_put_that_a_killed_server_leaves_open_is_not_said_to_be_stored", || {
-            values::killed(Scripts::Auto)
-        }),
-        trial_unless(lacks_expire_options, "the_same_of_a_put_without_scripts", || {
-            values::killed(Scripts::Off)
-        }),
-        trial("a_put_whose_answer_is_lost_knows_its_own_record", || values::lost_answer(Scripts::Auto)),
-        trial_unless(lacks_expire_options, "a_transaction_whose_answer_is_lost_knows_its_own_record", || {
-            values::lost_answer(Scripts::Off)
-        }),
-        trial("a_connection_that_was_closed_costs_no_put", || values::closed_connections(Scripts::Auto)),
-        trial_unless(lacks_expire_options, "a_connection_that_was_closed_costs_no_transaction", || {
-            values::closed_connections(Scripts::Off)
-        }),
-        trial("full_memory_refuses_value_records_and_is_purged", || values::full(Scripts::Auto)),
-        trial_unless(lacks_expire_options, "full_memory_refuses_value_records_without_scripts", || {
-            values::full(Scripts::Off)
-        }),
-        trial("a_dead_master_costs_its_own_value_records", || values::dead_master(Scripts::Auto)),
-        trial_unless(
-            lacks_expire_options,
-            "a_dead_master_costs_its_own_value_records_without_scripts",
-            || values::dead_master(Scripts::Off),
-        ),
         trial("config_redis_toml_is_opened", files::standalone),
         trial("config_redis_cluster_toml_is_opened", files::of_cluster),
         trial("a_replica_that_the_sentinels_promote_is_followed", sentinel::promoted),
@@ -166,6 +142,7 @@ fn main() -> ExitCode {
             sentinel::promoted_beside_a_loading_master,
         ),
     ];
-    let trials = trials.into_iter().map(|trial| trial.with_ignored_flag(is_absent)).collect();
+    let trials =
+        trials.into_iter().chain(values::trials()).map(|trial| trial.with_ignored_flag(is_absent)).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

@@ -2,12 +2,14 @@
 
 use crate::cluster::cluster;
 use crate::shop::{PATIENCE, Shop, config, server};
+use crate::{lacks_expire_options, trial, trial_unless};
 use hydra_api::{
     Causes, FoundValue, PurgeProgress, PutOutcome, StoreError, StoreErrorKind, ValueKey, ValuePut,
     ValueRecord, ValueStore,
 };
 use hydra_conformance::given::{LIFE, NOW};
 use hydra_store_redis::{Config, Scripts};
+use libtest_mimic::Trial;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::num::NonZeroU32;
@@ -20,6 +22,31 @@ use tokio::time::sleep;
 
 const WRITERS: u8 = 4;
 const UNKNOWN: PutOutcome = PutOutcome::Unknown(StoreErrorKind::Unavailable);
+
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![
+        trial("a_put_that_a_killed_server_leaves_open_is_not_said_to_be_stored", || killed(Scripts::Auto)),
+        trial_unless(lacks_expire_options, "the_same_of_a_put_without_scripts", || killed(Scripts::Off)),
+        trial("a_put_whose_answer_is_lost_knows_its_own_record", || lost_answer(Scripts::Auto)),
+        trial_unless(lacks_expire_options, "a_transaction_whose_answer_is_lost_knows_its_own_record", || {
+            lost_answer(Scripts::Off)
+        }),
+        trial("a_connection_that_was_closed_costs_no_put", || closed_connections(Scripts::Auto)),
+        trial_unless(lacks_expire_options, "a_connection_that_was_closed_costs_no_transaction", || {
+            closed_connections(Scripts::Off)
+        }),
+        trial("full_memory_refuses_value_records_and_is_purged", || full(Scripts::Auto)),
+        trial_unless(lacks_expire_options, "full_memory_refuses_value_records_without_scripts", || {
+            full(Scripts::Off)
+        }),
+        trial("a_dead_master_costs_its_own_value_records", || dead_master(Scripts::Auto)),
+        trial_unless(
+            lacks_expire_options,
+            "a_dead_master_costs_its_own_value_records_without_scripts",
+            || dead_master(Scripts::Off),
+        ),
+    ]
+}
 
 /// Keys that look like hash tags.
 fn key(number: u8) -> ValueKey {
@@ -219,12 +246,18 @@ pub(crate) async fn full(scripts: Scripts) {
     // What goes makes room.
     assert_eq!(shop.values().delete_values((0..5).map(key).collect()).await.unwrap(), 5);
     let late = NOW.saturating_add(LIFE);
-    let mut removed = 0;
-    loop {
+    if scripts == Scripts::Off {
+        // A server whose memory is full refuses transactions, whatever is in them.
+        assert!(shop.values().purge_values(late, NonZeroU32::new(4).unwrap()).await.is_ok());
+        server.command(&["CONFIG", "SET", "maxmemory", "0"]).unwrap();
+    }
+    let (mut removed, mut passes) = (0, 0);
+    // A pass goes on where the one that was refused has ended.
+    while passes < 2 {
         let purged = shop.values().purge_values(late, NonZeroU32::new(4).unwrap()).await.unwrap();
         removed += purged.removed;
         match purged.progress {
-            PurgeProgress::Done => break,
+            PurgeProgress::Done => passes += 1,
             PurgeProgress::More => {}
             other => panic!("{other:?}"),
         }
