@@ -2,7 +2,6 @@
 
 use crate::place::Place;
 use crate::suite::{Alone, Suite, Threads};
-use crate::{store, values};
 use hydra_api::{Plugin, Store};
 
 /// The suite of a store, and of the value records that it keeps. `place` makes a fresh place for each case.
@@ -14,6 +13,6 @@ where
     F: Fn() -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Place> + Send + 'static,
 {
-    let cases = store::cases().into_iter().chain(values::cases()).collect();
+    let cases = crate::store::cases().into_iter().chain(crate::values::cases()).collect();
     Suite::of::<P, F, Fut>(cases, place, Alone::No, Threads::Two)
 }
