@@ -3,7 +3,7 @@
 use crate::config::Migrate;
 use crate::connections::Connections;
 use crate::fault::Reported;
-use crate::schema::{LOCK, SchemaError, Tables};
+use crate::schema::{LOCK, SchemaError, Tables, VALUE_RECORDS};
 use hydra_api::{Causes, OpenError, Purpose};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
@@ -23,26 +23,6 @@ const LOOK: &str = "
 SELECT t IS NOT NULL, coalesce((
     SELECT bool_and(has_table_privilege(t, p)) FROM unnest('{SELECT,INSERT,UPDATE,DELETE}'::text[]) p), false)
 FROM to_regclass('{s}.value_records') t";
-
-/// Rows are replaced in place: a page keeps room for some, as no index but that of the key has to be changed. Values are signatures and
-/// ciphers, which do not compress; those of more than 2 kB are kept beside the table. Nothing is asked for that the planner would need
-/// statistics for.
-///
-/// No new version of the tables: nodes of before work beside this table, and start.
-const TABLE: &str = "
-CREATE TABLE IF NOT EXISTS {s}.value_records (
-    received int NOT NULL,
-    expires int NOT NULL,
-    key bytea PRIMARY KEY,
-    value bytea NOT NULL
-) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.1,
-        autovacuum_vacuum_cost_delay = 1);
-ALTER TABLE {s}.value_records
-    ALTER value SET STORAGE EXTERNAL,
-    ALTER received SET STATISTICS 0, ALTER expires SET STATISTICS 0, ALTER key SET STATISTICS 10, ALTER value SET STATISTICS 0;
-COMMENT ON COLUMN {s}.value_records.received IS 'to_timestamp(received::int8 + 2147483648)';
-COMMENT ON COLUMN {s}.value_records.expires IS 'to_timestamp(expires::int8 + 2147483648)';
-";
 
 impl ValueTable {
     /// Whether value records can be kept. A node that makes its tables makes this one too; if it must not, it goes on without, as it did before
@@ -113,8 +93,9 @@ impl ValueTable {
         let mut transaction = connection.begin().await?;
         let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").persistent(false).bind(LOCK);
         lock.execute(&mut *transaction).await?;
-        sqlx::raw_sql(AssertSqlSafe(tables.sql(TABLE))).execute(&mut *transaction).await?;
+        sqlx::raw_sql(AssertSqlSafe(tables.sql(VALUE_RECORDS))).execute(&mut *transaction).await?;
         transaction.commit().await?;
+        // Another process may have made it, with another role.
         Self::find(connection, tables).await
     }
 
