@@ -81,7 +81,7 @@ fn put(number: u64, version: u64) -> ValuePut {
         Chance::of(number ^ (version << 40)).fill(&mut value);
         Bytes::from(value)
     };
-    let key = ValueKey::new(&[b"/ipns/", peer(number).as_bytes()].concat()).unwrap();
+    let key = ValueKey::new(&[&b"/ipns/"[..], peer(number).as_bytes()].concat()).unwrap();
     let (received, expires) = (NOW, NOW.saturating_add(LIFE));
     let record = ValueRecord { value: value(version), received, expires };
     ValuePut { key, seen: version.checked_sub(1).map(value), record }

@@ -13,7 +13,7 @@ const BATCHES: [usize; 2] = [16, BATCH_LEN_MAX];
 const MEASURED: u64 = 50_000;
 
 fn key(number: u64) -> ValueKey {
-    ValueKey::new(&[b"/ipns/", peer(number).as_bytes()].concat()).unwrap()
+    ValueKey::new(&[&b"/ipns/"[..], peer(number).as_bytes()].concat()).unwrap()
 }
 
 /// 200 to 500 bytes, which do not compress.
