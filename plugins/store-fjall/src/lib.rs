@@ -16,6 +16,7 @@ mod read;
 mod readers;
 mod scan;
 mod store;
+mod values;
 mod watchdog;
 mod writer;
 

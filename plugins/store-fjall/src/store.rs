@@ -1,5 +1,7 @@
 //! The store as the node calls it.
 
+mod values;
+
 use crate::config::Config;
 use crate::fault::Fault;
 use crate::keeper::Keeper;
@@ -12,7 +14,7 @@ use crate::writer::{Job, Reply, Writer};
 use hydra_api::{
     ContentKey, Cursor, Deleted, Deletion, Durability, Estimate, EstimateMethod, Found, Inserted, OpenError,
     Page, Plugin, ProviderRecord, ProviderStore, Purged, Purpose, Scope, Store, StoreError, StoreErrorKind,
-    StoreProfile, UnixSeconds, async_trait,
+    StoreProfile, UnixSeconds, ValueStore, async_trait,
 };
 use hydra_embedded::{Damage, Fault as EngineFault, Lock, Opened, ScanPlace};
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -216,6 +218,10 @@ impl ProviderStore for Fjall {
         self.open_for("estimate")?;
         let records = self.records.load(Ordering::Relaxed);
         Ok(Estimate::new(records, Duration::ZERO, EstimateMethod::Counted))
+    }
+
+    fn values(&self) -> Option<&dyn ValueStore> {
+        Some(self)
     }
 
     /// # Cancel safety

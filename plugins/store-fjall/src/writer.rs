@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::keeper::Keeper;
 use crate::watchdog::{self, Call, Pulse};
 use fjall::PersistMode;
+use hydra_api::value::{PutOutcome, ValueKey, ValuePut};
 use hydra_api::{Causes, Deleted, Deletion, Inserted, ProviderRecord, Purged, StoreError, UnixSeconds};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -30,6 +31,20 @@ pub(crate) enum Job {
         deletion: Box<Deletion>,
         limit: u64,
         reply: Reply<Deleted>,
+    },
+    PutValues {
+        batch: Arc<[ValuePut]>,
+        now: UnixSeconds,
+        reply: Reply<Vec<PutOutcome>>,
+    },
+    PurgeValues {
+        now: UnixSeconds,
+        limit: u64,
+        reply: Reply<Purged>,
+    },
+    DeleteValues {
+        keys: Arc<[ValueKey]>,
+        reply: Reply<u64>,
     },
     Close {
         reply: Reply<()>,
@@ -125,6 +140,15 @@ fn work(keeper: &mut Keeper, job: Job) -> Wrote {
         }),
         Job::Delete { deletion, limit, reply } => {
             answer(reply, || keeper.write("delete", |engine| engine.delete(*deletion, limit)))
+        }
+        Job::PutValues { batch, now, reply } => {
+            answer(reply, || keeper.write("put_if", |engine| engine.put_values(&batch, now)))
+        }
+        Job::PurgeValues { now, limit, reply } => {
+            answer(reply, || keeper.write("purge_values", |engine| engine.purge_values(now, limit)))
+        }
+        Job::DeleteValues { keys, reply } => {
+            answer(reply, || keeper.write("delete_values", |engine| engine.delete_values(&keys)))
         }
         #[cfg(test)]
         Job::Call { call, reply } => answer(reply, || {
