@@ -15,6 +15,7 @@ mod read;
 mod scan;
 mod store;
 mod unflushed;
+mod values;
 
 pub use config::Config;
 pub use store::Sled;
