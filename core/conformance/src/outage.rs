@@ -1,6 +1,8 @@
 //! What a store that keeps files must do when they cannot be written: the disk is full, a file may not grow, no file
 //! can be opened, the files are read-only.
 //!
+//! Each batch of provider records has some value records beside it, if the store keeps any.
+//!
 //! While the cause lasts every insert fails as [`Unavailable`](StoreErrorKind::Unavailable) and its causes name the
 //! error of the system. When it has gone, writes succeed without a restart and nothing is lost that was acknowledged. A store that is
 //! closed on a full disk loses nothing either if it says so.
@@ -9,6 +11,7 @@
 //! limits are those of a process.
 
 mod cause;
+mod values;
 
 use crate::given::{NOW, record};
 use cause::Cause;
@@ -147,8 +150,10 @@ where
             Ok(()) => return Err("a write succeeds while the cause is still there".to_owned()),
             Err(error) => is_named(&error, cause)?,
         }
+        values::are_refused(&*store, acknowledged, cause).await?;
         if reads == Reads::MayFail {
             fails_by_key(&*store, acknowledged, cause).await?;
+            values::fails_by_key(&*store, acknowledged, cause).await?;
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
         }
@@ -160,6 +165,7 @@ where
             }
             Err(error) => is_named(&error, cause)?,
         }
+        values::are_read(&*store, cause).await?;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     outage.end().map_err(|error| format!("the outage cannot be ended: {error}"))?;
@@ -236,6 +242,7 @@ where
         Err(error) if error.kind() == StoreErrorKind::Corrupt => {}
         other => return Err(format!("a read of a damaged store: {other:?}")),
     }
+    values::are_corrupt(&*store).await?;
     // It may say that it is damaged.
     drop(store.close().await);
     drop(store);
@@ -251,10 +258,10 @@ fn batch(number: u64) -> Vec<ProviderRecord> {
 
 async fn insert(store: &dyn ProviderStore, number: u64) -> Result<(), StoreError> {
     let inserted = store.insert(batch(number).into(), NOW).await?;
-    if inserted == Inserted::All {
-        return Ok(());
+    if inserted != Inserted::All {
+        return Err(StoreError::because(StoreErrorKind::Refused, "insert", "records were not taken"));
     }
-    Err(StoreError::because(StoreErrorKind::Refused, "insert", "records were not taken"))
+    values::put(store, number).await
 }
 
 /// How many records of a batch are there.
@@ -307,7 +314,7 @@ async fn are_there(store: &dyn ProviderStore, acknowledged: u64, when: &str) -> 
     // What failed may have been stored.
     let (low, high) = (acknowledged * BATCH, (acknowledged + 1) * BATCH);
     if (low..=high).contains(&estimate) {
-        return Ok(());
+        return values::are_there(store, acknowledged, when).await;
     }
     Err(format!("{when} {estimate} records are counted, not {low} to {high}"))
 }

@@ -2,7 +2,7 @@
 
 mod put;
 mod read;
-mod shop;
+pub(crate) mod shop;
 mod upkeep;
 
 use crate::suite::{Case, Rule, case};
@@ -93,7 +93,9 @@ pub(crate) fn cases() -> Vec<Case<Store>> {
         case!(r10, r10_values_survive_a_restart),
         case!(r11, r11_values_and_providers_are_apart),
         case!(r12, r12_the_estimate_of_values_is_near_the_truth),
+        case!(r12, r12_the_estimate_of_values_is_no_count),
         case!(r13, r13_each_put_has_its_outcome),
+        case!(r13, r13_what_has_no_room_changes_nothing),
         case!(r14, r14_a_deletion_removes_its_keys),
     ]
 }

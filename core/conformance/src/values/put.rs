@@ -212,6 +212,46 @@ pub(super) async fn r13_each_put_has_its_outcome(lab: Arc<Lab<Store>>) -> Outcom
     Ok(Kept::Shown)
 }
 
+pub(super) async fn r13_what_has_no_room_changes_nothing(lab: Arc<Lab<Store>>) -> Outcome {
+    const REFUSED_MAX: usize = 300;
+    let shop = open!(&lab);
+    let Some(records_max) = lab.place.full_within else {
+        return Ok(Kept::NotApplicable("the place does not say when the store is full: Place::full_within"));
+    };
+    let (mut refused, mut records) = (0, 0);
+    for first in (0..u64::from(records_max) + 1000).step_by(100) {
+        let batch: Vec<_> = (first..first + 100).map(|number| put(number, number)).collect();
+        let outcomes = shop.put(&batch, NOW).await?;
+        let found = shop.get(&batch.iter().map(|put| put.key).collect::<Vec<_>>(), NOW).await?;
+        for ((put, outcome), found) in batch.iter().zip(outcomes).zip(found) {
+            let expected = match outcome {
+                PutOutcome::Stored => Some(put.record.clone()),
+                PutOutcome::NoRoom => None,
+                other => return Err(Broken::new(format!("a put of a new key is {other:?}"))),
+            };
+            ensure_eq!(found, expected, "what the next call reads of a put that is {outcome:?}");
+            refused += usize::from(expected.is_none());
+            records += u64::from(expected.is_some());
+        }
+        if refused > REFUSED_MAX {
+            break;
+        }
+    }
+    ensure!(refused > 0, "all of {records} records found room");
+    // What is there can be replaced by what is no longer, or stays as it is.
+    for number in 0..records.min(20) {
+        let mut again = after(number, put(number, number));
+        again.record.expires = later(500_000);
+        let expected = match shop.put(std::slice::from_ref(&again), NOW).await?[..] {
+            [PutOutcome::Stored] => again,
+            [PutOutcome::NoRoom] => put(number, number),
+            ref other => return Err(Broken::new(format!("a put that has seen the value is {other:?}"))),
+        };
+        shop.has(&[expected], NOW).await?;
+    }
+    Ok(Kept::Shown)
+}
+
 pub(super) async fn r1_r2_r3_r4_r6_r8_r10_r14_random_calls_agree_with_a_model(
     lab: Arc<Lab<Store>>,
 ) -> Outcome {
