@@ -150,15 +150,12 @@ pub(super) async fn r9_dropped_puts_leave_the_store_in_order(lab: Arc<Lab<Store>
     };
     for round in 0..ROUNDS {
         let values = shop.values()?;
-        let mut putting = values.put_if(batch(round).into(), NOW);
-        let mut reading = values.get(batch(round).iter().map(|put| put.key).collect(), NOW);
+        let mut putting = values.put_if(batch(round).into(), NOW).fuse();
+        let mut reading = values.get(batch(round).iter().map(|put| put.key).collect(), NOW).fuse();
         // Polled a few times, then dropped wherever they stand.
         for _ in 0..chance.below(4) {
-            let done = putting.poll_unpin(&mut Context::from_waker(Waker::noop())).is_ready();
-            let read_done = reading.poll_unpin(&mut Context::from_waker(Waker::noop())).is_ready();
-            if done || read_done {
-                break;
-            }
+            drop(putting.poll_unpin(&mut Context::from_waker(Waker::noop())));
+            drop(reading.poll_unpin(&mut Context::from_waker(Waker::noop())));
             tokio::task::yield_now().await;
         }
     }

@@ -87,7 +87,9 @@ pub(super) async fn r11_values_and_providers_are_apart(lab: Arc<Lab<Store>>) -> 
         let record = ValueRecord { expires: later(1_000_000), ..put.record };
         ValuePut { record, ..put }
     };
-    let puts: Vec<_> = (0..50).map(|number| long(put(number, number))).collect();
+    let of_providers =
+        |number, put: ValuePut| ValuePut { key: key_of(crate::given::key(number).as_bytes()), ..put };
+    let puts: Vec<_> = (0..50).map(|number| of_providers(number, long(put(number, number)))).collect();
     // Records under the very bytes of these keys.
     let of = |put: &ValuePut| ProviderRecord { key: content_key(put.key.as_bytes()), ..record(1, 1) };
     let records: Arc<[_]> = puts.iter().map(of).collect();
@@ -123,7 +125,9 @@ pub(super) async fn r11_values_and_providers_are_apart(lab: Arc<Lab<Store>>) -> 
     let short = ValueRecord { expires: later(100), ..put(99, 99).record };
     shop.store(&[ValuePut { record: short, ..put(99, 99) }], NOW).await?;
     if shop.0.profile().expiry == Expiry::ByPurge {
-        shop.purge(later(100), 100).await?;
+        for _ in 0..50 {
+            shop.values()?.purge_values(later(100), NonZeroU32::MAX).await?;
+        }
     }
     ensure_eq!(providers(&shop).await?, 50, "the providers of keys whose values were deleted and purged");
     // As far as the store deletes and purges.

@@ -21,6 +21,7 @@ use std::time::Duration;
 const R2_KEYS: usize = 9;
 const R9_PUTS: usize = 20;
 const R13_PUTS: usize = 60;
+const R14_KEYS: usize = 4;
 /// How many records the case of R12 has, and how often it puts one.
 const R12_RECORDS: u64 = 1000;
 const R12_PUTS: u64 = 2000;
@@ -106,6 +107,7 @@ impl Sabotaged {
         let One { put, batch, place, before, now } = one;
         let (live, is_alone) = (self.live(&put.key, now).await?, batch.len() == 1);
         let is_seen = live == put.seen;
+        let _turn = if self.is(R5LetsTwoProcessesWin) { Some(self.values.turn.lock().await) } else { None };
         let mut asked = put.clone();
         match self.sabotage {
             R1StoresWhatWasNotSeen if is_alone && put.seen.is_some() && live.is_some() => asked.seen = live,
@@ -132,13 +134,11 @@ impl Sabotaged {
                 asked.record.value = put.record.value.slice(1..)
             }
             R5LetsTwoWin | R5LetsTwoProcessesWin => {
-                let _turn = if self.is(R5LetsTwoWin) { None } else { Some(self.values.turn.lock().await) };
                 if self.live(&put.key, now).await? != put.seen {
                     return Ok(PutOutcome::Changed);
                 }
                 tokio::task::yield_now().await;
                 asked.seen = self.live(&put.key, now).await?;
-                return self.store(asked, now).await;
             }
             R6FirstOfTwo if one.is_second() => return Ok(PutOutcome::Changed),
             R6AllSeeTheSame if one.is_second() => {
@@ -381,7 +381,7 @@ impl ValueStore for Sabotaged {
         let named: BTreeSet<_> = keys.iter().copied().collect();
         match self.sabotage {
             R11DeletionRemovesProviders => self.remove_providers(named.iter().copied()).await?,
-            R14RemovesAnother => {
+            R14RemovesAnother if keys.len() == R14_KEYS => {
                 let other = locked(&self.values.keys).difference(&named).next().copied();
                 self.honest().delete_values(other.into_iter().collect()).await?;
             }
