@@ -1,3 +1,5 @@
+mod values;
+
 use super::*;
 use crate::layout;
 use hydra_api::RecordOutcome;
