@@ -124,10 +124,8 @@ impl Sabotaged {
                 return Ok(PutOutcome::Changed);
             }
             R3SeesTheExpired if now > NOW && live.is_none() => asked.seen = None,
-            R3ExpiredIsInTheWay if live.is_none() => {
-                if self.live(&put.key, UnixSeconds(0)).await?.is_some() {
-                    return Ok(PutOutcome::Changed);
-                }
+            R3ExpiredIsInTheWay if live.is_none() && self.live(&put.key, UnixSeconds(0)).await?.is_some() => {
+                return Ok(PutOutcome::Changed);
             }
             R4CutsKeys => asked.key = prefix(&put.key, 44),
             R4CutsValues if put.record.value.len() == 8191 => {
@@ -173,7 +171,15 @@ impl Sabotaged {
             }
             _ => {}
         }
-        let is_new = self.live(&put.key, UnixSeconds(0)).await?.is_none();
+        self.store_if_there_is_room(asked, now).await
+    }
+
+    async fn store_if_there_is_room(
+        &self,
+        asked: ValuePut,
+        now: UnixSeconds,
+    ) -> Result<PutOutcome, StoreError> {
+        let is_new = self.live(&asked.key, UnixSeconds(0)).await?.is_none();
         if self.is_full && is_new && self.honest().estimate_values().await?.records >= RECORDS_MAX {
             return match self.sabotage {
                 R13SaysStored => Ok(PutOutcome::Stored),
