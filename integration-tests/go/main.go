@@ -27,6 +27,7 @@ var commands = map[string]func(context.Context, *options) error{
 	"stream":    stream,
 	"identify":  identifyPeer,
 	"serve":     serve,
+	"records":   records,
 }
 
 // options are the same for all commands; each command takes what it needs.
