@@ -22,9 +22,10 @@ const fn rule(folder: &'static str, may: &'static [&'static str]) -> Rule {
 }
 
 /// The first rule whose folder fits counts. A store in memory is what the tests of others take for any store.
-const RULES: [Rule; 14] = [
+const RULES: [Rule; 15] = [
     Rule { never: &["libp2p", "tokio"], ..rule("core/api", &[]) },
     rule("core/kad", &[]),
+    Rule { never: &["libp2p", "tokio"], ..rule("core/records", &[]) },
     Rule {
         tests_may: &["hydra-conformance", "hydra-store-memory"],
         never: &["libp2p"],

@@ -32,7 +32,9 @@ pub enum Error {
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The record has more bytes than a record of its namespace may have (U4).
-    #[error("the record has {len} bytes: an IPNS record has at most {IPNS_BYTES_MAX}, a public key {PUBLIC_KEY_BYTES_MAX}")]
+    #[error(
+        "the record has {len} bytes: an IPNS record has at most {IPNS_BYTES_MAX}, a public key {PUBLIC_KEY_BYTES_MAX}"
+    )]
     Size {
         /// The record's length in bytes.
         len: usize,
