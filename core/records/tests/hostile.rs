@@ -37,7 +37,7 @@ fn mutate(rng: &mut StdRng, bytes: &mut Vec<u8>) {
 fn mutations_of_valid_records_never_panic_and_never_change_what_is_signed() {
     let seconds = std::env::var("HYDRA_TEST_FUZZ_S").map_or(1, |seconds| seconds.parse().unwrap());
     let seed = rand::random();
-    println!("seed {seed}");
+    eprintln!("seed {seed}");
     let mut rng = StdRng::seed_from_u64(seed);
     let all: Vec<_> = vectors().iter().map(|vector| (vector.key(), vector.value())).collect();
     let (started, mut tried, mut parsed, mut verified) = (Instant::now(), 0_u64, 0_u64, 0_u64);
@@ -60,7 +60,7 @@ fn mutations_of_valid_records_never_panic_and_never_change_what_is_signed() {
             assert_eq!(key.to_bytes(), bytes);
         }
     }
-    println!("{tried} tried, {parsed} parsed, {verified} verified");
+    eprintln!("{tried} tried, {parsed} parsed, {verified} verified");
 }
 
 fn entries() -> impl Strategy<Value = Vec<Entry>> {
