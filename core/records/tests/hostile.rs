@@ -6,6 +6,7 @@
 
 mod common;
 
+use bytes::Bytes;
 use common::{Maker, now, vectors};
 use hydra_records::{Entry, RecordKey, Timestamp};
 use libp2p_identity::Keypair;
@@ -40,10 +41,11 @@ fn mutations_of_valid_records_never_panic_and_never_change_what_is_signed() {
     eprintln!("seed {seed}");
     let mut rng = StdRng::seed_from_u64(seed);
     let all: Vec<_> = vectors().iter().map(|vector| (vector.key(), vector.value())).collect();
+    let verify = |(key, value): &(RecordKey, Bytes)| Entry::parse(key, value.clone())?.verify(now());
+    let valid: Vec<_> = all.iter().flat_map(verify).collect();
     let (started, mut tried, mut parsed, mut verified) = (Instant::now(), 0_u64, 0_u64, 0_u64);
     while started.elapsed() < Duration::from_secs(seconds) {
         let (key, value) = &all[rng.random_range(0..all.len())];
-        let original = Entry::parse(key, value.clone()).ok();
         let mut bytes = value.to_vec();
         mutate(&mut rng, &mut bytes);
         tried += 1;
@@ -51,8 +53,9 @@ fn mutations_of_valid_records_never_panic_and_never_change_what_is_signed() {
         parsed += 1;
         if let Ok(record) = entry.verify(now()) {
             verified += 1;
-            let original = original.expect("a record that is not valid does not become valid");
-            assert_eq!(record.ipns(), original.ipns());
+            // Without its legacy fields, which nobody signed, a broken record may be valid; its data is still that of a valid one.
+            let known = valid.iter().any(|known| known.key() == key && known.ipns() == record.ipns());
+            assert!(known, "{key:?}: {:?}", record.bytes());
         }
         let mut bytes = key.to_bytes();
         mutate(&mut rng, &mut bytes);
