@@ -212,3 +212,32 @@ fn u6_the_standing_of_a_new_record() {
         "the held one expired"
     );
 }
+
+/// An RSA key whose modulus has this many bits, all of them set.
+fn rsa(bits: usize) -> Vec<u8> {
+    let der = |tag: u8, content: &[u8]| {
+        let head = match content.len() {
+            len @ 0..0x80 => vec![tag, len as u8],
+            len @ 0x80..0x100 => vec![tag, 0x81, len as u8],
+            len => [&[tag, 0x82][..], &(len as u16).to_be_bytes()].concat(),
+        };
+        [head, content.to_vec()].concat()
+    };
+    let first = if bits.is_multiple_of(8) { vec![0, 0xff] } else { vec![(1 << (bits % 8)) - 1] };
+    let rest = vec![0xff; (bits - 1) / 8];
+    let key = der(0x30, &[der(2, &[first, rest].concat()), der(2, &[1, 0, 1])].concat());
+    let algorithm = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
+    let spki = der(0x30, &[&algorithm[..], &der(3, &[&[0], &*key].concat())].concat());
+    [vec![8, 0], field(2, &spki)].concat()
+}
+
+#[test]
+fn u3_an_rsa_key_has_2048_to_8192_bits() {
+    for (bits, accepted) in [(1024, false), (2047, false), (2048, true), (8192, true), (8193, false)] {
+        let bytes = rsa(bits);
+        let key = libp2p_identity::PublicKey::try_decode_protobuf(&bytes).unwrap();
+        let key = RecordKey::new(Namespace::PublicKey, key.to_peer_id());
+        let expected = if accepted { Ok(()) } else { Err(Error::RsaBits { bits }) };
+        assert_eq!(check(&key, bytes).map(|_| ()), expected);
+    }
+}
