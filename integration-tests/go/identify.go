@@ -6,6 +6,7 @@ import (
 	"sort"
 	"time"
 
+	"github.com/libp2p/go-libp2p"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
@@ -71,7 +72,11 @@ func stored(value any, err error) string {
 
 // serve is a plain go-libp2p DHT server, to try clients against.
 func serve(ctx context.Context, o *options) error {
-	h, err := newHost(o)
+	var extra []libp2p.Option
+	if o.autonat {
+		extra = append(extra, libp2p.EnableAutoNATv2())
+	}
+	h, err := newHost(o, extra...)
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ var commands = map[string]func(context.Context, *options) error{
 	"stream":    stream,
 	"identify":  identifyPeer,
 	"serve":     serve,
+	"records":   records,
 }
 
 // options are the same for all commands; each command takes what it needs.
@@ -40,6 +41,8 @@ type options struct {
 	deadline  time.Duration
 	stay      bool
 	follow    bool
+	host      string
+	autonat   bool
 }
 
 func parse(args []string) (string, *options, error) {
@@ -54,6 +57,8 @@ func parse(args []string) (string, *options, error) {
 	flags.DurationVar(&o.deadline, "deadline", 30*time.Second, "the longest time the program may run")
 	flags.BoolVar(&o.stay, "stay", false, "provide: stay reachable until stdin is closed")
 	flags.BoolVar(&o.follow, "follow", false, "dial the peers that --peer tells of, too")
+	flags.StringVar(&o.host, "host", "127.0.0.1", "the IPv4 address to listen on")
+	flags.BoolVar(&o.autonat, "autonat", false, "serve: test the addresses of others by AutoNAT v2")
 	if len(args) == 0 {
 		return "", nil, fmt.Errorf("%w: no command, expected one of %s", errUsage, strings.Join(names(), ", "))
 	}

@@ -67,7 +67,7 @@ func server(o *options) (peer.AddrInfo, error) {
 	return *info, nil
 }
 
-// newHost speaks one transport only and listens on loopback.
+// newHost speaks one transport only and listens on loopback, unless --host says otherwise.
 func newHost(o *options, extra ...libp2p.Option) (host.Host, error) {
 	transport := o.transport
 	if transport == "" {
@@ -82,9 +82,9 @@ func newHost(o *options, extra ...libp2p.Option) (host.Host, error) {
 	}
 	switch transport {
 	case "tcp":
-		opts = append(opts, libp2p.Transport(tcp.NewTCPTransport), libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"))
+		opts = append(opts, libp2p.Transport(tcp.NewTCPTransport), libp2p.ListenAddrStrings("/ip4/"+o.host+"/tcp/0"))
 	case "quic":
-		opts = append(opts, libp2p.Transport(quic.NewTransport), libp2p.ListenAddrStrings("/ip4/127.0.0.1/udp/0/quic-v1"))
+		opts = append(opts, libp2p.Transport(quic.NewTransport), libp2p.ListenAddrStrings("/ip4/"+o.host+"/udp/0/quic-v1"))
 	default:
 		return nil, fmt.Errorf("%w: --transport is tcp or quic, not %q", errUsage, transport)
 	}

@@ -5,6 +5,7 @@ pub mod faketime;
 pub mod foreign;
 pub mod http;
 pub mod measure;
+pub mod names;
 pub mod network;
 pub mod node;
 pub mod peer;

@@ -22,19 +22,20 @@ const fn rule(folder: &'static str, may: &'static [&'static str]) -> Rule {
 }
 
 /// The first rule whose folder fits counts. A store in memory is what the tests of others take for any store.
-const RULES: [Rule; 14] = [
+const RULES: [Rule; 15] = [
     Rule { never: &["libp2p", "tokio"], ..rule("core/api", &[]) },
     rule("core/kad", &[]),
+    Rule { never: &["libp2p", "tokio"], ..rule("core/records", &[]) },
     Rule {
         tests_may: &["hydra-conformance", "hydra-store-memory"],
         never: &["libp2p"],
-        ..rule("core/engine", &["hydra-api"])
+        ..rule("core/engine", &["hydra-api", "hydra-records"])
     },
     Rule { tests_may: &["hydra-store-memory"], ..rule("core/conformance", &["hydra-api"]) },
     rule("core/load", &["hydra-kad"]),
     Rule {
         tests_may: &["hydra-conformance", "hydra-store-memory"],
-        ..rule("core/node", &["hydra-engine", "hydra-kad", "hydra-api"])
+        ..rule("core/node", &["hydra-engine", "hydra-kad", "hydra-records", "hydra-api"])
     },
     rule("core/cli", &["hydra-node", "hydra-load", "hydra-bundle", "hydra-api"]),
     rule("plugins/bundle", &["plugins/", "hydra-api"]),

@@ -6,9 +6,11 @@ use hydra_api::{
     Addresses, ContentKey, Found, PeerId, ProviderRecord, ProviderStore, PurgeProgress, Registry, Scope,
     Store, UnixSeconds,
 };
+use hydra_conformance::servers;
 use hydra_integration_tests::faketime;
 use hydra_integration_tests::node::{Home, Node};
 use hydra_integration_tests::peer::Peer;
+use serde_json::{Value, json};
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,11 +23,11 @@ const LIFE: Duration = Duration::from_secs(48 * 3_600);
 /// More than fit into the row of a key.
 const PROVIDERS: u8 = 40;
 
-async fn open(kind: &str, dir: &Path) -> Arc<dyn ProviderStore> {
+async fn open(kind: &str, table: &Value, dir: &Path) -> Arc<dyn ProviderStore> {
     let mut registry = Registry::default();
     hydra_bundle::add_all(&mut registry);
     let store = registry.find::<Store>(kind).unwrap();
-    store.open(serde_json::json!({}), &Scope::new(dir)).await.unwrap()
+    store.open(table.clone(), &Scope::new(dir)).await.unwrap()
 }
 
 fn record(key: u8, provider: u8, expires: UnixSeconds) -> ProviderRecord {
@@ -64,36 +66,70 @@ async fn expiries(store: &dyn ProviderStore, key: u8, now: UnixSeconds) -> Vec<U
 async fn an_expiry_beyond_any_life_is_lowered_once_and_for_all() {
     for kind in ["memory", "fjall", "sled"] {
         let dir = tempfile::tempdir().unwrap();
-        let mut store = open(kind, dir.path()).await;
-        let usual = NOW.saturating_add(LIFE / 2);
-        let far = (0..PROVIDERS).map(|provider| record(1, provider, NOW.saturating_add(YEARS)));
-        let batch: Arc<[_]> =
-            far.chain([record(2, 0, usual), record(2, 1, NOW.saturating_add(YEARS))]).collect();
-        store.insert(batch, NOW).await.unwrap();
-        assert_eq!(purge(&*store, NOW).await, 0);
-        assert_eq!(
-            expiries(&*store, 1, NOW).await,
-            vec![NOW.saturating_add(YEARS); PROVIDERS.into()],
-            "{kind}"
-        );
-
-        let latest = NOW.saturating_add(LIFE);
-        store.expire_by(latest);
-        assert_eq!(purge(&*store, NOW).await, 0, "{kind}: none has expired");
-        // Later purges have later dates, which change nothing.
-        store.expire_by(latest.saturating_add(LIFE));
-        assert_eq!(purge(&*store, NOW).await, 0);
-        if kind != "memory" {
-            store.close().await.unwrap();
-            drop(store);
-            store = open(kind, dir.path()).await;
-        }
-        assert_eq!(expiries(&*store, 1, NOW).await, vec![latest; PROVIDERS.into()], "{kind}");
-        assert_eq!(expiries(&*store, 2, NOW).await, [latest, usual], "{kind}");
-        assert!(expiries(&*store, 1, latest).await.is_empty(), "{kind}");
-        assert_eq!(purge(&*store, latest).await, u64::from(PROVIDERS) + 2, "{kind}: all have ended");
-        store.close().await.unwrap();
+        lowers_expiries(kind, &json!({}), dir.path()).await;
     }
+}
+
+/// The store that several nodes share, where it is installed. All servers have to be there in CI.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_lowers_an_expiry_beyond_any_life() {
+    if servers::Postgres::installed().is_none() && !servers::required() {
+        return;
+    }
+    let server = servers::Postgres::start(&[]).unwrap();
+    let table = json!({ "hosts": [format!("127.0.0.1:{}", server.port())], "refresh_slack_s": 0 });
+    lowers_expiries("postgres", &table, Path::new("/")).await;
+    // The rows of the providers are not kept for years either: their life is that of their records, and some hours.
+    let latest = NOW.saturating_add(LIFE).saturating_add(Duration::from_secs(86_400)).0;
+    let query = format!("SELECT count(*) FROM hydra.peers WHERE expires::int8 + 2147483648 > {latest}");
+    assert_eq!(server.query("hydra", &query).unwrap(), ["0"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_lowers_an_expiry_beyond_any_life() {
+    let Some(program) = servers::Redis::installed() else {
+        assert!(!servers::required(), "Redis is installed, see .ci/install");
+        return;
+    };
+    for scripts in ["auto", "off"] {
+        let server = servers::Redis::start(&program, &[]).unwrap();
+        let hosts = [format!("127.0.0.1:{}", server.port())];
+        let table = json!({ "hosts": hosts, "buckets_log2": 10, "scripts": scripts });
+        lowers_expiries("redis", &table, Path::new("/")).await;
+        // The rows of the providers are not kept for years either.
+        let longest = "local longest = 0 for _, name in ipairs(redis.call('KEYS', '*')) do \
+            if string.find(name, '}p') then longest = math.max(longest, redis.call('TTL', name)) end end return longest";
+        let longest: u64 = server.command(&["EVAL", longest, "0"]).unwrap().trim().parse().unwrap();
+        assert!(longest > 0 && longest < 2 * LIFE.as_secs(), "{scripts}: {longest} s");
+    }
+}
+
+/// Steps of its purge lower what is later than any life, and nothing else.
+async fn lowers_expiries(kind: &str, table: &Value, dir: &Path) {
+    let mut store = open(kind, table, dir).await;
+    let usual = NOW.saturating_add(LIFE / 2);
+    let far = (0..PROVIDERS).map(|provider| record(1, provider, NOW.saturating_add(YEARS)));
+    let batch: Arc<[_]> = far.chain([record(2, 0, usual), record(2, 1, NOW.saturating_add(YEARS))]).collect();
+    store.insert(batch, NOW).await.unwrap();
+    assert_eq!(purge(&*store, NOW).await, 0);
+    assert_eq!(expiries(&*store, 1, NOW).await, vec![NOW.saturating_add(YEARS); PROVIDERS.into()], "{kind}");
+
+    let latest = NOW.saturating_add(LIFE);
+    store.expire_by(latest);
+    assert_eq!(purge(&*store, NOW).await, 0, "{kind}: none has expired");
+    // Later purges have later dates, which change nothing.
+    store.expire_by(latest.saturating_add(LIFE));
+    assert_eq!(purge(&*store, NOW).await, 0);
+    if kind != "memory" {
+        store.close().await.unwrap();
+        drop(store);
+        store = open(kind, table, dir).await;
+    }
+    assert_eq!(expiries(&*store, 1, NOW).await, vec![latest; PROVIDERS.into()], "{kind}");
+    assert_eq!(expiries(&*store, 2, NOW).await, [latest, usual], "{kind}");
+    assert!(expiries(&*store, 1, latest).await.is_empty(), "{kind}");
+    assert_eq!(purge(&*store, latest).await, u64::from(PROVIDERS) + 2, "{kind}: all have ended");
+    store.close().await.unwrap();
 }
 
 /// Ten years ahead and ten years behind: the node serves what lives, panics at nothing and purges nothing that lives.

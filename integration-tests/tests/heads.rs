@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "this is a test")]
 
-use hydra_integration_tests::node::Node;
-use hydra_integration_tests::peer::Peer;
+use hydra_integration_tests::node::{Head, Node};
+use hydra_integration_tests::peer::{Peer, parted};
 use libp2p::Multiaddr;
+use libp2p::multiaddr::Protocol;
+use std::net::UdpSocket;
 use std::time::Duration;
 
 const PROTOCOL: &str = "/ipfs/kad/1.0.0";
@@ -40,6 +42,64 @@ async fn a_policy_that_panics_loses_its_say_and_nothing_else() {
         told.sum("hydra_admission_verdicts_total", &[("policy", "panicking"), ("verdict", "panic")]),
         6.0
     );
+    assert!(node.stop().await.unwrap().success());
+}
+
+/// Waits until a figure of the heads is 1.
+async fn one(node: &Node, name: &str, state: &str) {
+    for _ in 0..600 {
+        if node.metrics().await.unwrap().sum(name, &[("state", state)]) == 1.0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{name} is not 1 for {state}; the log:\n{}", node.home().log());
+}
+
+/// The addresses that the head tells of itself.
+async fn advertised(head: &Head) -> Vec<Multiaddr> {
+    let client = Peer::client(PROTOCOL);
+    let answer = client.find_node(head.tcp(), &head.peer.to_bytes()).await.unwrap();
+    answer.closer.into_iter().find(|peer| peer.peer == head.peer).unwrap().addresses
+}
+
+/// As long as something holds the UDP port, be it the connections of the head that is gone, the head does without QUIC, says so
+/// and does not advertise it. Then it has it again.
+#[tokio::test]
+async fn a_head_that_panics_with_a_connection_over_quic_gets_quic_back() {
+    let node = Node::start(&["heads.count=1", "admission=[{kind=\"fatal\"}]"]).await.unwrap();
+    let head = &node.heads()[0];
+    let (_, quic) = parted(head.quic());
+    let port =
+        quic.iter().find_map(|part| if let Protocol::Udp(port) = part { Some(port) } else { None }).unwrap();
+    assert!(advertised(head).await.contains(&quic));
+    let live = Peer::client(PROTOCOL);
+    live.find_node(head.quic(), TARGET).await.unwrap();
+    let key = [&[0x12, 0x20][..], &[7; 32]].concat();
+    assert!(Peer::client(PROTOCOL).providers(head.tcp(), &key).await.is_err(), "the head ends");
+    let held = async {
+        loop {
+            match UdpSocket::bind(("127.0.0.1", port)) {
+                Ok(held) => return held,
+                Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+            }
+        }
+    };
+    let held =
+        tokio::time::timeout(Duration::from_secs(60), held).await.expect("the socket is closed in the end");
+    one(&node, "hydra_heads", "partial").await;
+    let told = node.metrics().await.unwrap();
+    assert_eq!(told.sum("hydra_head_restarts_total", &[]), 1.0);
+    assert_eq!(told.sum("hydra_listeners", &[("state", "down")]), 1.0);
+    answers_again(head.tcp()).await;
+    assert!(!advertised(head).await.contains(&quic), "what is not served is not advertised");
+
+    drop(held);
+    one(&node, "hydra_heads", "listening").await;
+    assert_eq!(node.metrics().await.unwrap().sum("hydra_listeners", &[("state", "up")]), 2.0);
+    assert!(advertised(head).await.contains(&quic));
+    answers_again(head.quic()).await;
+    live.find_node(head.quic(), TARGET).await.unwrap();
     assert!(node.stop().await.unwrap().success());
 }
 

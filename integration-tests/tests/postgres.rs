@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "this is a test")]
 
 use hydra_conformance::servers::{self, Postgres};
+use hydra_integration_tests::names::{Name, put};
 use hydra_integration_tests::node::{Home, Node};
 use hydra_integration_tests::peer::Peer;
 use libtest_mimic::{Arguments, Trial};
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         trial("a_frozen_server_holds_up_no_start", || Box::pin(frozen())),
         trial("settings_that_hurt_are_named_at_the_start", || Box::pin(warned())),
         trial("two_nodes_see_each_others_records", || Box::pin(two())),
+        trial("u10_two_nodes_end_with_the_best_record_of_a_name", || Box::pin(names())),
     ];
     let trials = trials.into_iter().map(|trial| trial.with_ignored_flag(ignored)).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -129,4 +131,31 @@ async fn warned() {
     let node = start(&server, &[]).await.unwrap();
     assert!(!node.home().log().contains("PostgreSQL:"), "{}", node.home().log());
     node.stop().await.unwrap();
+}
+
+/// U10: of a hundred records of one name at two nodes at a time the best one stays, at both.
+async fn names() {
+    let server = Postgres::start(&[]).unwrap();
+    let fresh = ["engine.cache.fresh_s=1", "engine.cache.fresh_absent_s=1"];
+    let (one, other) = (start(&server, &fresh).await.unwrap(), start(&server, &fresh).await.unwrap());
+    let (name, heads) = (Name::default(), [one.heads()[0].tcp(), other.heads()[0].tcp()]);
+    let puts = (0..100u64).map(|number| {
+        let request = put(&name.key(), &name.record(number * 37 % 100).unwrap());
+        let head = heads[number as usize % 2];
+        async move { drop(Peer::client(PROTOCOL).ask(head, request).await) }
+    });
+    futures::future::join_all(puts).await;
+    let (client, best, since) = (Peer::client(PROTOCOL), name.record(99).unwrap(), Instant::now());
+    for head in heads {
+        while client.ask(head, name.get()).await.unwrap().record.is_none_or(|record| record.value != best) {
+            assert!(
+                since.elapsed() < BACK_WITHIN,
+                "the best record is not there; the log:\n{}",
+                one.home().log()
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    one.stop().await.unwrap();
+    other.stop().await.unwrap();
 }

@@ -196,6 +196,8 @@ async fn a_denylist_is_read_again_at_once() {
         lines.iter().any(|line| line["message"] == "the config is read, no key has changed"),
         "{lines:?}"
     );
+    let read = lines.iter().filter(|line| line["message"] == "a denylist was read").count();
+    assert_eq!(read, 1, "{lines:?}");
     assert!(client.providers(&head, &key).await.unwrap().providers.is_empty(), "the key is denied");
     assert!(config.node.stop().await.unwrap().success());
 }

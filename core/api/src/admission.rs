@@ -123,7 +123,8 @@ impl Operation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Load {
-    /// Records waiting to be written, the window in hand included.
+    /// Records waiting to be written, the window in hand included. Those that wait for a part of the store which does not answer are
+    /// left out, and what they keep of the queue, at most half, is not in the maximum.
     pub write_queue: Level,
     /// Reads waiting for a permit of the store gate.
     pub waiting: Level,

@@ -64,6 +64,8 @@ use std::time::Duration;
 ///   purge is sure, while that of an insert is of a clock that may have jumped.
 /// - **S24** `metrics` waits for nothing, and all that it returns is [`well_formed`](crate::metrics::well_formed); while the
 ///   store is open no counter falls and no series of a counter or a histogram goes away. It may be called at any time.
+/// - **S25** After `expire_by` a pass of the purge lowers each expiry that is later than its date to that date, and no other; or
+///   the store lowers none.
 #[async_trait]
 pub trait ProviderStore: Debug + Send + Sync + 'static {
     /// What the node must know of this store to use it well. Asked again while the store is open: its capacity may
@@ -106,6 +108,14 @@ pub trait ProviderStore: Debug + Send + Sync + 'static {
     /// The default does nothing: such a record lives on until the clock has reached its expiry.
     fn expire_by(&self, latest: UnixSeconds) {
         let _ = latest;
+    }
+
+    /// Why the last call that could say nothing of some keys or records could not, with what it knows of the cause: such a call
+    /// gives their kinds alone. Operators see it. Cheap: no I/O. A store that wraps others passes it on.
+    ///
+    /// The default tells nothing.
+    fn unknown_because(&self) -> Option<String> {
+        None
     }
 
     /// About how many records there are. Never a full count.

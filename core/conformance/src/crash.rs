@@ -16,7 +16,8 @@
 //! - **Kill.** A child inserts batch after batch and reports each that was acknowledged; after some of them it gets
 //!   SIGKILL. Then the store must open, and hold each record of each batch either as it was inserted or not at all (rule
 //!   S14), and all of a batch that was acknowledged before the [window](hydra_api::Durability::SurvivesRestart) of the
-//!   profile (rule S13). What it holds then, no later kill takes away. Seven rounds, at moments that follow from a seed
+//!   profile (rule S13). So it is with the value records that each batch puts, and the one that each replaces, if the store keeps any (rules
+//!   R9 and R10). What it holds then, no later kill takes away. Seven rounds, at moments that follow from a seed
 //!   that a failure tells (`TEST_SEED`).
 //! - **Damage.** Each file of a store that was closed is cut, emptied, overwritten as a whole or in part, changed in one byte or removed. Then
 //!   the store must open, or fail as [corrupt](hydra_api::OpenErrorKind::Corrupt); it must not hang, abort or return what was never
@@ -31,6 +32,7 @@ mod child;
 mod damage;
 mod kill;
 mod play;
+mod values;
 
 use crate::check::{Broken, Outcome};
 use hydra_api::{OpenError, Plugin, ProviderStore, Purpose, Registry, Scope, Store, Value};

@@ -95,6 +95,8 @@ pub enum Call {
     GetValues(usize),
     /// A put of so many value records.
     PutValues(usize),
+    /// A step of the purge of value records, an estimate of them, a deletion.
+    UpkeepOfValues(&'static str),
     /// The end of the store.
     Close,
 }
@@ -111,6 +113,7 @@ impl Call {
             Self::Scan => "scan",
             Self::GetValues(_) => "get",
             Self::PutValues(_) => "put_if",
+            Self::UpkeepOfValues(operation) => operation,
             Self::Close => "close",
         }
     }
@@ -119,7 +122,12 @@ impl Call {
     pub const fn rows(self) -> usize {
         match self {
             Self::Insert(len) | Self::Providers(len) | Self::GetValues(len) | Self::PutValues(len) => len,
-            Self::PurgeExpired | Self::Estimate | Self::Delete | Self::Scan | Self::Close => 1,
+            Self::PurgeExpired
+            | Self::Estimate
+            | Self::Delete
+            | Self::Scan
+            | Self::UpkeepOfValues(_)
+            | Self::Close => 1,
         }
     }
 }
@@ -134,7 +142,7 @@ pub enum Calls {
     Reads,
     /// `insert`, and `put_if` of values.
     Writes,
-    /// `purge_expired`, `estimate`, `delete` and `scan`.
+    /// `purge_expired`, `estimate`, `delete` and `scan`, and those of values.
     Upkeep,
     /// `close`.
     Close,
@@ -151,7 +159,10 @@ impl Calls {
             Self::Reads => matches!(call, Call::Providers(_) | Call::GetValues(_)),
             Self::Writes => matches!(call, Call::Insert(_) | Call::PutValues(_)),
             Self::Upkeep => {
-                matches!(call, Call::PurgeExpired | Call::Estimate | Call::Delete | Call::Scan)
+                matches!(
+                    call,
+                    Call::PurgeExpired | Call::Estimate | Call::Delete | Call::Scan | Call::UpkeepOfValues(_)
+                )
             }
             Self::Close => matches!(call, Call::Close),
         }
@@ -172,6 +183,11 @@ pub trait Behaviour: Debug + Send + Sync + 'static {
 
     /// The profile of the double.
     fn profile(&self, inner: StoreProfile) -> StoreProfile {
+        inner
+    }
+
+    /// Why the double could say nothing of some keys or records.
+    fn unknown_because(&self, inner: Option<String>) -> Option<String> {
         inner
     }
 
@@ -334,6 +350,10 @@ impl<B: Behaviour> ProviderStore for Double<B> {
         self.inner.values().map(|_| self as &dyn ValueStore)
     }
 
+    fn unknown_because(&self) -> Option<String> {
+        self.behaviour.unknown_because(self.inner.unknown_because())
+    }
+
     fn metrics(&self) -> Vec<Metric> {
         self.behaviour.metrics(self.inner.metrics())
     }
@@ -362,17 +382,17 @@ impl<B: Behaviour> ValueStore for Double<B> {
     }
 
     async fn purge_values(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {
-        let in_flight = self.enter(Call::PurgeExpired).await?;
+        let in_flight = self.enter(Call::UpkeepOfValues("purge_values")).await?;
         in_flight.ended(self.inner_values("purge_values")?.purge_values(now, limit).await)
     }
 
     async fn estimate_values(&self) -> Result<ValueEstimate, StoreError> {
-        let in_flight = self.enter(Call::Estimate).await?;
+        let in_flight = self.enter(Call::UpkeepOfValues("estimate_values")).await?;
         in_flight.ended(self.inner_values("estimate_values")?.estimate_values().await)
     }
 
     async fn delete_values(&self, keys: Arc<[ValueKey]>) -> Result<u64, StoreError> {
-        let in_flight = self.enter(Call::Delete).await?;
+        let in_flight = self.enter(Call::UpkeepOfValues("delete_values")).await?;
         in_flight.ended(self.inner_values("delete_values")?.delete_values(keys).await)
     }
 }

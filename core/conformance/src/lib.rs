@@ -15,7 +15,7 @@
 //! Every rule is a test of its own (`my-store::s1_an_insert_is_idempotent`), to be picked with the usual arguments of
 //! a test binary. A failure quotes the rule. A rule that does not apply is shown as ignored, never as passed.
 //!
-//! - [`store()`], [`admission()`] and [`ids()`] are the suites; a [`Place`] says where and with which table the plugin is opened.
+//! - [`store()`], [`admission()`] and [`ids()`] are the suites, that of a store with the rules of [`values`] for value records; a [`Place`] says where and with which table the plugin is opened.
 //! - [`crash`] kills the process of a store that keeps files, and damages them.
 //! - [`outage`] lets no file of it be written for a while.
 //! - [`doubles`] are stores that misbehave, for tests of what uses a store.
@@ -25,6 +25,7 @@
 //! rule must find each of them out (`tests/sabotage`, `tests/sabotage_admission`).
 
 pub mod admission;
+mod both;
 mod check;
 pub mod crash;
 pub mod doubles;
@@ -41,10 +42,10 @@ mod tree;
 pub mod values;
 
 pub use admission::admission;
+pub use both::store;
 pub use check::Broken;
 pub use ids::ids;
 pub use place::Place;
-pub use store::store;
 pub use suite::{Conclusion, Finding, Rule, Suite, run};
 
 #[doc(hidden)]

@@ -1,6 +1,8 @@
 //! What a store that keeps files must do when they cannot be written: the disk is full, a file may not grow, no file
 //! can be opened, the files are read-only.
 //!
+//! Each batch of provider records has some value records beside it, if the store keeps any.
+//!
 //! While the cause lasts every insert fails as [`Unavailable`](StoreErrorKind::Unavailable) and its causes name the
 //! error of the system. When it has gone, writes succeed without a restart and nothing is lost that was acknowledged. A store that is
 //! closed on a full disk loses nothing either if it says so.
@@ -9,6 +11,7 @@
 //! limits are those of a process.
 
 mod cause;
+mod values;
 
 use crate::given::{NOW, record};
 use cause::Cause;
@@ -30,6 +33,9 @@ const CASE: &str = "HYDRA_OUTAGE_CASE";
 /// The case in which files are damaged during an outage.
 const DAMAGE: &str = "damage_that_a_reopening_finds_is_corrupt_and_the_next_start_begins_empty";
 
+/// The case of outages that follow each other.
+const AGAIN: &str = "writes_return_as_soon_after_the_last_of_many_outages_as_after_the_first";
+
 /// The case of a stop while the disk is full.
 const STOP: &str = "a_stop_on_a_full_disk_tells_the_truth_of_what_was_acknowledged";
 
@@ -41,8 +47,10 @@ const BATCHES_MAX: u64 = 600;
 const BATCHES_IN_MEMORY: u64 = 40;
 /// Inserts and reads during the outage.
 const TRIES: u32 = 50;
-/// No store needs longer to take writes again, on whatever machine.
-const RETURN_MAX: Duration = Duration::from_secs(120);
+/// No store needs longer to take writes again: a few seconds until it notices, the rest for machines that are slow.
+const RETURN_MAX: Duration = Duration::from_secs(20);
+/// Outages that follow each other.
+const OUTAGES: u32 = 7;
 
 /// Whether reads succeed while writes fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +68,7 @@ pub fn run<P: Plugin<Role = Store>>(config: fn() -> P::Config, reads: Reads) -> 
     }
     let mut cases: Vec<_> = Cause::ALL.map(|cause| (cause.rule(), cause)).into();
     cases.push((DAMAGE, Cause::FileSizeLimit));
+    cases.push((AGAIN, Cause::FileSizeLimit));
     cases.push((STOP, Cause::FullDisk));
     let trials = cases.into_iter().map(|(case, cause)| {
         let name = format!("{}::{case}", P::KIND);
@@ -99,6 +108,7 @@ fn child<P: Plugin<Role = Store>>(
         match cause {
             Some(cause) => go_through(dir, cause, reads, open).await,
             None if case == DAMAGE => be_damaged(dir, open).await,
+            None if case == AGAIN => fail_again_and_again(dir, open).await,
             None if case == STOP => be_stopped(dir, open).await,
             None => Err("there is no such case".to_owned()),
         }
@@ -147,8 +157,10 @@ where
             Ok(()) => return Err("a write succeeds while the cause is still there".to_owned()),
             Err(error) => is_named(&error, cause)?,
         }
+        values::are_refused(&*store, acknowledged, cause).await?;
         if reads == Reads::MayFail {
             fails_by_key(&*store, acknowledged, cause).await?;
+            values::fails_by_key(&*store, acknowledged, cause).await?;
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
         }
@@ -160,22 +172,55 @@ where
             }
             Err(error) => is_named(&error, cause)?,
         }
+        values::are_read(&*store, cause).await?;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     outage.end().map_err(|error| format!("the outage cannot be ended: {error}"))?;
-    let begun = Instant::now();
-    while let Err(error) = insert(&*store, acknowledged).await {
-        if begun.elapsed() > RETURN_MAX {
-            return Err(format!("writes do not come back: {}", Causes(&error)));
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    returns(&*store, acknowledged).await?;
     acknowledged += 1;
     are_there(&*store, acknowledged, "after the outage").await?;
     store.close().await.map_err(|error| Causes(&error).to_string())?;
     drop(store);
     let store = open().await?;
     are_there(&*store, acknowledged, "after a restart").await?;
+    store.close().await.map_err(|error| Causes(&error).to_string())
+}
+
+/// Waits until a batch is taken.
+async fn returns(store: &dyn ProviderStore, number: u64) -> Result<(), String> {
+    let begun = Instant::now();
+    while let Err(error) = insert(store, number).await {
+        if begun.elapsed() > RETURN_MAX {
+            return Err(format!("writes do not come back: {}", Causes(&error)));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+/// Room is made again and again, and used up at once.
+async fn fail_again_and_again<F>(dir: &Path, open: impl Fn() -> F) -> Result<(), String>
+where
+    F: Future<Output = Result<Arc<dyn ProviderStore>, String>>,
+{
+    let text = |error: std::io::Error| error.to_string();
+    let store = open().await?;
+    insert(&*store, 0).await.map_err(|error| Causes(&error).to_string())?;
+    let mut number = 1;
+    for _ in 0..OUTAGES {
+        let outage = Cause::FileSizeLimit.begin(dir).map_err(text)?;
+        while insert(&*store, number).await.is_ok() {
+            number += 1;
+        }
+        for _ in 0..TRIES {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            drop(insert(&*store, number).await);
+        }
+        outage.end().map_err(text)?;
+        returns(&*store, number).await?;
+        number += 1;
+    }
+    are_there(&*store, number, "after the outages").await?;
     store.close().await.map_err(|error| Causes(&error).to_string())
 }
 
@@ -236,6 +281,7 @@ where
         Err(error) if error.kind() == StoreErrorKind::Corrupt => {}
         other => return Err(format!("a read of a damaged store: {other:?}")),
     }
+    values::are_corrupt(&*store).await?;
     // It may say that it is damaged.
     drop(store.close().await);
     drop(store);
@@ -251,10 +297,10 @@ fn batch(number: u64) -> Vec<ProviderRecord> {
 
 async fn insert(store: &dyn ProviderStore, number: u64) -> Result<(), StoreError> {
     let inserted = store.insert(batch(number).into(), NOW).await?;
-    if inserted == Inserted::All {
-        return Ok(());
+    if inserted != Inserted::All {
+        return Err(StoreError::because(StoreErrorKind::Refused, "insert", "records were not taken"));
     }
-    Err(StoreError::because(StoreErrorKind::Refused, "insert", "records were not taken"))
+    values::put(store, number).await
 }
 
 /// How many records of a batch are there.
@@ -307,7 +353,7 @@ async fn are_there(store: &dyn ProviderStore, acknowledged: u64, when: &str) -> 
     // What failed may have been stored.
     let (low, high) = (acknowledged * BATCH, (acknowledged + 1) * BATCH);
     if (low..=high).contains(&estimate) {
-        return Ok(());
+        return values::are_there(store, acknowledged, when).await;
     }
     Err(format!("{when} {estimate} records are counted, not {low} to {high}"))
 }

@@ -18,9 +18,9 @@ pub(crate) use shop::{all_known, all_taken};
 
 use crate::check::{Kept, Outcome, ensure};
 use crate::given::NOW;
-use crate::place::{Lab, Place};
-use crate::suite::{Alone, Case, Rule, Suite, Threads, case};
-use hydra_api::{Plugin, Store, UnixSeconds};
+use crate::place::Lab;
+use crate::suite::{Case, Rule, case};
+use hydra_api::{Store, UnixSeconds};
 use std::sync::Arc;
 
 const fn rule(id: &'static str, text: &'static str) -> Rule {
@@ -28,7 +28,7 @@ const fn rule(id: &'static str, text: &'static str) -> Rule {
 }
 
 /// The rules of [`ProviderStore`](hydra_api::ProviderStore), as its documentation words them.
-pub const RULES: [Rule; 24] = [
+pub const RULES: [Rule; 25] = [
     rule("S1", "insert is idempotent: one record per (key, provider), however often it is announced."),
     rule(
         "S2",
@@ -122,6 +122,11 @@ pub const RULES: [Rule; 24] = [
         "metrics waits for nothing, and all that it returns is well_formed; while the store is open no counter falls and no \
          series of a counter or a histogram goes away. It may be called at any time.",
     ),
+    rule(
+        "S25",
+        "After expire_by a pass of the purge lowers each expiry that is later than its date to that date, and no other; or the \
+         store lowers none.",
+    ),
 ];
 
 /// What is asked of every plugin, beside the rules of its trait.
@@ -134,20 +139,7 @@ const USE: Rule = rule(
     "opened to be used where there is nothing yet it is an error, and nothing is created or changed",
 );
 
-/// The suite of a store, and of the value records that it keeps. `place` makes a fresh place for each case.
-///
-/// The store must have room for 100,000 records.
-pub fn store<P, F, Fut>(place: F) -> Suite
-where
-    P: Plugin<Role = Store>,
-    F: Fn() -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Place> + Send + 'static,
-{
-    let cases = cases().into_iter().chain(crate::values::cases()).collect();
-    Suite::of::<P, F, Fut>(cases, place, Alone::No, Threads::Two)
-}
-
-fn cases() -> Vec<Case<Store>> {
+pub(crate) fn cases() -> Vec<Case<Store>> {
     use {
         check::*, clock::*, delete::*, figures::*, insert::*, many::*, model::*, outcomes::*, read::*,
         scan::*, shared::*, upkeep::*,
@@ -155,7 +147,7 @@ fn cases() -> Vec<Case<Store>> {
     #[rustfmt::skip]
     let [
         s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11, s12,
-        s13, s14, s15, s16, s17, s18, s19, s20, s21, s22, s23, s24,
+        s13, s14, s15, s16, s17, s18, s19, s20, s21, s22, s23, s24, s25,
     ] = RULES;
     vec![
         case!(CONFIG, an_unknown_key_of_the_table_is_refused),
@@ -200,6 +192,7 @@ fn cases() -> Vec<Case<Store>> {
         case!(s23, s23_a_full_store_makes_no_room_by_a_clock_that_is_ahead),
         case!(s24, s24_figures_are_well_formed_and_counters_rise),
         case!(s24, s24_figures_wait_for_nothing),
+        case!(s25, s25_an_expiry_that_is_too_late_is_lowered),
     ]
 }
 

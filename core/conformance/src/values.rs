@@ -1,8 +1,9 @@
 //! The cases of [`ValueStore`](hydra_api::ValueStore), part of the suite of a store.
 
+mod history;
 mod put;
 mod read;
-mod shop;
+pub(crate) mod shop;
 mod upkeep;
 
 use crate::suite::{Case, Rule, case};
@@ -75,7 +76,7 @@ pub const RULES: [Rule; 14] = [
 ];
 
 pub(crate) fn cases() -> Vec<Case<Store>> {
-    use {put::*, read::*, upkeep::*};
+    use {history::*, put::*, read::*, upkeep::*};
     let [r1, r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12, r13, r14] = RULES;
     vec![
         case!(r1, r1_a_put_needs_what_was_seen),
@@ -85,6 +86,7 @@ pub(crate) fn cases() -> Vec<Case<Store>> {
         case!(r4, r4_bytes_come_back_as_they_were),
         case!(r5, r5_of_many_puts_one_is_stored),
         case!(r5, r5_of_puts_of_many_processes_one_is_stored),
+        case!(r5, r5_a_record_is_replaced_once),
         case!(r6, r6_a_batch_may_name_a_key_twice),
         case!(r7, r7_the_largest_batch_is_accepted_whole),
         case!(r8, r8_a_purge_goes_in_steps_and_spares_the_living),
@@ -93,7 +95,9 @@ pub(crate) fn cases() -> Vec<Case<Store>> {
         case!(r10, r10_values_survive_a_restart),
         case!(r11, r11_values_and_providers_are_apart),
         case!(r12, r12_the_estimate_of_values_is_near_the_truth),
+        case!(r12, r12_the_estimate_of_values_is_no_count),
         case!(r13, r13_each_put_has_its_outcome),
+        case!(r13, r13_what_has_no_room_changes_nothing),
         case!(r14, r14_a_deletion_removes_its_keys),
     ]
 }

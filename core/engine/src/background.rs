@@ -1,16 +1,19 @@
 //! What an engine does beside answering: flushing, purging, estimating, probing, watching its own load.
 
 use crate::load::TICK;
-use crate::observe::{StoreCall, trace};
+use crate::observe::{Stats, StoreCall, trace};
 use crate::parts::Parts;
 use crate::store::{Failure, Lane, Permit};
-use crate::sync::{add, lock};
+use crate::sync::add;
+use crate::values;
 use crate::write::flush;
-use hydra_api::{Expiry, PurgeProgress, Purged, Rung};
+use hydra_api::{Expiry, PurgeProgress, Purged, Rung, StoreError};
 use std::future::Future;
+use std::num::NonZeroU32;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
@@ -29,7 +32,7 @@ const PURGE_PAUSE_DEGRADED: Duration = Duration::from_secs(1);
 /// The background tasks. They end with the engine.
 #[derive(Debug)]
 pub(crate) struct Background {
-    flusher: Mutex<Option<JoinHandle<()>>>,
+    flushers: Mutex<Vec<JoinHandle<()>>>,
     all: Vec<AbortHandle>,
 }
 
@@ -41,19 +44,22 @@ type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 impl Background {
     pub(crate) fn start(parts: &Arc<Parts>) -> Self {
         let flusher = supervise(parts, "flush", |parts| Box::pin(flush(parts.writer.clone())));
+        let values = supervise(parts, "flush_values", |parts| Box::pin(values::flush(parts.values.clone())));
         let others = [
+            supervise(parts, "look", |parts| Box::pin(values::look(parts.values.clone()))),
             supervise(parts, "load", |parts| Box::pin(watch_load(parts))),
             supervise(parts, "probe", |parts| Box::pin(probe(parts))),
             supervise(parts, "purge", |parts| Box::pin(purge(parts))),
             supervise(parts, "estimate", |parts| Box::pin(estimate(parts))),
         ];
-        let all = others.iter().chain([&flusher]).map(JoinHandle::abort_handle).collect();
-        Self { flusher: Mutex::new(Some(flusher)), all }
+        let all = others.iter().chain([&flusher, &values]).map(JoinHandle::abort_handle).collect();
+        Self { flushers: Mutex::new(vec![flusher, values]), all }
     }
 
-    /// The task of the flusher, to be waited for; it is given once.
-    pub(crate) fn take_flusher(&self) -> Option<JoinHandle<()>> {
-        lock(&self.flusher).take()
+    /// The tasks that write announcements and value records, to be waited for, unless they were. They are held by one who closes the
+    /// engine, and waited for again by the next if that one goes away.
+    pub(crate) async fn flushers(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.flushers.lock().await
     }
 
     /// Whether none of them has ended.
@@ -140,7 +146,8 @@ async fn probe(parts: Arc<Parts>) {
 /// come for long.
 fn probe_idle(parts: &Parts, lane: Lane) {
     let backend = &parts.backend;
-    if lane == Lane::Writes && parts.queue.level().used > 0 {
+    let waits = parts.queue.level().used > 0 || parts.values.unwritten() > 0;
+    if lane == Lane::Writes && waits {
         // The next try of these is the probe: a store that purges may still take no record.
         return;
     }
@@ -174,9 +181,58 @@ async fn purge(parts: Arc<Parts>) {
                 // After a failure the next step comes with the next round.
                 None => break,
             }
-            let degraded = parts.ladder.rung() > Rung::Short;
-            sleep(if degraded { PURGE_PAUSE_DEGRADED } else { PURGE_PAUSE }).await;
+            purge_pause(&parts).await;
         }
+        purge_values(&parts, rests_since.elapsed()).await;
+    }
+}
+
+async fn purge_pause(parts: &Parts) {
+    let degraded = parts.ladder.rung() > Rung::Short;
+    sleep(if degraded { PURGE_PAUSE_DEGRADED } else { PURGE_PAUSE }).await;
+}
+
+/// Purges the value records to the end, if the store keeps any.
+async fn purge_values(parts: &Parts, rests_for: Duration) {
+    while parts.values.are_kept() {
+        let Some(permit) = purge_permit(parts, rests_for).await else { return };
+        if values_call(parts, permit).await.ok().flatten() != Some(PurgeProgress::More) {
+            return;
+        }
+        purge_pause(parts).await;
+    }
+}
+
+/// One step under this permit; nothing if it fails.
+fn values_call(parts: &Parts, permit: Permit) -> JoinHandle<Option<PurgeProgress>> {
+    let (backend, stats, limit) = (&parts.backend, parts.stats.clone(), parts.limits.purge_len);
+    let (store, now) = (backend.store.clone(), parts.clock.sure_date());
+    let span = trace::background(&backend.tracer, StoreCall::PurgeValues, 0);
+    let call = async move {
+        let values = store.values().ok_or_else(|| StoreError::not_supported("values"))?;
+        Ok(values.purge_values(now, limit).await?)
+    };
+    backend.start(permit, StoreCall::PurgeValues, span, call, move |step: Result<Purged, Failure>| {
+        purged(&stats, step, limit)
+    })
+}
+
+/// Counts a step of a purge.
+fn purged(stats: &Stats, step: Result<Purged, Failure>, limit: NonZeroU32) -> Option<PurgeProgress> {
+    let Purged { removed, progress, .. } = step.ok()?;
+    add(&stats.purged, removed.min(limit.get().into()));
+    Some(progress)
+}
+
+/// The bound of what value records take in all goes by this, so a node that is degraded makes it as well.
+async fn estimate_values(parts: &Parts) {
+    let backend = &parts.backend;
+    if parts.writer.is_closing() || !parts.values.are_kept() {
+        return;
+    }
+    let permit = backend.gate.acquire(Lane::Reads).await;
+    if let Some(bytes) = backend.estimate_values(permit).await.ok().flatten() {
+        parts.values.note_bytes(bytes);
     }
 }
 
@@ -208,9 +264,7 @@ fn purge_call(parts: &Parts, permit: Permit) -> JoinHandle<Option<PurgeProgress>
     let span = trace::background(&backend.tracer, StoreCall::PurgeExpired, 0);
     let call = async move { Ok(store.purge_expired(now, limit).await?) };
     backend.start(permit, StoreCall::PurgeExpired, span, call, move |step: Result<Purged, Failure>| {
-        let Purged { removed, progress, .. } = step.ok()?;
-        add(&stats.purged, removed.min(limit.get().into()));
-        Some(progress)
+        purged(&stats, step, limit)
     })
 }
 
@@ -222,6 +276,10 @@ async fn estimate(parts: Arc<Parts>) {
             let permit = backend.gate.acquire(Lane::Reads).await;
             // A panic of the store is counted where it happens.
             is_unavailable = backend.estimate(permit).await.unwrap_or_default();
+        }
+        // None of a store that is away: it would say nothing of the calls that are paused.
+        if !is_unavailable && parts.ladder.rung() <= Rung::Short {
+            estimate_values(&parts).await;
         }
         // On an idle node nothing else finds out that the store is away: the estimate is repeated until reads are paused.
         let interval = parts.limits.estimate_interval;

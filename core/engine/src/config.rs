@@ -4,11 +4,13 @@ mod breaker;
 mod cache;
 mod limits;
 mod rungs;
+mod values;
 
 pub use breaker::Breaker;
 pub use cache::ReadCache;
 pub(crate) use limits::{Capacity, Life, Limits};
 pub use rungs::{Peak, Short, Stale};
+pub use values::ValueRecords;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -108,6 +110,9 @@ pub struct Config {
     /// Answers kept in memory, so that the store is not asked for them again.
     pub cache: ReadCache,
 
+    /// Value records (`/pk` and `/ipns`).
+    pub values: ValueRecords,
+
     /// The pause of a store that fails.
     pub breaker: Breaker,
 
@@ -189,6 +194,7 @@ impl Default for Config {
             estimate_interval_s: Self::ESTIMATE_INTERVAL_S,
             recent_writes_max: Self::RECENT_WRITES_MAX,
             cache: ReadCache::default(),
+            values: ValueRecords::default(),
             breaker: Breaker::default(),
             short: Short::default(),
             stale: Stale::default(),

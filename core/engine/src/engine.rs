@@ -16,9 +16,14 @@ use crate::parts::Parts;
 use crate::read::Reply;
 use crate::request::{Caller, Ending, Refused, Source, announced};
 use crate::store::Backend;
-use hydra_api::{Addresses, ContentKey, Load, Operation, ProviderRecord, ProviderStore, Rung};
+use crate::values::{self, Put, ValueReply};
+use bytes::Bytes;
+use hydra_api::{
+    Addresses, ContentKey, Load, Operation, ProviderRecord, ProviderStore, Rung, UnixSeconds, ValueKey,
+    ValueRecord,
+};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Handles the requests of all heads over one store.
 #[derive(Debug)]
@@ -34,6 +39,15 @@ pub struct NamedStore {
     pub name: String,
     /// The store.
     pub store: Arc<dyn ProviderStore>,
+}
+
+/// A record as it stands in a PUT_VALUE.
+#[derive(Debug, Clone, Copy)]
+pub struct PutRecord<'a> {
+    /// The key in the record, which must be that of the request.
+    pub key: &'a [u8],
+    /// The value.
+    pub value: &'a Bytes,
 }
 
 impl Engine {
@@ -131,13 +145,81 @@ impl Engine {
         };
         let expires = now.unix.saturating_add(parts.limits.record_ttl);
         let record = ProviderRecord { key: content, provider: caller.peer, addresses: addresses(), expires };
-        let ending = parts.writer.take(record.clone(), rung, now);
-        if ending == Ending::Served {
-            parts.reader.accepted(&record, now);
-        }
+        let mut evicted = Vec::new();
+        let take = || parts.writer.take(record.clone(), rung, now, &mut evicted);
+        let ending = parts.reader.accept(&record, now, take);
+        parts.writer.drop_evicted(&evicted);
         trace.end(&Departure::at_once(ending, rung));
         ticket.settle(&ending.outcome(rung, Duration::ZERO), now.instant);
         Ok(ending)
+    }
+
+    /// Whether value records are kept: the config lets them be, and the store keeps them.
+    pub fn keeps_values(&self) -> bool {
+        self.parts.values.are_kept()
+    }
+
+    /// The value record of a key; without one when none is known, or the store is not asked.
+    ///
+    /// # Cancel safety
+    /// As that of [`providers`](Self::providers).
+    pub async fn value(&self, caller: Caller, key: &[u8]) -> ValueReply {
+        let parts = &*self.parts;
+        let mut trace = self.trace(Operation::GetValue, caller.head);
+        // U2: of other keys there are no records, and of none if they are not kept.
+        let value_key = ValueKey::new(key).ok().filter(|key| values::is_kept(key) && parts.values.are_kept());
+        let Some(value_key) = value_key else {
+            trace.end(&Departure::at_once(Ending::Served, Rung::Full));
+            return ValueReply::nothing(Ending::Served, Rung::Full);
+        };
+        let now = parts.clock.read();
+        let request = caller.request(Operation::GetValue, key);
+        let mut ticket = parts.chain.ticket(&request, now.instant);
+        let rung = match self.admit(&mut trace, &mut ticket) {
+            Ok(rung) => rung,
+            Err(turned_away) => {
+                trace.end(&turned_away);
+                return ValueReply::nothing(turned_away.ending, turned_away.rung);
+            }
+        };
+        let reply = parts.values.get(value_key, rung, now).await;
+        self.settle(trace, ticket, (reply.ending, reply.rung, Some(reply.source)), now.instant);
+        reply
+    }
+
+    /// Takes a value record, if it is valid and the best one of its key. What was taken is seen by every read.
+    ///
+    /// # Cancel safety
+    /// A dropped future counts as abandoned; the record is taken or not.
+    pub async fn put_value(&self, caller: Caller, key: &[u8], record: PutRecord<'_>) -> Put {
+        let parts = &*self.parts;
+        let mut trace = self.trace(Operation::PutValue, caller.head);
+        // U1, U4: all of it before anything is parsed.
+        let is_fitting = record.key == key && record.value.len() <= ValueRecord::LEN_MAX;
+        let is_kept = |key: &ValueKey| is_fitting && values::is_kept(key) && parts.values.are_kept();
+        let value_key = ValueKey::new(key).ok().filter(is_kept);
+        let Some(value_key) = value_key else {
+            trace.end(&Departure::at_once(Ending::Refused, Rung::Full));
+            return Put::Refused;
+        };
+        let now = parts.clock.read();
+        let request = caller.request(Operation::PutValue, key);
+        let mut ticket = parts.chain.ticket(&request, now.instant);
+        let rung = match self.admit(&mut trace, &mut ticket) {
+            Ok(rung) => rung,
+            Err(turned_away) => {
+                trace.end(&turned_away);
+                return Put::of(turned_away.ending);
+            }
+        };
+        let ending = parts.values.put(&caller, (value_key, record.value), rung, now).await;
+        self.settle(trace, ticket, (ending, rung, None), now.instant);
+        Put::of(ending)
+    }
+
+    /// The date by the engine's clock.
+    pub fn date(&self) -> UnixSeconds {
+        self.parts.clock.unix()
     }
 
     /// Counts a request that needs no store and is answered in any case: FIND_NODE, PING. Policies are not asked about
@@ -171,6 +253,20 @@ impl Engine {
         self.parts.load(self.rung())
     }
 
+    /// Ends a request that may have waited for the store.
+    fn settle(
+        &self,
+        trace: RequestTrace<'_>,
+        mut ticket: Ticket<'_, '_>,
+        (ending, rung, source): (Ending, Rung, Option<Source>),
+        begun: Instant,
+    ) {
+        let ended = if source == Some(Source::Cache) { begun } else { self.parts.clock.now() };
+        let took = ended.saturating_duration_since(begun);
+        trace.end(&Departure { ending, rung, source, time: Some((begun, took)), call: None });
+        ticket.settle(&ending.outcome(rung, took), ended);
+    }
+
     fn trace(&self, operation: Operation, head: u32) -> RequestTrace<'_> {
         RequestTrace::new(&self.parts.backend.tracer, &self.parts.stats, operation, head)
     }
@@ -187,7 +283,7 @@ impl Engine {
         ticket: &mut Ticket<'a, '_>,
     ) -> Result<Rung, Departure> {
         let parts = &*self.parts;
-        let is_read = trace.operation() == Operation::GetProviders;
+        let is_read = !trace.operation().is_write();
         let standing = if is_read { parts.ladder.read_rung() } else { parts.ladder.write_rung() };
         if parts.writer.is_closing() {
             return Err(Departure::at_once(Ending::Shed, standing));

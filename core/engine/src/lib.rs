@@ -15,7 +15,7 @@
 //!   signals are calm. A store that is unavailable is asked by single probes.
 //! - Every admitted request is settled exactly once, however it ends.
 //!
-//! The rooms, each using only those below it: [`Engine`] and its background tasks; `read`; `write`; `store`; `observe`;
+//! The rooms, each using only those below it: [`Engine`] and its background tasks; `read`; `write`; `values`; `store`; `observe`;
 //! `admission` and `load`; `request`, `config` and [`Clock`]. Time comes from the clock, so that all of this runs on
 //! tokio's paused one in tests.
 
@@ -31,17 +31,19 @@ mod read;
 mod request;
 mod store;
 mod sync;
+mod values;
 mod write;
 
 pub use admission::{Chain, Judged, NamedPolicy, PolicyMode, Ticket, Verdicts};
 pub use clock::Clock;
-pub use config::{AnnouncedKeys, Breaker, Config, Peak, ReadCache, Short, Stale};
-pub use engine::{CloseReport, Engine, NamedStore, StoreClosed};
+pub use config::{AnnouncedKeys, Breaker, Config, Peak, ReadCache, Short, Stale, ValueRecords};
+pub use engine::{CloseReport, Engine, NamedStore, PutRecord, StoreClosed};
 pub use load::Latency;
 pub use observe::trace::{self, Account, Watch};
 pub use observe::{
     Background, EstimateNow, Gauge, Health, Pause, Reads, RequestCount, RungCount, Snapshot, Statements,
-    StoreCall, Writes,
+    StoreCall, ValueCounts, Writes,
 };
 pub use read::{Answer, Reply};
 pub use request::{Caller, Ending, ReadCall, Refused, Source};
+pub use values::{Put, ValueReply};

@@ -10,7 +10,7 @@ pub(crate) use report::{Reports, shortened};
 pub(crate) use request_trace::{Departure, RequestTrace};
 pub use snapshot::{
     Background, EstimateNow, Gauge, Health, Pause, Reads, RequestCount, RungCount, Snapshot, Statements,
-    Writes,
+    ValueCounts, Writes,
 };
 pub(crate) use stats::Stats;
 pub use stats::StoreCall;

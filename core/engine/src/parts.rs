@@ -8,6 +8,7 @@ use crate::observe::Stats;
 use crate::read::Reader;
 use crate::store::{Backend, Lane};
 use crate::sync::lock;
+use crate::values::Values;
 use crate::write::{WriteQueue, Writer};
 use hydra_api::{Load, Rung};
 use std::sync::{Arc, Mutex};
@@ -21,6 +22,7 @@ pub(crate) struct Parts {
     pub(crate) reader: Arc<Reader>,
     pub(crate) queue: Arc<WriteQueue>,
     pub(crate) writer: Arc<Writer>,
+    pub(crate) values: Arc<Values>,
     pub(crate) backend: Arc<Backend>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) limits: Arc<Limits>,
@@ -50,6 +52,7 @@ impl Parts {
                 limits.clone(),
                 clock.clone(),
             ),
+            values: Values::new(backend.clone(), limits.clone(), clock.clone()),
             reader,
             queue,
             stats: backend.stats.clone(),
@@ -62,7 +65,7 @@ impl Parts {
 
     pub(crate) fn load(&self, rung: Rung) -> Load {
         let in_flight = self.backend.gate.in_flight();
-        Load::new(self.queue.level(), self.reader.waiting(), in_flight, rung)
+        Load::new(self.queue.open_level(), self.reader.waiting(), in_flight, rung)
     }
 
     /// How the store and what stands before it fare since the last call.
@@ -71,7 +74,7 @@ impl Parts {
         Pulse {
             busy: in_flight.used >= in_flight.max,
             released: self.backend.gate.released(),
-            write_queue: self.queue.level(),
+            write_queue: self.queue.open_level(),
             waiting: self.reader.take_waiting_peak(),
             paused: Lane::ALL.map(|lane| self.backend.breaker.is_open(lane)),
             demand: self.stats.demand(),

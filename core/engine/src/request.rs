@@ -47,6 +47,10 @@ pub enum Ending {
     NotKept,
     /// The write queue had no room for it.
     QueueFull,
+    /// The store has no room for it.
+    NoRoom,
+    /// A better value record of its key is known.
+    Outdated,
     /// It was malformed.
     Refused,
     /// The client went away first.
@@ -55,7 +59,7 @@ pub enum Ending {
 
 impl Ending {
     /// Every ending, in the order of their discriminants.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Served,
         Self::Known,
         Self::Late,
@@ -65,6 +69,8 @@ impl Ending {
         Self::Shed,
         Self::NotKept,
         Self::QueueFull,
+        Self::NoRoom,
+        Self::Outdated,
         Self::Refused,
         Self::Abandoned,
     ];
@@ -81,6 +87,8 @@ impl Ending {
             Self::Shed => "shed",
             Self::NotKept => "not_kept",
             Self::QueueFull => "queue_full",
+            Self::NoRoom => "no_room",
+            Self::Outdated => "outdated",
             Self::Refused => "refused",
             Self::Abandoned => "abandoned",
         }
@@ -89,11 +97,13 @@ impl Ending {
     /// What the policies that admitted the request are told.
     pub(crate) const fn outcome(self, rung: Rung, took: Duration) -> Outcome {
         match self {
-            Self::Served | Self::Known | Self::NotKept | Self::Refused => Outcome::Served { rung, took },
+            Self::Served | Self::Known | Self::NotKept | Self::Outdated | Self::Refused => {
+                Outcome::Served { rung, took }
+            }
             Self::Late => Outcome::Late { took },
             Self::NoPermit => Outcome::NoPermit { took },
             Self::StoreFailed => Outcome::StoreFailed { took },
-            Self::Shed | Self::QueueFull => Outcome::Shed,
+            Self::Shed | Self::QueueFull | Self::NoRoom => Outcome::Shed,
             Self::Declined => Outcome::NeverStarted,
             Self::Abandoned => Outcome::Abandoned,
         }

@@ -75,7 +75,8 @@ fn read(engine: &Engine, key: &[u8]) -> Reply {
 fn open(store: Arc<dyn ProviderStore>, rung: Rung) -> Arc<Engine> {
     let (name, policy) = ("degrades".to_owned(), Arc::new(Degrades(rung)));
     let policy = NamedPolicy { name, mode: PolicyMode::Enforce, policy };
-    let config = Config { permits_max: Some(1), waiting_len_max: 4, ..Config::default() };
+    let mut config = Config { permits_max: Some(1), waiting_len_max: 4, ..Config::default() };
+    config.peak.requests_per_second = 0;
     Engine::open(NamedStore { name: "test".to_owned(), store }, vec![policy], config, Clock::system(), None)
 }
 
@@ -95,6 +96,11 @@ async fn a_denied_read_on_a_degraded_rung_allocates_nothing() {
         while store.counted().in_flight == 0 {
             tokio::task::yield_now().await;
         }
+        // Most of these are found neither in the cache nor in a queue that is nearly full.
+        let caller = Caller { peer: peer(7), address: None, head: 0 };
+        (100_000..160_000u32).for_each(|number| _ = engine.announce(caller, &key(number), Addresses::none));
+        let waiting = engine.stats().gauge.write_queue.used;
+        assert_eq!(waiting, if rung == Rung::RoutingOnly { 0 } else { 60_000 });
         let before = INSTRUMENTED_SYSTEM.stats();
         (0..4).for_each(|number| assert_eq!(read(&engine, &key(number)).ending, ending));
         if rung == Rung::Stale {

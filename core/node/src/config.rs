@@ -23,7 +23,7 @@ pub(crate) use secrets::{concealed, text_concealed};
 pub(crate) use show::{reference, schema};
 pub use tables::{
     AddressPolicy, Cidr, CidrError, Config, Connections, Diversity, Heads, Http, Kad, Log, LogFormat,
-    Network, Otlp, OtlpProtocol, PeerAddress, PeerAddressError, PluginTable, PolicyTable, Ports, Shutdown,
-    SmallAnswers, Telemetry, Traces, Transport,
+    Network, Otlp, OtlpProtocol, PeerAddress, PeerAddressError, PluginTable, PolicyTable, Ports,
+    Reachability, Shutdown, SmallAnswers, Telemetry, Traces, Transport,
 };
 pub(crate) use tables::{Endpoint, Malformed};

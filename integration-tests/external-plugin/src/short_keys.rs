@@ -3,7 +3,7 @@
 use hydra_api::{
     ContentKey, Cursor, Deleted, Deletion, Estimate, Found, Inserted, Metric, Nested, OpenError, Page,
     Plugin, ProviderRecord, ProviderStore, Purged, ReconfigureError, RecordOutcome, Scope, Store, StoreError,
-    StoreErrorKind, StoreProfile, UnixSeconds, Value, async_trait,
+    StoreErrorKind, StoreProfile, UnixSeconds, Value, ValueStore, async_trait,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -123,6 +123,11 @@ impl ProviderStore for ShortKeys {
         limit: NonZeroU32,
     ) -> Result<Page, StoreError> {
         self.inner.scan(from, now, limit).await
+    }
+
+    /// Value records have no long keys.
+    fn values(&self) -> Option<&dyn ValueStore> {
+        self.inner.values()
     }
 
     fn metrics(&self) -> Vec<Metric> {

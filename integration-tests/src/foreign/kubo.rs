@@ -65,6 +65,12 @@ struct RoutingTable {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
+struct Published {
+    name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
 struct Bucket {
     peers: Option<Vec<Told>>,
 }
@@ -201,6 +207,27 @@ impl Kubo {
     /// kubo failed, or found nobody who has it.
     pub async fn cat(&self, cid: &str) -> io::Result<String> {
         self.run(&["cat", cid]).await
+    }
+
+    /// Publishes what its own name stands for, and returns the name.
+    ///
+    /// # Errors
+    ///
+    /// kubo failed, or no server has taken the record.
+    pub async fn publish(&self, path: &str) -> io::Result<String> {
+        let args = ["--enc=json", "name", "publish", "--allow-offline=false", "--ttl=0s", path];
+        let published: Published = parsed(&self.run(&args).await?)?;
+        Ok(published.name)
+    }
+
+    /// What a name stands for, as the servers have it.
+    ///
+    /// # Errors
+    ///
+    /// kubo failed, or no server has a record that is valid.
+    pub async fn resolve(&self, name: &str) -> io::Result<String> {
+        let args = ["name", "resolve", "--nocache", "--dht-record-count=1", "--dht-timeout=20s", name];
+        Ok(self.run(&args).await?.trim().to_owned())
     }
 
     /// The ids of the servers in its routing table for private addresses.

@@ -114,7 +114,11 @@ fn the_files_of_the_guide_are_those_of_the_crate() {
 #[test]
 fn what_the_guide_quotes_is_as_it_says() {
     let quotes = quotes();
-    assert_eq!(quotes.len(), 2, "the profile of a store and the purpose of a policy");
+    assert_eq!(
+        quotes.len(),
+        3,
+        "the profile of a store, the purpose of a policy and a put of a value record"
+    );
     let plain = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
     for (path, quote) in quotes {
         let file = std::fs::read_to_string(cargo::root().join(&path)).unwrap();

@@ -35,7 +35,7 @@ pub(crate) fn trial_of_bootstrap() -> Trial {
     trial(name, Transport::Tcp, missing, async move || same_bootstrap(&program?).await)
 }
 
-pub(crate) fn trials(transport: Transport) -> [Trial; 3] {
+pub(crate) fn trials(transport: Transport) -> [Trial; 4] {
     let program = Program::find();
     [
         case("kubo_finds_what_another_provided_before_it_is_written", transport, &program, is_found),
@@ -46,6 +46,7 @@ pub(crate) fn trials(transport: Transport) -> [Trial; 3] {
             is_found_later,
         ),
         case("kubo_keeps_the_heads_in_its_table_over_a_restart", transport, &program, stays),
+        case("kubo_resolves_the_name_that_another_published", transport, &program, is_resolved),
     ]
 }
 
@@ -107,6 +108,32 @@ async fn stays(network: Network) -> Result<(), Failed> {
     network.expect_found_before_written(&cid).await
 }
 
+async fn is_resolved(network: Network) -> Result<(), Failed> {
+    let Network { home, hydra, provider, seeker } = network;
+    let mut paths = Vec::new();
+    for content in ["first", "second", "third"] {
+        paths.push(format!("/ipfs/{}", provider.put_block(content).await?));
+    }
+    let name = provider.publish(&paths[0]).await?;
+    assert_eq!(seeker.resolve(&name).await?, paths[0], "before it is written");
+    provider.publish(&paths[1]).await?;
+    assert_eq!(seeker.resolve(&name).await?, paths[1], "the second one is the better one");
+    hydra.stop().await?;
+    let hydra = start_heads(&home).await?;
+    let network = Network { home, hydra, provider, seeker };
+    for kubo in [&network.provider, &network.seeker] {
+        // One head is enough to publish and to resolve.
+        network.meets(kubo).await?;
+    }
+    assert_eq!(network.seeker.resolve(&name).await?, paths[1], "after a restart of the heads");
+    network.provider.publish(&paths[2]).await?;
+    assert_eq!(network.seeker.resolve(&name).await?, paths[2]);
+    let metrics = network.hydra.metrics().await?;
+    let taken = metrics.sum("hydra_value_puts_total", &[("result", "taken")]);
+    assert!(taken >= 1.0, "the heads have not taken the record");
+    Ok(())
+}
+
 async fn start_heads(home: &Home) -> std::io::Result<Node> {
     let protocol = format!("network.protocol=\"{PROTOCOL}\"");
     let lan = [&protocol, "network.addresses=\"lan\"", "network.diversity=\"off\"", FLUSH, FRESH_ABSENT];
@@ -141,6 +168,17 @@ impl Network {
             tokio::time::sleep(PAUSE).await;
         }
         Err(format!("kubo lists {listed:?} of {heads:?}").into())
+    }
+
+    /// Waits until a node lists a head as a server.
+    async fn meets(&self, kubo: &Kubo) -> Result<(), Failed> {
+        for _ in 0..TABLE_TRIES {
+            if !kubo.routing_table().await?.is_empty() {
+                return Ok(());
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Err("kubo lists no head".into())
     }
 
     async fn expect_found_before_written(&self, cid: &str) -> Result<(), Failed> {

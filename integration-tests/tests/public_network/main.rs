@@ -7,6 +7,7 @@
 mod families;
 mod hosts;
 mod namespace;
+mod reachability;
 mod resolver;
 
 use hydra_integration_tests::network::{PROTOCOL, enter};
@@ -31,8 +32,21 @@ fn main() -> ExitCode {
         inside("a_node_without_a_resolver_dials_by_number_and_takes_up_a_later_one", || {
             run(resolver::mended())
         }),
+        inside("a_domain_to_search_that_is_no_name_leaves_names_resolvable", || run(resolver::bad_domain())),
+        inside(
+            "bootstrap_names_are_asked_for_again_although_the_table_has_servers",
+            || run(resolver::late()),
+        ),
         inside("hydra_ask_needs_a_resolver_for_names_alone", || run(resolver::ask())),
         inside("a_host_with_one_family_of_addresses_is_served", || run(families::one_of_two())),
+        inside("autonat_servers_tell_which_head_of_a_public_node_they_reach", || run(reachability::public())),
+        inside("a_go_libp2p_autonat_server_reaches_a_head", || run(reachability::go()))
+            .with_ignored_flag(reachability::lacks_go()),
+        Trial::test("a_forwarding_to_one_head_alone_is_told_once", || run(reachability::on_loopback())),
+        Trial::test(
+            "a_node_that_advertises_nothing_warns_at_its_start",
+            || run(reachability::unadvertised()),
+        ),
         Trial::test("a_wildcard_without_netlink_is_told_with_its_cause", || run(families::no_netlink())),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()

@@ -5,8 +5,13 @@ use std::process::{Command, Stdio};
 
 /// Set for the test that runs inside.
 const INSIDE: &str = "HYDRA_TEST_IN_NAMESPACE";
-/// The public hosts of the network, in two address groups.
-pub(crate) const HOSTS: [Ipv4Addr; 2] = [Ipv4Addr::new(1, 2, 3, 4), Ipv4Addr::new(1, 3, 3, 4)];
+/// The public hosts of the network, each in an address group of its own.
+pub(crate) const HOSTS: [Ipv4Addr; 4] = [
+    Ipv4Addr::new(1, 2, 3, 4),
+    Ipv4Addr::new(1, 3, 3, 4),
+    Ipv4Addr::new(1, 4, 3, 4),
+    Ipv4Addr::new(1, 5, 3, 4),
+];
 
 /// With user namespaces, or as root of a machine that has none.
 const WAYS: [&[&str]; 2] = [&["--user", "--map-root-user", "--net", "--mount"], &["--net", "--mount"]];

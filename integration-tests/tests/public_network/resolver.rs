@@ -10,8 +10,9 @@ use tokio::time::{sleep, timeout};
 
 const CONFIG: &str = "/etc/resolv.conf";
 /// What is wrong with it. The first is its absence.
-const BROKEN: [Option<&str>; 4] =
-    [None, Some(""), Some("nameserver 127.0.0.1\nsearch my..lan\n"), Some("options ndots:99999\n")];
+const BROKEN: [Option<&str>; 3] = [None, Some(""), Some("options ndots:99999\n")];
+/// A domain to search that is no name, as a mistake of DHCP leaves it.
+const BAD_DOMAIN: &str = "nameserver 127.0.0.1\nsearch my..lan\n";
 const GOOD: &str = "options ndots:99999\nnameserver 127.0.0.1\n";
 /// Generous: many tests share two cores.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -77,6 +78,46 @@ pub(crate) async fn mended() {
         node.stop().await.unwrap();
         std::fs::remove_file(CONFIG).unwrap();
     }
+}
+
+/// A node, and the bootstrap peers that it has by number and by name.
+async fn with_names() -> (Node, [Peer; 2]) {
+    let peers = [Peer::server(PROTOCOL).await, Peer::server(PROTOCOL).await];
+    let named = peers[1].addresses[0].to_string().replace("/ip4/127.0.0.1/", "/dns4/boot.example/");
+    let bootstrap = format!(
+        "network.bootstrap=[\"{}/p2p/{}\", \"{named}/p2p/{}\"]",
+        peers[0].addresses[0], peers[0].id, peers[1].id
+    );
+    (Node::start(&["heads.count=1", &bootstrap]).await.unwrap(), peers)
+}
+
+pub(crate) async fn bad_domain() {
+    hide_etc();
+    std::fs::write(CONFIG, BAD_DOMAIN).unwrap();
+    let server = tokio::spawn(name_server());
+    let (node, _peers) = with_names().await;
+    servers_known(&node, 2.0).await;
+    let told = node.home().log().lines().filter(|line| line.contains("my..lan")).count();
+    assert_eq!(told, 1, "{}", node.home().log());
+    server.abort();
+}
+
+/// The name server comes up after the node, which has met a server by then.
+pub(crate) async fn late() {
+    hide_etc();
+    std::fs::write(CONFIG, GOOD).unwrap();
+    let (node, _peers) = with_names().await;
+    servers_known(&node, 1.0).await;
+    let failed = async {
+        let outcome = [("round", "probe"), ("outcome", "unreachable")];
+        while node.metrics().await.unwrap().sum("hydra_routing_requests_total", &outcome) < 1.0 {
+            sleep(Duration::from_millis(200)).await;
+        }
+    };
+    timeout(PATIENCE, failed).await.expect("the name is asked for in vain");
+    let server = tokio::spawn(name_server());
+    servers_known(&node, 2.0).await;
+    server.abort();
 }
 
 pub(crate) async fn ask() {

@@ -3,7 +3,7 @@
 use hydra_api::{
     ContentKey, Estimate, Found, HeadCount, HeadLease, HeadPreview, HeldSlot, IdAllocator, IdError, Inserted,
     OpenError, Plugin, Progress, ProviderRecord, ProviderStore, Purged, Renewal, Scope, Store, StoreError,
-    StoreProfile, UnixSeconds, async_trait,
+    StoreProfile, UnixSeconds, ValueStore, async_trait,
 };
 use hydra_conformance::doubles::LeasedIds;
 use hydra_store_memory::Memory;
@@ -134,6 +134,9 @@ impl ProviderStore for Closing {
     }
     async fn estimate(&self) -> Result<Estimate, StoreError> {
         self.inner.estimate().await
+    }
+    fn values(&self) -> Option<&dyn ValueStore> {
+        self.inner.values()
     }
     fn metrics(&self) -> Vec<hydra_api::Metric> {
         self.inner.metrics()

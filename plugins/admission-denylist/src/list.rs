@@ -6,7 +6,7 @@ use crate::empty;
 use crate::lines::{LINE_BYTES_MAX, Lines, Place, Unreadable};
 use crate::parse::{self, Effect, Line};
 use crate::rules::Rules;
-use hydra_api::{OpenError, Scope};
+use hydra_api::{OpenError, Purpose, Scope};
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
@@ -20,6 +20,7 @@ pub(crate) struct Lists {
     paths: Vec<PathBuf>,
     rules_max: u32,
     file_bytes_max: u64,
+    purpose: Purpose,
 }
 
 /// The rules, and of what they were made.
@@ -74,6 +75,7 @@ impl Lists {
             paths: config.files.iter().map(|path| scope.resolve(path)).collect(),
             rules_max: config.rules_max,
             file_bytes_max: u64::from(config.file_mib_max) << 20,
+            purpose: scope.purpose(),
         })
     }
 
@@ -127,7 +129,12 @@ impl Lists {
         }
         place.end()?;
         let Counts { rules, paths, domains, empty, bad } = counts;
-        tracing::info!(file = %path.display(), rules, paths, domains, empty, bad, "a denylist was read");
+        // A check is followed by the reading that counts.
+        if self.purpose == Purpose::Check {
+            tracing::debug!(file = %path.display(), rules, "a denylist was checked");
+        } else {
+            tracing::info!(file = %path.display(), rules, paths, domains, empty, bad, "a denylist was read");
+        }
         Ok(Read { content: lines.into_reader().get_ref().content()?, counts })
     }
 

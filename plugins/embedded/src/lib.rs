@@ -15,6 +15,7 @@ mod place;
 mod probe;
 mod provider_cache;
 pub mod rows;
+pub mod values;
 
 pub use check::check;
 pub use checksums::write_checksums;

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 /// From the failed write to the first attempt.
 const PAUSE_FIRST: Duration = Duration::from_millis(200);
-/// Between attempts, at most, before it is varied.
+/// Between attempts, at most, before it is varied; also from one look at the directory to the next.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// The same when outages follow one another.
+/// Between attempts when outages follow one another, unless a look at the directory says that their cause has gone.
 const PAUSE_AGAIN_MAX: Duration = Duration::from_secs(60);
 /// An outage that begins this soon after another goes on with its pauses.
 const AGAIN_WITHIN: Duration = Duration::from_secs(60);
@@ -26,7 +26,11 @@ pub struct Outage {
     begun: Instant,
     pause: Duration,
     pause_max: Duration,
+    /// When the directory is looked at next, and from when on the engine is reopened whatever a look said before.
     next: Instant,
+    reopens: Instant,
+    /// The last look at the directory found it obstructed: the engine is reopened as soon as one does not.
+    is_obstructed: bool,
     attempts: u32,
 }
 
@@ -92,8 +96,24 @@ impl Outage {
             Some(last) => ((2 * last.pause).min(PAUSE_AGAIN_MAX), PAUSE_AGAIN_MAX),
             None => (PAUSE_FIRST, PAUSE_MAX),
         };
-        let next = now + varied(pause);
-        Self { refused, logged, begun: now, pause, pause_max, next, attempts: 0 }
+        let mut outage = Self {
+            refused,
+            logged,
+            begun: now,
+            pause,
+            pause_max,
+            next: now,
+            reopens: now,
+            is_obstructed: false,
+            attempts: 0,
+        };
+        outage.wait(now);
+        outage
+    }
+
+    /// The directory cannot be written: what stopped the engine is seen there.
+    pub fn obstructed(&mut self) {
+        self.is_obstructed = true;
     }
 
     /// Why calls are refused.
@@ -101,9 +121,30 @@ impl Outage {
         &self.refused
     }
 
-    /// How long until the next attempt is due.
+    /// How long until the directory is to be looked at.
     pub fn due_in(&self, now: Instant) -> Duration {
         self.next.saturating_duration_since(now)
+    }
+
+    /// Notes what a look at the directory found; whether the engine is to be reopened now. A look costs little: an obstacle that
+    /// has gone is noticed within seconds, however often the engine stopped before.
+    pub fn may_reopen(
+        &mut self,
+        probed: Result<(), impl Error + Send + Sync + 'static>,
+        now: Instant,
+    ) -> bool {
+        match probed {
+            Err(cause) => {
+                self.failed(cause, now);
+                self.is_obstructed = true;
+                false
+            }
+            Ok(()) if self.is_obstructed || now >= self.reopens => true,
+            Ok(()) => {
+                self.next = self.reopens.min(now + PAUSE_MAX);
+                false
+            }
+        }
     }
 
     /// Notes an attempt that failed: the next is due after a longer pause.
@@ -116,7 +157,13 @@ impl Outage {
         self.refused = Refused::unavailable(cause);
         self.attempts = self.attempts.saturating_add(1);
         self.pause = (2 * self.pause).min(self.pause_max);
-        self.next = now + varied(self.pause);
+        self.is_obstructed = false;
+        self.wait(now);
+    }
+
+    fn wait(&mut self, now: Instant) {
+        self.reopens = now + varied(self.pause);
+        self.next = self.reopens.min(now + varied(self.pause.min(PAUSE_MAX)));
     }
 
     /// Ends with an attempt that succeeded.
@@ -168,13 +215,43 @@ pub(crate) mod tests {
             now += outage.due_in(now);
             last = Some(outage.end(now));
         }
-        let outage = Outage::begin(io::Error::from_raw_os_error(28), last, now);
-        assert!(
-            outage.due_in(now) >= PAUSE_AGAIN_MAX * 3 / 4 && outage.due_in(now) <= PAUSE_AGAIN_MAX * 5 / 4
-        );
+        let mut outage = Outage::begin(io::Error::from_raw_os_error(28), last, now);
+        let begun = now;
+        while !outage.may_reopen(Ok::<(), io::Error>(()), now) {
+            assert!(outage.due_in(now) <= PAUSE_MAX * 5 / 4);
+            now += outage.due_in(now).max(Duration::from_millis(1));
+        }
+        let waited = now - begun;
+        assert!((PAUSE_AGAIN_MAX * 3 / 4..=PAUSE_AGAIN_MAX * 5 / 4).contains(&waited), "{waited:?}");
         now += AGAIN_WITHIN;
         let outage = Outage::begin(io::Error::from_raw_os_error(28), last, now);
         assert!(outage.due_in(now) <= 2 * PAUSE_FIRST);
+    }
+
+    #[test]
+    fn an_engine_that_stopped_again_and_again_is_reopened_soon_after_its_directory_can_be_written() {
+        let (mut now, mut last) = (Instant::now(), None);
+        let full = || io::Error::from_raw_os_error(28);
+        for _ in 0..12 {
+            let mut outage = Outage::begin(full(), last, now);
+            for _ in 0..20 {
+                now += outage.due_in(now);
+                assert!(!outage.may_reopen(Err(full()), now), "it is full");
+                assert!(outage.due_in(now) <= PAUSE_MAX * 5 / 4);
+            }
+            now += outage.due_in(now);
+            assert!(outage.may_reopen(Ok::<(), io::Error>(()), now), "there is room");
+            last = Some(outage.end(now));
+        }
+        // It was seen to be full as it stopped, and there was room before the first look.
+        let mut outage = Outage::begin(full(), last, now);
+        outage.obstructed();
+        assert!(outage.due_in(now) <= PAUSE_MAX * 5 / 4);
+        now += outage.due_in(now);
+        assert!(outage.may_reopen(Ok::<(), io::Error>(()), now));
+        // The engine cannot be reopened although there is room.
+        outage.failed(full(), now);
+        assert!(!outage.may_reopen(Ok::<(), io::Error>(()), now + PAUSE_MAX));
     }
 
     #[test]

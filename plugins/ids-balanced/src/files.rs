@@ -20,7 +20,7 @@ pub(crate) fn write(path: &Path, value: &impl Serialize) -> io::Result<()> {
 /// As [`write`].
 pub(crate) fn write_beside(path: &Path, value: &impl Serialize) -> io::Result<()> {
     let written = path.with_extension(format!("json.new-{}", std::process::id()));
-    replace(path, &written, value).inspect_err(|_| drop(std::fs::remove_file(&written)))
+    replace(path, &written, value)
 }
 
 fn replace(path: &Path, written: &Path, value: &impl Serialize) -> io::Result<()> {
@@ -32,7 +32,10 @@ fn replace(path: &Path, written: &Path, value: &impl Serialize) -> io::Result<()
         std::fs::rename(written, path)?;
         sync_parent(path)
     };
-    replaced().map_err(|cause| named("cannot write", path, &cause))
+    // What is half written takes room on a disk that may be full.
+    replaced()
+        .map_err(|cause| named("cannot write", path, &cause))
+        .inspect_err(|_| drop(std::fs::remove_file(written)))
 }
 
 /// Reads the file at `path`; `None` when there is none.

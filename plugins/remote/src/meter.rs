@@ -18,8 +18,21 @@ const ERROR: &str = "error_type";
 const DROPPED: &str = "dropped";
 
 /// The operations of a store. What is none of them is counted as the last.
-const OPERATIONS: [&str; 8] =
-    ["providers", "insert", "purge_expired", "estimate", "delete", "scan", "close", "other"];
+const OPERATIONS: [&str; 13] = [
+    "providers",
+    "insert",
+    "purge_expired",
+    "estimate",
+    "delete",
+    "scan",
+    "close",
+    "get",
+    "put_if",
+    "purge_values",
+    "estimate_values",
+    "delete_values",
+    "other",
+];
 /// Those that every node does; the others are published once they were done.
 const USUAL: usize = 4;
 

@@ -5,6 +5,7 @@ use crate::filter::Clock;
 use crate::layout::{self, Counts};
 use crate::pass::Pass;
 use crate::providers::ByPeer;
+use crate::value_counts::Values;
 use fjall::{AbstractTree, Database, Keyspace, OwnedWriteBatch, PersistMode};
 use hydra_api::UnixSeconds;
 use hydra_embedded::ProviderCache;
@@ -29,6 +30,7 @@ pub(crate) struct Engine {
     pub(crate) by_peer: ByPeer,
     pub(crate) by_number: Arc<ProviderCache>,
     pub(crate) pass: Pass,
+    pub(crate) values: Values,
     pub(crate) providers_per_key_max: u64,
     pub(crate) clock: Clock,
     /// What purges lower later expiries to.

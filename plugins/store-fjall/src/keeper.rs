@@ -88,12 +88,17 @@ impl Keeper {
     }
 
     fn begin_outage(&mut self, fault: EngineFault) -> Refused {
+        let probed = probe(&self.dir, self.room_bytes());
+        let is_obstructed = probed.is_err();
         // fjall does not say what stopped its own threads; what stops a probe will be the same.
-        let cause = match fault {
-            EngineFault::Io(_) => fault,
-            fault => probe(&self.dir, self.room_bytes()).map_or_else(EngineFault::Io, |()| fault),
+        let cause = match (fault, probed) {
+            (EngineFault::Io(cause), _) | (_, Err(cause)) => EngineFault::Io(cause),
+            (fault, Ok(())) => fault,
         };
-        let outage = Outage::begin(cause, self.last, Instant::now());
+        let mut outage = Outage::begin(cause, self.last, Instant::now());
+        if is_obstructed {
+            outage.obstructed();
+        }
         let refused = outage.refused().clone();
         self.health = Health::Outage(outage);
         refused
@@ -107,13 +112,19 @@ impl Keeper {
         }
     }
 
-    /// Reopens the engine when that is due.
+    /// Reopens the engine when that is due and its directory can be written.
     pub(crate) fn tend(&mut self) {
-        let Health::Outage(outage) = &self.health else { return };
+        let room_bytes = self.room_bytes();
+        let Health::Outage(outage) = &mut self.health else { return };
         if outage.due_in(Instant::now()) > Duration::ZERO {
             return;
         }
+        let probed = probe(&self.dir, room_bytes).map_err(EngineFault::Io);
+        let may_reopen = outage.may_reopen(probed, Instant::now());
         let refused = outage.refused().clone();
+        if !may_reopen {
+            return self.readers.fail(&refused);
+        }
         let reopened = self.make_ready(&refused).map(|()| self.reopen());
         let health = std::mem::replace(&mut self.health, Health::Serving);
         let Health::Outage(mut outage) = health else { return };
@@ -134,10 +145,8 @@ impl Keeper {
         self.health = Health::Outage(outage);
     }
 
-    /// Makes sure that the directory can be written, that no record depends on the memory of the engine, and that
-    /// nobody uses it.
+    /// Makes sure that no record depends on the memory of the engine, and that nobody uses it.
     fn make_ready(&self, refused: &Refused) -> Result<(), EngineFault> {
-        probe(&self.dir, self.room_bytes()).map_err(EngineFault::Io)?;
         let Some(engine) = &self.engine else { return Ok(()) };
         match guarded(|| engine.save().map_err(|Fault(fault)| fault)) {
             Ok(()) => {}

@@ -1,4 +1,4 @@
-//! Keys and values of the one keyspace, byte by byte, beside those of [`hydra_embedded::rows`].
+//! Keys and values of the one keyspace, byte by byte, beside those of [`hydra_embedded::rows`] and [`hydra_embedded::values`].
 //!
 //! | key | value |
 //! |---|---|

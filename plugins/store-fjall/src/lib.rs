@@ -16,6 +16,8 @@ mod read;
 mod readers;
 mod scan;
 mod store;
+mod value_counts;
+mod values;
 mod watchdog;
 mod writer;
 

@@ -8,6 +8,7 @@ use crate::layout::{self, Counts};
 use crate::pass::Pass;
 use crate::providers::ByPeer;
 use crate::read::Reader;
+use crate::value_counts::Values;
 use fjall::compaction::filter::Factory;
 use fjall::{Database, KeyspaceCreateOptions, Readable};
 use hydra_api::UnixSeconds;
@@ -68,12 +69,14 @@ fn recovered(dir: &Path, config: &Config, expected: Rows) -> Result<Files, Fault
         }
         None => return Err(DamagedRow("counts").into()),
     };
+    let values = Values::of(&rows)?;
     let by_number = Arc::new(ProviderCache::new(config.provider_cache_bytes() / 2));
     let reader = Reader {
         db: db.clone(),
         rows: rows.clone(),
         by_number: Arc::clone(&by_number),
         turn: AtomicU32::new(0),
+        values: Arc::clone(&values.tally),
     };
     let engine = Engine {
         db,
@@ -82,6 +85,7 @@ fn recovered(dir: &Path, config: &Config, expected: Rows) -> Result<Files, Fault
         by_peer: ByPeer::new(config.provider_cache_bytes() / 2),
         by_number,
         pass: Pass::default(),
+        values,
         providers_per_key_max: u64::from(config.providers_per_key_max),
         clock,
         latest: UnixSeconds(u32::MAX),

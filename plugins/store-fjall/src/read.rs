@@ -4,6 +4,7 @@ use crate::fault::Fault;
 use crate::layout::{self, Entry, Row};
 use fjall::{Database, Keyspace, Readable, Snapshot};
 use hydra_api::{ContentKey, Found, Provider, UnixSeconds};
+use hydra_embedded::values::ValueTally;
 use hydra_embedded::{DamagedRow, ProviderCache};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,6 +15,7 @@ pub(crate) struct Reader {
     pub(crate) rows: Keyspace,
     pub(crate) by_number: Arc<ProviderCache>,
     pub(crate) turn: AtomicU32,
+    pub(crate) values: Arc<ValueTally>,
 }
 
 impl std::fmt::Debug for Reader {

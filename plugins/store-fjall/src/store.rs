@@ -1,5 +1,7 @@
 //! The store as the node calls it.
 
+mod values;
+
 use crate::config::Config;
 use crate::fault::Fault;
 use crate::keeper::Keeper;
@@ -12,15 +14,16 @@ use crate::writer::{Job, Reply, Writer};
 use hydra_api::{
     ContentKey, Cursor, Deleted, Deletion, Durability, Estimate, EstimateMethod, Found, Inserted, OpenError,
     Page, Plugin, ProviderRecord, ProviderStore, Purged, Purpose, Scope, Store, StoreError, StoreErrorKind,
-    StoreProfile, UnixSeconds, async_trait,
+    StoreProfile, UnixSeconds, ValueStore, async_trait,
 };
-use hydra_embedded::{Damage, Fault as EngineFault, Lock, Opened, ScanPlace};
+use hydra_embedded::{Damage, Fault as EngineFault, Opened, ScanPlace};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::TrySendError;
 use std::time::Duration;
+use tokio::sync::oneshot::error::RecvError;
 use tokio::sync::{Mutex, Semaphore, oneshot};
 
 const BATCH_LEN_MAX: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
@@ -42,8 +45,16 @@ pub struct Fjall {
     closed: AtomicBool,
     /// The directory, if there was nothing in it.
     new_in: Option<PathBuf>,
-    /// The lock on the directory, let go when all is closed.
-    lock: Arc<Mutex<Option<Lock>>>,
+    closing: Arc<Mutex<Closing>>,
+}
+
+/// How far the close is.
+#[derive(Debug)]
+enum Closing {
+    Open,
+    /// The writer closes the engine, as soon as it can.
+    Asked(oneshot::Receiver<Result<(), StoreError>>),
+    Closed,
 }
 
 impl Plugin for Fjall {
@@ -68,7 +79,7 @@ impl Fjall {
         let keeper =
             Keeper::new(dir.to_owned(), config.clone(), damage.clone(), Arc::clone(&readers), engine);
         let records = keeper.records();
-        let writer = Writer::start(keeper, config)
+        let writer = Writer::start(keeper, config, lock)
             .map_err(|cause| OpenError::unavailable("cannot start the thread that writes records", cause))?;
         Ok(Self {
             profile: profile(config),
@@ -80,7 +91,7 @@ impl Fjall {
             latest: AtomicU32::new(u32::MAX),
             closed: AtomicBool::new(false),
             new_in: is_new.then(|| dir.to_owned()),
-            lock: Arc::new(Mutex::new(Some(lock))),
+            closing: Arc::new(Mutex::new(Closing::Open)),
         })
     }
 
@@ -118,7 +129,8 @@ impl Fjall {
         self.open_for(operation)?;
         let (reply, replied) = oneshot::channel();
         send(&self.writer, operation, job(reply))?;
-        wait(&self.writer.pulse, operation, replied).await
+        let replied = wait(&self.writer.pulse, replied).await;
+        replied.unwrap_or_else(|| Err(stuck(&self.writer.pulse, operation)))
     }
 }
 
@@ -146,16 +158,16 @@ fn send(writer: &Writer, operation: &'static str, job: Job) -> Result<(), StoreE
     })
 }
 
+/// Waits for the writer, unless it is stuck.
 async fn wait<T>(
     pulse: &Pulse,
-    operation: &'static str,
-    replied: oneshot::Receiver<Result<T, StoreError>>,
-) -> Result<T, StoreError> {
+    replied: impl Future<Output = Result<Result<T, StoreError>, RecvError>>,
+) -> Option<Result<T, StoreError>> {
     let mut watch = pulse.watch();
     tokio::select! {
         biased;
-        reply = replied => reply.unwrap_or_else(|_| Err(StoreError::closed(operation))),
-        _ = watch.wait_for(|stuck| *stuck) => Err(stuck(pulse, operation)),
+        reply = replied => Some(reply.unwrap_or_else(|_| Err(StoreError::closed("write")))),
+        _ = watch.wait_for(|stuck| *stuck) => None,
     }
 }
 
@@ -218,35 +230,40 @@ impl ProviderStore for Fjall {
         Ok(Estimate::new(records, Duration::ZERO, EstimateMethod::Counted))
     }
 
+    fn values(&self) -> Option<&dyn ValueStore> {
+        Some(self)
+    }
+
+    /// A writer that is stuck closes the engine when it has returned. Until then the directory stays locked, and the close fails.
+    ///
     /// # Cancel safety
     /// Once polled it runs to its end, whether it is waited for or not.
     async fn close(&self) -> Result<(), StoreError> {
         const OPERATION: &str = "close";
         self.closed.store(true, Ordering::Release);
         self.readers.close();
-        let mut lock = Arc::clone(&self.lock).lock_owned().await;
-        if lock.is_none() {
-            return Ok(());
-        }
+        let mut closing = Arc::clone(&self.closing).lock_owned().await;
         let (reads, all) = (Arc::clone(&self.reads), self.profile.concurrency_max.get() as u32);
         let (jobs, pulse) = (self.writer.jobs.clone(), Arc::clone(&self.writer.pulse));
-        let closing = tokio::spawn(async move {
-            // The last reads have ended when all permits are back; the writer then has the last handle.
-            drop(reads.acquire_many_owned(all).await);
-            let (reply, replied) = oneshot::channel();
-            // A thread of its own: with a writer that is stuck and a full queue it never ends, and a runtime that is
-            // shut down waits for its blocking tasks.
-            let queued = std::thread::Builder::new()
-                .name("records-close".to_owned())
-                .spawn(move || jobs.send(Job::Close { reply }));
-            let closed = match queued {
-                Ok(_) => wait(&pulse, OPERATION, replied).await,
-                Err(cause) => Err(StoreError::because(StoreErrorKind::Unavailable, OPERATION, cause)),
-            };
-            drop(lock.take());
+        let closed = tokio::spawn(async move {
+            if matches!(*closing, Closing::Open) {
+                // The last reads have ended when all permits are back; the writer then has the last handle.
+                drop(reads.acquire_many_owned(all).await);
+                let (reply, replied) = oneshot::channel();
+                // A thread of its own: with a writer that is stuck and a full queue it never ends, and a runtime that is
+                // shut down waits for its blocking tasks.
+                let queued = std::thread::Builder::new()
+                    .name("records-close".to_owned())
+                    .spawn(move || jobs.send(Job::Close { reply }));
+                queued.map_err(|cause| StoreError::because(StoreErrorKind::Unavailable, OPERATION, cause))?;
+                *closing = Closing::Asked(replied);
+            }
+            let Closing::Asked(replied) = &mut *closing else { return Ok(()) };
+            let closed = wait(&pulse, replied).await.ok_or_else(|| stuck(&pulse, OPERATION))?;
+            *closing = Closing::Closed;
             closed
         });
-        closing
+        closed
             .await
             .unwrap_or_else(|cause| Err(StoreError::because(StoreErrorKind::Unavailable, OPERATION, cause)))
     }

@@ -4,7 +4,9 @@ use crate::config::Config;
 use crate::keeper::Keeper;
 use crate::watchdog::{self, Call, Pulse};
 use fjall::PersistMode;
+use hydra_api::value::{PutOutcome, ValueKey, ValuePut};
 use hydra_api::{Causes, Deleted, Deletion, Inserted, ProviderRecord, Purged, StoreError, UnixSeconds};
+use hydra_embedded::Lock;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
@@ -31,6 +33,20 @@ pub(crate) enum Job {
         limit: u64,
         reply: Reply<Deleted>,
     },
+    PutValues {
+        batch: Arc<[ValuePut]>,
+        now: UnixSeconds,
+        reply: Reply<Vec<PutOutcome>>,
+    },
+    PurgeValues {
+        now: UnixSeconds,
+        limit: u64,
+        reply: Reply<Purged>,
+    },
+    DeleteValues {
+        keys: Arc<[ValueKey]>,
+        reply: Reply<u64>,
+    },
     Close {
         reply: Reply<()>,
     },
@@ -49,8 +65,9 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread and its watchdog.
-    pub(crate) fn start(keeper: Keeper, config: &Config) -> std::io::Result<Self> {
+    /// Starts the thread and its watchdog. The directory stays locked until the thread has closed the engine, also if nobody waits
+    /// for that any more.
+    pub(crate) fn start(keeper: Keeper, config: &Config, lock: Lock) -> std::io::Result<Self> {
         // Twice the calls that the node makes at a time: those that nobody waits for any more are among them.
         let (jobs, queue) = sync_channel(2 * config.concurrency_max().get());
         let pulse = Pulse::new();
@@ -58,15 +75,25 @@ impl Writer {
         let (seen, interval, watched) =
             (Arc::clone(&pulse), config.sync_interval(), watchdog.thread().clone());
         let writer = thread::Builder::new().name("records-writer".to_owned()).spawn(move || {
-            run(keeper, &queue, &seen, interval);
+            let closed = run(keeper, &queue, &seen, interval);
             seen.end(watchdog.thread());
+            drop(lock);
+            if let Some((reply, closed)) = closed {
+                drop(reply.send(closed));
+            }
         });
         writer.inspect_err(|_| pulse.end(&watched))?;
         Ok(Self { jobs, pulse })
     }
 }
 
-fn run(mut keeper: Keeper, queue: &Receiver<Job>, pulse: &Pulse, sync_interval: Duration) {
+/// Works until the store is closed, or dropped; who waits for the close, and how it went.
+fn run(
+    mut keeper: Keeper,
+    queue: &Receiver<Job>,
+    pulse: &Pulse,
+    sync_interval: Duration,
+) -> Option<(Reply<()>, Result<(), StoreError>)> {
     let mut unsynced_since: Option<Instant> = None;
     loop {
         let sync_due_in = unsynced_since.map(|since| sync_interval.saturating_sub(since.elapsed()));
@@ -77,7 +104,7 @@ fn run(mut keeper: Keeper, queue: &Receiver<Job>, pulse: &Pulse, sync_interval: 
         };
         match job {
             Ok(Job::Close { reply }) => {
-                return drop(reply.send(pulse.during(Call::Close, || keeper.close())));
+                return Some((reply, pulse.during(Call::Close, || keeper.close())));
             }
             Ok(job) => {
                 if pulse.during(Call::Write, || work(&mut keeper, job)) == Wrote::Yes {
@@ -90,7 +117,7 @@ fn run(mut keeper: Keeper, queue: &Receiver<Job>, pulse: &Pulse, sync_interval: 
                 if let Err(error) = pulse.during(Call::Close, || keeper.close()) {
                     tracing::error!(error = %Causes(&error), "the store was not closed cleanly");
                 }
-                return;
+                return None;
             }
         }
         if unsynced_since.is_some_and(|since| since.elapsed() >= sync_interval) {
@@ -125,6 +152,15 @@ fn work(keeper: &mut Keeper, job: Job) -> Wrote {
         }),
         Job::Delete { deletion, limit, reply } => {
             answer(reply, || keeper.write("delete", |engine| engine.delete(*deletion, limit)))
+        }
+        Job::PutValues { batch, now, reply } => {
+            answer(reply, || keeper.write("put_if", |engine| engine.put_values(&batch, now)))
+        }
+        Job::PurgeValues { now, limit, reply } => {
+            answer(reply, || keeper.write("purge_values", |engine| engine.purge_values(now, limit)))
+        }
+        Job::DeleteValues { keys, reply } => {
+            answer(reply, || keeper.write("delete_values", |engine| engine.delete_values(&keys)))
         }
         #[cfg(test)]
         Job::Call { call, reply } => answer(reply, || {

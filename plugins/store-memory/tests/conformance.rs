@@ -22,6 +22,6 @@ fn main() -> ExitCode {
         };
         hydra_conformance::store::<Memory, _, _>(place).only(cases).named("300 of a key")
     };
-    let full = [bytes("s17"), bytes("s23_a_full"), key("s17"), key("s23_a_full")];
+    let full = [bytes("s17"), bytes("s23_a_full"), bytes("r13_what"), key("s17"), key("s23_a_full")];
     hydra_conformance::run([defaults, small].into_iter().chain(full))
 }

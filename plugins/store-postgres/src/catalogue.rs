@@ -8,14 +8,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// The tables that grow.
-const TABLES: [&str; 2] = ["records", "peers"];
+const TABLES: [&str; 3] = ["records", "peers", "value_records"];
 
 /// Sizes are those of the files; counts are those of the statistics collector, which autovacuum goes by. All are read from the
 /// catalogue and the file system, whatever the size of the tables.
 const FACTS: &str = "
 SELECT c.relname::text, pg_table_size(c.oid), pg_indexes_size(c.oid), coalesce(t.n_live_tup, 0), coalesce(t.n_dead_tup, 0),
     extract(epoch FROM now() - greatest(t.last_vacuum, t.last_autovacuum))::float8
-FROM unnest(ARRAY['{s}.records', '{s}.peers']) n (name)
+FROM unnest(ARRAY['{s}.records', '{s}.peers', '{s}.value_records']) n (name)
 JOIN pg_class c ON c.oid = to_regclass(n.name)
 LEFT JOIN pg_stat_user_tables t ON t.relid = c.oid";
 

@@ -40,7 +40,8 @@ pub struct Config {
     #[schemars(regex(pattern = r"^[a-z_][a-z0-9_]{0,62}$"))]
     pub schema: String,
     /// Whether the node creates and migrates the tables: `"auto"` does so at the start, `"check"` refuses to start if they are
-    /// not up to date, `"off"` does not look. Choose `"check"` for a role without the rights to change tables.
+    /// not up to date, `"off"` does not look. Without the table of value records, which came later, the last two keep provider records
+    /// alone. Choose `"check"` for a role without the rights to change tables.
     pub migrate: Migrate,
     /// The number of connections, which is also the number of statements at a time. The connections of all nodes together must
     /// stay below `max_connections` of the server. Two for each core of the server are enough.

@@ -3,27 +3,35 @@
 use crate::catalogue::{self, Catalogue};
 use crate::connections::Connections;
 use crate::schema::Tables;
+use crate::value_table::ValueTable;
 use hydra_api::{Estimate, EstimateMethod, StoreError};
 use sqlx::{AssertSqlSafe, Row};
 use std::time::Duration;
 
 /// About so many pages are read, 2 MiB: with 60 to 100 records on a page, some 20,000 records.
-const PAGES: i64 = 256;
+pub(crate) const PAGES: i64 = 256;
 
 /// The records on some pages, and the share of all pages that these are.
 const SAMPLE: &str = "SELECT count(*), {share} FROM {s}.records TABLESAMPLE SYSTEM ((100 * {share})::real)";
 const SHARE: &str = "least(1, $1::float8 * current_setting('block_size')::int8 \
-                     / greatest(pg_relation_size('{s}.records'), 1))";
+                     / greatest(pg_relation_size('{s}.{table}'), 1))";
+
+/// The share of the pages of a table that [`PAGES`] are.
+pub(crate) fn share_of(table: &str) -> String {
+    SHARE.replace("{table}", table)
+}
 
 /// Counts the records on some pages. The statistics of the planner are no use: they are missing before the first analyze.
 ///
-/// On the way it reads what the catalogue says of the tables. A server that does not say it is no reason for an error.
+/// On the way it reads what the catalogue says of the tables, and whether there is one of value records now. A server that does not say
+/// it is no reason for an error.
 pub(crate) async fn estimate(
     connections: &Connections,
     tables: &Tables,
     catalogue: &Catalogue,
-) -> Result<Estimate, StoreError> {
-    let (text, persistent) = (tables.sql(&SAMPLE.replace("{share}", SHARE)), connections.is_prepared());
+) -> Result<(Estimate, Option<ValueTable>), StoreError> {
+    let text = tables.sql(&SAMPLE.replace("{share}", &share_of("records")));
+    let persistent = connections.is_prepared();
     let records = connections.run("estimate", move |connection| {
         Box::pin(async move {
             let query = sqlx::query(AssertSqlSafe(text)).persistent(persistent).bind(PAGES);
@@ -41,5 +49,12 @@ pub(crate) async fn estimate(
         Ok(facts) => catalogue.keep(facts),
         Err(error) => tracing::debug!(error = %hydra_api::Causes(&error), "cannot read the catalogue"),
     }
-    Ok(Estimate::new(records as u64, Duration::ZERO, EstimateMethod::Sampled))
+    let own = tables.clone();
+    let values = connections.run("estimate", move |connection| {
+        Box::pin(async move { ValueTable::look(connection, &own, persistent).await })
+    });
+    let values = values.await.inspect_err(|error| {
+        tracing::debug!(error = %hydra_api::Causes(error), "cannot look for the table of value records");
+    });
+    Ok((Estimate::new(records as u64, Duration::ZERO, EstimateMethod::Sampled), values.ok()))
 }

@@ -1,4 +1,4 @@
-//! The store `postgres`: provider records in PostgreSQL 14 or later, shared by all nodes that use the same schema.
+//! The store `postgres`: provider and value records in PostgreSQL 14 or later, shared by all nodes that use the same schema.
 
 mod catalogue;
 mod config;
@@ -16,6 +16,8 @@ mod schema;
 mod store;
 mod survey;
 mod time;
+mod value_table;
+mod values;
 
 pub use config::{Config, Migrate, Prepared, Target, Tls, TlsMode};
 pub use import::HydraBooster;

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 /// The version of the tables that this program works with.
 pub(crate) const VERSION: i32 = 1;
 /// The key of the advisory lock under which one process at a time migrates: the letters "hydra" as a number.
-const LOCK: i64 = 0x68_79_64_72_61;
+pub(crate) const LOCK: i64 = 0x68_79_64_72_61;
 
 /// The tables of one schema, by their full names.
 #[derive(Debug, Clone)]
@@ -127,7 +127,8 @@ impl Tables {
             .await?;
         let found = self.version(&mut transaction).await?.unwrap_or(0);
         if found < 1 {
-            sqlx::raw_sql(AssertSqlSafe(self.sql(VERSION_1))).execute(&mut *transaction).await?;
+            let text = self.sql(&[VERSION_1, VALUE_RECORDS].concat());
+            sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
         Ok(found.max(VERSION))
@@ -163,4 +164,24 @@ COMMENT ON COLUMN {s}.records.expires IS 'to_timestamp(expires::int8 + 214748364
 COMMENT ON COLUMN {s}.peers.expires IS 'No record of the peer expires later: to_timestamp(expires::int8 + 2147483648)';
 COMMENT ON COLUMN {s}.peers.addrs_at IS 'Time of the last announcement of addrs: to_timestamp(addrs_at::int8 + 2147483648)';
 INSERT INTO {s}.hydra (version) VALUES (1);
+";
+
+/// Rows are replaced in place: a page keeps room for some, as no index but that of the key has to be changed. Values are signatures and
+/// ciphers, which do not compress; those of more than 2 kB are kept beside the table. Nothing is asked for that the planner would need
+/// statistics for.
+///
+/// No new version of the tables: nodes of before work beside this table, and start.
+pub(crate) const VALUE_RECORDS: &str = "
+CREATE TABLE IF NOT EXISTS {s}.value_records (
+    received int NOT NULL,
+    expires int NOT NULL,
+    key bytea PRIMARY KEY,
+    value bytea NOT NULL
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.1,
+        autovacuum_vacuum_cost_delay = 1);
+ALTER TABLE {s}.value_records
+    ALTER value SET STORAGE EXTERNAL,
+    ALTER received SET STATISTICS 0, ALTER expires SET STATISTICS 0, ALTER key SET STATISTICS 10, ALTER value SET STATISTICS 0;
+COMMENT ON COLUMN {s}.value_records.received IS 'to_timestamp(received::int8 + 2147483648)';
+COMMENT ON COLUMN {s}.value_records.expires IS 'to_timestamp(expires::int8 + 2147483648)';
 ";

@@ -7,16 +7,17 @@ use crate::fault::Reported;
 use crate::peers::Peers;
 use crate::purge::Purge;
 use crate::schema::{SchemaError, Tables, Wanted};
+use crate::value_table::ValueTable;
 use crate::{delete, estimate, insert, read, scan, survey};
 use hydra_api::{
     ContentKey, Cursor, Deleted, Deletion, Durability, Estimate, Expiry, Found, Inserted, Metric, OpenError,
     Page, Plugin, ProviderRecord, ProviderStore, Purged, Purpose, Scope, Sharing, Store, StoreError,
-    StoreProfile, UnixSeconds, async_trait,
+    StoreProfile, UnixSeconds, ValueStore, async_trait,
 };
 use hydra_remote::{check_file, check_hosts, check_secret};
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Keys of one read and records of one insert: larger batches gain little.
@@ -28,15 +29,18 @@ const ASYNCHRONOUS_WINDOW: Duration = Duration::from_millis(600);
 /// Keeps records in PostgreSQL.
 #[derive(Debug)]
 pub struct Postgres {
-    connections: Connections,
+    pub(crate) connections: Connections,
     /// Calls that the server has room for; none while it serves, when that is what is open.
     room: Option<NonZeroUsize>,
-    tables: Tables,
+    pub(crate) tables: Tables,
     peers: Peers,
-    purge: Purge,
+    pub(crate) purge: Purge,
     catalogue: Catalogue,
     profile: StoreProfile,
     refresh_slack: Duration,
+    migrate: Migrate,
+    /// Whether value records can be kept, as it was found last.
+    values: Mutex<ValueTable>,
     closed: AtomicBool,
 }
 
@@ -85,12 +89,33 @@ impl Postgres {
         ready
             .await
             .map_err(|cause: SchemaError| OpenError::unavailable("the tables cannot be used", cause))?;
+        let values = ValueTable::open(&connections, &tables, scope.purpose(), migrate).await?;
+        if let Some(lack) = values.lack(&tables.schema).filter(|_| serves) {
+            tracing::warn!("{lack}");
+        }
         let room = warn(&connections, profile.concurrency_max).await.filter(|_| !serves);
         let (purge, catalogue, closed) = (Purge::new(), Catalogue::default(), AtomicBool::new(false));
-        Ok(Self { connections, room, tables, peers, purge, catalogue, profile, refresh_slack, closed })
+        let values = Mutex::new(values);
+        Ok(Self {
+            connections,
+            room,
+            tables,
+            peers,
+            purge,
+            catalogue,
+            profile,
+            refresh_slack,
+            migrate,
+            values,
+            closed,
+        })
     }
 
-    fn open_for(&self, operation: &'static str) -> Result<(), StoreError> {
+    fn value_table(&self) -> ValueTable {
+        *self.values.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn open_for(&self, operation: &'static str) -> Result<(), StoreError> {
         if self.closed.load(Ordering::Acquire) { Err(StoreError::closed(operation)) } else { Ok(()) }
     }
 }
@@ -184,6 +209,10 @@ impl ProviderStore for Postgres {
         self.purge.step(&self.connections, &self.tables, now, limit.get()).await
     }
 
+    fn expire_by(&self, latest: UnixSeconds) {
+        self.purge.expire_by(latest);
+    }
+
     async fn delete(&self, deletion: Deletion, limit: NonZeroU32) -> Result<Deleted, StoreError> {
         self.open_for("delete")?;
         delete::delete(&self.connections, &self.tables, deletion, limit).await
@@ -201,7 +230,22 @@ impl ProviderStore for Postgres {
 
     async fn estimate(&self) -> Result<Estimate, StoreError> {
         self.open_for("estimate")?;
-        estimate::estimate(&self.connections, &self.tables, &self.catalogue).await
+        let (estimate, values) = estimate::estimate(&self.connections, &self.tables, &self.catalogue).await?;
+        if let Some(values) = values {
+            *self.values.lock().unwrap_or_else(PoisonError::into_inner) = values;
+        }
+        Ok(estimate)
+    }
+
+    fn values(&self) -> Option<&dyn ValueStore> {
+        (self.value_table() == ValueTable::Ready).then_some(self as &dyn ValueStore)
+    }
+
+    fn remarks(&self) -> Vec<String> {
+        let found = self.value_table();
+        // A start makes what is missing.
+        let is_told = found != ValueTable::Missing || self.migrate != Migrate::Auto;
+        found.lack(&self.tables.schema).filter(|_| is_told).into_iter().collect()
     }
 
     fn metrics(&self) -> Vec<Metric> {

@@ -1,13 +1,18 @@
 //! What records cost a Redis server: memory, and CPU for each read and write, in batches and one at a time.
 //!
 //! `cargo bench -p hydra-store-redis --bench stores -- [keys]` starts a server of its own. 250,000 keys by default, in 2^13 buckets, so
-//! that a bucket has about 31 keys as in a store of 8 million keys in 2^18.
+//! that a bucket has about 31 keys as in a store of 8 million keys in 2^18. With the word `values` as many value records are measured
+//! instead.
 
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on fails")]
 #![allow(clippy::print_stdout, reason = "figures are for the terminal")]
 
-use hydra_api::{ContentKey, Plugin, ProviderRecord, ProviderStore, Scope};
-use hydra_conformance::given::{LIFE, NOW, key, record};
+use bytes::Bytes;
+use hydra_api::value::BATCH_LEN_MAX;
+use hydra_api::{
+    ContentKey, Plugin, ProviderRecord, ProviderStore, PutOutcome, Scope, ValueKey, ValuePut, ValueRecord,
+};
+use hydra_conformance::given::{Chance, LIFE, NOW, key, peer, record};
 use hydra_conformance::servers::Redis as Server;
 use hydra_store_redis::{Config, Redis, Scripts};
 use std::num::NonZeroU32;
@@ -21,12 +26,17 @@ async fn main() {
     let keys = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(250_000u64);
     for scripts in [Scripts::Auto, Scripts::Off] {
         let server = Server::start(&Server::installed().expect("a Redis server"), &[]).unwrap();
+        if std::env::args().any(|word| word == "values") {
+            println!("scripts {scripts:?}, {keys} value records of 200 to 500 bytes");
+            measure_values(&server, scripts, keys).await;
+            continue;
+        }
         println!("scripts {scripts:?}, {keys} keys with one provider each");
         measure(&server, scripts, keys).await;
     }
 }
 
-async fn measure(server: &Server, scripts: Scripts, keys: u64) {
+async fn open(server: &Server, scripts: Scripts, keys: u64) -> Arc<dyn ProviderStore> {
     let config = Config {
         hosts: vec![format!("127.0.0.1:{}", server.port())],
         scripts,
@@ -35,7 +45,11 @@ async fn measure(server: &Server, scripts: Scripts, keys: u64) {
         ..Config::default()
     };
     let dir = tempfile::tempdir().unwrap();
-    let store = Redis::open(config, &Scope::new(dir.path())).await.unwrap();
+    Redis::open(config, &Scope::new(dir.path())).await.unwrap()
+}
+
+async fn measure(server: &Server, scripts: Scripts, keys: u64) {
+    let store = open(server, scripts, keys).await;
     // The peers are there before the records.
     let peers: Vec<_> = (0..PROVIDERS).map(|peer| record(u64::MAX - peer, peer)).collect();
     store.insert(peers.into(), NOW).await.unwrap();
@@ -57,6 +71,47 @@ async fn measure(server: &Server, scripts: Scripts, keys: u64) {
     let batched = read(server, &*store, &wanted, BATCH, "batches").await;
     let single = read(server, &*store, &wanted[..wanted.len().min(50_000)], 1, "single calls").await;
     println!("  {:.1} times the reads per CPU", single / batched);
+    store.close().await.unwrap();
+}
+
+/// Of 200 to 500 bytes, which take the place of the version before.
+fn put(number: u64, version: u64) -> ValuePut {
+    let value = |version: u64| {
+        let mut value = vec![0; 200 + (number % 300) as usize];
+        Chance::of(number ^ (version << 40)).fill(&mut value);
+        Bytes::from(value)
+    };
+    let key = ValueKey::new(&[&b"/ipns/"[..], peer(number).as_bytes()].concat()).unwrap();
+    let (received, expires) = (NOW, NOW.saturating_add(LIFE));
+    let record = ValueRecord { value: value(version), received, expires };
+    ValuePut { key, seen: version.checked_sub(1).map(value), record }
+}
+
+async fn measure_values(server: &Server, scripts: Scripts, records: u64) {
+    let store = open(server, scripts, records).await;
+    let values = store.values().unwrap();
+    let before = info(server, "memory", "used_memory:");
+    for (version, what) in [(0, "new"), (1, "replaced")] {
+        let cpu = Cpu::now(server);
+        let numbers: Vec<u64> = (0..records).collect();
+        for numbers in numbers.chunks(BATCH_LEN_MAX) {
+            let batch = numbers.iter().map(|number| put(*number, version)).collect();
+            let outcomes = values.put_if(batch, NOW).await.unwrap();
+            assert!(outcomes.iter().all(|outcome| *outcome == PutOutcome::Stored));
+        }
+        let each = cpu.each(server, records);
+        println!("  {each:.2} µs of CPU per record that is {what} in batches of {BATCH_LEN_MAX}");
+    }
+    let memory = (info(server, "memory", "used_memory:") - before) / records as f64;
+    println!("  {memory:.1} bytes per record, overhead of Redis included");
+    let cpu = Cpu::now(server);
+    for first in (0..records).step_by(BATCH_LEN_MAX) {
+        let keys =
+            (first..records.min(first + BATCH_LEN_MAX as u64)).map(|number| put(number, 0).key).collect();
+        values.get(keys, NOW).await.unwrap();
+    }
+    println!("  {:.2} µs of CPU per read in batches of {BATCH_LEN_MAX}", cpu.each(server, records));
+    println!("  {:?}", values.estimate_values().await.unwrap());
     store.close().await.unwrap();
 }
 

@@ -10,13 +10,15 @@
 //! | `hydra:{1a3}kKEY` | a sorted set: the providers of a key, without scripts |
 //! | `hydra:{1a3}pPEER` | a peer: its id and addresses |
 //! | `hydra:{1a3}n` | the number of records of the partition |
+//! | `hydra:{1a3}vKEY` | a value record |
+//! | `hydra:{1a3}w` | a sorted set, the index of the value records of the partition: their keys by expiry |
 //!
 //! The braces, with a tag of ours in them, decide the slot in a cluster: whatever bytes come after them do not count. Each of
 //! the 1,024 partitions has a tag of its own, whose slots are evenly spread.
 
 use crate::config::Scripts;
 use crate::net::slot_of;
-use hydra_api::{ContentKey, PeerId};
+use hydra_api::{ContentKey, PeerId, ValueKey};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -28,6 +30,8 @@ const PARTITIONS_LOG2: u32 = PARTITIONS.ilog2();
 /// three times the size.
 const KEY_BYTES_MAX: usize = 62;
 const SALT_LEN: usize = 16;
+/// What comes before the key in the name of a value record.
+const VALUE: &[u8] = b"v";
 
 /// What a record knows of its provider: a salted hash of its id. It is the same at every node and at every time, so it needs no
 /// counter that could be lost and would then give one number to two peers.
@@ -217,6 +221,21 @@ impl Layout {
     /// The number of records of a partition.
     pub(crate) fn count(&self, partition: u16) -> Name {
         self.name(partition, b"n")
+    }
+
+    /// A value record.
+    pub(crate) fn value(&self, key: &ValueKey) -> Name {
+        self.name(partition_of(self.hash(key.as_bytes())), &[VALUE, key.as_bytes()].concat())
+    }
+
+    /// The beginning of the names of the value records of a partition.
+    pub(crate) fn values_of(&self, partition: u16) -> Name {
+        self.name(partition, VALUE)
+    }
+
+    /// The keys of the value records of a partition by expiry.
+    pub(crate) fn value_index(&self, partition: u16) -> Name {
+        self.name(partition, b"w")
     }
 
     pub(crate) fn fingerprint(&self, peer: &PeerId) -> Fingerprint {

@@ -1,4 +1,4 @@
-//! The store `redis`: provider records in Redis 6.2 or later or in Valkey, shared by all nodes that use the same prefix.
+//! The store `redis`: provider and value records in Redis 6.2 or later or in Valkey, shared by all nodes that use the same prefix.
 
 mod change;
 mod config;
@@ -18,6 +18,7 @@ mod scan;
 mod scripts;
 mod store;
 mod survey;
+mod values;
 
 pub use config::{Config, Mode, Scripts, Sentinel, Tls, TlsMode};
 pub use store::Redis;

@@ -179,6 +179,27 @@ fn life(news: &ProviderNews, now: UnixSeconds) -> u64 {
     (news.expires.since(now) + 2 * PROVIDER_HEADROOM).as_secs()
 }
 
+/// Lowers the time that peers' rows are kept, as far as it was set for records whose expiry is now `latest`. It cannot be too short
+/// for others: no record expires later. A row that is not reached is kept for longer.
+pub(crate) async fn shorten(
+    keys: &Keyspace,
+    layout: &Layout,
+    fingerprints: HashSet<Fingerprint>,
+    (now, latest): (UnixSeconds, UnixSeconds),
+) {
+    let seconds = (latest.since(now) + 2 * PROVIDER_HEADROOM).as_secs();
+    let request = |fingerprint: Fingerprint| {
+        let name = layout.peer(&fingerprint);
+        let mut command = redis::cmd("EXPIRE");
+        command.arg(&name.bytes).arg(seconds);
+        Request { slot: name.slot, command, script: None }
+    };
+    let requests: Vec<_> = fingerprints.into_iter().map(request).collect();
+    for fault in keys.fleet.send(&requests).await.into_iter().filter_map(Result::err) {
+        tracing::debug!(%fault, "the row of a peer is kept for longer than its records");
+    }
+}
+
 /// Reads rows.
 async fn get(
     keys: &Keyspace,

@@ -1,15 +1,18 @@
 //! Removing what has expired: by one process of all that share the keys, a few buckets at a time, round robin.
 
 mod plain;
+mod values;
 
 use crate::keyspace::Keyspace;
-use crate::layout::{Form, Layout, Name, PARTITIONS};
+use crate::layout::{Fingerprint, Form, Layout, Name, PARTITIONS};
 use crate::lease::Lease;
 use crate::net::{Fault, Request};
+use crate::peers;
 use crate::scripts;
 use hydra_api::{PurgeProgress, Purged, StoreError, UnixSeconds};
 use redis::Value;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::Mutex;
 
 /// Buckets of one round trip.
@@ -22,6 +25,9 @@ const ROUNDS_MAX: usize = 16;
 pub(crate) struct Purge {
     lease: Lease,
     walk: Mutex<Walk>,
+    of_values: Mutex<values::Walk>,
+    /// Expiries after this are lowered to it.
+    latest: AtomicU32,
 }
 
 /// A pass over all buckets.
@@ -46,11 +52,27 @@ struct Swept {
     cursor: Vec<u8>,
     removed: u64,
     has_more: bool,
+    /// The providers of records whose expiry was lowered.
+    lowered: Vec<Fingerprint>,
+}
+
+/// By which dates records are judged.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Dates {
+    pub(crate) now: UnixSeconds,
+    /// Later expiries are lowered to this.
+    pub(crate) latest: UnixSeconds,
 }
 
 impl Purge {
     pub(crate) fn new() -> Self {
-        Self { lease: Lease::new("purge"), walk: Mutex::default() }
+        let latest = AtomicU32::new(u32::MAX);
+        Self { lease: Lease::new("purge"), walk: Mutex::default(), of_values: Mutex::default(), latest }
+    }
+
+    /// Has the next steps lower later expiries.
+    pub(crate) fn expire_by(&self, latest: UnixSeconds) {
+        self.latest.store(latest.0, Ordering::Relaxed);
     }
 
     /// One step: some buckets, and `limit` records at most.
@@ -65,11 +87,27 @@ impl Purge {
         if !self.lease.take(keys).await.map_err(failed)? {
             return Ok(Purged::new(0, PurgeProgress::Elsewhere));
         }
-        let layout = keys.layout();
+        let (layout, dates) =
+            (keys.layout(), Dates { now, latest: UnixSeconds(self.latest.load(Ordering::Relaxed)) });
         match layout.form {
-            Form::Buckets { .. } => walk.sweep(keys, &layout, now, u64::from(limit)).await.map_err(failed),
-            Form::Plain => walk.plain.step(keys, &layout, now, u64::from(limit)).await.map_err(failed),
+            Form::Buckets { .. } => walk.sweep(keys, &layout, dates, u64::from(limit)).await.map_err(failed),
+            Form::Plain => walk.plain.step(keys, &layout, dates, u64::from(limit)).await.map_err(failed),
         }
+    }
+
+    /// One step among the value records: some partitions, and `limit` records at most.
+    pub(crate) async fn step_of_values(
+        &self,
+        keys: &Keyspace,
+        now: UnixSeconds,
+        limit: u32,
+    ) -> Result<Purged, StoreError> {
+        let mut walk = self.of_values.lock().await;
+        let failed = |fault: Fault| fault.into_error("purge_values");
+        if !self.lease.take(keys).await.map_err(failed)? {
+            return Ok(Purged::new(0, PurgeProgress::Elsewhere));
+        }
+        walk.step(keys, &keys.layout(), now, u64::from(limit)).await.map_err(failed)
     }
 
     /// Lets another process purge.
@@ -83,24 +121,26 @@ impl Walk {
         &mut self,
         keys: &Keyspace,
         layout: &Layout,
-        now: UnixSeconds,
+        dates: Dates,
         limit: u64,
     ) -> Result<Purged, Fault> {
-        let mut left = limit;
+        let (mut left, mut removed) = (limit, 0);
         for _ in 0..ROUNDS_MAX {
             let visits = self.next(layout, left.min(BUCKETS));
             if visits.is_empty() && left > 0 {
                 self.partition = 0;
-                return Ok(Purged::new(limit - left, PurgeProgress::Done));
+                return Ok(Purged::new(removed, PurgeProgress::Done));
             }
-            // Each may remove its share, so that all together stay within the limit.
+            // Each may change its share, so that all together stay within the limit.
             let share = left / (visits.len() as u64).max(1);
-            let requests: Vec<_> = visits.iter().map(|visit| visit.request(layout, now, share)).collect();
-            let (mut failed, count) = (None, visits.len());
+            let requests: Vec<_> = visits.iter().map(|visit| visit.request(layout, dates, share)).collect();
+            let (mut failed, mut lowered, count) = (None, HashSet::new(), visits.len());
             for (visit, answer) in visits.into_iter().zip(keys.fleet.send(&requests).await) {
                 match answer.map(|said| Swept::of(&said)) {
                     Ok(Some(swept)) => {
-                        left = left.saturating_sub(swept.removed);
+                        removed += swept.removed;
+                        left = left.saturating_sub(swept.removed + swept.lowered.len() as u64);
+                        lowered.extend(swept.lowered);
                         if swept.has_more {
                             self.again.push_back(Visit { cursor: swept.cursor, ..visit });
                         }
@@ -110,6 +150,7 @@ impl Walk {
                     Err(fault) => failed = Some((failed.map_or(1, |(times, _)| times + 1), fault)),
                 }
             }
+            peers::shorten(keys, layout, lowered, (dates.now, dates.latest)).await;
             match failed {
                 Some((times, fault)) if times == count => return Err(fault),
                 _ => {}
@@ -118,7 +159,7 @@ impl Walk {
                 break;
             }
         }
-        Ok(Purged::new(limit - left, PurgeProgress::More))
+        Ok(Purged::new(removed, PurgeProgress::More))
     }
 
     /// The next parts: at most `count`, those with more to remove first.
@@ -143,18 +184,20 @@ impl Walk {
 }
 
 impl Visit {
-    fn request(&self, layout: &Layout, now: UnixSeconds, limit: u64) -> Request {
+    fn request(&self, layout: &Layout, dates: Dates, limit: u64) -> Request {
         let count = layout.count(self.bucket.partition);
         let mut command = scripts::SWEEP.call(&[&self.bucket.bytes, &count.bytes]);
-        command.arg(now.0).arg(limit).arg(&self.cursor);
+        command.arg(dates.now.0).arg(limit).arg(&self.cursor).arg(dates.latest.0);
         Request { slot: self.bucket.slot, command, script: Some(&scripts::SWEEP) }
     }
 }
 
 impl Swept {
     fn of(said: &Value) -> Option<Self> {
-        let (cursor, removed, _, left): (Vec<u8>, u64, u64, u64) = redis::from_redis_value_ref(said).ok()?;
+        type Said = (Vec<u8>, u64, u64, u64, Vec<Vec<u8>>);
+        let (cursor, removed, _, left, lowered): Said = redis::from_redis_value_ref(said).ok()?;
         let has_more = left == 0 || cursor != b"0";
-        Some(Self { cursor, removed, has_more })
+        let lowered = lowered.into_iter().filter_map(|id| id.try_into().ok()).collect();
+        Some(Self { cursor, removed, has_more, lowered })
     }
 }

@@ -21,6 +21,16 @@ pub(crate) static DELETE: LazyLock<Script> =
 /// Writes a peer's row.
 pub(crate) static PEER: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("scripts/peer.lua")));
 
+/// Puts a value record.
+pub(crate) static PUT_VALUE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("scripts/put_value.lua")));
+/// Removes value records that have expired from a partition.
+pub(crate) static PURGE_VALUES: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("scripts/purge_values.lua")));
+/// Removes a value record.
+pub(crate) static DELETE_VALUE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("scripts/delete_value.lua")));
+
 /// The value of a key whose providers are in a sorted set.
 pub(crate) const MANY: &[u8] = b"z";
 /// The bytes of one provider in a value: its fingerprint and an expiry.

@@ -10,7 +10,7 @@ use crate::{delete, estimate, insert, read, scan, survey};
 use hydra_api::{
     ContentKey, Cursor, Deleted, Deletion, Durability, Estimate, Expiry, Found, Inserted, Metric, OpenError,
     Page, Plugin, ProviderRecord, ProviderStore, Purged, Purpose, Scope, Sharing, Store, StoreError,
-    StoreProfile, UnixSeconds, async_trait,
+    StoreProfile, UnixSeconds, ValueStore, async_trait,
 };
 use hydra_remote::{check_hosts, check_secret};
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -27,9 +27,9 @@ const WINDOW: Duration = Duration::from_secs(2);
 /// Keeps records in Redis.
 #[derive(Debug)]
 pub struct Redis {
-    keys: Arc<Keyspace>,
+    pub(crate) keys: Arc<Keyspace>,
     peers: Peers,
-    purge: Purge,
+    pub(crate) purge: Purge,
     memory: Memory,
     profile: StoreProfile,
     closed: AtomicBool,
@@ -65,7 +65,7 @@ impl Redis {
         Ok(Self { keys, peers, purge: Purge::new(), memory, profile, closed: AtomicBool::new(false) })
     }
 
-    fn open_for(&self, operation: &'static str) -> Result<(), StoreError> {
+    pub(crate) fn open_for(&self, operation: &'static str) -> Result<(), StoreError> {
         if self.closed.load(Ordering::Acquire) { Err(StoreError::closed(operation)) } else { Ok(()) }
     }
 
@@ -77,7 +77,7 @@ impl Redis {
     }
 
     /// Sees in time that the keys were removed.
-    async fn look(&self) {
+    pub(crate) async fn look(&self) {
         self.on(self.keys.look().await);
     }
 
@@ -149,6 +149,10 @@ impl ProviderStore for Redis {
         during("purge_expired", self.purge.step(&self.keys, now, limit.get())).await
     }
 
+    fn expire_by(&self, latest: UnixSeconds) {
+        self.purge.expire_by(latest);
+    }
+
     async fn delete(&self, deletion: Deletion, limit: NonZeroU32) -> Result<Deleted, StoreError> {
         self.open_for("delete")?;
         let deleted = async {
@@ -185,10 +189,18 @@ impl ProviderStore for Redis {
         during("estimate", estimate).await
     }
 
+    fn unknown_because(&self) -> Option<String> {
+        self.keys.fleet.in_part().map(|fault| fault.to_string())
+    }
+
     fn metrics(&self) -> Vec<Metric> {
         let mut metrics = self.keys.fleet.metrics();
         metrics.extend(self.memory.metrics());
         metrics
+    }
+
+    fn values(&self) -> Option<&dyn ValueStore> {
+        Some(self)
     }
 
     async fn close(&self) -> Result<(), StoreError> {

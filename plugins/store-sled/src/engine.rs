@@ -2,6 +2,7 @@
 
 use crate::fault::Fault;
 use crate::layout::{self, Counts, StoredProvider};
+use crate::value_tree::Values;
 use hydra_api::PeerId;
 use hydra_embedded::{DamagedRow, ProviderCache};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ const NUDGE_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Engine {
     pub(crate) db: sled::Db,
     pub(crate) rows: sled::Tree,
+    pub(crate) values: Values,
     pub(crate) providers: ProviderCache,
     pub(crate) records_max: u64,
     /// Where the next read of a key with many providers begins.

@@ -56,7 +56,7 @@ impl Engine {
 
     /// Puts a record in; whether there was room.
     fn put(&self, part: &mut Part, record: &ProviderRecord, now: UnixSeconds) -> Result<bool, Fault> {
-        let is_full = part.next.records >= self.records_max;
+        let is_full = part.next.records + self.values.tally.counts().records >= self.records_max;
         // Of a record that has expired nobody would ever see more than the addresses.
         let has_expired = record.expires <= now;
         let update = match part.updates.entry(record.provider) {

@@ -1,5 +1,7 @@
 //! Keeps an engine that serves: reopens it when it takes no writes any more.
 
+mod values;
+
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::fault::Fault;
@@ -138,21 +140,27 @@ impl Keeper {
             if is_damage && found.iter().all(|found| matches!(found, Found::Unknown(_))) {
                 return Err(Fault(fault));
             }
-            let error = self.failed(engine, fault, "providers");
-            let because = error.source().map_or_else(|| error.to_string(), |cause| Causes(cause).to_string());
-            let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_news =
-                unread.as_ref().is_none_or(|(last, at)| *last != because && at.elapsed() >= UNREAD_PAUSE);
-            if self.refused().is_none() && is_news {
-                if is_damage {
-                    tracing::error!(error = %because, "some keys cannot be read");
-                } else {
-                    tracing::warn!(error = %because, "some keys cannot be read");
-                }
-                *unread = Some((because, Instant::now()));
-            }
+            self.note_unread(engine, Fault(fault), "providers");
         }
         Ok(found)
+    }
+
+    /// Keys that could not be read begin an outage if the engine has stopped, and are logged otherwise.
+    fn note_unread(self: &Arc<Self>, engine: &Engine, Fault(fault): Fault, operation: &'static str) {
+        let is_damage = fault.is_damage();
+        let error = self.failed(engine, fault, operation);
+        let because = error.source().map_or_else(|| error.to_string(), |cause| Causes(cause).to_string());
+        let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news =
+            unread.as_ref().is_none_or(|(last, at)| *last != because && at.elapsed() >= UNREAD_PAUSE);
+        if self.refused().is_none() && is_news {
+            if is_damage {
+                tracing::error!(error = %because, "some keys cannot be read");
+            } else {
+                tracing::warn!(error = %because, "some keys cannot be read");
+            }
+            *unread = Some((because, Instant::now()));
+        }
     }
 
     /// Inserts a batch, keeps it until it is in the file, and flushes when that is due.
@@ -202,8 +210,13 @@ impl Keeper {
             return refused;
         }
         // Sled gives copies of its error, without the code of the system; what stops a probe will be the same.
-        let cause = probe(&self.dir, ROOM_BYTES).map_or_else(EngineFault::Io, |()| fault);
-        let outage = Outage::begin(cause, self.state().last, Instant::now());
+        let probed = probe(&self.dir, ROOM_BYTES);
+        let is_obstructed = probed.is_err();
+        let cause = probed.map_or_else(EngineFault::Io, |()| fault);
+        let mut outage = Outage::begin(cause, self.state().last, Instant::now());
+        if is_obstructed {
+            outage.obstructed();
+        }
         let refused = outage.refused().clone();
         self.state().health = Health::Outage(outage);
         let this = Arc::downgrade(self);
@@ -221,7 +234,7 @@ impl Keeper {
         refused
     }
 
-    /// Reopens the engine when that is due; whether it must be looked again.
+    /// Reopens the engine when that is due and its directory can be written; whether it must be looked again.
     fn tend(&self) -> bool {
         {
             let state = self.state();
@@ -230,6 +243,15 @@ impl Keeper {
                 return false;
             }
             if outage.due_in(Instant::now()) > Duration::ZERO {
+                return true;
+            }
+        }
+        // Without the lock: a disk may take long.
+        let probed = probe(&self.dir, ROOM_BYTES).map_err(EngineFault::Io);
+        {
+            let mut state = self.state();
+            let Health::Outage(outage) = &mut state.health else { return false };
+            if !outage.may_reopen(probed, Instant::now()) {
                 return true;
             }
         }
@@ -260,6 +282,7 @@ impl Keeper {
         let restored = guarded(|| {
             let mut batches = unflushed.batches();
             let restored = batches.try_for_each(|(batch, now)| engine.insert(batch, now).map(drop));
+            let restored = restored.and_then(|()| engine.restore_values(unflushed.values()));
             restored.and_then(|()| engine.flush()).map_err(|Fault(fault)| fault)
         });
         let mut state = self.state();

@@ -1,4 +1,5 @@
-//! Keys and values of the one tree, byte by byte, beside those of [`hydra_embedded::rows`].
+//! Keys and values of the tree of provider records, byte by byte, beside those of [`hydra_embedded::rows`]. Value records have a
+//! tree of their own, as [`hydra_embedded::values`] has it.
 //!
 //! | key | value |
 //! |---|---|

@@ -15,6 +15,8 @@ mod read;
 mod scan;
 mod store;
 mod unflushed;
+mod value_tree;
+mod values;
 
 pub use config::Config;
 pub use store::Sled;

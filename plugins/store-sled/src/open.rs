@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::layout::{self, Counts};
+use crate::value_tree::Values;
 use hydra_embedded::{DamagedRow, EngineFiles, Fault as EngineFault, ProviderCache, Rows, guarded};
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
@@ -95,6 +96,7 @@ fn recovered(dir: &Path, config: &Config, expected: Rows) -> Result<Engine, Faul
     };
     Ok(Engine {
         rows: (*db).clone(),
+        values: Values::of(&db)?,
         db,
         providers: ProviderCache::new(config.providers_bytes()),
         records_max: config.records_max,

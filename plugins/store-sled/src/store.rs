@@ -1,5 +1,7 @@
 //! The store as the node calls it.
 
+mod values;
+
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::fault::Fault;
@@ -10,7 +12,7 @@ use crate::scan;
 use hydra_api::{
     ContentKey, Cursor, Deleted, Deletion, Durability, Estimate, EstimateMethod, Found, Inserted, OpenError,
     Page, Plugin, ProviderRecord, ProviderStore, Purged, Purpose, Scope, Store, StoreError, StoreErrorKind,
-    StoreProfile, UnixSeconds, async_trait,
+    StoreProfile, UnixSeconds, ValueStore, async_trait,
 };
 use hydra_embedded::{Fault as EngineFault, Lock, Opened, ScanPlace, guarded};
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -197,6 +199,10 @@ impl ProviderStore for Sled {
     async fn estimate(&self) -> Result<Estimate, StoreError> {
         let records = self.keeper.engine("estimate", Call::Read)?.counts().records;
         Ok(Estimate::new(records, Duration::ZERO, EstimateMethod::Counted))
+    }
+
+    fn values(&self) -> Option<&dyn ValueStore> {
+        Some(self)
     }
 
     /// # Cancel safety

@@ -10,5 +10,6 @@ fn main() -> ExitCode {
         hydra_conformance::store::<Sled, _, _>(|| async { Place::with_defaults() }),
         hydra_conformance::store::<Sled, _, _>(full).only("s17").named("full"),
         hydra_conformance::store::<Sled, _, _>(full).only("s23_a_full").named("full"),
+        hydra_conformance::store::<Sled, _, _>(full).only("r13_what").named("full"),
     ])
 }

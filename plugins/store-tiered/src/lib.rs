@@ -16,6 +16,7 @@ mod table;
 mod tiers;
 mod upkeep;
 mod upper;
+mod values;
 
 pub use config::{Config, Writes};
 pub use store::Tiered;

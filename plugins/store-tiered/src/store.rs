@@ -8,7 +8,7 @@ use crate::{insert, read, upkeep};
 use hydra_api::{
     ContentKey, Cursor, Deleted, Deletion, Estimate, Expiry, Found, Inserted, Metric, OpenError, Page,
     Plugin, ProviderRecord, ProviderStore, Purged, Scope, Store, StoreError, StoreProfile, UnixSeconds,
-    async_trait,
+    ValueStore, async_trait,
 };
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use std::time::Duration;
 /// Keeps records in several stores.
 #[derive(Debug)]
 pub struct Tiered {
-    tiers: Tiers,
+    pub(crate) tiers: Tiers,
     closed: AtomicBool,
 }
 
@@ -36,7 +36,7 @@ impl Plugin for Tiered {
 }
 
 impl Tiered {
-    fn open_for(&self, operation: &'static str) -> Result<(), StoreError> {
+    pub(crate) fn open_for(&self, operation: &'static str) -> Result<(), StoreError> {
         if self.closed.load(Ordering::Acquire) { Err(StoreError::closed(operation)) } else { Ok(()) }
     }
 }
@@ -103,6 +103,11 @@ impl ProviderStore for Tiered {
         self.tiers.last.expire_by(latest);
     }
 
+    /// The last tier decides what is known.
+    fn unknown_because(&self) -> Option<String> {
+        self.tiers.last.unknown_because()
+    }
+
     async fn estimate(&self) -> Result<Estimate, StoreError> {
         self.open_for("estimate")?;
         upkeep::estimate(&self.tiers).await
@@ -122,6 +127,11 @@ impl ProviderStore for Tiered {
     ) -> Result<Page, StoreError> {
         self.open_for("scan")?;
         self.tiers.last.scan(from, now, limit).await
+    }
+
+    /// If the last tier keeps value records.
+    fn values(&self) -> Option<&dyn ValueStore> {
+        self.tiers.last.values().map(|_| self as &dyn ValueStore)
     }
 
     fn metrics(&self) -> Vec<Metric> {

@@ -23,7 +23,7 @@ impl Node {
         Self::start_with(hydra, &[], Stdio::null())
     }
 
-    fn start_with(hydra: &Hydra, more: &[&str], log: Stdio) -> Self {
+    pub(crate) fn start_with(hydra: &Hydra, more: &[&str], log: Stdio) -> Self {
         let mut child = command(hydra, more).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut heads = Vec::new();
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {

@@ -14,7 +14,7 @@ struct Running {
     lines: Vec<String>,
 }
 
-const LOOPBACK: [&str; 6] = [
+pub(crate) const LOOPBACK: [&str; 6] = [
     "--set",
     "heads.listen=[\"127.0.0.1\"]",
     "--set",

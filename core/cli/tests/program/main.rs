@@ -7,6 +7,7 @@ mod checks;
 mod commands;
 mod files;
 mod load;
+mod starts;
 mod values;
 mod variables;
 

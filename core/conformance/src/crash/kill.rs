@@ -1,7 +1,7 @@
 //! A process that is killed while it inserts.
 
 use super::child::{Part, Role};
-use super::{Count, Crash, Order, failed, in_runtime};
+use super::{Count, Crash, Order, failed, in_runtime, values};
 use crate::check::{Broken, Kept, Outcome, ensure};
 use crate::given::{Chance, NOW, record};
 use crate::store::{all_known, all_taken};
@@ -37,6 +37,7 @@ pub(super) async fn insert_for_ever(crash: &Crash, dir: &Path, first: u64) -> Re
         for records in batch(number).chunks(len_max) {
             all_taken(&store.insert(records.into(), NOW).await?, records.len())?;
         }
+        values::put_batch(&*store, number).await?;
         // The parent may be gone.
         if writeln!(out, "{number}").and_then(|()| out.flush()).is_err() {
             break;
@@ -61,6 +62,8 @@ struct Begun {
     number: u64,
     round: u64,
     least: u64,
+    /// The same of its value records with keys of their own.
+    least_values: u64,
 }
 
 pub(super) fn test(crash: &Crash, number: usize) -> Outcome {
@@ -78,7 +81,7 @@ pub(super) fn test(crash: &Crash, number: usize) -> Outcome {
     let late = if window.is_zero() { window } else { 10 * window + Duration::from_millis(250) };
     let seed = Chance::seed();
     let mut chance = Chance::of(seed);
-    let mut begun: Vec<Begun> = Vec::new();
+    let (mut begun, mut replaced) = (Vec::<Begun>::new(), None);
     for round in 0..ROUNDS {
         let first = begun.last().map_or(0, |last| last.number + 1);
         let words = 1 + chance.below(WORDS_MAX);
@@ -86,10 +89,12 @@ pub(super) fn test(crash: &Crash, number: usize) -> Outcome {
             |how: Broken| Broken::new(format!("round {round}: {how} (to run it again: TEST_SEED={seed})"));
         let killed = kill_after(crash, (number, first), dir.path(), words, late).map_err(told)?;
         for (number, age) in killed {
-            let least = if age.is_some_and(|age| age >= late) { BATCH } else { 0 };
-            begun.push(Begun { number, round, least });
+            let is_sure = age.is_some_and(|age| age >= late);
+            let (least, least_values) = if is_sure { (BATCH, values::FRESH) } else { (0, 0) };
+            begun.push(Begun { number, round, least, least_values });
+            replaced = replaced.max(is_sure.then_some(number));
         }
-        in_runtime(look(crash, dir.path(), &mut begun))?.map_err(told)?;
+        in_runtime(look(crash, dir.path(), &mut begun, &mut replaced))?.map_err(told)?;
     }
     Ok(Kept::Shown)
 }
@@ -133,7 +138,12 @@ fn kill_after(
 }
 
 /// Opens what the child has left, demands of each batch what must be there, and closes it.
-async fn look(crash: &Crash, dir: &Path, begun: &mut [Begun]) -> Result<(), Broken> {
+async fn look(
+    crash: &Crash,
+    dir: &Path,
+    begun: &mut [Begun],
+    replaced: &mut Option<u64>,
+) -> Result<(), Broken> {
     let store = crash.open(dir).await?;
     let hot = providers(&*store, &[record(1, 0)]).await?.pop().unwrap_or_default();
     let hot: HashMap<_, _> = hot.into_iter().map(|one| (one.peer, one)).collect();
@@ -161,7 +171,50 @@ async fn look(crash: &Crash, dir: &Path, begun: &mut [Begun]) -> Result<(), Brok
         }
     };
     ensure!(near, "there are {records} records, and the store says {estimate:?}");
+    look_at_values(crash, &*store, begun, replaced).await?;
     store.close().await?;
+    Ok(())
+}
+
+/// The same of value records; `replaced` is the batch that has put the value which each batch replaces, or an earlier one. In order they come
+/// after the provider records of their batch.
+async fn look_at_values(
+    crash: &Crash,
+    store: &dyn ProviderStore,
+    begun: &mut [Begun],
+    replaced: &mut Option<u64>,
+) -> Result<(), Broken> {
+    let Some(values) = store.values() else { return Ok(()) };
+    let (mut records, mut before) = (0, None);
+    for of in &mut *begun {
+        let there = values::there(values, of.number).await?;
+        let (number, least, providers) = (of.number, of.least_values, of.least);
+        ensure!(
+            there >= least,
+            "of batch {number} {there} value records are there, and {least} were for sure"
+        );
+        if crash.order == Order::Last {
+            let is_behind = providers > 0 && before == Some((of.round, 0));
+            let is_whole = there == 0 || (there == values::FRESH && providers > 0);
+            ensure!(
+                is_whole && !is_behind,
+                "of batch {number} {there} value records and {providers} records are there"
+            );
+            before = Some((of.round, there));
+        }
+        records += there;
+        of.least_values = there;
+    }
+    let by = values::replaced_by(values, begun.iter().map(|of| of.number)).await?;
+    ensure!(by >= *replaced, "the value that each batch replaces is of {by:?}, and {replaced:?} was sure");
+    *replaced = by;
+    records += u64::from(by.is_some());
+    let estimate = values.estimate_values().await?;
+    let near = match crash.count {
+        Count::Right => estimate.records == records,
+        Count::Near => !estimate.age.is_zero() || estimate.records.abs_diff(records) <= records / 5,
+    };
+    ensure!(near, "there are {records} value records, and the store says {estimate:?}");
     Ok(())
 }
 

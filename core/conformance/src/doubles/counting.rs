@@ -107,7 +107,7 @@ impl Counter {
             Call::Estimate => counted.estimates += 1,
             Call::Delete => counted.deletions += 1,
             Call::Scan => counted.scans += 1,
-            Call::Close => {}
+            Call::UpkeepOfValues(_) | Call::Close => {}
         }
         InFlight(Arc::clone(&self.0))
     }

@@ -1,4 +1,4 @@
-//! Cases on inserts of a clock that has jumped: S23.
+//! Cases on inserts of a clock that has jumped: S23, S25.
 
 use super::later;
 use super::outcomes::{NEVER_FULL, Taken};
@@ -6,7 +6,7 @@ use super::shop::Shop;
 use crate::check::{Broken, Kept, Outcome, ensure};
 use crate::given::{LIFE, NOW, batch, record};
 use crate::place::Lab;
-use hydra_api::{ContentKey, PeerId, Provider, ProviderRecord, Store, UnixSeconds};
+use hydra_api::{ContentKey, Expiry, PeerId, Provider, ProviderRecord, PurgeProgress, Store, UnixSeconds};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -73,6 +73,60 @@ pub(super) async fn s23_a_full_store_makes_no_room_by_a_clock_that_is_ahead(lab:
     }
     are_there(&shop, &taken).await?;
     Ok(Kept::Shown)
+}
+
+pub(super) async fn s25_an_expiry_that_is_too_late_is_lowered(lab: Arc<Lab<Store>>) -> Outcome {
+    const CROWDED: u64 = 9000;
+    const YEARS_S: u32 = 10 * 365 * 86_400;
+    let shop = Shop::open(&lab).await?;
+    if shop.0.profile().expiry == Expiry::ByItself {
+        return Ok(Kept::NotApplicable("records expire without a purge"));
+    }
+    // Of each key some are announced by a clock that is right, and some by one that is years ahead.
+    let of = |key: u64, provider: u64| match provider % 3 {
+        0 => ProviderRecord { expires: NOW.saturating_add(LIFE / 2), ..record(key, provider) },
+        _ => ProviderRecord { expires: later(YEARS_S), ..record(key, provider) },
+    };
+    let few = (0..120).flat_map(|key| (0..3).map(move |provider| of(key, provider)));
+    let mut taken = Taken::new();
+    for record in few.chain((0..150).map(|provider| of(CROWDED, provider))) {
+        taken.insert((record.key, record.provider), record);
+    }
+    shop.insert(&taken.values().cloned().collect::<Vec<_>>(), NOW).await?;
+    let latest = NOW.saturating_add(LIFE);
+    shop.0.expire_by(latest);
+    let removed = pass(&shop, NOW).await?;
+    ensure!(removed == 0, "a purge removed {removed} records that had not expired");
+    let all = found(&shop, taken.keys().map(|(key, _)| *key)).await?;
+    if taken.iter().all(|(place, record)| all.get(place) == Some(&record.expires)) {
+        return Ok(Kept::NotApplicable("the store lowers no expiry"));
+    }
+    taken.values_mut().for_each(|record| record.expires = record.expires.min(latest));
+    are_there(&shop, &taken).await?;
+    // A later date changes nothing, and the records end.
+    shop.0.expire_by(latest.saturating_add(LIFE));
+    pass(&shop, NOW).await?;
+    are_there(&shop, &taken).await?;
+    let removed = pass(&shop, latest).await?;
+    ensure!(
+        removed == taken.len() as u64,
+        "of {} records that have ended a purge removed {removed}",
+        taken.len()
+    );
+    Ok(Kept::Shown)
+}
+
+/// A pass of the purge, in small steps; how many records it removed.
+async fn pass(shop: &Shop, now: UnixSeconds) -> Result<u64, Broken> {
+    let mut removed = 0;
+    for _ in 0..100_000 {
+        let step = shop.0.purge_expired(now, NonZeroU32::MIN.saturating_add(49)).await?;
+        removed += step.removed;
+        if step.progress == PurgeProgress::Done {
+            return Ok(removed);
+        }
+    }
+    Err(Broken::new("a purge does not end"))
 }
 
 /// Inserts, whatever becomes of it.

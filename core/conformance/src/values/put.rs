@@ -150,15 +150,12 @@ pub(super) async fn r9_dropped_puts_leave_the_store_in_order(lab: Arc<Lab<Store>
     };
     for round in 0..ROUNDS {
         let values = shop.values()?;
-        let mut putting = values.put_if(batch(round).into(), NOW);
-        let mut reading = values.get(batch(round).iter().map(|put| put.key).collect(), NOW);
+        let mut putting = values.put_if(batch(round).into(), NOW).fuse();
+        let mut reading = values.get(batch(round).iter().map(|put| put.key).collect(), NOW).fuse();
         // Polled a few times, then dropped wherever they stand.
         for _ in 0..chance.below(4) {
-            let done = putting.poll_unpin(&mut Context::from_waker(Waker::noop())).is_ready();
-            let read_done = reading.poll_unpin(&mut Context::from_waker(Waker::noop())).is_ready();
-            if done || read_done {
-                break;
-            }
+            drop(putting.poll_unpin(&mut Context::from_waker(Waker::noop())));
+            drop(reading.poll_unpin(&mut Context::from_waker(Waker::noop())));
             tokio::task::yield_now().await;
         }
     }
@@ -208,6 +205,46 @@ pub(super) async fn r13_each_put_has_its_outcome(lab: Arc<Lab<Store>>) -> Outcom
             let found = shop.of(put.key, NOW).await?;
             ensure_eq!(found, before.or(Some(put.record.clone())), "what the next call reads");
         }
+    }
+    Ok(Kept::Shown)
+}
+
+pub(super) async fn r13_what_has_no_room_changes_nothing(lab: Arc<Lab<Store>>) -> Outcome {
+    const REFUSED_MAX: usize = 300;
+    let shop = open!(&lab);
+    let Some(records_max) = lab.place.full_within else {
+        return Ok(Kept::NotApplicable("the place does not say when the store is full: Place::full_within"));
+    };
+    let (mut refused, mut records) = (0, 0);
+    for first in (0..u64::from(records_max) + 1000).step_by(100) {
+        let batch: Vec<_> = (first..first + 100).map(|number| put(number, number)).collect();
+        let outcomes = shop.put(&batch, NOW).await?;
+        let found = shop.get(&batch.iter().map(|put| put.key).collect::<Vec<_>>(), NOW).await?;
+        for ((put, outcome), found) in batch.iter().zip(outcomes).zip(found) {
+            let expected = match outcome {
+                PutOutcome::Stored => Some(put.record.clone()),
+                PutOutcome::NoRoom => None,
+                other => return Err(Broken::new(format!("a put of a new key is {other:?}"))),
+            };
+            ensure_eq!(found, expected, "what the next call reads of a put that is {outcome:?}");
+            refused += usize::from(expected.is_none());
+            records += u64::from(expected.is_some());
+        }
+        if refused > REFUSED_MAX {
+            break;
+        }
+    }
+    ensure!(refused > 0, "all of {records} records found room");
+    // What is there can be replaced by what is no longer, or stays as it is.
+    for number in 0..records.min(20) {
+        let mut again = after(number, put(number, number));
+        again.record.expires = later(500_000);
+        let expected = match shop.put(std::slice::from_ref(&again), NOW).await?[..] {
+            [PutOutcome::Stored] => again,
+            [PutOutcome::NoRoom] => put(number, number),
+            ref other => return Err(Broken::new(format!("a put that has seen the value is {other:?}"))),
+        };
+        shop.has(&[expected], NOW).await?;
     }
     Ok(Kept::Shown)
 }

@@ -4,7 +4,7 @@ use super::shop::{Shop, after, key, key_of, later, open, put, value};
 use crate::check::{Kept, Outcome, ensure, ensure_eq};
 use crate::given::{Chance, NOW, content_key, record};
 use crate::place::Lab;
-use hydra_api::{ProviderRecord, PutOutcome, Store, ValuePut, ValueRecord};
+use hydra_api::{Deletion, Expiry, ProviderRecord, PutOutcome, Store, ValuePut, ValueRecord};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -82,13 +82,25 @@ pub(super) async fn r4_bytes_come_back_as_they_were(lab: Arc<Lab<Store>>) -> Out
 
 pub(super) async fn r11_values_and_providers_are_apart(lab: Arc<Lab<Store>>) -> Outcome {
     let shop = open!(&lab);
-    let puts: Vec<_> = (0..50).map(|number| put(number, number)).collect();
+    // They outlive the records of providers.
+    let long = |put: ValuePut| {
+        let record = ValueRecord { expires: later(1_000_000), ..put.record };
+        ValuePut { record, ..put }
+    };
+    let of_providers =
+        |number, put: ValuePut| ValuePut { key: key_of(crate::given::key(number).as_bytes()), ..put };
+    let puts: Vec<_> = (0..50).map(|number| of_providers(number, long(put(number, number)))).collect();
     // Records under the very bytes of these keys.
     let of = |put: &ValuePut| ProviderRecord { key: content_key(put.key.as_bytes()), ..record(1, 1) };
     let records: Arc<[_]> = puts.iter().map(of).collect();
-    for first in 0..records.len() {
-        crate::store::all_taken(&shop.0.insert(records[first..=first].into(), NOW).await?, 1)?;
-    }
+    let insert = async |shop: &Shop| {
+        for record in records.iter() {
+            let inserted = shop.0.insert(Arc::from([record.clone()]), NOW).await?;
+            crate::store::all_taken(&inserted, 1)?;
+        }
+        Ok::<_, crate::Broken>(())
+    };
+    insert(&shop).await?;
     for put in &puts {
         ensure_eq!(shop.of(put.key, NOW).await?, None, "the value of a key that has providers alone");
     }
@@ -102,12 +114,29 @@ pub(super) async fn r11_values_and_providers_are_apart(lab: Arc<Lab<Store>>) -> 
         Ok::<_, crate::Broken>(found)
     };
     ensure_eq!(providers(&shop).await?, 50, "the providers of keys that have values as well");
+    insert(&shop).await?;
     shop.has(&puts, NOW).await?;
+    let (going, staying) = puts.split_at(25);
     ensure_eq!(
-        shop.values()?.delete_values(puts.iter().map(|put| put.key).collect()).await?,
-        50,
+        shop.values()?.delete_values(going.iter().map(|put| put.key).collect()).await?,
+        25,
         "the values deleted"
     );
-    ensure_eq!(providers(&shop).await?, 50, "the providers of keys whose values were deleted");
+    let short = ValueRecord { expires: later(100), ..put(99, 99).record };
+    shop.store(&[ValuePut { record: short, ..put(99, 99) }], NOW).await?;
+    if shop.0.profile().expiry == Expiry::ByPurge {
+        for _ in 0..50 {
+            shop.values()?.purge_values(later(100), NonZeroU32::MAX).await?;
+        }
+    }
+    ensure_eq!(providers(&shop).await?, 50, "the providers of keys whose values were deleted and purged");
+    // As far as the store deletes and purges.
+    drop(shop.0.delete(Deletion::Key(records[49].key), NonZeroU32::MAX).await);
+    if shop.0.profile().expiry == Expiry::ByPurge {
+        for _ in 0..50 {
+            shop.0.purge_expired(later(600_000), NonZeroU32::MAX).await?;
+        }
+    }
+    shop.has(staying, later(600_000)).await?;
     Ok(Kept::Shown)
 }

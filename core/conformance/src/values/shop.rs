@@ -121,7 +121,7 @@ impl Shop {
 }
 
 /// The key of this number: 44 bytes, the name of an Ed25519 identity to look at.
-pub(super) fn key(number: u64) -> ValueKey {
+pub(crate) fn key(number: u64) -> ValueKey {
     let mut bytes = b"/ipns/".to_vec();
     bytes.extend_from_slice(crate::given::peer(number).as_bytes());
     key_of(&bytes)
@@ -135,14 +135,14 @@ pub(super) fn key_of(bytes: &[u8]) -> ValueKey {
 }
 
 /// The value of this number: of some hundred bytes.
-pub(super) fn value(number: u64) -> Bytes {
+pub(crate) fn value(number: u64) -> Bytes {
     let mut bytes = vec![0; 150 + (number % 300) as usize];
     Chance::of(number ^ 0x7a1e).fill(&mut bytes);
     bytes.into()
 }
 
 /// A put of the value of this number that has seen nothing, received now and good for two days.
-pub(super) fn put(key_number: u64, value_number: u64) -> ValuePut {
+pub(crate) fn put(key_number: u64, value_number: u64) -> ValuePut {
     let record = ValueRecord {
         value: value(value_number),
         received: NOW,
@@ -152,7 +152,7 @@ pub(super) fn put(key_number: u64, value_number: u64) -> ValuePut {
 }
 
 /// The same put by one that has seen the value of this number.
-pub(super) fn after(seen: u64, put: ValuePut) -> ValuePut {
+pub(crate) fn after(seen: u64, put: ValuePut) -> ValuePut {
     ValuePut { seen: Some(value(seen)), ..put }
 }
 

@@ -3,6 +3,7 @@
 mod lies;
 mod overlay;
 mod sabotaged;
+mod values;
 mod walks;
 
 use crate::verdict::{caught, honest};
@@ -78,6 +79,8 @@ const TABLE: &[(Sabotage, &str)] = &[
     (Sabotage::S22TakesAnyCursor, "s22_what_is_no_cursor_is_refused"),
     (Sabotage::S23PurgesByItsClock, "s23_an_insert_of_a_clock_that_is_ahead_removes_nothing"),
     (Sabotage::S23MakesRoomByItsClock, "s23_a_full_store_makes_no_room_by_a_clock_that_is_ahead"),
+    (Sabotage::S25LowersAll, "s25_an_expiry_that_is_too_late_is_lowered"),
+    (Sabotage::S25LowersToAnotherDate, "s25_an_expiry_that_is_too_late_is_lowered"),
     (Sabotage::S24CounterFalls, "s24_figures_are_well_formed_and_counters_rise"),
     (Sabotage::S24SeriesGoesAway, "s24_figures_are_well_formed_and_counters_rise"),
     (Sabotage::S24SeriesTwice, "s24_figures_are_well_formed_and_counters_rise"),
@@ -85,12 +88,74 @@ const TABLE: &[(Sabotage, &str)] = &[
     (Sabotage::S24PanicsWhenClosed, "s24_figures_are_well_formed_and_counters_rise"),
     (Sabotage::S24Waits, "s24_figures_wait_for_nothing"),
     (Sabotage::S24WaitsEverySecondTime, "s24_figures_wait_for_nothing"),
+    (Sabotage::R1StoresWhatWasNotSeen, "r1_a_put_needs_what_was_seen"),
+    (Sabotage::R1SeesTheAbsent, "r1_a_put_needs_what_was_seen"),
+    (Sabotage::R1TakesABeginning, "r1_a_put_needs_what_was_seen"),
+    (Sabotage::R1SaysChangedAndStores, "r1_a_put_needs_what_was_seen"),
+    (Sabotage::R2SortsKeys, "r2_each_key_gets_its_entry_in_order"),
+    (Sabotage::R2RepeatedKeyIsEmpty, "r2_each_key_gets_its_entry_in_order"),
+    (Sabotage::R2AbsentKeyIsUnknown, "r2_each_key_gets_its_entry_in_order"),
+    (Sabotage::R2TooFewEntries, "r2_each_key_gets_its_entry_in_order"),
+    (Sabotage::R3ReturnsTheExpired, "r3_what_has_expired_is_nothing"),
+    (Sabotage::R3SeesTheExpired, "r3_what_has_expired_is_nothing"),
+    (Sabotage::R3ExpiredIsInTheWay, "r3_what_has_expired_is_nothing"),
+    (Sabotage::R4CutsKeys, "r4_bytes_come_back_as_they_were"),
+    (Sabotage::R4CutsValues, "r4_bytes_come_back_as_they_were"),
+    (Sabotage::R4ReadsByPrefix, "r4_bytes_come_back_as_they_were"),
+    (Sabotage::R4ForgetsWhenItCame, "r4_bytes_come_back_as_they_were"),
+    (Sabotage::R4EndsSooner, "r4_bytes_come_back_as_they_were"),
+    (Sabotage::R5LetsTwoWin, "r5_of_many_puts_one_is_stored"),
+    (Sabotage::R5LetsTwoProcessesWin, "r5_of_puts_of_many_processes_one_is_stored"),
+    (Sabotage::R5SaysStored, "r5_of_many_puts_one_is_stored"),
+    (Sabotage::R6FirstOfTwo, "r6_a_batch_may_name_a_key_twice"),
+    (Sabotage::R6AllSeeTheSame, "r6_a_batch_may_name_a_key_twice"),
+    (Sabotage::R7PartOfTheLargest, "r7_the_largest_batch_is_accepted_whole"),
+    (Sabotage::R7RefusesTheLargest, "r7_the_largest_batch_is_accepted_whole"),
+    (Sabotage::R7FailsTheEmpty, "r7_the_largest_batch_is_accepted_whole"),
+    (Sabotage::R8PurgesTheLiving, "r8_a_purge_goes_in_steps_and_spares_the_living"),
+    (Sabotage::R8MoreThanTheLimit, "r8_a_purge_goes_in_steps_and_spares_the_living"),
+    (Sabotage::R8DoneTooSoon, "r8_a_purge_goes_in_steps_and_spares_the_living"),
+    (Sabotage::R8NeverDone, "r8_a_purge_goes_in_steps_and_spares_the_living"),
+    (Sabotage::R9TornWhenDropped, "r9_dropped_puts_leave_the_store_in_order"),
+    (Sabotage::R9StaysBusy, "r9_dropped_puts_leave_the_store_in_order"),
+    (Sabotage::R10ServesOn, "r10_values_of_a_closed_store_are_unavailable"),
+    (Sabotage::R10AnotherKind, "r10_values_of_a_closed_store_are_unavailable"),
+    (Sabotage::R10Forgets, "r10_values_survive_a_restart"),
+    (Sabotage::R11ValuesOfProviders, "r11_values_and_providers_are_apart"),
+    (Sabotage::R11PutRemovesProviders, "r11_values_and_providers_are_apart"),
+    (Sabotage::R11PurgeRemovesProviders, "r11_values_and_providers_are_apart"),
+    (Sabotage::R11DeletionRemovesProviders, "r11_values_and_providers_are_apart"),
+    (Sabotage::R11InsertRemovesValues, "r11_values_and_providers_are_apart"),
+    (Sabotage::R11DeletionRemovesValues, "r11_values_and_providers_are_apart"),
+    (Sabotage::R11PurgeRemovesValues, "r11_values_and_providers_are_apart"),
+    (Sabotage::R12CountsTwice, "r12_the_estimate_of_values_is_near_the_truth"),
+    (Sabotage::R12CountsTheReplaced, "r12_the_estimate_of_values_is_near_the_truth"),
+    (Sabotage::R12CountsValuesAlone, "r12_the_estimate_of_values_is_near_the_truth"),
+    (Sabotage::R12AnyNumberOfAnyAge, "r12_the_estimate_of_values_is_near_the_truth"),
+    (Sabotage::R12AnyNumberFromTheBeginning, "r12_the_estimate_of_values_is_near_the_truth"),
+    (Sabotage::R12CountsAll, "r12_the_estimate_of_values_is_no_count"),
+    (Sabotage::R13OutcomesOutOfOrder, "r13_each_put_has_its_outcome"),
+    (Sabotage::R13TooFewOutcomes, "r13_each_put_has_its_outcome"),
+    (Sabotage::R13Unknown, "r13_each_put_has_its_outcome"),
+    (Sabotage::R13ReadsLate, "r13_each_put_has_its_outcome"),
+    (Sabotage::R13ChangedIsStored, "r13_each_put_has_its_outcome"),
+    (Sabotage::R13SaysStored, "r13_what_has_no_room_changes_nothing"),
+    (Sabotage::R13NoRoomIsStored, "r13_what_has_no_room_changes_nothing"),
+    (Sabotage::R14RemovesAnother, "r14_a_deletion_removes_its_keys"),
+    (Sabotage::R14RemovesNothing, "r14_a_deletion_removes_its_keys"),
+    (Sabotage::R14FailsTheAbsent, "r14_a_deletion_removes_its_keys"),
+    (Sabotage::R14CountsTheAbsent, "r14_a_deletion_removes_its_keys"),
 ];
 
-/// Cases of other rules that need the one that is broken: some records are deleted during a scan.
+/// Cases of other rules that need the one that is broken: some records are deleted during a scan, expiries are lowered by a
+/// purge, and rivals replace what has expired.
 fn also(sabotage: Sabotage) -> &'static [&'static str] {
     match sabotage {
         Sabotage::S20RemovesTheKey => &["s21_what_is_written_meanwhile_hides_nothing"],
+        Sabotage::S10PurgesTheLiving | Sabotage::S10NeverDone => {
+            &["s25_an_expiry_that_is_too_late_is_lowered"]
+        }
+        Sabotage::R3SeesTheExpired => &["r5_a_record_is_replaced_once"],
         _ => &[],
     }
 }
@@ -103,12 +168,12 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials
 }
 
-/// The whole suite where there is room, and the cases of S17 and S23 where there is little.
+/// The whole suite where there is room, and the cases of S17, S23 and R13 where there is little.
 fn suites(sabotage: Sabotage) -> Vec<Suite> {
     let roomy = move || async move { Place::of(Config { sabotage, ..Config::default() }) };
     let full = move || async move {
         Place::of(Config { sabotage, providers_per_key_max: 100, ..Config::default() }).full_within(1000)
     };
     let full = |cases| store::<Sabotaged, _, _>(full).only(cases);
-    vec![store::<Sabotaged, _, _>(roomy), full("s17"), full("s23_a_full_store")]
+    vec![store::<Sabotaged, _, _>(roomy), full("s17"), full("s23_a_full_store"), full("r13_what_has_no_room")]
 }

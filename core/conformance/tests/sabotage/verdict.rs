@@ -44,7 +44,9 @@ pub(crate) fn caught(
 
 /// The name of a numbered rule, `s12` for example; other cases begin with any word.
 fn is_rule(word: &str) -> bool {
-    word.len() > 1 && word.starts_with(['s', 'a', 'i']) && word[1..].bytes().all(|byte| byte.is_ascii_digit())
+    word.len() > 1
+        && word.starts_with(['s', 'r', 'a', 'i'])
+        && word[1..].bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn findings(suites: Vec<Suite>) -> Vec<Finding> {

@@ -9,6 +9,11 @@ use std::time::Duration;
 /// The most records or keys of one store call, whatever the store says.
 const BATCH_LEN_MAX: usize = 65_536;
 
+/// What a value record takes in the queue on the average, in bytes, several times what names have; and the least that the queue
+/// has room for.
+const VALUE_BYTES_MEAN: usize = 4_096;
+const VALUE_BYTES_MIN: usize = 64 << 10;
+
 /// The most store calls at a time, whatever the store says.
 const PERMITS_MAX: usize = 4_096;
 
@@ -40,6 +45,14 @@ pub(crate) struct Limits {
     pub(crate) recent_writes: usize,
     pub(crate) breaker_failures: u32,
     pub(crate) probe_interval: Duration,
+    pub(crate) keeps_values: bool,
+    pub(crate) value_ttl: Duration,
+    pub(crate) values_bytes: u64,
+    pub(crate) values_cache_bytes: u64,
+    pub(crate) values_queue_len: usize,
+    pub(crate) values_queue_bytes: usize,
+    pub(crate) checks_per_prefix: u32,
+    pub(crate) checks: u32,
 }
 
 /// For how long an answer may be given again.
@@ -64,7 +77,7 @@ pub(crate) struct Capacity {
 impl Limits {
     pub(crate) fn new(config: &Config) -> Self {
         let cores = available_parallelism().map_or(1, usize::from);
-        let (soft_deadline, cache) = (ms(config.soft_deadline_ms), &config.cache);
+        let (soft_deadline, cache, values) = (ms(config.soft_deadline_ms), &config.cache, &config.values);
         let flush_interval = ms(config.flush_interval_ms.max(1));
         let fresh = Life {
             present: seconds(cache.fresh_s),
@@ -103,6 +116,17 @@ impl Limits {
             recent_writes: config.recent_writes_max as usize,
             breaker_failures: config.breaker.failures.max(1),
             probe_interval: ms(config.breaker.probe_interval_ms.max(1)),
+            keeps_values: values.enabled,
+            value_ttl: hours(values.ttl_hours.max(1)),
+            values_bytes: u64::from(values.mib_max) << 20,
+            values_cache_bytes: u64::from(values.cache_mib_max) << 20,
+            values_queue_len: len(values.queue_len_max),
+            // Of the longest ones fewer fit.
+            values_queue_bytes: len(values.queue_len_max)
+                .saturating_mul(VALUE_BYTES_MEAN)
+                .max(VALUE_BYTES_MIN),
+            checks_per_prefix: values.checks_per_prefix_per_second.max(1),
+            checks: values.checks_per_second.max(1),
         }
     }
 

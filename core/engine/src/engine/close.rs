@@ -15,7 +15,7 @@ const CLOSE_SHARE: u32 = 4;
 /// The result of closing.
 #[derive(Debug)]
 pub struct CloseReport {
-    /// Announcements that were taken and could not be written.
+    /// Announcements and value records that were taken and could not be written.
     pub unwritten: u64,
     /// How long the write queue was being written.
     pub writing: Duration,
@@ -71,21 +71,34 @@ impl Engine {
     /// this time. Requests that still come in are answered with closer peers alone.
     ///
     /// # Cancel safety
-    /// A dropped future leaves the engine closing and the store open.
+    /// A dropped future leaves the engine closing and the store open; it can be closed again. Calls at the same time wait for
+    /// each other.
     pub async fn close(&self, within: Duration) -> CloseReport {
         let parts = &self.parts;
         let deadline = Instant::now() + within;
         let share = within / CLOSE_SHARE;
         parts.writer.close();
+        parts.values.close();
         let begun = Instant::now();
-        if let Some(mut flusher) = self.background.take_flusher() {
-            let flushed = timeout_at(deadline - share, &mut flusher).await;
+        let Ok(mut flushers) = timeout_at(deadline, self.background.flushers()).await else {
+            return self.unanswered(begun.elapsed());
+        };
+        if !flushers.is_empty() {
+            let all = async {
+                while let Some(running) = flushers.last_mut() {
+                    drop(running.await);
+                    flushers.pop();
+                }
+            };
+            let flushed = timeout_at(deadline - share, all).await;
             tracing::debug!(in_time = flushed.is_ok(), "the write queue has been flushed");
+            flushers.clear();
         }
         let writing = begun.elapsed();
         self.background.stop();
         // Before the close of the store, which says something of its own.
-        let last_error = parts.backend.reports.last_error(StoreCall::Insert);
+        let last_error = |call| parts.backend.reports.last_error(call);
+        let last_error = last_error(StoreCall::Insert).or_else(|| last_error(StoreCall::PutValues));
         // With every permit in hand no call is under way; one of them is then for the store's own close. It is not kept
         // from a store that is paused.
         let gate = &parts.backend.gate;
@@ -112,6 +125,23 @@ impl Engine {
                 }
             }
         };
-        CloseReport { unwritten: parts.queue.unwritten().into(), writing, running, store, last_error }
+        CloseReport { unwritten: self.unwritten(), writing, running, store, last_error }
+    }
+
+    /// What was taken and is not written.
+    fn unwritten(&self) -> u64 {
+        u64::from(self.parts.queue.unwritten()) + u64::from(self.parts.values.unwritten())
+    }
+
+    /// Another call closes it, and does not end.
+    fn unanswered(&self, writing: Duration) -> CloseReport {
+        let parts = &self.parts;
+        CloseReport {
+            unwritten: self.unwritten(),
+            writing,
+            running: parts.backend.gate.in_flight().used,
+            store: StoreClosed::Unanswered,
+            last_error: parts.backend.reports.last_error(StoreCall::Insert),
+        }
     }
 }

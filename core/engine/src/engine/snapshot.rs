@@ -4,13 +4,13 @@ use super::Engine;
 use crate::load::Latency;
 use crate::observe::{
     Background, EstimateNow, Gauge, Health, Pause, Reads, RequestCount, RungCount, Snapshot, Statements,
-    StoreCall, Writes,
+    StoreCall, ValueCounts, Writes,
 };
 use crate::parts::Parts;
 use crate::request::Ending;
 use crate::store::Lane;
 use crate::sync::{lock, read};
-use hydra_api::{Operation, Rung, StoreErrorKind};
+use hydra_api::{Operation, Rung, StoreErrorKind, ValueEstimate};
 
 impl Engine {
     /// What has been counted, and how full the node is.
@@ -35,6 +35,7 @@ impl Engine {
                 })
                 .into(),
             writes: writes(parts),
+            values: values(parts),
             background: Background {
                 purged: read(&stats.purged),
                 panics: read(&stats.background_panics),
@@ -42,6 +43,7 @@ impl Engine {
             },
             gauge: gauge(parts),
             estimate: estimate(parts),
+            value_estimate: value_estimate(parts),
         }
     }
 
@@ -112,9 +114,35 @@ fn writes(parts: &Parts) -> Writes {
         refreshes_skipped: read(&writes.refreshes_skipped),
         retried: read(&writes.retried),
         dropped_queue_full: read(&writes.dropped_queue_full),
+        dropped_part_away: read(&writes.dropped_part_away),
         dropped_no_room: read(&writes.dropped_no_room),
         dropped_refused: read(&writes.dropped_refused),
         dropped_after_retries: read(&writes.dropped_after_retries),
+    }
+}
+
+fn values(parts: &Parts) -> ValueCounts {
+    let values = &parts.stats.values;
+    ValueCounts {
+        hits: read(&values.hits),
+        misses: read(&values.misses),
+        denied: read(&values.denied),
+        statements: read(&values.statements),
+        taken: read(&values.taken),
+        equal: read(&values.equal),
+        outdated: read(&values.outdated),
+        refused: read(&values.refused),
+        checks: read(&values.checks),
+        checks_failed: read(&values.checks_failed),
+        checks_declined: read(&values.checks_declined),
+        written: read(&values.written),
+        changed: read(&values.changed),
+        superseded: read(&values.superseded),
+        retried: read(&values.retried),
+        dropped_queue_full: read(&values.dropped_queue_full),
+        dropped_no_room: read(&values.dropped_no_room),
+        dropped_refused: read(&values.dropped_refused),
+        dropped_after_retries: read(&values.dropped_after_retries),
     }
 }
 
@@ -127,10 +155,11 @@ fn failures(parts: &Parts) -> Vec<(StoreCall, &'static str, u64)> {
 }
 
 fn gauge(parts: &Parts) -> Gauge {
-    let levels = parts.reader.levels();
+    let (levels, values) = (parts.reader.levels(), parts.values.levels());
     let (read_rung, write_rung) = (parts.ladder.read_rung(), parts.ladder.write_rung());
     Gauge {
         write_queue: parts.queue.level(),
+        write_queue_away: parts.queue.away(),
         write_queue_bytes: parts.queue.bytes(),
         waiting: levels.waiting,
         evicted: levels.evicted,
@@ -139,6 +168,9 @@ fn gauge(parts: &Parts) -> Gauge {
         cache_len: levels.cache_len,
         cache_bytes: levels.cache_bytes,
         cache_bytes_max: levels.cache_bytes_max,
+        value_queue: values.queue,
+        value_cache_len: values.cache_len,
+        value_cache_bytes: values.cache_bytes,
         rung: read_rung.max(write_rung),
         read_rung,
         write_rung,
@@ -150,4 +182,10 @@ fn estimate(parts: &Parts) -> Option<EstimateNow> {
     let (estimate, at) = (*lock(&parts.stats.estimate))?;
     let age = estimate.age.saturating_add(parts.clock.now().saturating_duration_since(at));
     Some(EstimateNow { estimate, age })
+}
+
+fn value_estimate(parts: &Parts) -> Option<ValueEstimate> {
+    let (estimate, at) = (*lock(&parts.stats.value_estimate))?;
+    let age = estimate.age.saturating_add(parts.clock.now().saturating_duration_since(at));
+    Some(ValueEstimate::new(estimate.records, estimate.bytes, age))
 }

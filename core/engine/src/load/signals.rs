@@ -24,7 +24,7 @@ pub(crate) struct Pulse {
     pub(crate) busy: bool,
     /// How many store calls have ended, ever.
     pub(crate) released: u64,
-    /// Announcements that wait.
+    /// Announcements that wait, but for those of a part of the store that is away.
     pub(crate) write_queue: Level,
     /// The longest line of reads since the last tick.
     pub(crate) waiting: Level,

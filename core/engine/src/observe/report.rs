@@ -25,6 +25,7 @@ pub(crate) struct Reports {
     refused: Mutex<Option<Said>>,
     gave_up: Mutex<Option<Said>>,
     no_room: Mutex<Option<Said>>,
+    part_away: Mutex<Option<Said>>,
     inserts_hang: Mutex<Option<Said>>,
     /// A part of the store that fails, by call.
     in_part: [Mutex<Option<Said>>; StoreCall::ALL.len()],
@@ -133,8 +134,9 @@ impl Reports {
     }
 
     /// Notes a call that was answered, but for some keys or records, and logs it unless it did before.
-    pub(crate) fn failed_in_part(&self, call: StoreCall, kind: StoreErrorKind) {
-        let because = format!("a part of the store is {}", kind.as_str());
+    pub(crate) fn failed_in_part(&self, call: StoreCall, kind: StoreErrorKind, cause: Option<String>) {
+        let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+        let because = shortened(format!("a part of the store is {}{cause}", kind.as_str()));
         let is_logged = kind == StoreErrorKind::Corrupt && self.is_corrupt(call, &because);
         let report = &self.calls[call as usize];
         *lock(&report.last) = Some(because.clone());
@@ -203,6 +205,16 @@ impl Reports {
     pub(crate) fn no_room(&self) {
         if changed(&self.no_room, "no room").is_some() {
             tracing::warn!("the store has no room for more records; they are dropped");
+        }
+    }
+
+    /// Notes records that give way to others in the write queue as a part of the store is away, and logs the first.
+    pub(crate) fn part_away(&self) {
+        if changed(&self.part_away, "away").is_some() {
+            tracing::warn!(
+                "the write queue is full, half of it with records of a part of the store that is unavailable; further records of that \
+                 part are dropped"
+            );
         }
     }
 

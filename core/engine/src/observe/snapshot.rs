@@ -5,7 +5,7 @@ use crate::admission::Verdicts;
 use crate::load::Latency;
 use crate::request::Ending;
 use hydra_api::admission::Level;
-use hydra_api::{Estimate, Operation, Rung};
+use hydra_api::{Estimate, Operation, Rung, ValueEstimate};
 use std::time::Duration;
 
 /// What the engine has counted since it was opened, and how full it is.
@@ -22,6 +22,8 @@ pub struct Snapshot {
     pub reads: Reads,
     /// The announcements on their way to the store.
     pub writes: Writes,
+    /// Value records.
+    pub values: ValueCounts,
     /// How long the calls of the store took, by call, in the order of [`StoreCall::ALL`].
     pub latencies: Vec<(StoreCall, Latency)>,
     /// How many of the calls failed, by call and by the kind of the error; "panic" also stands for answers that break
@@ -35,6 +37,8 @@ pub struct Snapshot {
     pub gauge: Gauge,
     /// About how many records there are, when the store has been asked.
     pub estimate: Option<EstimateNow>,
+    /// About how many value records there are and how many bytes they have, when the store has been asked.
+    pub value_estimate: Option<ValueEstimate>,
 }
 
 impl Snapshot {
@@ -134,7 +138,53 @@ pub struct Writes {
     pub retried: u64,
     /// Announcements dropped because the write queue had no room.
     pub dropped_queue_full: u64,
+    /// Records that waited for a part of the store and gave way to others when the write queue was full.
+    pub dropped_part_away: u64,
     /// Records for which the store had no room.
+    pub dropped_no_room: u64,
+    /// Records that the store refuses.
+    pub dropped_refused: u64,
+    /// Records that failed too often.
+    pub dropped_after_retries: u64,
+}
+
+/// Value records: reads that the policies have admitted, and what became of those that were put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ValueCounts {
+    /// Reads that the cache answered.
+    pub hits: u64,
+    /// Reads that it did not answer as it should have.
+    pub misses: u64,
+    /// Keys that got no permit in time.
+    pub denied: u64,
+    /// Store calls started.
+    pub statements: u64,
+    /// Records that were taken.
+    pub taken: u64,
+    /// Records that were put although they are held.
+    pub equal: u64,
+    /// Records that are worse than the one that is held.
+    pub outdated: u64,
+    /// Records that are not valid.
+    pub refused: u64,
+    /// Signatures that were checked.
+    pub checks: u64,
+    /// Those of them that were wrong.
+    pub checks_failed: u64,
+    /// Records that were not taken because enough signatures had been checked.
+    pub checks_declined: u64,
+    /// Records that the store has taken.
+    pub written: u64,
+    /// Records whose key had something else in the store than was seen.
+    pub changed: u64,
+    /// Those of them that gave way to what the store has.
+    pub superseded: u64,
+    /// Records that wait for another attempt after a failure.
+    pub retried: u64,
+    /// Records that were not taken because too many wait to be written.
+    pub dropped_queue_full: u64,
+    /// Records for which the store has no room.
     pub dropped_no_room: u64,
     /// Records that the store refuses.
     pub dropped_refused: u64,
@@ -159,7 +209,9 @@ pub struct Background {
 pub struct Gauge {
     /// Announcements in the write queue, those that are being written included.
     pub write_queue: Level,
-    /// About how many bytes they take.
+    /// Those of them that wait for a part of the store which does not answer.
+    pub write_queue_away: u32,
+    /// About how many bytes the announcements in the write queue take.
     pub write_queue_bytes: u64,
     /// Keys waiting for a permit.
     pub waiting: Level,
@@ -175,6 +227,12 @@ pub struct Gauge {
     pub cache_bytes: u64,
     /// How many bytes they may take.
     pub cache_bytes_max: u64,
+    /// Value records that wait to be written.
+    pub value_queue: Level,
+    /// Value records in the cache.
+    pub value_cache_len: u64,
+    /// About how many bytes they take.
+    pub value_cache_bytes: u64,
     /// The rung of the node: the higher one of the next two.
     pub rung: Rung,
     /// The rung of reads.

@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::load::{Demand, Histogram, Latency, Pace};
 use crate::request::Ending;
 use crate::sync::{Striped, read};
-use hydra_api::{Estimate, Operation, Rung, StoreErrorKind};
+use hydra_api::{Estimate, Operation, Rung, StoreErrorKind, ValueEstimate};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
@@ -20,14 +20,31 @@ pub enum StoreCall {
     PurgeExpired,
     /// An estimate.
     Estimate,
+    /// A read of value records.
+    GetValues,
+    /// A write of value records.
+    PutValues,
+    /// A step of the purge of value records.
+    PurgeValues,
+    /// An estimate of the value records.
+    EstimateValues,
     /// The end.
     Close,
 }
 
 impl StoreCall {
     /// Every call, in the order of their discriminants.
-    pub const ALL: [Self; 5] =
-        [Self::Providers, Self::Insert, Self::PurgeExpired, Self::Estimate, Self::Close];
+    pub const ALL: [Self; 9] = [
+        Self::Providers,
+        Self::Insert,
+        Self::PurgeExpired,
+        Self::Estimate,
+        Self::GetValues,
+        Self::PutValues,
+        Self::PurgeValues,
+        Self::EstimateValues,
+        Self::Close,
+    ];
 
     /// Its name in metrics and logs.
     pub const fn as_str(self) -> &'static str {
@@ -36,6 +53,10 @@ impl StoreCall {
             Self::Insert => "insert",
             Self::PurgeExpired => "purge_expired",
             Self::Estimate => "estimate",
+            Self::GetValues => "get_values",
+            Self::PutValues => "put_values",
+            Self::PurgeValues => "purge_values",
+            Self::EstimateValues => "estimate_values",
             Self::Close => "close",
         }
     }
@@ -52,6 +73,7 @@ pub(crate) struct Stats {
     pub(crate) wants: Striped<Wants>,
     pub(crate) reads: ReadStats,
     pub(crate) writes: WriteStats,
+    pub(crate) values: ValueStats,
     pub(crate) latencies: [Histogram; StoreCall::ALL.len()],
     pub(crate) read_pace: Pace,
     pub(crate) statements_started: AtomicU64,
@@ -62,6 +84,7 @@ pub(crate) struct Stats {
     pub(crate) background_panics: AtomicU64,
     pub(crate) breaker_opened: AtomicU64,
     pub(crate) estimate: Mutex<Option<(Estimate, Instant)>>,
+    pub(crate) value_estimate: Mutex<Option<(ValueEstimate, Instant)>>,
 }
 
 #[derive(Debug, Default)]
@@ -101,6 +124,31 @@ pub(crate) struct WriteStats {
     pub(crate) windows: AtomicU64,
     pub(crate) statements: AtomicU64,
     pub(crate) written: AtomicU64,
+    pub(crate) retried: AtomicU64,
+    pub(crate) dropped_queue_full: AtomicU64,
+    pub(crate) dropped_part_away: AtomicU64,
+    pub(crate) dropped_no_room: AtomicU64,
+    pub(crate) dropped_refused: AtomicU64,
+    pub(crate) dropped_after_retries: AtomicU64,
+}
+
+/// What is counted of value records.
+#[derive(Debug, Default)]
+pub(crate) struct ValueStats {
+    pub(crate) hits: AtomicU64,
+    pub(crate) misses: AtomicU64,
+    pub(crate) denied: AtomicU64,
+    pub(crate) statements: AtomicU64,
+    pub(crate) taken: AtomicU64,
+    pub(crate) equal: AtomicU64,
+    pub(crate) outdated: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    pub(crate) checks: AtomicU64,
+    pub(crate) checks_failed: AtomicU64,
+    pub(crate) checks_declined: AtomicU64,
+    pub(crate) written: AtomicU64,
+    pub(crate) changed: AtomicU64,
+    pub(crate) superseded: AtomicU64,
     pub(crate) retried: AtomicU64,
     pub(crate) dropped_queue_full: AtomicU64,
     pub(crate) dropped_no_room: AtomicU64,

@@ -170,18 +170,18 @@ impl Answer {
         self.len_max >= len || self.providers.len() < self.len_max.get() as usize
     }
 
-    /// Whether all of it may be given now, to a request for so many.
-    pub(crate) fn is_whole(&self, len: NonZeroU32, now: UnixSeconds) -> bool {
-        now < self.whole_until && self.providers.len() <= len.get() as usize
+    /// Whether all of it may be given now.
+    pub(crate) fn is_live(&self, now: UnixSeconds) -> bool {
+        now < self.whole_until
     }
 
-    /// The first `len` of the providers, if all of it may be given now; made once for one length.
-    pub(crate) fn short(&self, len: NonZeroU32, now: UnixSeconds) -> Option<Arc<Self>> {
-        if now >= self.whole_until || self.providers.len() <= len.get() as usize {
+    /// The first `len` of the providers, if it has more; kept for one length.
+    pub(crate) fn first(&self, len: NonZeroU32, now: UnixSeconds) -> Option<Arc<Self>> {
+        if self.providers.len() <= len.get() as usize {
             return None;
         }
         let short = self.short.get_or_init(|| Arc::new(self.trimmed(len, now)));
-        (short.len_max == len).then(|| short.clone())
+        Some(if short.len_max == len { short.clone() } else { Arc::new(self.trimmed(len, now)) })
     }
 
     /// At most `len` of the providers, without what has expired: records, and addresses that were announced too long ago
@@ -311,15 +311,17 @@ mod tests {
     fn an_answer_is_whole_until_the_first_record_or_address_runs_out() {
         let three = NonZeroU32::new(3).unwrap();
         let answer = of_store(vec![provider(1, NOW.0 + 10), provider(2, NOW.0 + 20)]);
-        assert!(answer.is_whole(three, UnixSeconds(NOW.0 + 9)));
-        assert!(!answer.is_whole(three, UnixSeconds(NOW.0 + 10)));
-        assert!(!answer.is_whole(NonZeroU32::MIN, NOW));
+        assert!(answer.is_live(UnixSeconds(NOW.0 + 9)));
+        assert!(!answer.is_live(UnixSeconds(NOW.0 + 10)));
+        let first = answer.first(NonZeroU32::MIN, NOW).unwrap();
+        assert!(first.providers().len() == 1 && answer.first(three, NOW).is_none());
+        assert!(Arc::ptr_eq(&first, &answer.first(NonZeroU32::MIN, NOW).unwrap()), "it is kept");
         assert_eq!(answer.trimmed(three, UnixSeconds(NOW.0 + 10)).providers().len(), 1);
         let long = of_store(vec![provider(1, NOW.0 + 40 * 3_600)]);
         let a_day_later = NOW.saturating_add(Addresses::LIFE);
-        assert!(!long.is_whole(three, a_day_later));
+        assert!(!long.is_live(a_day_later));
         let bare = long.trimmed(three, a_day_later);
-        assert!(bare.providers()[0].addresses.is_empty() && bare.is_whole(three, a_day_later));
+        assert!(bare.providers()[0].addresses.is_empty() && bare.is_live(a_day_later));
     }
 
     #[test]

@@ -139,10 +139,20 @@ impl Flights {
         }
     }
 
-    /// A record was accepted: every answer from now on has it.
-    pub(crate) fn accepted(&self, record: &ProviderRecord, now: UnixSeconds) {
+    /// Has `accept` put a record into the write queue. If it did, every answer from now on has it, until [`Self::retract`] takes it
+    /// back: both under one lock, so that what is dropped as soon as it is in the queue is taken back afterwards.
+    pub(crate) fn accept(
+        &self,
+        record: &ProviderRecord,
+        now: UnixSeconds,
+        accept: impl FnOnce() -> Ending,
+    ) -> Ending {
         let shard = self.shard(&record.key);
         let _edit = lock(&shard.edits);
+        let ending = accept();
+        if ending != Ending::Served {
+            return ending;
+        }
         let flight = lock(&shard.under_way).get(&record.key).cloned();
         if let Some(flight) = flight {
             flight.accept(record.clone());
@@ -150,6 +160,7 @@ impl Flights {
         if let Some(known) = self.cache.peek(&record.key) {
             self.cache.put(record.key, Arc::new(known.with([record], now)));
         }
+        ending
     }
 
     /// A record that was accepted was dropped: no answer from now on has it, unless the store does, or it was accepted
@@ -157,7 +168,7 @@ impl Flights {
     pub(crate) fn retract(&self, record: &ProviderRecord, accepted_again: impl FnOnce() -> bool) {
         let shard = self.shard(&record.key);
         let _edit = lock(&shard.edits);
-        // Who accepts a record puts it into the queue first, and waits for the edit then.
+        // Who accepts a record puts it into the queue during an edit.
         if accepted_again() {
             return;
         }
@@ -190,7 +201,7 @@ impl Flights {
 }
 
 impl Flight {
-    fn new(key: ContentKey, len_max: NonZeroU32) -> Self {
+    pub(super) fn new(key: ContentKey, len_max: NonZeroU32) -> Self {
         Self {
             key,
             len_max: AtomicU32::new(len_max.get()),
@@ -350,3 +361,6 @@ impl Flight {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

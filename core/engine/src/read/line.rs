@@ -174,13 +174,16 @@ impl Line {
         }
     }
 
-    /// Puts a flight in line. Returns the one that it evicts.
+    /// Puts a flight in line. Returns the one that it evicts. A flight that others wait for already, as they joined it before it
+    /// was here, stands among those that are waited for.
     pub(super) fn push(&self, flight: Arc<Flight>, request: Request, now: Instant) -> Option<Arc<Flight>> {
         let mut queues = lock(&self.queues);
         let evicted = if queues.len() >= self.len_max { queues.evict() } else { None };
-        if flight.enter_line() {
+        let is_awaited = flight.enter_line();
+        if is_awaited {
             self.awaited.fetch_add(1, Ordering::Relaxed);
         }
+        let request = if is_awaited && request == Request::IsAnswered { Request::Waits } else { request };
         queues.of(request).push_back((now, flight));
         self.len.store(queues.len() as u32, Ordering::Release);
         drop(queues);
@@ -273,5 +276,34 @@ impl Line {
     /// How many flights newer ones have evicted, ever.
     pub(super) fn evicted(&self) -> u64 {
         self.evicted.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hydra_api::ContentKey;
+    use std::num::NonZeroU32;
+
+    fn flight(number: u8) -> Arc<Flight> {
+        Arc::new(Flight::new(ContentKey::new(&[number; 34]).unwrap(), NonZeroU32::MIN))
+    }
+
+    /// A degraded request begins a flight; before it has put it in line, another one waits for it.
+    #[test]
+    fn a_flight_that_was_joined_before_it_stood_in_line_is_one_that_is_waited_for() {
+        let now = Instant::now();
+        let line = Line::new(2, Duration::from_millis(20), now);
+        let (joined, left) = (flight(1), flight(2));
+        let wait = line.wait_for(joined.clone());
+        line.move_up(&joined, Request::Waits, now);
+        assert!(line.push(joined.clone(), Request::IsAnswered, now).is_none());
+        assert!(line.push(left.clone(), Request::IsAnswered, now).is_none());
+        let evicted = line.push(flight(3), Request::IsAnswered, now).unwrap();
+        assert!(Arc::ptr_eq(&evicted, &left), "nobody waits for this one");
+        let taken = line.take(1, 1, now).flights;
+        assert!(Arc::ptr_eq(&taken[0].1, &joined));
+        drop(wait);
+        assert_eq!(line.awaited.load(Ordering::Relaxed), 0);
     }
 }

@@ -12,7 +12,7 @@ use crate::store::{Backend, Failure, Lane, Permit, ReadLine, gravest};
 use crate::sync::{add, lock};
 use crate::write::{Readers, WriteQueue};
 use hydra_api::admission::Level;
-use hydra_api::{ContentKey, Found, ProviderRecord, Rung, StoreError};
+use hydra_api::{ContentKey, Found, ProviderRecord, ProviderStore, Rung};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -143,9 +143,14 @@ impl Reader {
         }
     }
 
-    /// A record was accepted: every read from now on sees it.
-    pub(crate) fn accepted(&self, record: &ProviderRecord, now: Now) {
-        self.flights.accepted(record, now.unix);
+    /// Has `accept` put a record into the write queue; if it did, every read from now on sees it.
+    pub(crate) fn accept(
+        &self,
+        record: &ProviderRecord,
+        now: Now,
+        accept: impl FnOnce() -> Ending,
+    ) -> Ending {
+        self.flights.accept(record, now.unix, accept)
     }
 
     pub(crate) fn levels(&self) -> ReadLevels {
@@ -174,7 +179,8 @@ impl Reader {
     pub(crate) fn probe(&self, permit: Permit) -> Result<(), Permit> {
         let Some(key) = *lock(&self.failed) else { return Err(permit) };
         let (store, now) = (self.backend.store.clone(), self.clock.read().unix);
-        let call = async move { checked(store.providers([key].into(), now, NonZeroU32::MIN).await?, 1) };
+        let call =
+            async move { checked(store.providers([key].into(), now, NonZeroU32::MIN).await?, 1, &*store) };
         let span = trace::reading(&self.backend.tracer, &[], 1);
         // What it brings is noted where it ends.
         drop(self.backend.start(permit, StoreCall::Providers, span, call, drop));
@@ -351,24 +357,22 @@ impl Reader {
     fn reply(&self, key: ContentKey, answer: &Arc<Answer>, plan: &Plan, source: Source, now: Now) -> Reply {
         // A flight that departed for a shorter answer brings less than was asked for.
         let rung = if answer.suffices(plan.answer_len) { plan.rung } else { plan.rung.max(Rung::Short) };
-        let given = if answer.is_whole(plan.answer_len, now.unix) {
+        let live = if answer.is_live(now.unix) {
             answer.clone()
-        } else if let Some(short) = answer.short(plan.answer_len, now.unix) {
-            short
         } else {
-            let trimmed = Arc::new(answer.trimmed(plan.answer_len, now.unix));
-            if answer.providers().len() <= plan.answer_len.get() as usize {
-                self.flights.replace(key, answer, trimmed.clone());
-            }
+            // Once: those who come next find it.
+            let trimmed = Arc::new(answer.trimmed(NonZeroU32::MAX, now.unix));
+            self.flights.replace(key, answer, trimmed.clone());
             trimmed
         };
+        let given = live.first(plan.answer_len, now.unix).unwrap_or(live);
         Reply { answer: Some(given), rung, ending: Ending::Served, source, call: None }
     }
 }
 
 impl Readers for Reader {
     fn retract(&self, record: &ProviderRecord) {
-        let waits_again = || self.queue.has_pending(&record.key, &record.provider);
+        let waits_again = || self.queue.has_pending(record);
         self.flights.retract(record, waits_again);
     }
 }
@@ -405,7 +409,7 @@ impl ReadLine for Reader {
         }
         let span = trace::reading(&self.backend.tracer, &requests, len);
         let store = self.backend.store.clone();
-        let call = async move { checked(store.providers(keys, now.unix, len_max).await?, len) };
+        let call = async move { checked(store.providers(keys, now.unix, len_max).await?, len, &*store) };
         let aboard = Aboard { reader: me, flights, len_max, departed: now };
         // Requests wait for their flights, not for the call.
         drop(self.backend.start(permit, StoreCall::Providers, span, call, |found| aboard.land(found)));
@@ -413,7 +417,7 @@ impl ReadLine for Reader {
 }
 
 /// What the store found of so many keys. An answer that says nothing of any key is a failure.
-fn checked(found: Vec<Found>, keys: usize) -> Result<Vec<Found>, Failure> {
+fn checked(found: Vec<Found>, keys: usize, store: &dyn ProviderStore) -> Result<Vec<Found>, Failure> {
     if found.len() != keys {
         return Err(Failure::Broke("the store answered for more or fewer keys than it was asked for"));
     }
@@ -423,9 +427,7 @@ fn checked(found: Vec<Found>, keys: usize) -> Result<Vec<Found>, Failure> {
     };
     let kinds: Option<Vec<_>> = found.iter().map(unknown).collect();
     match kinds.and_then(gravest) {
-        Some(kind) => {
-            Err(Failure::Unknown(StoreError::new(kind, StoreCall::Providers.as_str()), found.len()))
-        }
+        Some(kind) => Err(Failure::unknown(kind, StoreCall::Providers, store, found.len())),
         None => Ok(found),
     }
 }

@@ -7,7 +7,7 @@ use crate::clock::monotonic;
 use crate::config::{Capacity, Limits};
 use crate::observe::{Reports, Stats, StoreCall, Tracer, shortened, trace};
 use crate::sync::{add, lock};
-use hydra_api::{Estimate, Expiry, ProviderStore, StoreErrorKind, StoreProfile};
+use hydra_api::{Estimate, Expiry, ProviderStore, StoreError, StoreErrorKind, StoreProfile, ValueEstimate};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -148,6 +148,22 @@ impl Backend {
         })
     }
 
+    /// Asks for an estimate of the value records, and keeps it; how many bytes they have, if the store said it.
+    pub(crate) fn estimate_values(self: &Arc<Self>, permit: Permit) -> JoinHandle<Option<u64>> {
+        let (store, stats) = (self.store.clone(), self.stats.clone());
+        let span = trace::background(&self.tracer, StoreCall::EstimateValues, 0);
+        let call = async move {
+            let values = store.values().ok_or_else(|| StoreError::not_supported("values"))?;
+            Ok(values.estimate_values().await?)
+        };
+        let kept = move |estimate: Result<ValueEstimate, Failure>| {
+            let estimate = estimate.ok()?;
+            *lock(&stats.value_estimate) = Some((estimate, monotonic()));
+            Some(estimate.bytes)
+        };
+        self.start(permit, StoreCall::EstimateValues, span, call, kept)
+    }
+
     /// Takes up a changed capacity of the store, and gives a store that was overloaded a permit more after a while.
     pub(crate) fn tick(&self, limits: &Limits, now: Instant) {
         let profile = profile(&*self.store);
@@ -184,7 +200,7 @@ impl Backend {
     /// The store answered a call, but could say nothing of some keys or records: what it says of them is acted on as if the
     /// whole call had failed so, but for the breaker.
     pub(crate) fn failed_in_part(&self, call: StoreCall, kind: StoreErrorKind) {
-        self.reports.failed_in_part(call, kind);
+        self.reports.failed_in_part(call, kind, self.store.unknown_because());
         if kind == StoreErrorKind::Overloaded {
             self.relieve(None, monotonic());
         }
@@ -244,8 +260,14 @@ impl Backend {
 /// Which calls are paused together.
 const fn lane(call: StoreCall) -> Lane {
     match call {
-        StoreCall::Providers | StoreCall::Estimate => Lane::Reads,
-        StoreCall::Insert | StoreCall::PurgeExpired | StoreCall::Close => Lane::Writes,
+        StoreCall::Providers | StoreCall::Estimate | StoreCall::GetValues | StoreCall::EstimateValues => {
+            Lane::Reads
+        }
+        StoreCall::Insert
+        | StoreCall::PurgeExpired
+        | StoreCall::PutValues
+        | StoreCall::PurgeValues
+        | StoreCall::Close => Lane::Writes,
     }
 }
 

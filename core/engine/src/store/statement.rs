@@ -1,6 +1,7 @@
 //! How a call of the store went.
 
-use hydra_api::{Causes, StoreError, StoreErrorKind};
+use crate::observe::StoreCall;
+use hydra_api::{Causes, ProviderStore, StoreError, StoreErrorKind};
 use std::fmt;
 use std::time::Duration;
 
@@ -17,6 +18,20 @@ pub(crate) enum Failure {
 
 impl Failure {
     pub(crate) const PANICKED: Self = Self::Broke("the store panicked");
+
+    /// It answered, and could say nothing of any of so many keys or records.
+    pub(crate) fn unknown(
+        kind: StoreErrorKind,
+        call: StoreCall,
+        store: &dyn ProviderStore,
+        len: usize,
+    ) -> Self {
+        let error = match store.unknown_because() {
+            Some(because) => StoreError::because(kind, call.as_str(), because),
+            None => StoreError::new(kind, call.as_str()),
+        };
+        Self::Unknown(error, len)
+    }
 
     /// The kind of the error, if it was one.
     pub(crate) const fn kind(&self) -> Option<StoreErrorKind> {

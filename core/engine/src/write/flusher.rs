@@ -57,8 +57,8 @@ async fn wait(writer: &Writer, started: Instant, failed_windows: u32, written: W
         return;
     }
     let early = async {
-        // Most of what waits is tried again and again: not at the pace of what is new.
-        if written == Written::LittleKnown {
+        // What waits is tried again and again: not at the pace of what is new.
+        if written == Written::NothingKnown {
             std::future::pending::<()>().await;
         }
         sleep_until(started + limits.flush_interval_min).await;
@@ -68,7 +68,7 @@ async fn wait(writer: &Writer, started: Instant, failed_windows: u32, written: W
         () = sleep_until(started + limits.flush_interval) => {}
         () = early => {}
         () = writer.closing() => {
-            if written == Written::LittleKnown {
+            if written == Written::NothingKnown {
                 sleep_until(started + CLOSING_PAUSE.min(limits.flush_interval)).await;
             }
         }

@@ -53,8 +53,15 @@ impl Writer {
         })
     }
 
-    /// Puts an announcement into the write queue, if this rung takes any. [`Ending::Served`] says that it is in there.
-    pub(crate) fn take(&self, record: ProviderRecord, rung: Rung, now: Now) -> Ending {
+    /// Puts an announcement into the write queue, if this rung takes any. [`Ending::Served`] says that it is in there. Records
+    /// that give way to it are added to `evicted`, and are to be given to [`Self::drop_evicted`].
+    pub(crate) fn take(
+        &self,
+        record: ProviderRecord,
+        rung: Rung,
+        now: Now,
+        evicted: &mut Vec<ProviderRecord>,
+    ) -> Ending {
         let stats = &self.backend.stats.writes;
         if rung == Rung::RoutingOnly {
             return Ending::Shed;
@@ -63,7 +70,7 @@ impl Writer {
             add(&stats.refreshes_skipped, 1);
             return Ending::Known;
         }
-        match self.queue.push(record) {
+        match self.queue.push(record, evicted) {
             Pushed::New => Ending::Served,
             Pushed::Merged => {
                 add(&stats.merged, 1);
@@ -75,6 +82,16 @@ impl Writer {
                 Ending::QueueFull
             }
         }
+    }
+
+    /// Counts and reports records that gave way to others, and takes them back from the readers.
+    pub(crate) fn drop_evicted(&self, evicted: &[ProviderRecord]) {
+        if evicted.is_empty() {
+            return;
+        }
+        add(&self.backend.stats.writes.dropped_part_away, evicted.len() as u64);
+        self.backend.reports.part_away();
+        evicted.iter().for_each(|record| self.readers.retract(record));
     }
 
     /// Takes nothing new from now on, and writes what waits without a pause.

@@ -1,13 +1,14 @@
 //! Announcements that wait to be written, or are being written.
 
+mod entries;
 mod present;
 
 use crate::sync::lock;
+use entries::{Entries, size};
 use hydra_api::admission::Level;
 use hydra_api::{ContentKey, PeerId, ProviderRecord};
-use nohash_hasher::IntMap;
 use present::Present;
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::num::NonZeroU32;
 use std::sync::Mutex;
@@ -17,10 +18,20 @@ use tokio::sync::Notify;
 /// How many entries are looked after under one lock.
 const LOCKED_MAX: usize = 64;
 
+/// The part of the queue that records of a part of the store that is away may keep from others: half, so that neither is kept
+/// from the greater part of it, whichever part of the store is away.
+const AWAY_PART: usize = 2;
+
+/// The part of a window that such records get while others fill it: a quarter. They are most likely tried in vain.
+const AWAY_WINDOW_PART: usize = 4;
+
 /// A bounded queue, oldest first, with at most one entry for each (key, provider) that no store call is writing.
 ///
 /// An entry stays here until the store has it or it is given up: reads find it, and it counts in the bounds. The oldest
 /// entries, the *window in hand*, are those being written.
+///
+/// Records of which the store could say nothing while it answered for others wait for a part of it that is *away*: however many
+/// they are, half of the queue and most of each window is for the others (ADR 20).
 #[derive(Debug)]
 pub(crate) struct WriteQueue {
     queue: Mutex<Queue>,
@@ -31,28 +42,29 @@ pub(crate) struct WriteQueue {
     window_len: usize,
     // Copies of what is in `queue`, to be read without the lock.
     len: AtomicU32,
+    away: AtomicU32,
     bytes: AtomicU64,
     ready: AtomicU32,
-    /// Records of the window in hand that have a fate already.
-    settled: AtomicU32,
+    /// Records of the window in hand that have a fate already, and how many windows there were: that of a call which outlasts
+    /// its window is not known.
+    settled: Mutex<Settled>,
     window_waits: Notify,
 }
 
-/// An entry's number is its place plus the number of the first. Where two hashes meet, the older entry stays in the queue
-/// unindexed: it is written like any other.
 #[derive(Debug, Default)]
 struct Queue {
-    entries: VecDeque<Waiting>,
-    first: u64,
-    /// How many of the first entries are in hand.
-    in_hand: usize,
-    /// The number of the newest entry by a hash of (key, provider).
-    records: IntMap<u64, u64>,
-    /// The number of the newest entry by a hash of the key.
-    keys: IntMap<u64, u64>,
-    bytes: usize,
+    /// Those that were not tried yet, or failed with all others.
+    fresh: Entries,
+    /// Those that wait for a part of the store.
+    away: Entries,
     /// Nothing new is taken; what was taken may still be tried again.
     closed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Settled {
+    window: u64,
+    records: u32,
 }
 
 /// How often a record was tried in vain.
@@ -60,16 +72,6 @@ struct Queue {
 pub(crate) struct Tries {
     /// Its batch failed while others did not, or the store panicked on it alone: it may be the cause.
     pub(crate) failures: u16,
-}
-
-/// An entry of the queue.
-#[derive(Debug, Clone)]
-struct Waiting {
-    record: ProviderRecord,
-    tries: Tries,
-    hashes: Hashes,
-    /// The number of the entry before it with the same hash of its key.
-    before: Option<u64>,
 }
 
 /// Under which an entry is found: computed once, as long keys take a while.
@@ -98,6 +100,8 @@ pub(crate) enum Fate {
     Dropped,
     /// It is tried again with a later window.
     Again(Tries),
+    /// As this, once its part of the store is back.
+    Away(Tries),
 }
 
 /// How the queue took an announcement.
@@ -123,37 +127,37 @@ impl WriteQueue {
             bytes_max,
             window_len: window_len.min(len_max),
             len: AtomicU32::new(0),
+            away: AtomicU32::new(0),
             bytes: AtomicU64::new(0),
             ready: AtomicU32::new(0),
-            settled: AtomicU32::new(0),
+            settled: Mutex::default(),
             window_waits: Notify::new(),
         }
     }
 
-    pub(crate) fn push(&self, record: ProviderRecord) -> Pushed {
+    /// Takes a record. Those that give way to it are added to `evicted`: they wait for a part of the store, and have more than
+    /// their part of the queue.
+    pub(crate) fn push(&self, record: ProviderRecord, evicted: &mut Vec<ProviderRecord>) -> Pushed {
         let hashes = self.hashes(&record);
         let mut queue = lock(&self.queue);
         if queue.closed {
             return Pushed::Closed;
         }
-        if let Some(place) = queue.find_waiting(hashes.record, &record) {
-            queue.merge(place, record, self.bytes_max);
+        let Some(record) = queue.merge(record, hashes, self.bytes_max, Entries::merge) else {
             self.note(&queue);
             return Pushed::Merged;
+        };
+        let has_room = self.make_room(&mut queue, size(&record), evicted);
+        if has_room {
+            queue.fresh.append(record, Tries::default(), hashes, &self.present);
         }
-        let bytes = size(&record);
-        if queue.entries.len() >= self.len_max || queue.bytes + bytes > self.bytes_max {
-            return Pushed::Full;
-        }
-        self.present.add(hashes.key);
-        queue.append(record, Tries::default(), hashes);
         self.note(&queue);
-        let ready = queue.entries.len() - queue.in_hand;
+        let ready = queue.fresh.ready();
         drop(queue);
-        if ready == self.window_len {
+        if has_room && ready == self.window_len {
             self.window_waits.notify_one();
         }
-        Pushed::New
+        if has_room { Pushed::New } else { Pushed::Full }
     }
 
     /// What is accepted of a key and not known to be in the store: the newest first, one of each provider.
@@ -162,28 +166,17 @@ impl WriteQueue {
         if !self.present.may_have(hash) {
             return Vec::new();
         }
-        let (mut found, mut providers): (Vec<ProviderRecord>, HashSet<PeerId>) = Default::default();
+        let mut providers: HashSet<PeerId> = HashSet::new();
         let queue = lock(&self.queue);
-        let mut next = queue.keys.get(&hash).copied();
-        while let Some(waiting) = next.and_then(|number| queue.get(number)) {
-            if found.len() >= len_max.get() as usize {
-                break;
-            }
-            let record = &waiting.record;
-            if record.key == *key && providers.insert(record.provider) {
-                found.push(record.clone());
-            }
-            next = waiting.before;
-        }
-        found
+        let known = queue.fresh.of_key(hash).chain(queue.away.of_key(hash)).map(|waiting| &waiting.record);
+        let newest = known.filter(|record| record.key == *key && providers.insert(record.provider));
+        newest.take(len_max.get() as usize).cloned().collect()
     }
 
     /// Whether a record of this key and provider is accepted and not known to be in the store.
-    pub(crate) fn has_pending(&self, key: &ContentKey, provider: &PeerId) -> bool {
-        let queue = lock(&self.queue);
-        let newest = queue.records.get(&self.hasher.hash_one((key, provider)));
-        let waiting = newest.and_then(|number| queue.get(*number));
-        waiting.is_some_and(|waiting| waiting.record.key == *key && waiting.record.provider == *provider)
+    pub(crate) fn has_pending(&self, record: &ProviderRecord) -> bool {
+        let hashes = self.hashes(record);
+        lock(&self.queue).newest(hashes, record).is_some()
     }
 
     /// Whether what was accepted last of this key and provider has other addresses, and is not known to be in the store.
@@ -193,40 +186,59 @@ impl WriteQueue {
             return false;
         }
         let queue = lock(&self.queue);
-        let newest = queue.records.get(&hashes.record).and_then(|number| queue.get(*number));
-        newest.is_some_and(|Waiting { record: known, .. }| {
-            let same = known.key == record.key && known.provider == record.provider;
-            same && !known.addresses.is_empty() && known.addresses != record.addresses
-        })
+        let known = queue.newest(hashes, record).map(|known| &known.addresses);
+        known.is_some_and(|addresses| !addresses.is_empty() && *addresses != record.addresses)
     }
 
     /// Takes the oldest entries in hand, at most a window of them. Not to be called with a window in hand.
     pub(crate) fn take_window(&self) -> Vec<InHand> {
         let mut window = Vec::with_capacity(self.window_len.min(self.level().used as usize));
-        loop {
-            let mut queue = lock(&self.queue);
-            let end = queue.entries.len().min(self.window_len).min(window.len() + LOCKED_MAX);
-            window.extend(queue.entries.range(window.len()..end).enumerate().map(|(nth, waiting)| InHand {
-                record: waiting.record.clone(),
-                tries: waiting.tries,
-                place: queue.in_hand + nth,
-            }));
-            let was_in_hand = std::mem::replace(&mut queue.in_hand, end);
-            self.note(&queue);
-            if end == was_in_hand || end == self.window_len {
-                return window;
+        let away_len = self.away_len(&lock(&self.queue));
+        let parts: [(fn(&mut Queue) -> &mut Entries, usize); 2] =
+            [(|queue| &mut queue.fresh, self.window_len - away_len), (|queue| &mut queue.away, away_len)];
+        for (entries, len_max) in parts {
+            let first = window.len();
+            loop {
+                let mut queue = lock(&self.queue);
+                let (taken, place) = (window.len() - first, window.len());
+                let more = entries(&mut queue).take_in_hand(len_max.min(taken + LOCKED_MAX));
+                window.extend(more.enumerate().map(|(nth, waiting)| InHand {
+                    record: waiting.record.clone(),
+                    tries: waiting.tries,
+                    place: place + nth,
+                }));
+                self.note(&queue);
+                if window.len() == place || window.len() - first == len_max {
+                    break;
+                }
             }
         }
+        window
     }
 
-    /// So many more records of the window in hand have left for good, though they stay in the queue until its end.
-    pub(crate) fn settle(&self, records: u32) {
-        self.settled.fetch_add(records, Ordering::Relaxed);
+    /// How many records of a part that is away the next window has: its part of them, or as many as there is room for.
+    fn away_len(&self, queue: &Queue) -> usize {
+        let least = (self.window_len / AWAY_WINDOW_PART).max(1).min(self.window_len - 1);
+        let room = self.window_len.saturating_sub(queue.fresh.len());
+        queue.away.len().min(least.max(room))
+    }
+
+    /// The number of the window in hand.
+    pub(crate) fn window(&self) -> u64 {
+        lock(&self.settled).window
+    }
+
+    /// So many more records of this window have left for good, though they stay in the queue until its end.
+    pub(crate) fn settle(&self, window: u64, records: usize) {
+        let mut settled = lock(&self.settled);
+        if settled.window == window {
+            settled.records += level_of(records);
+        }
     }
 
     /// How many records have been accepted and neither written nor given up.
     pub(crate) fn unwritten(&self) -> u32 {
-        self.level().used.saturating_sub(self.settled.load(Ordering::Relaxed))
+        self.level().used.saturating_sub(lock(&self.settled).records)
     }
 
     /// Ends the window in hand: each record leaves the queue or goes to its end. Those without a fate stay where they are.
@@ -234,26 +246,36 @@ impl WriteQueue {
         for fates in fates.chunks(LOCKED_MAX) {
             let mut queue = lock(&self.queue);
             for fate in fates {
-                let Some(waiting) = queue.pop_first() else { break };
+                let was_fresh = queue.fresh.in_hand > 0;
+                let popped = if was_fresh { queue.fresh.pop_first() } else { queue.away.pop_first() };
+                let Some((waiting, was_last)) = popped else { break };
                 let hashes = waiting.hashes;
-                match *fate {
-                    Fate::Done | Fate::Dropped => self.present.remove(hashes.key),
-                    Fate::Again(tries) => match queue.find_waiting(hashes.record, &waiting.record) {
-                        // Something newer about it waits already.
-                        Some(place) => {
-                            queue.merge_older(place, waiting.record, self.bytes_max);
-                            self.present.remove(hashes.key);
-                        }
-                        None => queue.append(waiting.record, tries, hashes),
-                    },
+                let again = match *fate {
+                    Fate::Done | Fate::Dropped => None,
+                    Fate::Again(tries) => Some((tries, was_fresh)),
+                    Fate::Away(tries) => Some((tries, false)),
+                };
+                if let Some((tries, is_fresh)) = again
+                    // Something newer about it may wait already.
+                    && let Some(record) =
+                        queue.merge(waiting.record, hashes, self.bytes_max, Entries::merge_older)
+                {
+                    let Queue { fresh, away, .. } = &mut *queue;
+                    let entries = if is_fresh { fresh } else { away };
+                    entries.append(record, tries, hashes, &self.present);
+                }
+                // Not before: it is found all the time.
+                if was_last {
+                    self.present.remove(hashes.key);
                 }
             }
             self.note(&queue);
         }
         let mut queue = lock(&self.queue);
-        queue.in_hand = 0;
+        (queue.fresh.in_hand, queue.away.in_hand) = (0, 0);
         self.note(&queue);
-        self.settled.store(0, Ordering::Relaxed);
+        let mut settled = lock(&self.settled);
+        *settled = Settled { window: settled.window + 1, records: 0 };
     }
 
     /// Takes nothing new from now on: once it is empty, it stays so.
@@ -262,8 +284,19 @@ impl WriteQueue {
     }
 
     pub(crate) fn level(&self) -> Level {
-        let max = u32::try_from(self.len_max).unwrap_or(u32::MAX);
-        Level { used: self.len.load(Ordering::Relaxed), max }
+        Level { used: self.len.load(Ordering::Relaxed), max: level_of(self.len_max) }
+    }
+
+    /// How many records wait for a part of the store that is away.
+    pub(crate) fn away(&self) -> u32 {
+        self.away.load(Ordering::Relaxed)
+    }
+
+    /// How full the queue is for what comes: without the records of a part that is away, and what they may keep of it.
+    pub(crate) fn open_level(&self) -> Level {
+        let (Level { used, max }, away) = (self.level(), self.away());
+        let kept = away.min(level_of(self.len_max / AWAY_PART));
+        Level { used: used.saturating_sub(away), max: max - kept }
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -280,10 +313,27 @@ impl WriteQueue {
         }
     }
 
+    /// Whether there is room for a record of so many bytes, as far as records of a part that is away give way: those that came
+    /// or were tried last, until all of them have their part of the queue.
+    fn make_room(&self, queue: &mut Queue, bytes: usize, evicted: &mut Vec<ProviderRecord>) -> bool {
+        let Self { len_max, bytes_max, .. } = *self;
+        let is_full = |queue: &Queue| queue.len() >= len_max || queue.bytes() + bytes > bytes_max;
+        let kept = (queue.away.len().min(len_max / AWAY_PART), queue.away.bytes.min(bytes_max / AWAY_PART));
+        if queue.fresh.len() + kept.0 >= len_max || queue.fresh.bytes + kept.1 + bytes > bytes_max {
+            return false;
+        }
+        while is_full(queue) {
+            let Some(record) = queue.away.evict_last(&self.present) else { return false };
+            evicted.push(record);
+        }
+        true
+    }
+
     fn note(&self, queue: &Queue) {
-        self.len.store(queue.entries.len() as u32, Ordering::Relaxed);
-        self.ready.store((queue.entries.len() - queue.in_hand) as u32, Ordering::Relaxed);
-        self.bytes.store(queue.bytes as u64, Ordering::Relaxed);
+        self.len.store(queue.len() as u32, Ordering::Relaxed);
+        self.away.store(queue.away.len() as u32, Ordering::Relaxed);
+        self.ready.store(queue.fresh.ready() as u32, Ordering::Relaxed);
+        self.bytes.store(queue.bytes() as u64, Ordering::Relaxed);
     }
 
     fn hashes(&self, record: &ProviderRecord) -> Hashes {
@@ -294,69 +344,43 @@ impl WriteQueue {
     }
 }
 
-impl Queue {
-    fn get(&self, number: u64) -> Option<&Waiting> {
-        self.entries.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
-    }
-
-    /// The place of the entry of this key and provider that is not in hand.
-    fn find_waiting(&self, hash: u64, record: &ProviderRecord) -> Option<usize> {
-        let place = usize::try_from(self.records.get(&hash)?.checked_sub(self.first)?).ok()?;
-        let known = &self.entries.get(place)?.record;
-        let same = known.key == record.key && known.provider == record.provider;
-        (same && place >= self.in_hand).then_some(place)
-    }
-
-    fn append(&mut self, record: ProviderRecord, tries: Tries, hashes: Hashes) {
-        let number = self.first + self.entries.len() as u64;
-        self.records.insert(hashes.record, number);
-        let before = self.keys.insert(hashes.key, number);
-        self.bytes += size(&record);
-        self.entries.push_back(Waiting { record, tries, hashes, before });
-    }
-
-    fn pop_first(&mut self) -> Option<Waiting> {
-        let waiting = self.entries.pop_front()?;
-        let Hashes { key, record } = waiting.hashes;
-        for (index, hash) in [(&mut self.records, record), (&mut self.keys, key)] {
-            if index.get(&hash) == Some(&self.first) {
-                index.remove(&hash);
-            }
-        }
-        self.first += 1;
-        self.in_hand = self.in_hand.saturating_sub(1);
-        self.bytes -= size(&waiting.record);
-        Some(waiting)
-    }
-
-    /// As if one had been written after the other: the later expiry wins, addresses replace those known if there are
-    /// any. Addresses for which there is no room are left as they were.
-    fn merge(&mut self, place: usize, newer: ProviderRecord, bytes_max: usize) {
-        let Some(Waiting { record, tries, .. }) = self.entries.get_mut(place) else { return };
-        *tries = Tries::default();
-        record.expires = record.expires.max(newer.expires);
-        if newer.addresses.is_empty() {
-            return;
-        }
-        let others = self.bytes - size(record);
-        if others + size(&newer) <= bytes_max {
-            record.addresses = newer.addresses;
-            self.bytes = others + size(record);
-        }
-    }
-
-    /// As [`Self::merge`], with what waits being the newer one.
-    fn merge_older(&mut self, place: usize, older: ProviderRecord, bytes_max: usize) {
-        let Some(Waiting { record, .. }) = self.entries.get(place) else { return };
-        let addresses = if record.addresses.is_empty() { older.addresses } else { record.addresses.clone() };
-        let merged = ProviderRecord { addresses, ..older };
-        self.merge(place, merged, bytes_max);
-    }
+fn level_of(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
 }
 
-/// About how many bytes an entry takes, its places in the indexes included.
-fn size(record: &ProviderRecord) -> usize {
-    size_of::<Waiting>() + 4 * size_of::<(u64, u64)>() + record.addresses.encoded().len()
+impl Queue {
+    fn len(&self) -> usize {
+        self.fresh.len() + self.away.len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.fresh.bytes + self.away.bytes
+    }
+
+    /// What was accepted last of this key and provider.
+    fn newest(&self, hashes: Hashes, record: &ProviderRecord) -> Option<&ProviderRecord> {
+        let Self { fresh, away, .. } = self;
+        fresh.newest(hashes.record, record).or_else(|| away.newest(hashes.record, record))
+    }
+
+    /// Merges a record with the one of its key and provider that waits. Gives it back if none does.
+    fn merge(
+        &mut self,
+        record: ProviderRecord,
+        hashes: Hashes,
+        bytes_max: usize,
+        merge: impl Fn(&mut Entries, usize, ProviderRecord, usize),
+    ) -> Option<ProviderRecord> {
+        let Self { fresh, away, .. } = self;
+        let others = [away.bytes, fresh.bytes];
+        for (entries, others) in [fresh, away].into_iter().zip(others) {
+            if let Some(place) = entries.find_waiting(hashes.record, &record) {
+                merge(entries, place, record, bytes_max.saturating_sub(others));
+                return None;
+            }
+        }
+        Some(record)
+    }
 }
 
 #[cfg(test)]

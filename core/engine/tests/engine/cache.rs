@@ -1,9 +1,12 @@
 //! What is kept of the store's answers, for how long, and what a write does to it.
 
-use crate::doubles::{FAILS, Mood, Store, addresses, caller, key, millis, open, peer, permits};
-use hydra_api::{Addresses, ContentKey, PeerId, ProviderRecord, Rung};
+use crate::doubles::{
+    FAILS, Ledger, Mood, START, Store, addresses, caller, key, millis, open, peer, permits,
+};
+use hydra_api::{Addresses, ContentKey, PeerId, ProviderRecord, Rung, Verdict};
 use hydra_engine::{Config, Ending, Engine, ReadCache, Reply, Source};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::{advance, sleep};
 
@@ -217,4 +220,32 @@ async fn a_hot_key_that_is_announced_without_addresses_stays_cached() {
     let asked = statements(&store) - asked;
     assert!(asked <= 20, "{asked} reads of one key in ten seconds");
     assert_eq!(read(&engine, 1).await.providers().len(), 51);
+}
+
+/// A record of an answer that is kept has expired, and a degraded request gets a part of the rest.
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_trimmed_once_and_not_at_each_hit() {
+    let store = Store::new(2, 16);
+    let degrades = Arc::new(AtomicBool::new(false));
+    let seen = degrades.clone();
+    let policy = Ledger::new(move |_, _| match seen.load(Ordering::Relaxed) {
+        true => Verdict::Degrade(Rung::Short),
+        false => Verdict::Admit,
+    });
+    let mut config = Config { providers_per_short_answer_max: 4, ..permits(2) };
+    config.cache.fresh_s = 600;
+    let engine = open(&store, vec![policy.named("degrades")], config);
+    for provider in 0..10 {
+        let expires = START.saturating_add(Duration::from_secs(if provider == 0 { 30 } else { 3_600 }));
+        let key = ContentKey::new(&key(1)).unwrap();
+        store.put(ProviderRecord { key, provider: peer(provider), addresses: addresses(0), expires }, START);
+    }
+    assert_eq!(read(&engine, 1).await.providers().len(), 10);
+    sleep(Duration::from_secs(60)).await;
+    degrades.store(true, Ordering::Relaxed);
+    let [first, second] = [read(&engine, 1).await, read(&engine, 1).await].map(|reply| reply.answer.unwrap());
+    assert_eq!((first.providers().len(), statements(&store)), (4, 1));
+    assert!(Arc::ptr_eq(&first, &second), "made anew");
+    degrades.store(false, Ordering::Relaxed);
+    assert_eq!(read(&engine, 1).await.providers().len(), 9);
 }

@@ -162,3 +162,46 @@ async fn closing_twice_and_dropping_without_a_close_do_no_harm() {
     sleep(millis(10)).await;
     assert_eq!(tasks(), 0, "background tasks end with the engine");
 }
+
+/// The time for writing is over; the insert that runs ends within that for the calls under way.
+#[tokio::test(start_paused = true)]
+async fn what_an_insert_under_way_writes_before_the_store_is_closed_is_not_told_as_unwritten() {
+    let store = Store::new(4, 256);
+    let engine = open(&store, vec![], permits(4));
+    sleep(millis(10)).await;
+    store.set_writes(Mood::Takes(millis(800)));
+    engine.announce(caller(1), &key(1), || addresses(1)).unwrap();
+    let report = engine.close(millis(1_000)).await;
+    assert!(store.knows(&key(1), peer(1)) && store.is_closed());
+    assert_eq!(report.unwritten, 0, "{report:?} {}", report.unwritten_because());
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_to_close_at_the_same_time_wait_for_each_other() {
+    let store = Store::new(2, 16);
+    let engine = open(&store, vec![], Config { window_len_max: 16, ..permits(2) });
+    store.set(Mood::Takes(millis(100)));
+    for number in 0..200 {
+        assert_eq!(engine.announce(caller(number), &key(number), || addresses(0)), Ok(Ending::Served));
+    }
+    let within = Duration::from_secs(10);
+    let (first, second) = tokio::join!(engine.close(within), engine.close(within));
+    assert!(first.is_clean() && second.is_clean(), "{first:?} {second:?}");
+    assert!((0..200).all(|number| store.knows(&key(number), peer(number))));
+}
+
+/// A call that goes away leaves the writing to the next one.
+#[tokio::test(start_paused = true)]
+async fn a_close_that_was_dropped_is_taken_up_by_the_next() {
+    let store = Store::new(2, 16);
+    let engine = open(&store, vec![], Config { window_len_max: 16, ..permits(2) });
+    store.set(Mood::Takes(millis(100)));
+    for number in 0..200 {
+        assert_eq!(engine.announce(caller(number), &key(number), || addresses(0)), Ok(Ending::Served));
+    }
+    let gone = tokio::time::timeout(millis(150), engine.close(Duration::from_secs(10))).await;
+    assert!(gone.is_err());
+    let report = engine.close(Duration::from_secs(10)).await;
+    assert!(report.is_clean(), "{report:?}");
+    assert!((0..200).all(|number| store.knows(&key(number), peer(number))));
+}

@@ -37,15 +37,20 @@ async fn stored(store: &Memory, numbers: std::ops::Range<u64>) -> usize {
     known
 }
 
+/// How many records are in the write queue.
+fn waiting(engine: &Engine) -> u32 {
+    engine.stats().gauge.write_queue.used
+}
+
 /// Waits until the write queue is empty, for a minute at most.
 async fn written(engine: &Engine) -> Writes {
     for _ in 0..600 {
-        if engine.load().write_queue.used == 0 {
+        if waiting(engine) == 0 {
             break;
         }
         sleep(millis(100)).await;
     }
-    assert_eq!(engine.load().write_queue.used, 0, "all has left the queue: {:?}", engine.stats().writes);
+    assert_eq!(waiting(engine), 0, "all has left the queue: {:?}", engine.stats().writes);
     engine.stats().writes
 }
 
@@ -159,7 +164,7 @@ async fn what_is_half_done_or_done_and_denied_is_done_in_the_end() {
     let engine = open(denied.clone());
     announce(&engine, 0..300);
     sleep(Duration::from_secs(10)).await;
-    assert_eq!(engine.load().write_queue.used, 300, "nothing is dropped while nothing is known");
+    assert_eq!(waiting(&engine), 300, "nothing is dropped while nothing is known");
     denied.set(Afterwards::Answers);
     written(&engine).await;
     assert_eq!(stored(&inner, 0..300).await, 300, "after denials");
@@ -196,7 +201,7 @@ async fn no_count_of_a_store_is_believed() {
         let numbers = (10 + 30 * at as u64)..(40 + 30 * at as u64);
         announce(&engine, numbers.clone());
         sleep(millis(600)).await;
-        assert!(engine.load().write_queue.used > 0, "{miscount:?}: who was taken is not known");
+        assert!(waiting(&engine) > 0, "{miscount:?}: who was taken is not known");
         store.set(Miscount::Nothing);
         written(&engine).await;
         assert_eq!(stored(&inner, numbers).await, 30, "{miscount:?}");
@@ -366,40 +371,61 @@ async fn a_part_that_is_away_neither_loses_its_records_nor_holds_up_the_others()
     }
 }
 
-/// What was accepted is not dropped for what comes later: that is refused once the queue is full of what waits for a part.
+/// Records of a part that is away fill the queue, and give way to others until they have half of it; no others are dropped.
 #[tokio::test(start_paused = true)]
-async fn a_part_that_is_away_for_long_loses_nothing_of_a_full_queue() {
+async fn a_part_that_is_away_for_long_keeps_half_of_a_full_queue_and_holds_up_no_others() {
     let inner = memory();
     let store = Arc::new(UnknownForSome::new(inner.clone(), StoreErrorKind::Unavailable, 333, 3));
     let config = Config { write_queue_len_max: 1_000, window_len_max: 200, ..permits(4) };
     let engine = open_store(store.clone(), vec![], config, None);
     let is_away = |number: &u64| store.is_unknown(&ContentKey::new(&key(*number)).unwrap());
-    let (mut accepted, mut refused) = (Vec::new(), 0);
-    // The others are written, and these stay: the queue fills up.
-    for number in 0..6_000 {
+    let (mut accepted, mut minutes) = (Vec::new(), Vec::new());
+    for number in 0..12_000 {
         match engine.announce(caller(number), &key(number), || addresses(number)).unwrap() {
             Ending::Served => accepted.push(number),
-            _ => refused += 1,
+            other => panic!("{number}: {other:?}"),
         }
-        sleep(millis(20)).await;
+        sleep(millis(50)).await;
+        if number % 1_200 == 1_199 {
+            minutes.push(engine.stats().writes.written);
+        }
     }
-    let kept = accepted.iter().copied().filter(is_away).count();
-    assert_eq!((kept, engine.load().write_queue.used), (1_000, 1_000));
-    assert!(refused > 1_000, "{refused}");
+    assert_eq!(engine.write_rung(), Rung::Full, "the queue has room for what comes");
+    let growth: Vec<u64> = minutes.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(growth.iter().all(|written| (750..850).contains(written)), "by the minute: {growth:?}");
     sleep(Duration::from_secs(3_600)).await;
-    let writes = engine.stats().writes;
-    assert_eq!(
-        (writes.dropped_after_retries, writes.written),
-        (0, accepted.len() as u64 - 1_000),
-        "{writes:?}"
-    );
-    let last = *accepted.last().unwrap();
-    let found = engine.providers(caller(99), &key(last)).await.unwrap();
-    assert_eq!(found.providers().len(), 1, "reads see what was accepted: {found:?}");
+    let others = accepted.iter().filter(|number| !is_away(number)).count() as u64;
+    let stats = engine.stats();
+    let (writes, kept) = (stats.writes, u64::from(stats.gauge.write_queue_away));
+    assert_eq!((writes.written, writes.dropped_queue_full, writes.dropped_after_retries), (others, 0, 0));
+    assert!((900..=1_000).contains(&kept) && writes.dropped_part_away == 12_000 - others - kept, "{stats:?}");
+    // Reads see what is kept, and nothing of what is not.
+    let mut seen = 0;
+    for number in (0..12_000).filter(is_away) {
+        seen += engine.providers(caller(99), &key(number)).await.unwrap().providers().len() as u64;
+    }
+    assert_eq!(seen, kept);
     store.set(StoreErrorKind::Unavailable, 0);
     let writes = written(&engine).await;
-    assert_eq!((writes.written, writes.dropped_after_retries), (accepted.len() as u64, 0), "{writes:?}");
-    assert_eq!(stored(&inner, 0..6_000).await, accepted.len());
+    assert_eq!(writes.written, others + kept, "{writes:?}");
+    assert_eq!(stored(&inner, 0..12_000).await as u64, others + kept);
+}
+
+/// The others fill more than the half of the queue that is theirs: those are refused, and of the part that is away half a queue stays.
+#[tokio::test(start_paused = true)]
+async fn a_part_that_is_away_keeps_its_half_when_there_is_too_much_of_all() {
+    let store = Arc::new(UnknownForSome::new(memory(), StoreErrorKind::Unavailable, 333, 3));
+    let config = Config { write_queue_len_max: 1_000, window_len_max: 40, ..permits(4) };
+    let engine = open_store(store.clone(), vec![], config, None);
+    for number in 0..30_000 {
+        _ = engine.announce(caller(number), &key(number), || addresses(number)).unwrap();
+        sleep(millis(1)).await;
+    }
+    let stats = engine.stats();
+    let away = stats.gauge.write_queue_away;
+    assert!((490..600).contains(&away) && stats.writes.dropped_queue_full > 0, "{stats:?}");
+    // The pace is 400 records a second, a quarter of them once more of those that are away.
+    assert!(stats.writes.written > 4_000, "{:?}", stats.writes);
 }
 
 /// A record that a part of the store refuses, or that nobody could read any more, does not wait for that part for ever.
@@ -413,13 +439,13 @@ async fn a_record_of_a_part_waits_as_long_as_it_is_worth_something() {
     let (first, second) = (away(0), away(100));
     announce(&engine, first..first + 1);
     sleep(Duration::from_secs(3_500)).await;
-    assert_eq!((engine.load().write_queue.used, engine.stats().writes.dropped_after_retries), (1, 0));
+    assert_eq!((waiting(&engine), engine.stats().writes.dropped_after_retries), (1, 0));
     sleep(Duration::from_secs(200)).await;
-    assert_eq!((engine.load().write_queue.used, engine.stats().writes.dropped_after_retries), (0, 1));
+    assert_eq!((waiting(&engine), engine.stats().writes.dropped_after_retries), (0, 1));
     store.set(StoreErrorKind::Refused, 333);
     announce(&engine, second..second + 1);
     sleep(Duration::from_secs(120)).await;
-    assert_eq!((engine.load().write_queue.used, engine.stats().writes.dropped_refused), (0, 1));
+    assert_eq!((waiting(&engine), engine.stats().writes.dropped_refused), (0, 1));
 }
 
 /// The parts of a store that was away as a whole do not come back together.

@@ -44,6 +44,10 @@ impl Behaviour for Shared {
         Ok(Inserted::of(batch.iter().map(outcome).collect()))
     }
 
+    fn unknown_because(&self, _: Option<String>) -> Option<String> {
+        Some("server 3 does not answer".to_owned())
+    }
+
     async fn providers(
         &self,
         inner: &dyn ProviderStore,
@@ -135,4 +139,18 @@ async fn damage_of_some_keys_shows_beside_others_that_are_away() {
 #[tokio::test(start_paused = true)]
 async fn damage_of_some_keys_shows_beside_others_that_are_away_and_none_known() {
     corrupt(false).await;
+}
+
+/// Such a store gives the kinds of its outcomes alone; why it is so is told by the last error of the insert.
+#[tokio::test(start_paused = true)]
+async fn the_cause_of_what_is_not_known_of_any_record_reaches_the_operator() {
+    let (_state, _inner, engine) = mixed([StoreErrorKind::Unavailable; 2], false);
+    for key in [low(), high()] {
+        assert_eq!(engine.announce(caller(1), &key, || addresses(1)), Ok(Ending::Served));
+    }
+    sleep(millis(10_000)).await;
+    let paused = engine.health().paused.unwrap();
+    assert!(paused.because.contains("server 3 does not answer"), "{paused:?}");
+    let report = engine.close(millis(1_000)).await;
+    assert!(report.unwritten_because().contains("server 3 does not answer"), "{report:?}");
 }

@@ -139,6 +139,34 @@ pub(crate) enum AskCommand {
         #[command(flatten)]
         ask: AskArgs,
     },
+    /// Finds the record of an IPNS name or a public key, and checks its signature. Exits with code 1 if there is none.
+    #[command(
+        after_help = "Example:\n  hydra ask value k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8 --to record"
+    )]
+    Value {
+        /// A peer id (12D3Koo… or k51…), with `/ipns/` before it or not; with `/pk/` before it its public key.
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// A file to which the record is written as it is.
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+        #[command(flatten)]
+        ask: AskArgs,
+    },
+    /// Puts a record that the owner of a name has signed. Exits with code 1 if it is not stored.
+    #[command(
+        after_help = "Example:\n  hydra ask put k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8 record"
+    )]
+    Put {
+        /// A peer id (12D3Koo… or k51…), with `/ipns/` before it or not; with `/pk/` before it its public key.
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// The record, as `hydra ask value --to` or `ipfs routing get` writes it.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        #[command(flatten)]
+        ask: AskArgs,
+    },
     /// Finds the peers closest to a key. Exits with code 1 if there are none.
     Closest {
         /// A CID, a multihash in hexadecimal, or a peer id.

@@ -2,6 +2,7 @@
 
 mod client;
 mod target;
+mod value;
 
 use super::args::{AskArgs, AskCommand};
 use super::key::{any_key, content_key};
@@ -38,6 +39,10 @@ pub(crate) async fn ask(config: &Config, question: &AskCommand, out: &mut Output
             asked.print("closest", found, json_wanted(args, out), out)?;
             found_any(found, "no peer found")
         }
+        AskCommand::Value { name, to, ask: args } => {
+            value::value(config, name, to.as_deref(), args, out).await
+        }
+        AskCommand::Put { name, file, ask: args } => value::put(config, name, file, args, out).await,
         AskCommand::Provide { key, address, ask: args } => {
             provide(config, content_key(key)?, address, args, out).await
         }
@@ -56,10 +61,11 @@ async fn provide(
     let me = asker.peer();
     let record = Peer::new(&me, addresses);
     let request = Request::AddProvider { key: key.clone(), providers: vec![record] };
-    let (at, _) = first(&asker, &target::peers(config, args)?, &request, patience(args)).await?;
+    let (at, _) = first(config, &asker, args, &request).await?;
     for _ in 0..LOOKS {
         let request = Request::GetProviders { key: key.clone() };
-        let answer = asker.ask(&at, request, patience(args)).await.map_err(|cause| failed(&at, &cause))?;
+        let answer =
+            asker.ask(&at, request, patience(args)).await.map_err(|cause| failed(&at, &cause, config))?;
         if answer.providers.iter().any(|provider| provider.peer == me) {
             let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
             return Ok(match json_wanted(args, out) {
@@ -81,7 +87,7 @@ struct Asked {
 impl Asked {
     async fn first(config: &Config, args: &AskArgs, request: &Request) -> Result<Self, Failure> {
         let asker = start(config)?;
-        let (at, answer) = first(&asker, &target::peers(config, args)?, request, patience(args)).await?;
+        let (at, answer) = first(config, &asker, args, request).await?;
         Ok(Self { at, answer })
     }
 
@@ -105,22 +111,29 @@ fn start(config: &Config) -> Result<Asker, Failure> {
 
 /// Asks the peers in turn until one answers.
 async fn first(
+    config: &Config,
     asker: &Asker,
-    peers: &[PeerAddress],
+    args: &AskArgs,
     request: &Request,
-    patience: Duration,
 ) -> Result<(PeerAddress, Answer), Failure> {
     let mut failure = Failure::Failed("the node has no heads that listen".to_owned());
-    for peer in peers {
-        match asker.ask(peer, request.clone(), patience).await {
-            Ok(answer) => return Ok((peer.clone(), answer)),
-            Err(cause) => failure = failed(peer, &cause),
+    for peer in target::peers(config, args)? {
+        match asker.ask(&peer, request.clone(), patience(args)).await {
+            Ok(answer) => return Ok((peer, answer)),
+            Err(cause) => failure = failed(&peer, &cause, config),
         }
     }
     Err(failure)
 }
 
-fn failed(at: &PeerAddress, cause: &AskError) -> Failure {
+fn failed(at: &PeerAddress, cause: &AskError, config: &Config) -> Failure {
+    if matches!(cause, AskError::Unsupported) {
+        let protocol = &config.network.protocol;
+        return Failure::Failed(format!(
+            "{at}: the peer does not serve {protocol}: set `network.protocol` to the protocol of its network (--set \
+             network.protocol=/ipfs/kad/1.0.0 for the public one), or ask a peer that is a DHT server"
+        ));
+    }
     Failure::Failed(format!("{at}: {}", told_once(&at.to_string(), &Causes(cause).to_string())))
 }
 

@@ -15,7 +15,7 @@ pub(crate) enum Failure {
     Config(Issues),
     /// An argument is invalid: exit code 2.
     Usage(String),
-    /// A backend cannot be reached: exit code 3.
+    /// A backend cannot be reached, or is in use: exit code 3. It may be later.
     Unavailable(String),
     /// The work failed: exit code 1. The text names the operation and the causes.
     Failed(String),
@@ -96,11 +96,20 @@ impl From<Issues> for Failure {
     }
 }
 
+/// Whether a file may not be used by this user. Then nothing is away that may come back: the rights are to be changed.
+pub(super) fn is_forbidden(error: &(dyn Error + 'static)) -> bool {
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    let mut causes = causes.filter_map(|error| error.downcast_ref::<io::Error>());
+    causes.any(|cause| cause.kind() == io::ErrorKind::PermissionDenied)
+}
+
 impl From<OpenBackendsError> for Failure {
     fn from(error: OpenBackendsError) -> Self {
         match error {
             OpenBackendsError::Config(issues) => Self::Config(issues),
-            OpenBackendsError::Open { ref source, .. } if *source.kind() == OpenErrorKind::Unavailable => {
+            OpenBackendsError::Open { ref source, .. }
+                if *source.kind() == OpenErrorKind::Unavailable && !is_forbidden(source) =>
+            {
                 Self::Unavailable(Causes(&error).to_string())
             }
             error @ OpenBackendsError::TooLate { .. } => Self::Unavailable(error.to_string()),

@@ -1,9 +1,10 @@
-//! The key of a command: a CID, a multihash or a peer id.
+//! The key of a command: a CID, a multihash, a peer id or a name.
 
 use super::Failure;
 use bytes::Bytes;
 use cid::Cid;
 use hydra_api::ContentKey;
+use hydra_records::{Namespace, RecordKey};
 use libp2p::PeerId;
 use multihash::Multihash;
 
@@ -29,6 +30,36 @@ pub(crate) fn any_key(text: &str) -> Result<Bytes, Failure> {
             Failure::Usage(format!("`{text}` is neither a peer id, a CID nor a hexadecimal multihash"))
         }),
     }
+}
+
+/// The key of a name: `/ipns/<peer id>`, `/pk/<peer id>`, or a peer id alone, which is taken for a name. A peer id is in base58 or a
+/// CID of a libp2p key.
+pub(crate) fn record_key(text: &str) -> Result<RecordKey, Failure> {
+    let (namespace, id) = match (text.strip_prefix("/ipns/"), text.strip_prefix("/pk/")) {
+        (Some(id), _) => (Namespace::Ipns, id),
+        (_, Some(id)) => (Namespace::PublicKey, id),
+        _ => (Namespace::Ipns, text),
+    };
+    match peer_id(id) {
+        Some(peer) => Ok(RecordKey::new(namespace, peer)),
+        None => Err(Failure::Usage(format!(
+            "`{text}` is no name: give a peer id (12D3Koo… or k51…), or it with `/ipns/` or `/pk/` before it"
+        ))),
+    }
+}
+
+/// Whether it is told to be the key of a value record.
+pub(crate) fn is_record_key(text: &str) -> bool {
+    text.starts_with("/ipns/") || text.starts_with("/pk/")
+}
+
+fn peer_id(text: &str) -> Option<PeerId> {
+    /// The multicodec of a libp2p public key.
+    const LIBP2P_KEY: u64 = 0x72;
+    text.parse().ok().or_else(|| {
+        let cid = Cid::try_from(text).ok().filter(|cid| cid.codec() == LIBP2P_KEY)?;
+        PeerId::from_bytes(&cid.hash().to_bytes()).ok()
+    })
 }
 
 fn cid(text: &str) -> Option<Vec<u8>> {
@@ -69,5 +100,19 @@ mod tests {
         assert_eq!(any_key(&peer.to_string()).unwrap(), peer.to_bytes());
         assert!(matches!(content_key("hello"), Err(Failure::Usage(_))));
         assert!(matches!(any_key("zzzz"), Err(Failure::Usage(_))));
+    }
+
+    #[test]
+    fn a_name_is_written_in_several_ways() {
+        const BASE58: &str = "12D3KooWLU2znyJMtDiHArqAGbZn8CgUGp92kxDBtefftEEaHSZS";
+        let peer: PeerId = BASE58.parse().unwrap();
+        let cid = Cid::new_v1(0x72, Multihash::from_bytes(&peer.to_bytes()).unwrap());
+        let cid = cid.to_string_of_base(cid::multibase::Base::Base36Lower).unwrap();
+        assert!(cid.starts_with("k51"), "{cid}");
+        for text in [BASE58, &format!("/ipns/{BASE58}"), &cid, &format!("/ipns/{cid}")] {
+            assert_eq!(record_key(text).unwrap(), RecordKey::new(Namespace::Ipns, peer), "{text}");
+        }
+        assert_eq!(record_key(&format!("/pk/{cid}")).unwrap(), RecordKey::new(Namespace::PublicKey, peer));
+        assert!(matches!(record_key("example.com"), Err(Failure::Usage(_))));
     }
 }

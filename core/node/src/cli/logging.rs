@@ -11,8 +11,9 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 /// The default levels of libraries; the config's level overrides them. OpenTelemetry logs every failed export, which
 /// the exporter logs once per change, so it is off. yamux warns of every connection that the remote resets, sqlx of every notice
-/// of the server, such as one to each connection that ends with it.
-const LIBRARIES: &str = "fjall=warn,lsm_tree=warn,libp2p=warn,quinn=warn,hickory=warn,yamux=error,sqlx=error,\
+/// of the server, such as one to each connection that ends with it. The storage engines log each error that they return, in words for
+/// their own developers; the stores log what it means, once per change.
+const LIBRARIES: &str = "fjall=off,lsm_tree=off,sled=off,libp2p=warn,quinn=warn,hickory=warn,yamux=error,sqlx=error,\
     multistream_select=warn,h2=warn,hyper=warn,reqwest=warn,tonic=warn,tower=warn,opentelemetry=off";
 /// The spans of traced requests go to the collector; in the log they would repeat the request in each line.
 const TRACES: &str = "hydra::request=off";
@@ -132,6 +133,30 @@ mod tests {
         });
         let bytes = buffer.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
+    }
+
+    /// What two crates log of an error.
+    fn errors(level: &str) -> Vec<bool> {
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
+        let lines = fmt::layer().json().flatten_event(true).with_writer(move || writer.clone());
+        let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter(level)));
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::error!(target: "sled::pagecache", "raw");
+            tracing::error!(target: "fjall::journal", "raw");
+            tracing::error!(target: "lsm_tree::tree", "raw");
+            tracing::error!(target: "hydra_store_sled::keeper", "told");
+        });
+        let bytes = buffer.0.lock().unwrap().clone();
+        let logged = String::from_utf8(bytes).unwrap();
+        let targets = ["sled::pagecache", "fjall::journal", "lsm_tree::tree", "hydra_store_sled::keeper"];
+        targets.map(|target| logged.contains(&format!("\"{target}\""))).into()
+    }
+
+    #[test]
+    fn storage_engines_log_nothing_unless_the_level_names_them() {
+        assert_eq!(errors("info"), [false, false, false, true]);
+        assert_eq!(errors("info,sled=warn,lsm_tree=error"), [true, false, true, true]);
     }
 
     #[test]

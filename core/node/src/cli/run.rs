@@ -1,10 +1,11 @@
 //! `hydra run`: serves until a signal stops it.
 
+use super::failure::is_forbidden;
 use super::reload::{Inputs, Reload};
 use super::search;
 use super::stop::{ReloadSignal, StopSignal};
 use super::{Failure, Output};
-use crate::config::Loaded;
+use crate::config::{Http, Loaded};
 use crate::node::backends::Backends;
 use crate::node::{Node, StartError};
 use crate::observe::otlp::Exporter;
@@ -40,6 +41,8 @@ async fn serve(
     if let Some(collector) = exporter.target() {
         tracing::info!(%collector, "traces are sent");
     }
+    // Before any file is made: another node may use the directory and the address.
+    http_is_free(&loaded.config.telemetry.http)?;
     let opened = tokio::select! {
         opened = loaded.open(&reload.registry) => opened?,
         () = logged(&mut stop) => return stopped_early(),
@@ -78,7 +81,15 @@ async fn serve(
     drop(reload);
     let stopped = node.stop().await.map_err(|cause| Failure::failed("the node did not stop cleanly", cause));
     printed?;
-    stopped
+    stopped.inspect(|()| tracing::info!("stopped: the queued records are written and the store is closed"))
+}
+
+/// Whether the HTTP endpoints can be served. They are taken later, so that this says it early and no more.
+fn http_is_free(config: &Http) -> Result<(), Failure> {
+    match config.enabled.then(|| std::net::TcpListener::bind(config.listen)) {
+        Some(Err(cause)) => Err(not_started(StartError::Http { listen: config.listen, cause })),
+        Some(Ok(_)) | None => Ok(()),
+    }
 }
 
 /// Has the allocator find the identities and shows how far it is, so that acquiring them takes no time. The start says it if that
@@ -120,6 +131,7 @@ fn not_started(error: StartError) -> Failure {
     let is_away = matches!(
         &error,
         StartError::Ids(ids) if matches!(ids.kind(), IdErrorKind::Unavailable | IdErrorKind::Held)
+            && !is_forbidden(ids)
     );
     match Failure::failed("cannot start", error) {
         Failure::Failed(message) if is_away => Failure::Unavailable(message),

@@ -8,6 +8,7 @@ mod resume;
 mod source;
 mod target;
 mod transfer;
+mod values;
 
 use super::args::{ImportArgs, StoreCommand, TransferArgs};
 use super::check::ok;

@@ -19,7 +19,7 @@ pub use connections::Connections;
 pub(crate) use endpoint::{Endpoint, Malformed};
 pub use heads::{Heads, Ports, Transport};
 pub use kad::{Kad, SmallAnswers};
-pub use network::{AddressPolicy, Diversity, Network};
+pub use network::{AddressPolicy, Diversity, Network, Reachability};
 pub use plugin_table::{PluginTable, PolicyTable};
 pub use process::{Log, LogFormat, Shutdown};
 pub use telemetry::{Http, Otlp, OtlpProtocol, Telemetry, Traces};

@@ -8,6 +8,7 @@ mod listen;
 mod long_identify;
 
 use crate::config::Config;
+use crate::net::autonat;
 use crate::net::heads::{Head, HeadList, Status};
 use crate::net::own_addresses::OwnAddresses;
 use crate::net::requests::proof::Proof;
@@ -70,13 +71,17 @@ pub(crate) fn spawn(parts: Parts, tasks: &mut JoinSet<()>) -> (Head, AbortHandle
         peer: parts.key.public().to_peer_id(),
         status: seen,
         client: Arc::default(),
+        tester: Arc::default(),
+        found: Arc::default(),
         restarts: Arc::default(),
     };
-    let (client, restarts) = (Arc::clone(&head.client), Arc::clone(&head.restarts));
+    let clients = Clients { kad: Arc::clone(&head.client), tester: Arc::clone(&head.tester) };
+    let restarts = Arc::clone(&head.restarts);
     let task = tasks.spawn(async move {
         let work = || async {
-            let ended = AssertUnwindSafe(run(&parts, &status, &client)).catch_unwind().await;
-            client.store(None);
+            let ended = AssertUnwindSafe(run(&parts, &status, &clients)).catch_unwind().await;
+            clients.kad.store(None);
+            clients.tester.store(None);
             ended.unwrap_or(Ok(End::Panicked))
         };
         let failed = |cause| status.send_modify(|status| status.failure = Some(cause));
@@ -85,11 +90,13 @@ pub(crate) fn spawn(parts: Parts, tasks: &mut JoinSet<()>) -> (Head, AbortHandle
     (head, task)
 }
 
-async fn run(
-    parts: &Parts,
-    status: &watch::Sender<Status>,
-    client: &ArcSwapOption<Client>,
-) -> io::Result<End> {
+/// By what the head is made to ask others.
+struct Clients {
+    kad: Arc<ArcSwapOption<Client>>,
+    tester: Arc<ArcSwapOption<autonat::Client>>,
+}
+
+async fn run(parts: &Parts, status: &watch::Sender<Status>, clients: &Clients) -> io::Result<End> {
     let panicked = Arc::new(Notify::new());
     let mut phase = parts.phase.clone();
     let now = *phase.borrow_and_update();
@@ -97,8 +104,9 @@ async fn run(
         // Seen already, so no change to it will be told.
         return Ok(End::Stopped);
     }
-    let behaviour = behaviour::of(parts, now);
-    client.store(Some(Arc::new(behaviour.kad.client())));
+    let (behaviour, tester) = behaviour::of(parts, now);
+    clients.kad.store(Some(Arc::new(behaviour.kad.client())));
+    clients.tester.store(Some(Arc::new(tester)));
     let idle = Duration::from_secs(parts.config.connections.idle_timeout_s.into());
     let connections = (idle, parts.kad.limits.streams_max);
     let (dials, watched) = (Arc::clone(&parts.shared.dials), Arc::clone(&panicked));

@@ -1,12 +1,15 @@
 //! The heads as the rest of the node sees them.
 
 mod list;
+mod reach;
 mod status;
 
 pub use list::HeadLine;
 pub(crate) use list::{HeadList, Traffic};
+pub(crate) use reach::{Found, Reach, Way};
 pub(crate) use status::{ListenerCounts, State, Status};
 
+use crate::net::autonat;
 use arc_swap::ArcSwapOption;
 use hydra_kad::Client;
 use libp2p::PeerId;
@@ -25,6 +28,10 @@ pub(crate) struct Head {
     pub(crate) status: watch::Receiver<Status>,
     /// Asks others in the head's name; `None` while the head is down.
     pub(crate) client: Arc<ArcSwapOption<Client>>,
+    /// Has others test whether they reach the head; `None` while the head is down.
+    pub(crate) tester: Arc<ArcSwapOption<autonat::Client>>,
+    /// What they found.
+    pub(crate) found: Arc<Found>,
     /// How often it was started again.
     pub(crate) restarts: Arc<AtomicU64>,
 }
@@ -34,5 +41,10 @@ impl Head {
     pub(crate) fn state(&self) -> State {
         // Its task holds the other end as long as it runs.
         if self.status.has_changed().is_err() { State::Ended } else { self.status.borrow().state() }
+    }
+
+    /// Whether others can reach it, on each way that it advertises.
+    pub(crate) fn reach(&self) -> Vec<(Way, Reach)> {
+        self.found.of(&self.status.borrow().advertised)
     }
 }

@@ -4,6 +4,7 @@ mod attempts;
 mod cut;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use crate::node::opening::AttemptError;
 use crate::observe::store_opening::StoreOpening;
@@ -11,7 +12,7 @@ use attempts::{Shared, open_in_time};
 use hydra_api::{
     ContentKey, Cursor, Deleted, Deletion, Durability, Estimate, Found, Inserted, Metric, Page,
     ProviderRecord, ProviderStore, Purged, ReconfigureError, Sharing, StoreError, StoreErrorKind,
-    StoreProfile, UnixSeconds, async_trait,
+    StoreProfile, UnixSeconds, ValueStore, async_trait,
 };
 use serde_json::Value;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -111,6 +112,10 @@ impl ProviderStore for LateStore {
         }
     }
 
+    fn unknown_because(&self) -> Option<String> {
+        self.shared.store()?.unknown_because()
+    }
+
     async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {
         self.store("purge_expired")?.purge_expired(now, limit).await
     }
@@ -130,6 +135,14 @@ impl ProviderStore for LateStore {
         limit: NonZeroU32,
     ) -> Result<Page, StoreError> {
         self.store("scan")?.scan(from, now, limit).await
+    }
+
+    /// Whether the store keeps value records is known once it is open: until then calls for them fail as all others do.
+    fn values(&self) -> Option<&dyn ValueStore> {
+        match self.shared.store() {
+            Some(store) => store.values(),
+            None => Some(self),
+        }
     }
 
     fn metrics(&self) -> Vec<Metric> {

@@ -40,6 +40,7 @@ pub(super) struct Tasks {
     pub(super) scout: Option<JoinHandle<()>>,
     pub(super) table_maintenance: Option<JoinHandle<()>>,
     pub(super) advertiser: Option<JoinHandle<()>>,
+    pub(super) reachability: Option<JoinHandle<()>>,
     /// Runs once the file is written.
     pub(super) heads_file: Option<JoinHandle<()>>,
 }
@@ -67,6 +68,7 @@ impl Tasks {
             ("scout", &self.scout),
             ("table_maintenance", &self.table_maintenance),
             ("advertiser", &self.advertiser),
+            ("reachability", &self.reachability),
             ("heads_file", &self.heads_file),
         ];
         let others =

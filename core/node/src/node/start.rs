@@ -62,6 +62,7 @@ async fn begin(running: &mut Running) -> Result<Parts, StartError> {
     hold_presence(running);
     heads_begun.await.map_err(|_| keeper_ended())??;
     parts.heads_listen(&config).await?;
+    parts.report.on_advertised(&parts.heads);
     parts.spawn_tasks(running, met);
     node_view.started(running.tasks.abort_handles());
     Ok(parts)

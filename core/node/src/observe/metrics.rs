@@ -20,6 +20,7 @@ mod routing;
 mod store;
 mod text;
 mod traces;
+mod values;
 mod writes;
 
 use crate::observe::node_view::NodeView;
@@ -102,6 +103,7 @@ fn write(node_view: &NodeView, engine: &Snapshot, published: &Published, page: &
     admission::write(engine, page)?;
     reads::write(engine, page)?;
     writes::write(engine, &node_view.config.engine, page)?;
+    values::write(engine, page)?;
     store::write(engine, &node_view.config.store.kind, page)?;
     published.write(&node_view.config.store.kind, page)?;
     leases::write(node_view, page)?;

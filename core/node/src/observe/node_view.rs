@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::net::dial_gate::DialGate;
 use crate::net::head::connection_limits::NodeConnections;
 use crate::net::heads::HeadList;
+use crate::net::reachability::Report;
 use crate::net::routing::rounds::AllRounds;
 use crate::net::routing::table::Table;
 use crate::net::supervise::Phase;
@@ -37,6 +38,8 @@ pub(crate) struct NodeView {
     pub(crate) dials: Arc<DialGate>,
     /// Refreshes of the table and rounds of the advertiser.
     pub(crate) rounds: Arc<AllRounds>,
+    /// Tests of the heads' addresses.
+    pub(crate) report: Arc<Report>,
     /// Connections.
     pub(crate) connections: Arc<NodeConnections>,
     /// The heads.

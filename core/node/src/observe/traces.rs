@@ -164,9 +164,10 @@ fn is_degraded(rung: Rung, ending: Ending) -> bool {
         | Ending::StoreFailed
         | Ending::Declined
         | Ending::Shed
-        | Ending::QueueFull => true,
-        // An invalid request, or one whose client is gone.
-        Ending::Refused | Ending::Abandoned => false,
+        | Ending::QueueFull
+        | Ending::NoRoom => true,
+        // An invalid or outdated request, or one whose client is gone.
+        Ending::Refused | Ending::Outdated | Ending::Abandoned => false,
     }
 }
 

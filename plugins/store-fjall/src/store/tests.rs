@@ -1,3 +1,5 @@
+mod values;
+
 use super::*;
 use crate::layout;
 use hydra_api::RecordOutcome;
@@ -362,4 +364,47 @@ async fn an_insert_with_a_date_far_ahead_removes_nothing() {
         others += count(&store, key).await;
     }
     assert_eq!((same_key, others), (3, 196));
+}
+
+/// Until the writer has ended the directory is locked, and a close is not said to be done.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writer_that_is_stuck_at_the_close_keeps_the_lock_until_it_has_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config { write_max_s: 1, ..Config::default() };
+    let store = open_at(dir.path(), config.clone()).await.unwrap();
+    store.insert([record(1, 1)].into(), NOW).await.unwrap();
+    let (release, released) = std::sync::mpsc::sync_channel::<()>(0);
+    let (reply, _replied) = oneshot::channel();
+    let call = Box::new(move |_: &mut crate::engine::Engine| released.recv().unwrap_or_default());
+    store.writer.jobs.try_send(Job::Call { call, reply }).unwrap();
+    for _ in 0..2 {
+        assert_eq!(store.close().await.unwrap_err().kind(), StoreErrorKind::Unavailable);
+        assert!(open_at(dir.path(), config.clone()).await.is_err(), "it is opened a second time");
+    }
+    drop(release);
+    while store.writer.pulse.is_stuck() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    store.close().await.unwrap();
+    store.close().await.unwrap();
+    let again = open_at(dir.path(), config).await.unwrap();
+    assert_eq!(count(&again, 1).await, 1);
+    again.close().await.unwrap();
+}
+
+/// A store that is dropped without a close is closed by its writer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_was_dropped_keeps_the_lock_until_its_writer_has_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open_at(dir.path(), Config::default()).await.unwrap();
+    let (release, released) = std::sync::mpsc::sync_channel::<()>(0);
+    let (reply, _replied) = oneshot::channel();
+    let call = Box::new(move |_: &mut crate::engine::Engine| released.recv().unwrap_or_default());
+    store.writer.jobs.try_send(Job::Call { call, reply }).unwrap();
+    drop(store);
+    assert!(open_at(dir.path(), Config::default()).await.is_err(), "it is opened a second time");
+    drop(release);
+    while open_at(dir.path(), Config::default()).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }

@@ -4,6 +4,8 @@
 //! `cargo bench -p hydra-store-postgres --bench stores -- [--sizes 200000,1000000] [--rounds 5] [--round-records 200000]` starts
 //! servers of its own in temporary directories.
 //!
+//! With `--values 1000000` value records are measured instead.
+//!
 //! The CPU of the backends, which is what a statement costs, is told apart from that of all processes: writers of WAL and pages, and
 //! autovacuum. The two layouts are compared with autovacuum at its default pace. Looking once a second, as in the rounds of refreshes, it
 //! costs a server some 12 ms of CPU in each second whatever is written, and hydra-booster's 10,000 statements wait for the disk for most
@@ -17,6 +19,7 @@
 
 mod booster;
 mod server;
+mod values;
 
 use booster::{Beside, Booster};
 use hydra_api::{ContentKey, Plugin, ProviderRecord, ProviderStore, Scope, UnixSeconds};
@@ -41,6 +44,13 @@ const SETTINGS: [&str; 3] = ["shared_buffers=1GB", "max_wal_size=4GB", "fsync=on
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
+    if let Some(records) = argument("--values") {
+        let server = Server::start(&SETTINGS).unwrap();
+        let store = open(&server, "hydra").await;
+        values::measure(&server, &*store, records[0]).await;
+        store.close().await.unwrap();
+        return;
+    }
     let sizes = argument("--sizes").unwrap_or_else(|| vec![200_000]);
     let rounds = argument("--rounds").map_or(5, |rounds| rounds[0]);
     let round_records = argument("--round-records").map_or(200_000, |records| records[0]);

@@ -14,7 +14,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Row};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fmt, io};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
@@ -47,6 +47,8 @@ struct State {
     idle: Vec<Open>,
     /// Idle and in use.
     open: u32,
+    /// When the server last answered a call.
+    answered_at: Instant,
     /// Raised when a connection fails: those that are older are tested before their next use.
     generation: u64,
     closed: bool,
@@ -88,6 +90,7 @@ impl Pool {
         let state = State {
             idle: Vec::new(),
             open: 0,
+            answered_at: Instant::now(),
             generation: 0,
             closed: false,
             host,
@@ -173,8 +176,7 @@ impl Pool {
                 Ok(Ok(permit)) => permit.forget(),
                 Ok(Err(_)) => return Err(StoreError::closed(operation)),
                 Err(_) => {
-                    let cause = NotConnected("all connections are in use".to_owned());
-                    return Err(StoreError::because(StoreErrorKind::Overloaded, operation, cause));
+                    return Err(self.all_in_use(operation));
                 }
             }
             let (open, generation) = {
@@ -187,6 +189,21 @@ impl Pool {
                 return Ok(busy);
             }
         }
+    }
+
+    /// The error of a call that got no connection in time: the server is slow, or answers none of those that have one.
+    fn all_in_use(&self, operation: &'static str) -> StoreError {
+        let (open, silent) = {
+            let state = self.state();
+            (state.open, state.answered_at.elapsed())
+        };
+        let cause = match silent >= self.connect_limit() {
+            true => {
+                format!("the server has answered on none of {open} connections for {} s", silent.as_secs())
+            }
+            false => "all connections are in use".to_owned(),
+        };
+        StoreError::because(StoreErrorKind::Overloaded, operation, NotConnected(cause))
     }
 
     fn is_connected(&self, operation: &'static str) -> Result<(), StoreError> {
@@ -222,6 +239,7 @@ impl Pool {
 
     fn take_back(&self, open: Open) {
         let mut state = self.state();
+        state.answered_at = Instant::now();
         if state.closed {
             state.open -= 1;
         } else {

@@ -1,7 +1,7 @@
 //! What the store publishes of a server that ends sessions, falls silent, is killed or holds dead rows.
 
 use crate::{Config, NOW, Server, Store, config, has, insert, is_back, open, trial};
-use hydra_api::{Deletion, StoreErrorKind};
+use hydra_api::{Deletion, PutOutcome, StoreErrorKind, UnixSeconds, ValueKey, ValuePut, ValueRecord};
 use hydra_conformance::given::{key, record};
 use libtest_mimic::Trial;
 use std::num::NonZeroU32;
@@ -178,7 +178,21 @@ async fn counted(server: Server) {
         log.matches("LOG:  execute ").count() + log.matches("LOG:  statement: ").count()
     };
     let limit = NonZeroU32::new(100).unwrap();
-    for operation in ["insert", "providers", "estimate", "purge_expired", "delete", "scan"] {
+    let values = store.values().unwrap();
+    let value = ValueKey::new(b"/pk/peer").unwrap();
+    for operation in [
+        "insert",
+        "providers",
+        "estimate",
+        "purge_expired",
+        "delete",
+        "scan",
+        "get",
+        "put_if",
+        "purge_values",
+        "estimate_values",
+        "delete_values",
+    ] {
         let before = (logged(), statements(&store, operation));
         match operation {
             "insert" => drop(insert(&store, 2).await.unwrap()),
@@ -186,7 +200,20 @@ async fn counted(server: Server) {
             "estimate" => drop(store.estimate().await.unwrap()),
             "purge_expired" => drop(store.purge_expired(NOW, limit).await.unwrap()),
             "delete" => drop(store.delete(Deletion::Key(key(2)), limit).await.unwrap()),
-            _ => drop(store.scan(None, NOW, limit).await.unwrap()),
+            "scan" => drop(store.scan(None, NOW, limit).await.unwrap()),
+            "get" => drop(values.get([value].into(), NOW).await.unwrap()),
+            "put_if" => {
+                let record = ValueRecord {
+                    value: b"value".as_slice().into(),
+                    received: NOW,
+                    expires: UnixSeconds(u32::MAX),
+                };
+                let put = ValuePut { key: value, seen: None, record };
+                assert_eq!(values.put_if([put].into(), NOW).await.unwrap(), [PutOutcome::Stored]);
+            }
+            "purge_values" => drop(values.purge_values(NOW, limit).await.unwrap()),
+            "estimate_values" => drop(values.estimate_values().await.unwrap()),
+            _ => assert_eq!(values.delete_values([value].into()).await.unwrap(), 1),
         }
         let (logged, counted) = (logged() - before.0, statements(&store, operation) - before.1);
         assert!(logged > 0, "{operation}");

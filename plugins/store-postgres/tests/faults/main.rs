@@ -13,6 +13,7 @@ mod server;
 mod sessions;
 mod slack;
 mod start;
+mod values;
 mod versions;
 
 use hydra_api::{
@@ -93,6 +94,7 @@ fn main() -> ExitCode {
         versions::trials(),
         figures::trials(),
         sessions::trials(),
+        values::trials(),
     ];
     let trials = trials.into_iter().flatten();
     let trials = trials.map(|trial| if ignored { trial.with_ignored_flag(true) } else { trial }).collect();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 /// More messages than an open sends.
-const MESSAGES_MAX: usize = 80;
+const MESSAGES_MAX: usize = 90;
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![

@@ -136,6 +136,11 @@ impl Fault {
         Self { class: Class::Other, node: "redis".into(), text, retry_after: None }
     }
 
+    /// Others were first, time and again.
+    pub(crate) fn busy(text: &str) -> Self {
+        Self { class: Class::Busy, node: "redis".into(), text: text.into(), retry_after: None }
+    }
+
     /// No server can be asked at all.
     pub(crate) fn nobody(text: &str) -> Self {
         Self { class: Class::Connection, node: "redis".into(), text: text.into(), retry_after: None }

@@ -48,6 +48,8 @@ struct State {
     resolved_at: Mutex<Instant>,
     /// Those of some keys, as they were logged.
     faults: Faults,
+    /// The last one of some keys.
+    in_part: Mutex<Option<Fault>>,
 }
 
 /// A command for the master of one slot. Sending it twice must do no harm.
@@ -79,6 +81,7 @@ impl Fleet {
             is_stale: AtomicBool::new(false),
             resolved_at: Mutex::new(Instant::now()),
             faults: Faults::default(),
+            in_part: Mutex::default(),
         };
         Ok(Self { connector, state: Arc::new(state) })
     }
@@ -93,6 +96,17 @@ impl Fleet {
         self.state.map.load().node(slot).cloned()
     }
 
+    /// True if the slots have masters of their own: then a transaction has one slot.
+    pub(crate) fn is_cluster(&self) -> bool {
+        self.state.map.load().is_cluster()
+    }
+
+    /// Takes up what a fault says of the masters, after a transaction; true if it may be sent again at once.
+    pub(crate) fn heeds(&self, fault: &Fault) -> bool {
+        let hop = Hop { at: 0, asking: None, loads_script: true };
+        self.next(&hop, fault).is_some_and(|next| next.asking.is_none())
+    }
+
     /// True if this fault is that of a part of the servers: another one answers.
     pub(crate) fn is_in_part(&self, fault: &Fault) -> bool {
         let nodes = &self.state.map.load().nodes;
@@ -101,9 +115,15 @@ impl Fleet {
 
     /// Logs a fault of which the caller learns only that some keys are unknown, unless the log has had it lately.
     pub(crate) fn log_in_part(&self, fault: &Fault) {
+        *self.state.in_part.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault.clone());
         if !fault.pauses_server() && self.state.faults.is_news(fault.class.name(), Instant::now()) {
             tracing::warn!(cause = %fault, "some keys in Redis cannot be read or written");
         }
+    }
+
+    /// The last such fault.
+    pub(crate) fn in_part(&self) -> Option<Fault> {
+        self.state.in_part.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Sends each request to the master of its slot. There is one answer for each, in their order.

@@ -63,6 +63,11 @@ impl Map {
         map
     }
 
+    /// True if the slots have masters of their own.
+    pub(crate) fn is_cluster(&self) -> bool {
+        self.slots.is_some()
+    }
+
     pub(crate) fn find(&self, address: &Address) -> Option<Arc<Node>> {
         self.nodes.iter().find(|node| node.address == *address).cloned()
     }

@@ -170,6 +170,15 @@ impl Node {
         }
     }
 
+    /// The first error among the replies to a transaction and within them.
+    pub(crate) fn first_fault(&self, replies: &[Value]) -> Option<Fault> {
+        replies.iter().find_map(|reply| match reply {
+            Value::ServerError(error) => Some(Fault::of_reply(error, &self.address)),
+            Value::Array(replies) => self.first_fault(replies),
+            _ => None,
+        })
+    }
+
     /// Sends commands in one piece, and waits for the replies until `end`.
     async fn answered(
         &self,

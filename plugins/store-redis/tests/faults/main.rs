@@ -11,6 +11,7 @@ mod memory;
 mod one_server;
 mod sentinel;
 mod shop;
+mod values;
 
 use hydra_conformance::servers::{self, Redis as Server};
 use hydra_store_redis::Scripts;
@@ -141,6 +142,7 @@ fn main() -> ExitCode {
             sentinel::promoted_beside_a_loading_master,
         ),
     ];
-    let trials = trials.into_iter().map(|trial| trial.with_ignored_flag(is_absent)).collect();
+    let trials =
+        trials.into_iter().chain(values::trials()).map(|trial| trial.with_ignored_flag(is_absent)).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

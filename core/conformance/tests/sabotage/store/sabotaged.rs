@@ -2,11 +2,12 @@
 
 use super::lies;
 use super::overlay::Overlay;
+use super::values::ValueLies;
 use crate::shared_memory::{Shared, locked};
 use hydra_api::{
     ConfigIssue, ContentKey, Cursor, Deleted, Deletion, Estimate, Found, Inserted, Metric, OpenError, Page,
     Plugin, ProviderRecord, ProviderStore, PurgeProgress, Purged, Purpose, ReconfigureError, RecordOutcome,
-    Scope, Store, StoreError, StoreErrorKind, StoreProfile, UnixSeconds, Value, async_trait,
+    Scope, Store, StoreError, StoreErrorKind, StoreProfile, UnixSeconds, Value, ValueStore, async_trait,
 };
 use hydra_store_memory::Memory;
 use schemars::JsonSchema;
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What is wrong with a store, named after the rule that it breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -96,6 +97,65 @@ pub(crate) enum Sabotage {
     S24PanicsWhenClosed,
     S24Waits,
     S24WaitsEverySecondTime,
+    R1StoresWhatWasNotSeen,
+    R1SeesTheAbsent,
+    R1TakesABeginning,
+    R1SaysChangedAndStores,
+    R2SortsKeys,
+    R2RepeatedKeyIsEmpty,
+    R2AbsentKeyIsUnknown,
+    R2TooFewEntries,
+    R3ReturnsTheExpired,
+    R3SeesTheExpired,
+    R3ExpiredIsInTheWay,
+    R4CutsKeys,
+    R4CutsValues,
+    R4ReadsByPrefix,
+    R4ForgetsWhenItCame,
+    R4EndsSooner,
+    R5LetsTwoWin,
+    R5LetsTwoProcessesWin,
+    R5SaysStored,
+    R6FirstOfTwo,
+    R6AllSeeTheSame,
+    R7PartOfTheLargest,
+    R7RefusesTheLargest,
+    R7FailsTheEmpty,
+    R8PurgesTheLiving,
+    R8MoreThanTheLimit,
+    R8DoneTooSoon,
+    R8NeverDone,
+    R9TornWhenDropped,
+    R9StaysBusy,
+    R10ServesOn,
+    R10AnotherKind,
+    R10Forgets,
+    R11ValuesOfProviders,
+    R11PutRemovesProviders,
+    R11PurgeRemovesProviders,
+    R11DeletionRemovesProviders,
+    R11InsertRemovesValues,
+    R11DeletionRemovesValues,
+    R11PurgeRemovesValues,
+    R12CountsTwice,
+    R12CountsTheReplaced,
+    R12CountsValuesAlone,
+    R12AnyNumberOfAnyAge,
+    R12AnyNumberFromTheBeginning,
+    R12CountsAll,
+    R13OutcomesOutOfOrder,
+    R13TooFewOutcomes,
+    R13Unknown,
+    R13ReadsLate,
+    R13ChangedIsStored,
+    R13SaysStored,
+    R13NoRoomIsStored,
+    R14RemovesAnother,
+    R14RemovesNothing,
+    R14FailsTheAbsent,
+    R14CountsTheAbsent,
+    S25LowersAll,
+    S25LowersToAnotherDate,
 }
 use Sabotage::*;
 
@@ -134,6 +194,9 @@ pub(crate) struct Sabotaged {
     purge_calls: AtomicU64,
     pub(super) figures_calls: AtomicU64,
     pub(super) opened: Instant,
+    /// Whether there is little room.
+    pub(super) is_full: bool,
+    pub(super) values: ValueLies,
 }
 
 impl Plugin for Sabotaged {
@@ -178,6 +241,8 @@ impl Plugin for Sabotaged {
             purge_calls: AtomicU64::new(0),
             figures_calls: AtomicU64::new(0),
             opened: Instant::now(),
+            is_full: providers_per_key_max < 1000,
+            values: ValueLies::default(),
         }))
     }
 }
@@ -196,6 +261,10 @@ impl Sabotaged {
         self.has_inserted.load(Ordering::SeqCst)
     }
 
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
     fn open_for(&self, operation: &'static str) -> Result<(), StoreError> {
         let ended = self.is(S18EndsForAll) && self.shared.one_has_ended();
         if !ended && (!self.closed.load(Ordering::SeqCst) || self.is(S12ServesOn)) {
@@ -207,10 +276,10 @@ impl Sabotaged {
     }
 }
 
-/// One insert more at a time, until it has ended or is dropped.
-struct Inserting<'a>(&'a AtomicU64);
+/// One call more at a time, until it has ended or is dropped.
+pub(super) struct Counted<'a>(pub(super) &'a AtomicU64);
 
-impl Drop for Inserting<'_> {
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
@@ -222,11 +291,19 @@ impl ProviderStore for Sabotaged {
         self.shared.profile()
     }
 
+    fn expire_by(&self, latest: UnixSeconds) {
+        self.records().expire_by(match self.sabotage {
+            S25LowersAll => latest.saturating_sub(Duration::from_secs(30 * 3600)),
+            S25LowersToAnotherDate => latest.saturating_add(Duration::from_secs(3600)),
+            _ => latest,
+        });
+    }
+
     async fn insert(&self, batch: Arc<[ProviderRecord]>, now: UnixSeconds) -> Result<Inserted, StoreError> {
         self.open_for("insert")?;
         self.inserts.fetch_add(1, Ordering::SeqCst);
         let others = self.inserting.fetch_add(1, Ordering::SeqCst);
-        let _inserting = Inserting(&self.inserting);
+        let _inserting = Counted(&self.inserting);
         self.overlay.note(&batch, now);
         self.has_inserted.store(true, Ordering::SeqCst);
         match self.sabotage {
@@ -235,6 +312,10 @@ impl ProviderStore for Sabotaged {
             }
             S14TornWhenDropped => drop(self.records().insert(lies::torn(&batch), now).await?),
             S16LosesOneOfTwo if others > 0 => return Ok(Inserted::All),
+            R11InsertRemovesValues => {
+                let keys: Vec<_> = batch.iter().map(|record| record.key).collect();
+                self.meddle_with_values(&keys).await?;
+            }
             S23PurgesByItsClock => drop(self.records().purge_expired(now, NonZeroU32::MAX).await?),
             _ => {}
         }
@@ -280,6 +361,9 @@ impl ProviderStore for Sabotaged {
     async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {
         self.open_for("purge_expired")?;
         let calls = self.purge_calls.fetch_add(1, Ordering::SeqCst);
+        if self.is(R11PurgeRemovesValues) {
+            self.meddle_with_all_values().await?;
+        }
         let now = if self.is(S10PurgesTheLiving) { UnixSeconds(now.0 + 100_000) } else { now };
         let limit = if self.is(S10MoreThanTheLimit) { limit.saturating_add(1) } else { limit };
         let process = if self.is(S18AllPurge) { 0 } else { self.process };
@@ -300,6 +384,9 @@ impl ProviderStore for Sabotaged {
 
     async fn delete(&self, deletion: Deletion, limit: NonZeroU32) -> Result<Deleted, StoreError> {
         self.open_for("delete")?;
+        if self.is(R11DeletionRemovesValues) {
+            self.meddle_with_values(&[*deletion.key()]).await?;
+        }
         self.deleted(self.records(), deletion, limit).await
     }
 
@@ -311,6 +398,10 @@ impl ProviderStore for Sabotaged {
     ) -> Result<Page, StoreError> {
         self.open_for("scan")?;
         self.scanned(self.records(), from, now, limit).await
+    }
+
+    fn values(&self) -> Option<&dyn ValueStore> {
+        Some(self)
     }
 
     fn metrics(&self) -> Vec<Metric> {

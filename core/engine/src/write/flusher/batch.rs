@@ -5,7 +5,7 @@ use crate::observe::{StoreCall, trace};
 use crate::store::{Failure, Lane, gravest};
 use crate::sync::add;
 use crate::write::take::Writer;
-use hydra_api::{Inserted, ProviderRecord, RecordOutcome, StoreError, StoreErrorKind};
+use hydra_api::{Inserted, ProviderRecord, ProviderStore, RecordOutcome, StoreErrorKind};
 use std::sync::Arc;
 
 /// How the insert of a batch ended.
@@ -29,7 +29,13 @@ pub(super) async fn write_batch(writer: Arc<Writer>, batch: Batch) -> (Batch, Ou
     add(&backend.stats.writes.statements, 1);
     let span = trace::background(&backend.tracer, StoreCall::Insert, records.len());
     let (store, inserted, len) = (backend.store.clone(), records.clone(), records.len());
-    let call = async move { checked(store.insert(inserted, now).await?, len) };
+    let (queue, window) = (writer.queue.clone(), writer.queue.window());
+    let call = async move {
+        let inserted = checked(store.insert(inserted, now).await?, len, &*store)?;
+        // Here, as nobody may wait for the call when the engine is closed.
+        queue.settle(window, settled(&inserted, len));
+        Ok(inserted)
+    };
     let call = backend.start(permit, StoreCall::Insert, span, call, |outcome| outcome);
     let outcome = match call.await.unwrap_or(Err(Failure::PANICKED)) {
         Ok(Inserted::All) => {
@@ -59,8 +65,14 @@ pub(super) async fn write_batch(writer: Arc<Writer>, batch: Batch) -> (Batch, Ou
     (batch, outcome)
 }
 
+/// How many records of an insert have left for good.
+fn settled(inserted: &Inserted, len: usize) -> usize {
+    let Inserted::Each(outcomes) = inserted else { return len };
+    outcomes.iter().filter(|outcome| !matches!(outcome, RecordOutcome::Unknown(_))).count()
+}
+
 /// One outcome for each record. An insert all of whose outcomes are open is a failure, of the gravest kind among them.
-fn checked(inserted: Inserted, len: usize) -> Result<Inserted, Failure> {
+fn checked(inserted: Inserted, len: usize, store: &dyn ProviderStore) -> Result<Inserted, Failure> {
     let Inserted::Each(mut outcomes) = inserted else { return Ok(inserted) };
     if outcomes.len() != len {
         return Err(Failure::Broke("the store reported more or fewer records than it was given"));
@@ -77,9 +89,7 @@ fn checked(inserted: Inserted, len: usize) -> Result<Inserted, Failure> {
     };
     let kinds: Option<Vec<_>> = outcomes.iter().map(open).collect();
     match kinds.and_then(gravest) {
-        Some(kind) => {
-            Err(Failure::Unknown(StoreError::new(kind, StoreCall::Insert.as_str()), outcomes.len()))
-        }
+        Some(kind) => Err(Failure::unknown(kind, StoreCall::Insert, store, outcomes.len())),
         None => Ok(Inserted::Each(outcomes)),
     }
 }

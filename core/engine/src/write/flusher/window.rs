@@ -24,10 +24,10 @@ const INSERT_WAIT_MAX: Duration = Duration::from_secs(45);
 /// What the store took of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Written {
-    /// All of it, or most.
+    /// All of it, or a part.
     Whole,
-    /// Of most of it the store could say nothing.
-    LittleKnown,
+    /// Nothing, as of most of it the store could say nothing.
+    NothingKnown,
     Nothing,
 }
 
@@ -132,17 +132,15 @@ impl<'a> Window<'a> {
 
     /// Gives records their fates; the gravest of the causes why the store could say nothing of some.
     fn settle_each(&mut self, batch: &Batch, outcomes: Vec<RecordOutcome>) -> Option<StoreErrorKind> {
-        let (mut unknown, mut gone) = (None, 0);
+        let mut unknown = None;
         for (held, outcome) in batch.iter().zip(outcomes) {
             if let RecordOutcome::Unknown(kind) = outcome {
                 unknown = gravest(unknown.into_iter().chain([kind]));
                 self.unknown += 1;
             }
             let fate = settle(self.writer, held, outcome);
-            gone += u32::from(!matches!(fate, Fate::Again(_)));
             self.decide(held, fate);
         }
-        self.writer.queue.settle(gone);
         unknown
     }
 
@@ -161,12 +159,15 @@ impl<'a> Window<'a> {
                 self.decide(held, fate);
             }
         }
+        if !self.any_written {
+            self.fates.iter_mut().for_each(waits_for_all);
+        }
         self.writer.queue.finish_window(&self.fates);
         self.dropped.iter().for_each(|record| self.writer.readers.retract(record));
         match self.any_written {
-            _ if 2 * self.unknown > self.fates.len() => Written::LittleKnown,
-            false => Written::Nothing,
             true => Written::Whole,
+            false if 2 * self.unknown > self.fates.len() => Written::NothingKnown,
+            false => Written::Nothing,
         }
     }
 }
@@ -189,8 +190,8 @@ fn settle(writer: &Writer, held: &InHand, outcome: RecordOutcome) -> Fate {
             reports.refused(&cause);
             Fate::Dropped
         }
-        // A part of the store does not answer: the record waits for it, however long, as long as anybody could read it. What comes
-        // later is refused when the queue is full.
+        // A part of the store does not answer: the record waits for it, however long, as long as anybody could read it and the
+        // queue has room.
         _ if held.record.expires <= writer.clock.sure_date() => {
             add(&stats.dropped_after_retries, 1);
             reports.gave_up("it has expired, and the store could not say whether it has it");
@@ -198,8 +199,15 @@ fn settle(writer: &Writer, held: &InHand, outcome: RecordOutcome) -> Fate {
         }
         _ => {
             add(&stats.retried, 1);
-            Fate::Again(held.tries)
+            Fate::Away(held.tries)
         }
+    }
+}
+
+/// Where the store took nothing else, no part of it is known to be there: the record waits with all others.
+fn waits_for_all(fate: &mut Fate) {
+    if let Fate::Away(tries) = *fate {
+        *fate = Fate::Again(tries);
     }
 }
 

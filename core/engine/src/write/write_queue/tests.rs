@@ -14,6 +14,14 @@ fn record(key: u8, provider: u8, told: u8) -> ProviderRecord {
     }
 }
 
+/// Pushes a record to which none gives way.
+fn push(queue: &WriteQueue, record: ProviderRecord) -> Pushed {
+    let mut evicted = Vec::new();
+    let pushed = queue.push(record, &mut evicted);
+    assert_eq!(evicted, []);
+    pushed
+}
+
 fn pending(queue: &WriteQueue, key: u8) -> Vec<(u8, u8)> {
     let found = queue.pending(&ContentKey::new(&[key; 34]).unwrap(), NonZeroU32::new(100).unwrap());
     let told = |record: &ProviderRecord| record.addresses.iter().next().map_or(0, |address| address[0]);
@@ -21,15 +29,16 @@ fn pending(queue: &WriteQueue, key: u8) -> Vec<(u8, u8)> {
 }
 
 const AGAIN: Fate = Fate::Again(Tries { failures: 1 });
+const AWAY: Fate = Fate::Away(Tries { failures: 0 });
 
 #[test]
 fn reads_find_what_waits_and_what_is_being_written() {
     let queue = WriteQueue::new(100, 1 << 20, 2);
     assert!(pending(&queue, 1).is_empty());
     for provider in 1..=3 {
-        assert_eq!(queue.push(record(1, provider, provider)), Pushed::New);
+        assert_eq!(push(&queue, record(1, provider, provider)), Pushed::New);
     }
-    queue.push(record(2, 9, 9));
+    push(&queue, record(2, 9, 9));
     assert_eq!(pending(&queue, 1), [(3, 3), (2, 2), (1, 1)], "the newest first");
     assert_eq!(queue.take_window().len(), 2);
     assert_eq!(pending(&queue, 1), [(3, 3), (2, 2), (1, 1)], "in hand, too");
@@ -46,17 +55,17 @@ fn reads_find_what_waits_and_what_is_being_written() {
 #[test]
 fn an_announcement_of_what_is_being_written_waits_by_itself_and_is_what_reads_see() {
     let queue = WriteQueue::new(100, 1 << 20, 10);
-    queue.push(record(1, 1, 1));
+    push(&queue, record(1, 1, 1));
     queue.take_window();
-    assert_eq!(queue.push(record(1, 1, 2)), Pushed::New, "the store is writing the older one");
-    assert_eq!(queue.push(record(1, 1, 3)), Pushed::Merged);
+    assert_eq!(push(&queue, record(1, 1, 2)), Pushed::New, "the store is writing the older one");
+    assert_eq!(push(&queue, record(1, 1, 3)), Pushed::Merged);
     assert_eq!(pending(&queue, 1), [(1, 3)]);
     // The older one fails: the newer one stands for both.
     queue.finish_window(&[AGAIN]);
     assert_eq!((pending(&queue, 1), queue.level().used), (vec![(1, 3)], 1));
     let window = queue.take_window();
     assert_eq!((window.len(), window[0].tries), (1, Tries::default()));
-    queue.push(record(1, 1, 0));
+    push(&queue, record(1, 1, 0));
     queue.finish_window(&[AGAIN]);
     assert_eq!(pending(&queue, 1), [(1, 3)], "addresses that were accepted stay");
 }
@@ -64,11 +73,79 @@ fn an_announcement_of_what_is_being_written_waits_by_itself_and_is_what_reads_se
 #[test]
 fn what_was_accepted_is_not_dropped_for_what_comes_later() {
     let queue = WriteQueue::new(4, 1 << 20, 4);
-    (1..=4).for_each(|provider| _ = queue.push(record(1, provider, 1)));
+    (1..=4).for_each(|provider| _ = push(&queue, record(1, provider, 1)));
     assert_eq!(queue.take_window().len(), 4);
-    assert_eq!(queue.push(record(1, 9, 1)), Pushed::Full, "the window in hand counts");
+    assert_eq!(push(&queue, record(1, 9, 1)), Pushed::Full, "the window in hand counts");
     queue.finish_window(&[AGAIN; 4]);
     assert_eq!(queue.level().used, 4);
+}
+
+/// Records of a part of the store that is away have no more than half of a full queue, and a quarter of a window.
+#[test]
+fn what_waits_for_a_part_gives_way_to_others() {
+    let queue = WriteQueue::new(8, 1 << 20, 8);
+    (1..=8).for_each(|provider| _ = push(&queue, record(provider, provider, 1)));
+    assert_eq!(queue.take_window().len(), 8);
+    queue.finish_window(&[AWAY; 8]);
+    assert_eq!((queue.level().used, queue.away()), (8, 8), "none gives way to nothing");
+    assert_eq!(queue.open_level(), Level { used: 0, max: 4 });
+    assert_eq!(push(&queue, record(1, 1, 2)), Pushed::Merged);
+    let mut evicted = Vec::new();
+    let pushed: Vec<Pushed> = (11..=15).map(|key| queue.push(record(key, key, 1), &mut evicted)).collect();
+    assert_eq!(pushed, [[Pushed::New; 4].as_slice(), &[Pushed::Full]].concat());
+    let gone: Vec<u8> = evicted.iter().map(|record| record.key.as_bytes()[0]).collect();
+    assert_eq!((gone, queue.level().used, queue.away()), (vec![8, 7, 6, 5], 8, 4));
+    assert!(pending(&queue, 8).is_empty() && !queue.has_pending(&evicted[0]));
+    assert_eq!((pending(&queue, 1), pending(&queue, 11)), (vec![(1, 2)], vec![(11, 1)]));
+    let window: Vec<u8> = queue.take_window().iter().map(|held| held.record.key.as_bytes()[0]).collect();
+    assert_eq!(window, [11, 12, 13, 14, 1, 2, 3, 4], "there is room for all");
+    // Those in hand give way to nothing.
+    assert_eq!(push(&queue, record(16, 16, 1)), Pushed::Full);
+    queue.finish_window(&[[Fate::Done; 4], [AWAY; 4]].concat());
+    (21..=24).for_each(|key| assert_eq!(push(&queue, record(key, key, 1)), Pushed::New));
+    assert_eq!(push(&queue, record(25, 25, 1)), Pushed::Full);
+    queue.take_window();
+    queue.finish_window(&[Fate::Done; 8]);
+    assert_eq!((queue.level().used, queue.away(), queue.bytes()), (0, 0, 0));
+    assert!((1..=25).all(|key| pending(&queue, key).is_empty()));
+}
+
+#[test]
+fn others_have_most_of_a_window() {
+    for (window_len, away_len) in [(40, 10), (8, 2), (2, 1), (1, 0)] {
+        let queue = WriteQueue::new(200, 1 << 20, window_len);
+        (0..100).for_each(|provider| _ = push(&queue, record(1, provider, 1)));
+        while queue.away() < 100 {
+            let len = queue.take_window().len();
+            queue.finish_window(&vec![AWAY; len]);
+        }
+        (0..100).for_each(|provider| _ = push(&queue, record(2, provider, 1)));
+        let window = queue.take_window();
+        let away = window.iter().filter(|held| held.record.key.as_bytes()[0] == 1).count();
+        assert_eq!((window.len(), away), (window_len, away_len));
+        assert!(window.iter().enumerate().all(|(place, held)| held.place == place));
+    }
+}
+
+/// Reads of a key that waits no more do not take the lock for ever.
+#[test]
+fn a_key_of_very_many_providers_is_forgotten_once_they_are_written() {
+    const LEN: usize = 70_000;
+    let queue = WriteQueue::new(LEN, 64 << 20, LEN);
+    for number in 0..LEN as u32 {
+        let mut id = [0; 38];
+        id[..4].copy_from_slice(&number.to_be_bytes());
+        assert_eq!(
+            push(&queue, ProviderRecord { provider: PeerId::new(&id).unwrap(), ..record(1, 1, 0) }),
+            Pushed::New
+        );
+    }
+    let key = record(1, 1, 0).key;
+    let hash = queue.hasher.hash_one(key);
+    assert!(queue.present.may_have(hash));
+    queue.take_window();
+    queue.finish_window(&[Fate::Done; LEN]);
+    assert!(!queue.present.may_have(hash));
 }
 
 #[test]
@@ -85,7 +162,7 @@ fn random_use_agrees_with_a_model() {
             0 if window.is_empty() => window = queue.take_window(),
             1 if !window.is_empty() => {
                 let fates: Vec<Fate> =
-                    window.iter().map(|_| if next(3) == 0 { AGAIN } else { Fate::Done }).collect();
+                    window.iter().map(|_| [AGAIN, AWAY, Fate::Done][next(3) as usize]).collect();
                 queue.finish_window(&fates);
                 window.clear();
                 // What is written is no longer there unless it was announced again meanwhile.
@@ -98,7 +175,7 @@ fn random_use_agrees_with_a_model() {
             }
             _ => {
                 let (key, provider, told) = (next(6) as u8, next(60) as u8 + 1, next(9) as u8 + 1);
-                if queue.push(record(key, provider, told)) != Pushed::Full {
+                if push(&queue, record(key, provider, told)) != Pushed::Full {
                     model.insert((key, provider), told);
                 }
             }
@@ -120,14 +197,14 @@ fn random_use_agrees_with_a_model() {
 fn whether_a_provider_of_a_key_waits_is_known_until_it_is_written() {
     let queue = WriteQueue::new(100, 64 << 20, 100);
     let (waiting, other) = (record(1, 1, 0), record(1, 2, 0));
-    queue.push(waiting.clone());
-    assert!(queue.has_pending(&waiting.key, &waiting.provider));
-    assert!(!queue.has_pending(&waiting.key, &other.provider));
-    assert!(!queue.has_pending(&record(2, 1, 0).key, &waiting.provider));
+    push(&queue, waiting.clone());
+    assert!(queue.has_pending(&waiting));
+    assert!(!queue.has_pending(&other));
+    assert!(!queue.has_pending(&record(2, 1, 0)));
     assert_eq!(queue.take_window().len(), 1);
-    assert!(queue.has_pending(&waiting.key, &waiting.provider), "it is being written");
+    assert!(queue.has_pending(&waiting), "it is being written");
     queue.finish_window(&[Fate::Done]);
-    assert!(!queue.has_pending(&waiting.key, &waiting.provider));
+    assert!(!queue.has_pending(&waiting));
 }
 
 /// Announcements and reads take the same lock: they get in between, however long the window is.
@@ -138,7 +215,7 @@ fn a_long_window_is_worked_through_under_many_short_locks() {
     for number in 0..LEN as u64 {
         let mut record = record(0, 1, 1);
         record.key = ContentKey::new(&number.to_be_bytes()).unwrap();
-        assert_eq!(queue.push(record), Pushed::New);
+        assert_eq!(push(&queue, record), Pushed::New);
     }
     let locks = |work: &dyn Fn()| {
         let before = LOCKS.get();

@@ -32,17 +32,17 @@ pub(crate) enum StoreCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Prints the providers of a key. Exits with code 1 if there are none.
+    /// Prints the providers of a key, or the value record of a name. Exits with code 1 if there are none.
     #[command(
         after_help = "Example:\n  hydra store get bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
     )]
     Get(GetArgs),
-    /// Deletes the records of a key, or only the record of one provider. Exits with code 1 if there are none.
+    /// Deletes the records of a key, only the record of one provider, or the value record of a name. Exits with code 1 if there are none.
     ///
     /// Nodes that run on the same store may answer from their caches for some time (`engine.cache`), and store a record again
     /// when it is announced again.
     Delete(DeleteArgs),
-    /// Copies all records from the store of one config to that of another, of any kinds.
+    /// Copies all provider records from the store of one config to that of another, of any kinds.
     #[command(after_help = COPY_EXAMPLE)]
     Copy(CopyArgs),
     /// Imports provider records that another program has stored.
@@ -53,8 +53,8 @@ pub(crate) enum StoreCommand {
 /// What to print.
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
-    /// A CID (version 0 or 1), or a multihash in hexadecimal.
-    #[arg(value_name = "CID")]
+    /// A CID (version 0 or 1), or a multihash in hexadecimal; the value record of `/ipns/<peer id>` or `/pk/<peer id>`.
+    #[arg(value_name = "CID|NAME")]
     pub(crate) key: String,
     /// The maximum number of providers.
     #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -67,8 +67,8 @@ pub(crate) struct GetArgs {
 /// What to remove.
 #[derive(Debug, Args)]
 pub(crate) struct DeleteArgs {
-    /// A CID (version 0 or 1), or a multihash in hexadecimal.
-    #[arg(value_name = "CID")]
+    /// A CID (version 0 or 1), or a multihash in hexadecimal; the value record of `/ipns/<peer id>` or `/pk/<peer id>`.
+    #[arg(value_name = "CID|NAME")]
     pub(crate) key: String,
     /// The provider whose record is deleted. Without it, the records of all providers are deleted.
     #[arg(long, value_name = "PEER ID")]

@@ -4,7 +4,8 @@ use serde_json::Value;
 use std::fmt::Write;
 
 /// The columns of the heads, each as wide as its longest cell.
-const HEADINGS: [&str; 6] = ["slot", "state", "connections", "requests/s", "peer id", "advertised addresses"];
+const HEADINGS: [&str; 7] =
+    ["slot", "state", "reachable", "connections", "requests/s", "peer id", "advertised addresses"];
 
 /// The node in lines, and its heads in a table.
 pub(super) fn shown(status: &Value, heads: &Value) -> String {
@@ -14,7 +15,7 @@ pub(super) fn shown(status: &Value, heads: &Value) -> String {
         _ = writeln!(text, "{name:<12} {value}");
     }
     let empty = Vec::new();
-    let rows: Vec<[String; 6]> = heads["heads"].as_array().unwrap_or(&empty).iter().map(row).collect();
+    let rows: Vec<[String; 7]> = heads["heads"].as_array().unwrap_or(&empty).iter().map(row).collect();
     text.push('\n');
     aligned(&mut text, &rows);
     text
@@ -23,10 +24,6 @@ pub(super) fn shown(status: &Value, heads: &Value) -> String {
 fn lines(status: &Value) -> Vec<(&'static str, String)> {
     let store = &status["store"];
     let used = |of: &Value| format!("{} of {}", of["used"], of["max"]);
-    let lane = |lane: &Value| match word(&lane["because"]) {
-        because if because.is_empty() => word(&lane["rung"]),
-        because => format!("{} ({because})", word(&lane["rung"])),
-    };
     let why = word(&store["why"]);
     let state =
         if why.is_empty() { word(&store["state"]) } else { format!("{}: {why}", word(&store["state"])) };
@@ -64,7 +61,21 @@ fn lines(status: &Value) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn row(head: &Value) -> [String; 6] {
+/// How reads or writes are served. The rung "full" is not to be taken for something that has filled up.
+fn lane(lane: &Value) -> String {
+    let rung = match word(&lane["rung"]) {
+        rung if rung == "full" => "in full".to_owned(),
+        rung => rung,
+    };
+    let because = match word(&lane["because"]) {
+        because if because.is_empty() => because,
+        because => format!(" ({because})"),
+    };
+    let paused = if lane["store_paused"] == true { ", store calls are paused" } else { "" };
+    format!("{rung}{because}{paused}")
+}
+
+fn row(head: &Value) -> [String; 7] {
     let advertised = head["advertised"].as_array().into_iter().flatten().map(word).collect::<Vec<_>>();
     let advertised = if advertised.is_empty() { "none".to_owned() } else { advertised.join(" ") };
     let state = match word(&head["failure"]) {
@@ -74,6 +85,7 @@ fn row(head: &Value) -> [String; 6] {
     [
         head["slot"].to_string(),
         state,
+        reachable(&head["reach"]),
         head["connections"].to_string(),
         head["requests_per_second"].to_string(),
         word(&head["peer"]),
@@ -81,10 +93,28 @@ fn row(head: &Value) -> [String; 6] {
     ]
 }
 
-fn aligned(text: &mut String, rows: &[[String; 6]]) {
+/// One word if the head stands alike on every way that it advertises, else the ways with each word.
+fn reachable(reach: &Value) -> String {
+    let ways = || reach.as_object().into_iter().flatten();
+    let of = |wanted: &str| -> Vec<&str> {
+        ways().filter(|(_, reach)| reach.as_str() == Some(wanted)).map(|(way, _)| way.as_str()).collect()
+    };
+    let told = [("yes", of("reachable")), ("no", of("unreachable")), ("unknown", of("unknown"))];
+    let told: Vec<_> = told.into_iter().filter(|(_, ways)| !ways.is_empty()).collect();
+    match told.as_slice() {
+        [] => "-".to_owned(),
+        [(word, _)] => (*word).to_owned(),
+        several => {
+            let words = several.iter().map(|(word, ways)| format!("{word} ({})", ways.join(", ")));
+            words.collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
+fn aligned(text: &mut String, rows: &[[String; 7]]) {
     let headings = HEADINGS.map(str::to_owned);
     let all = || std::iter::once(&headings).chain(rows);
-    let widths: [usize; 6] =
+    let widths: [usize; 7] =
         std::array::from_fn(|column| all().map(|row| row[column].chars().count()).max().unwrap_or(0));
     for row in all() {
         let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
@@ -108,24 +138,35 @@ mod tests {
         let status = json!({
             "phase": "serving", "version": "1", "heads": { "wanted": 2, "states": { "listening": 2, "failed": 0 } },
             "connections": { "open": 3, "max": 9 }, "requests_per_second": 1.5,
-            "reads": { "rung": "stale", "because": "slow" }, "writes": { "rung": "full", "because": "" },
+            "reads": { "rung": "stale", "because": "slow", "store_paused": false },
+            "writes": { "rung": "full", "because": "", "store_paused": true },
             "store": { "kind": "fjall", "state": "ok", "why": null, "records": 7, "permits": used,
                 "reads_waiting": used, "write_queue": used },
             "table": { "own": 2, "foreign": 0, "max": 10 },
         });
-        let head = |slot: u32, advertised: Value| {
+        let reach = json!({ "tcp/ip4": "reachable", "quic/ip4": "unreachable" });
+        let head = |slot: u32, advertised: Value, reach: Value| {
             json!({ "slot": slot, "peer": "12D3", "state": "listening", "failure": null, "advertised": advertised,
-                "connections": 1, "requests_per_second": 0.5 })
+                "reach": reach, "connections": 1, "requests_per_second": 0.5 })
         };
-        let text =
-            shown(&status, &json!({ "heads": [head(0, json!(["/a", "/b"])), head(10_000, json!([]))] }));
+        let text = shown(
+            &status,
+            &json!({ "heads": [head(0, json!(["/a", "/b"]), reach), head(10_000, json!([]), json!({}))] }),
+        );
         assert!(text.contains("reads        stale (slow)\n"), "{text}");
         assert!(
-            text.contains("writes       full\n") && text.contains("heads        2 listening of 2\n"),
+            text.contains("writes       in full, store calls are paused\n")
+                && text.contains("heads        2 listening of 2\n"),
             "{text}"
         );
         let table: Vec<&str> = text.split("\n\n").nth(1).unwrap().lines().collect();
-        assert_eq!(table[1], "0      listening  1            0.5         12D3     /a /b");
-        assert_eq!(table[2], "10000  listening  1            0.5         12D3     none");
+        assert_eq!(
+            table[1],
+            "0      listening  yes (tcp/ip4), no (quic/ip4)  1            0.5         12D3     /a /b"
+        );
+        assert_eq!(
+            table[2],
+            "10000  listening  -                             1            0.5         12D3     none"
+        );
     }
 }

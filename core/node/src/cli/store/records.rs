@@ -1,7 +1,8 @@
 //! The records of a key: what is there, and how it is removed.
 
+use super::values;
 use crate::cli::args::{DeleteArgs, GetArgs, StoreCommand};
-use crate::cli::key::content_key;
+use crate::cli::key::{content_key, is_record_key, record_key};
 use crate::cli::{Failure, Output};
 use cid::Cid;
 use hydra_api::{
@@ -21,7 +22,12 @@ const STEP: NonZeroU32 = NonZeroU32::new(1000).unwrap();
 /// Finds mistakes in the arguments before a store is opened.
 pub(super) fn check(command: &StoreCommand) -> Result<(), Failure> {
     match command {
+        StoreCommand::Get(GetArgs { key, .. }) if is_record_key(key) => record_key(key).map(drop),
         StoreCommand::Get(args) => key(&args.key).map(drop),
+        StoreCommand::Delete(args) if is_record_key(&args.key) && args.provider.is_some() => {
+            Err(Failure::Usage("a value record has no provider: leave --provider out".to_owned()))
+        }
+        StoreCommand::Delete(DeleteArgs { key, .. }) if is_record_key(key) => record_key(key).map(drop),
         StoreCommand::Delete(args) => deletion(args).map(drop),
         _ => Ok(()),
     }
@@ -29,6 +35,9 @@ pub(super) fn check(command: &StoreCommand) -> Result<(), Failure> {
 
 /// Prints the providers of a key.
 pub(super) async fn get(store: &dyn ProviderStore, args: &GetArgs, out: &mut Output) -> Result<(), Failure> {
+    if is_record_key(&args.key) {
+        return values::get(store, &args.key, args.json, out).await;
+    }
     let key = key(&args.key)?;
     let now = UnixSeconds::now();
     let limit = NonZeroU32::new(args.limit).unwrap_or(NonZeroU32::MIN);
@@ -56,6 +65,9 @@ pub(super) async fn delete(
     args: &DeleteArgs,
     out: &mut Output,
 ) -> Result<(), Failure> {
+    if is_record_key(&args.key) {
+        return values::delete(store, &args.key, args.json, out).await;
+    }
     let deletion = deletion(args)?;
     let mut removed = 0;
     loop {

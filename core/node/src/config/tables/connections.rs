@@ -38,7 +38,8 @@ pub struct Connections {
     #[schemars(range(min = 1, max = 1_000))]
     pub per_peer_max: u32,
     /// The maximum number of connections of one head that are being established, for inbound and outbound separately.
-    /// At this number new ones are refused. Raise it if clients are refused while many connect at a time.
+    /// At this number new ones are refused. As the sender of a first QUIC packet is not proven, inbound QUIC connections
+    /// take half of it at most; this also applies to the other limits of connections that are being established. Raise it if clients are refused while many connect at a time.
     #[schemars(range(min = 1, max = 100_000))]
     pub pending_max: u32,
     /// The maximum number of inbound connections of the whole node that are being established. At this number new ones

@@ -28,6 +28,14 @@ pub struct Network {
     /// ones, in seconds. A shorter interval removes dead peers sooner and sends more probes.
     #[schemars(range(min = 10, max = 86_400))]
     pub refresh_interval_s: u32,
+    /// Tests whether other peers can reach each head: peers of the table that serve AutoNAT v2 are asked to dial the
+    /// addresses that the head advertises. The results are metrics, and a warning in the log. Switch it off in networks
+    /// whose peers must not be asked.
+    pub reachability: Reachability,
+    /// The interval at which the addresses of the heads are tested, in seconds. A shorter interval finds a closed port
+    /// sooner and asks more of other peers. No effect if `reachability` is "off".
+    #[schemars(range(min = 10, max = 86_400))]
+    pub reachability_interval_s: u32,
     /// The time limit for the answer to a probe or to one step of a lookup, in milliseconds. A peer that exceeds it
     /// counts as failed. Raise it in networks with high latency.
     #[schemars(range(min = 100, max = 120_000))]
@@ -75,6 +83,16 @@ pub enum AddressPolicy {
     Any,
 }
 
+/// Tests whether other peers can reach the heads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reachability {
+    /// Other peers are asked.
+    On,
+    /// Nobody is asked.
+    Off,
+}
+
 /// Limits on the peers of one address group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -103,6 +121,8 @@ impl Network {
     pub const ADVERTISE_INTERVAL_S: u32 = 300;
     /// [`Self::refresh_interval_s`] by default (requirement T4).
     pub const REFRESH_INTERVAL_S: u32 = 600;
+    /// [`Self::reachability_interval_s`] by default.
+    pub const REACHABILITY_INTERVAL_S: u32 = 3600;
     /// [`Self::probe_timeout_ms`] by default (requirements T2 and T7).
     pub const PROBE_TIMEOUT_MS: u32 = 10_000;
     /// [`Self::table_len_max`] by default, for few heads.
@@ -138,6 +158,8 @@ impl Default for Network {
             bootstrap: Vec::new(),
             advertise_interval_s: Self::ADVERTISE_INTERVAL_S,
             refresh_interval_s: Self::REFRESH_INTERVAL_S,
+            reachability: Reachability::On,
+            reachability_interval_s: Self::REACHABILITY_INTERVAL_S,
             probe_timeout_ms: Self::PROBE_TIMEOUT_MS,
             table_len_max: None,
             diversity: Diversity::On,

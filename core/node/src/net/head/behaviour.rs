@@ -3,6 +3,7 @@
 use super::Parts;
 use super::connection_limits::{ConnectionLimits, Marks};
 use super::long_identify::LongIdentify;
+use crate::net::autonat;
 use crate::net::heads::Traffic;
 use crate::net::requests::activity::Activity;
 use crate::net::requests::request_handler::RequestHandler;
@@ -26,11 +27,12 @@ pub(super) struct Behaviour {
     identify: identify::Behaviour,
     pub(super) long_identify: LongIdentify,
     ping: ping::Behaviour,
+    autonat: autonat::Behaviour,
     pub(super) kad: hydra_kad::Behaviour<RequestHandler>,
 }
 
-/// The protocols of this head, which is a server if the node serves.
-pub(super) fn of(parts: &Parts, phase: Phase) -> Behaviour {
+/// The protocols of this head, which is a server if the node serves, and what has others test whether they reach it.
+pub(super) fn of(parts: &Parts, phase: Phase) -> (Behaviour, autonat::Client) {
     let connections = &parts.config.connections;
     let limits = libp2p::connection_limits::ConnectionLimits::default()
         .with_max_pending_outgoing(Some(connections.pending_max))
@@ -53,7 +55,8 @@ pub(super) fn of(parts: &Parts, phase: Phase) -> Behaviour {
     };
     let mode = if phase == Phase::Serving { Mode::Server } else { Mode::Client };
     let marks = Marks::of_head(connections);
-    Behaviour {
+    let (autonat, tester) = autonat::Behaviour::new();
+    let behaviour = Behaviour {
         limits: libp2p::connection_limits::Behaviour::new(limits),
         connections: ConnectionLimits::new(
             (marks, connections.pending_max),
@@ -64,6 +67,8 @@ pub(super) fn of(parts: &Parts, phase: Phase) -> Behaviour {
         identify: identify::Behaviour::new(identify),
         long_identify: LongIdentify::default(),
         ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL)),
+        autonat,
         kad: hydra_kad::Behaviour::new(parts.kad.clone(), Arc::new(service), mode),
-    }
+    };
+    (behaviour, tester)
 }

@@ -25,7 +25,7 @@ use libp2p::swarm::{
     NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm, dummy,
 };
 use libp2p::{Multiaddr, PeerId};
-use places::{Place, Prefix};
+use places::{Pending, Place, Prefix, Source};
 use rounds::Member;
 use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
@@ -51,7 +51,8 @@ pub struct ConnectionLimits {
     /// The maximum of `pending`.
     pending_max: u32,
     /// Inbound connections that are being established.
-    pending: HashMap<ConnectionId, Place>,
+    pending: HashMap<ConnectionId, (Source, Place)>,
+    pending_count: Pending,
     /// Inbound connections that are established.
     inbound: HashMap<ConnectionId, Place>,
 }
@@ -67,8 +68,20 @@ impl ConnectionLimits {
         activity.held().clear();
         let member = node.rounds.join();
         let (pending, inbound) = (HashMap::new(), HashMap::new());
-        let to_close = VecDeque::new();
-        Self { head, node, activity, table, to_close, closing: 0, member, pending_max, pending, inbound }
+        let (to_close, pending_count) = (VecDeque::new(), Pending::default());
+        Self {
+            head,
+            node,
+            activity,
+            table,
+            to_close,
+            closing: 0,
+            member,
+            pending_max,
+            pending,
+            pending_count,
+            inbound,
+        }
     }
 
     /// Notes what identify told of the agent at the other end of a connection.
@@ -88,22 +101,31 @@ impl ConnectionLimits {
 
     fn begin(&mut self, connection: ConnectionId, from: &Multiaddr) -> Result<(), Refusal> {
         self.room()?;
-        if self.pending.len() >= self.pending_max as usize {
+        let source = Source::of(from);
+        if !self.pending_count.has_room(source, self.pending_max) {
             return Err(Refusal::PendingHead);
         }
-        let place = self.node.places.take(ip_of(from))?;
-        self.pending.insert(connection, place);
+        let place = self.node.places.take(ip_of(from), source)?;
+        self.pending_count.add(source);
+        self.pending.insert(connection, (source, place));
         Ok(())
     }
 
     fn establish(&mut self, connection: ConnectionId) -> Result<(), Refusal> {
-        let place = self.pending.remove(&connection);
+        let place = self.end_pending(connection);
         self.room()?;
         if let Some(mut place) = place {
             place.establish()?;
             self.inbound.insert(connection, place);
         }
         Ok(())
+    }
+
+    /// A connection is not being established any more.
+    fn end_pending(&mut self, connection: ConnectionId) -> Option<Place> {
+        let (source, place) = self.pending.remove(&connection)?;
+        self.pending_count.remove(source);
+        Some(place)
     }
 
     fn counted<T>(&self, admitted: Result<T, Refusal>) -> Result<T, ConnectionDenied> {
@@ -115,7 +137,7 @@ impl ConnectionLimits {
 
     /// An inbound connection was not established, or was refused by the limit of its peer.
     fn not_established(&mut self, connection: ConnectionId, error: &ListenError) {
-        self.pending.remove(&connection);
+        drop(self.end_pending(connection));
         self.inbound.remove(&connection);
         if let ListenError::Denied { cause } = error
             && cause.downcast_ref::<Exceeded>().is_some()

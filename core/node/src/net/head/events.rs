@@ -82,9 +82,10 @@ pub(super) fn on_addresses_changed(
         status.ready = listeners.are_settled();
         status.listeners = listeners.counts();
         status.failure = None;
+        status.advertised =
+            parts.own_addresses.advertised(&status.addresses, |announced| listeners.serve(announced));
     });
-    let advertised =
-        parts.own_addresses.advertised(&status.borrow().addresses, |announced| listeners.serve(announced));
+    let advertised = status.borrow().advertised.clone();
     identify_by(swarm, &advertised);
     let peer = parts.key.public().to_peer_id();
     parts.shared.table.set_own(peer, &advertised, Instant::now());
@@ -111,6 +112,7 @@ fn identify_by(swarm: &mut Swarm<Behaviour>, advertised: &[Multiaddr]) {
 /// Notes what a peer said of itself; a server of our protocol may enter the table, and one that serves no more leaves it
 /// (requirement T1).
 fn on_identified(parts: &Parts, peer: PeerId, protocols: &[StreamProtocol], listen: Vec<Multiaddr>) {
+    parts.shared.testers.on_identified(&peer, protocols);
     let serves = protocols.iter().any(|told| parts.kad.protocols.contains(told));
     let addresses = worth_keeping(&peer, listen, ADDRESSES_PER_PEER_MAX);
     if serves && parts.shared.table.wants(&peer, &addresses) {

@@ -1,6 +1,6 @@
 //! The heads that run now: the list changes when a lease is lost or obtained.
 
-use super::{Head, ListenerCounts, State};
+use super::{Head, ListenerCounts, Reach, State, Way};
 use arc_swap::ArcSwap;
 use libp2p::PeerId;
 use serde::Serialize;
@@ -112,6 +112,25 @@ impl HeadList {
             counts[head.state() as usize] += 1;
         }
         counts
+    }
+
+    /// How many heads can be reached, cannot, and may or may not, in the order of [`Reach::ALL`], for each of [`Way::ALL`].
+    pub(crate) fn by_reach(&self) -> [[u64; Reach::ALL.len()]; Way::ALL.len()] {
+        let mut counts = [[0; Reach::ALL.len()]; Way::ALL.len()];
+        for (way, reach) in self.heads.load().iter().flat_map(|head| head.reach()) {
+            counts[way.index()][reach as usize] += 1;
+        }
+        counts
+    }
+
+    /// The slots of the heads that listen and advertise no address.
+    pub(crate) fn unadvertised(&self) -> Vec<u32> {
+        let heads = self.heads.load();
+        let is_hidden = |head: &&Arc<Head>| {
+            let status = head.status.borrow();
+            status.ready && !status.addresses.is_empty() && status.advertised.is_empty()
+        };
+        heads.iter().filter(is_hidden).map(|head| head.slot).collect()
     }
 
     /// The listeners of all heads: how many listen, and how many are tried again.

@@ -7,6 +7,8 @@ use libp2p::Multiaddr;
 pub(crate) struct Status {
     /// Where it listens.
     pub(crate) addresses: Vec<Multiaddr>,
+    /// The addresses that it advertises, the best ones first.
+    pub(crate) advertised: Vec<Multiaddr>,
     /// Whether each of its listeners has told its addresses, or was given up.
     pub(crate) ready: bool,
     /// How many of its listeners listen, and how many are tried again.

@@ -2,20 +2,24 @@
 
 use crate::config::SmallAnswers;
 use crate::net::address::{AddressPolicy, best_first, ip_of, is_relayed, of_peer};
+use crate::net::autonat::Servers;
 use crate::net::dial_gate::DialGate;
 use crate::net::peer_addresses::PeerAddresses;
 use crate::net::requests::activity::Activity;
 use crate::net::requests::proof::Proof;
 use crate::net::routing::kad_id::KadId;
 use crate::net::routing::table::{Server, Table};
-use hydra_api::{Addresses, Operation, Provider};
-use hydra_engine::{Caller, Engine};
+use bytes::Bytes;
+use hydra_api::{Addresses, Operation, Provider, UnixSeconds};
+use hydra_engine::{Caller, Engine, Put, PutRecord};
 use hydra_kad::{
-    Connection, EncodedPeer, ListedPeer, Peer, Providers, Remote, Reply, Request, Response, Service,
+    Connection, EncodedPeer, ListedPeer, Peer, Providers, Record, Remote, Reply, Request, Response, Service,
 };
 use libp2p::{Multiaddr, PeerId};
 use std::sync::Arc;
 use std::time::Instant;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// Closer peers in an answer (k, requirement Q2).
 const CLOSER_MAX: usize = 20;
@@ -34,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) peer_addresses: Arc<PeerAddresses>,
     /// What every dial passes.
     pub(crate) dials: Arc<DialGate>,
+    /// The peers that test whether a head can be reached.
+    pub(crate) testers: Arc<Servers>,
     /// Which addresses are kept of others.
     pub(crate) policy: AddressPolicy,
     /// Who gets small answers.
@@ -68,9 +74,8 @@ impl Service for RequestHandler {
             Request::FindNode { key, .. } => self.find_node(caller, from, &key),
             Request::GetProviders { key, .. } => self.providers(caller, from, &key).await,
             Request::AddProvider { key, providers, .. } => self.announce(caller, from, &key, &providers),
-            Request::GetValue { key, .. } => self.closer_alone(caller, from, Operation::GetValue, &key),
-            // Value records are not kept: a reset says so (requirement U2).
-            Request::PutValue { .. } => Reply::Reset,
+            Request::GetValue { key, .. } => self.value(caller, from, &key).await,
+            Request::PutValue { key, record } => self.put_value(caller, &key, record).await,
             Request::Ping { .. } => {
                 self.shared.engine.answered(Operation::Ping, caller.head);
                 Reply::Answer(Response::default())
@@ -163,14 +168,34 @@ impl RequestHandler {
         server.is_own().then(|| server.addresses.clone())
     }
 
-    fn closer_alone(&self, caller: Caller, from: &Remote, operation: Operation, key: &[u8]) -> Reply {
+    async fn value(&self, caller: Caller, from: &Remote, key: &Bytes) -> Reply {
         if key.is_empty() || key.len() > TARGET_BYTES_MAX {
             return Reply::Reset;
         }
-        self.shared.engine.answered(operation, caller.head);
+        let record = self.shared.engine.value(caller, key).await.record;
+        let record = record.map(|record| Record {
+            key: key.clone(),
+            value: record.value,
+            time_received: rfc3339(record.received),
+        });
         let mut closer = Vec::with_capacity(CLOSER_MAX);
         self.add_closer(&mut closer, from, &KadId::of_key(key), None);
-        Reply::Answer(Response { closer, ..Response::default() })
+        Reply::Answer(Response { closer, record, ..Response::default() })
+    }
+
+    /// The answer repeats the record that was taken, and nothing of what else the request had (requirement U7). One without a record
+    /// tells a client that it is not stored now, which neither is tried again nor held against the head.
+    async fn put_value(&self, caller: Caller, key: &Bytes, record: Option<Record>) -> Reply {
+        let engine = &self.shared.engine;
+        let Some(record) = record else { return Reply::Reset };
+        match engine.put_value(caller, key, PutRecord { key: &record.key, value: &record.value }).await {
+            Put::Taken => {
+                let record = Record { time_received: rfc3339(engine.date()), ..record };
+                Reply::Answer(Response { record: Some(record), ..Response::default() })
+            }
+            Put::NotNow => Reply::Answer(Response::default()),
+            Put::Refused => Reply::Reset,
+        }
     }
 
     /// The closest servers, without this head, who asks, and who is in the answer already (requirement Q3).
@@ -187,6 +212,13 @@ impl RequestHandler {
         let snapshot = self.shared.table.snapshot();
         snapshot.each_closest(target, CLOSER_MAX, left_out, |server| closer.push(listed(server)));
     }
+}
+
+/// A moment as value records tell it (requirement U8).
+fn rfc3339(at: UnixSeconds) -> Bytes {
+    // Whole seconds up to the year 2106 always have a form.
+    let at = OffsetDateTime::from_unix_timestamp(at.0.into()).ok();
+    at.and_then(|at| at.format(&Rfc3339).ok()).unwrap_or_default().into()
 }
 
 /// The addresses of a peer that can be read.

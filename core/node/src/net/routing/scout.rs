@@ -1,5 +1,6 @@
 //! The scout: a client that sends requests for the node and answers none.
 
+use crate::net::autonat::Servers;
 use crate::net::dial_gate::DialGate;
 use crate::net::peer_addresses::{ADDRESSES_PER_PEER_MAX, PeerAddresses, worth_keeping};
 use crate::net::supervise::{End, Phase, supervise};
@@ -67,7 +68,7 @@ impl Scout {
 /// it to their routing tables.
 pub(crate) fn spawn(
     mut kad: hydra_kad::Config,
-    peer_addresses: Arc<PeerAddresses>,
+    (peer_addresses, testers): (Arc<PeerAddresses>, Arc<Servers>),
     dials: Arc<DialGate>,
     phase: watch::Receiver<Phase>,
 ) -> (Scout, JoinHandle<()>) {
@@ -80,7 +81,7 @@ pub(crate) fn spawn(
     let own = scout.clone();
     let task = tokio::spawn(async move {
         let restarts = AtomicU64::new(0);
-        let work = || run(&kad, &peer_addresses, &own, phase.clone());
+        let work = || run(&kad, (&peer_addresses, &testers), &own, phase.clone());
         supervise("scout", phase.clone(), &restarts, work, |_| {}).await;
     });
     (scout, task)
@@ -97,7 +98,7 @@ impl Drop for Up<'_> {
 
 async fn run(
     kad: &hydra_kad::Config,
-    peer_addresses: &PeerAddresses,
+    (peer_addresses, testers): (&PeerAddresses, &Servers),
     scout: &Scout,
     mut phase: watch::Receiver<Phase>,
 ) -> io::Result<End> {
@@ -123,6 +124,7 @@ async fn run(
                 if let SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. })) =
                     event
                 {
+                    testers.on_identified(&peer_id, &info.protocols);
                     peer_addresses.record(peer_id, worth_keeping(&peer_id, info.listen_addrs, ADDRESSES_PER_PEER_MAX));
                 }
             }

@@ -177,7 +177,15 @@ pub(super) fn heads(count: u32, table: &Table) -> Arc<HeadList> {
     let list = HeadList::default();
     for slot in 0..count {
         let (peer, (_, status)) = (PeerId::random(), watch::channel(Status::default()));
-        list.add(Head { slot, peer, status, client: Arc::default(), restarts: Arc::default() });
+        list.add(Head {
+            slot,
+            peer,
+            status,
+            client: Arc::default(),
+            tester: Arc::default(),
+            found: Arc::default(),
+            restarts: Arc::default(),
+        });
         table.set_own(peer, &["/ip4/127.0.0.1/tcp/1".parse().unwrap()], Instant::now().into_std());
     }
     Arc::new(list)

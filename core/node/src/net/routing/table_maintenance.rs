@@ -16,7 +16,7 @@ use futures::future;
 use futures::stream::{self, FuturesUnordered, StreamExt};
 use hydra_kad::AskError;
 use libp2p::PeerId;
-use queue::Queue;
+use queue::{Others, Queue};
 use rand::seq::SliceRandom;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,7 +44,8 @@ const BUCKETS: u32 = 8;
 const BUCKET_LOOKUPS_MAX: usize = 16;
 /// With fewer servers than this a bucket is looked up.
 const BUCKET_LEN_MIN: usize = 10;
-/// With fewer foreign servers than this the bootstrap peers are asked again.
+/// With fewer foreign servers than this the bootstrap peers are asked again: each refresh asks all of them, and those that are not
+/// in the table are asked in between.
 const FOREIGN_LEN_MIN: usize = 4;
 /// The pause until what could not be asked is asked, and until the bootstrap peers of an empty table are asked again.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -109,8 +110,9 @@ pub(crate) async fn run<N: Network>(parts: &Parts<N>, mut candidates: mpsc::Rece
             }
             _ = again.tick() => {
                 queue.retry();
-                if queue.is_idle() && probes.is_empty() && parts.table.snapshot().foreign_len() == 0 {
-                    queue.join_again(parts.bootstrap());
+                let foreign_len = parts.table.snapshot().foreign_len();
+                if queue.is_idle() && probes.is_empty() && foreign_len < FOREIGN_LEN_MIN {
+                    queue.join_again(parts.missing(), if foreign_len == 0 { Others::Again } else { Others::AsBefore });
                 }
             }
             () = &mut refresh_at, if refreshing.is_none() => {
@@ -135,6 +137,12 @@ impl<N: Network> Parts<N> {
     fn bootstrap(&self) -> impl Iterator<Item = &Contact> {
         let is_own = |contact: &&Contact| self.considered(contact) == Err(Refusal::Own);
         self.bootstrap.iter().filter(move |contact| !is_own(contact))
+    }
+
+    /// Bootstrap peers that are not in the table.
+    fn missing(&self) -> impl Iterator<Item = &Contact> {
+        let snapshot = Arc::clone(&self.table.snapshot());
+        self.bootstrap().filter(move |contact| snapshot.find(&KadId::of_peer(&contact.peer)).is_none())
     }
 
     fn considered(&self, contact: &Contact) -> Result<(), Refusal> {

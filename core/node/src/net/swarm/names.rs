@@ -2,6 +2,10 @@
 //! used is read again until it can.
 
 use futures::future::{BoxFuture, FutureExt, TryFutureExt};
+use hickory_resolver::config::{ResolverConfig, ResolverOpts};
+#[cfg(target_os = "linux")]
+use hickory_resolver::proto::rr::Name;
+use hickory_resolver::system_conf;
 use hydra_kad::NotDialed;
 use libp2p::core::Transport;
 use libp2p::core::transport::{DialOpts, ListenerId, TransportError, TransportEvent};
@@ -80,9 +84,9 @@ where
     }
 
     fn read(&mut self) {
-        match dns::tokio::Transport::system(self.inner.clone()) {
-            Ok(resolver) => {
-                self.resolver = Some(resolver);
+        match config() {
+            Ok((servers, options)) => {
+                self.resolver = Some(dns::tokio::Transport::custom(self.inner.clone(), servers, options));
                 if self.failure.take().is_some() {
                     tracing::info!(config = CONFIG, "names are resolved again");
                 }
@@ -100,6 +104,46 @@ where
             }
         }
     }
+}
+
+/// The system's config, without domains to search that are no names: the system's own resolver does without these, too.
+#[cfg(target_os = "linux")]
+fn config() -> io::Result<(ResolverConfig, ResolverOpts)> {
+    let text = std::fs::read(CONFIG)?;
+    let (text, dropped) = without_bad_domains(&String::from_utf8_lossy(&text));
+    let config = system_conf::parse_resolv_conf(text).map_err(|cause| io::Error::other(cause.to_string()))?;
+    if !dropped.is_empty() {
+        let dropped = dropped.join(" ");
+        tracing::warn!(config = CONFIG, dropped, "domains to search that are no names are ignored");
+    }
+    Ok(config)
+}
+
+/// The system's config.
+#[cfg(not(target_os = "linux"))]
+fn config() -> io::Result<(ResolverConfig, ResolverOpts)> {
+    system_conf::read_system_conf().map_err(|cause| io::Error::other(cause.to_string()))
+}
+
+/// The text without words of `search` and `domain` that are no names, and these words.
+#[cfg(target_os = "linux")]
+fn without_bad_domains(text: &str) -> (String, Vec<String>) {
+    let (mut kept, mut dropped) = (String::with_capacity(text.len()), Vec::new());
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        let Some(keyword @ ("search" | "domain")) = words.next() else {
+            kept.extend([line, "\n"]);
+            continue;
+        };
+        let (names, others): (Vec<_>, Vec<_>) = words
+            .take_while(|word| !word.starts_with(['#', ';']))
+            .partition(|word| Name::from_str_relaxed(word).is_ok());
+        dropped.extend(others.into_iter().map(str::to_owned));
+        if !names.is_empty() {
+            kept.extend([keyword, " ", &names.join(" "), "\n"]);
+        }
+    }
+    (kept, dropped)
 }
 
 fn stamp() -> Stamp {
@@ -187,5 +231,19 @@ impl<T: Transport + Unpin> Transport for Shared<T> {
         cx: &mut Context<'_>,
     ) -> Poll<TransportEvent<T::ListenerUpgrade, T::Error>> {
         Pin::new(&mut *self.lock()).poll(cx)
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn domains_that_are_no_names_are_left_out_and_the_rest_stays() {
+        let text = "# by hand\nnameserver 127.0.0.1\nsearch my..lan good.lan .. # of the office\ndomain ..\noptions ndots:2\n";
+        let (kept, dropped) = without_bad_domains(text);
+        assert_eq!(kept, "# by hand\nnameserver 127.0.0.1\nsearch good.lan\noptions ndots:2\n");
+        assert_eq!(dropped, ["my..lan", "..", ".."]);
+        system_conf::parse_resolv_conf(kept).unwrap();
     }
 }

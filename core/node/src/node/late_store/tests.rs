@@ -1,7 +1,10 @@
 //! A store that is not open at the start of its node.
 
 use super::*;
-use hydra_api::{Addresses, Causes, OpenError, PeerId, Plugin, Scope, StoreProfile};
+use hydra_api::{
+    Addresses, Causes, FoundValue, OpenError, PeerId, Plugin, PutOutcome, Scope, StoreProfile, ValueKey,
+    ValuePut, ValueRecord,
+};
 use hydra_conformance::doubles::{Asked, Behaviour, ClaimingStore, Double, RecordingStore};
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::time::sleep;
@@ -153,4 +156,28 @@ async fn its_figures_and_its_system_are_those_of_the_store_once_it_is_open() {
     assert_eq!((late.metrics(), late.profile().system), (Vec::new(), None));
     sleep(Duration::from_secs(2)).await;
     assert_eq!((late.metrics().len(), late.profile().system), (1, Some("postgresql")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn value_records_are_those_of_the_store_once_it_is_open() {
+    let late = LateStore::new(String::new(), LIMIT, None, || Box::pin(async { Ok(memory().await) }));
+    let key = ValueKey::new(b"/ipns/name").unwrap();
+    let (now, expires) = (UnixSeconds(1_000), UnixSeconds(2_000));
+    let record = ValueRecord { value: b"value".as_slice().into(), received: now, expires };
+    let put: Arc<[_]> = Arc::from([ValuePut { key, seen: None, record: record.clone() }]);
+    let failed = late.values().unwrap().put_if(Arc::clone(&put), now).await.unwrap_err();
+    assert_eq!(failed.kind(), StoreErrorKind::Unavailable);
+    assert!(Causes(&failed).to_string().contains("not open yet"), "{}", Causes(&failed));
+    let failed = late.values().unwrap().get([key].into(), now).await.unwrap_err();
+    assert_eq!(failed.kind(), StoreErrorKind::Unavailable);
+
+    // One who has asked before it was open goes on with what was told.
+    let before = late.values().unwrap();
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(before.put_if(put, now).await.unwrap(), [PutOutcome::Stored]);
+    for values in [before, late.values().unwrap()] {
+        assert_eq!(values.get([key].into(), now).await.unwrap(), [FoundValue::Known(Some(record.clone()))]);
+        assert_eq!(values.estimate_values().await.unwrap().records, 1);
+    }
+    assert_eq!(before.delete_values([key].into()).await.unwrap(), 1);
 }

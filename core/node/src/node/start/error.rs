@@ -33,7 +33,7 @@ pub enum StartError {
     #[error("{0}: {remedy}", remedy = .0.remedy())]
     Descriptors(TooFew),
     /// The address of the operator pages cannot be listened on.
-    #[error("telemetry.http.listen: cannot listen on {listen}: {cause}")]
+    #[error("telemetry.http.listen: cannot listen on {listen}: {cause}{remedy}", remedy = http_remedy(cause))]
     Http {
         /// The address.
         listen: SocketAddr,
@@ -54,6 +54,18 @@ pub enum StartError {
         /// Why it failed.
         cause: io::Error,
     },
+}
+
+/// What to do where the address is not free.
+fn http_remedy(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another process, maybe another node, listens there: stop it, set another address, or set \
+             `telemetry.http.enabled = false`"
+        }
+        io::ErrorKind::AddrNotAvailable => "; set an address of this machine",
+        _ => "",
+    }
 }
 
 impl From<HeadError> for StartError {

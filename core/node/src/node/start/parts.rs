@@ -1,11 +1,13 @@
 //! The parts of a node that its tasks share, and how each task is made of them.
 
 use super::{StartError, settings};
-use crate::config::Config;
+use crate::config::{Config, Reachability};
+use crate::net::autonat::Servers;
 use crate::net::dial_gate::DialGate;
 use crate::net::head::connection_limits::{Marks, NodeConnections, PlaceLimits};
 use crate::net::heads::{HeadList, Status};
 use crate::net::peer_addresses::PeerAddresses;
+use crate::net::reachability::{self, Report};
 use crate::net::requests::request_handler::Shared;
 use crate::net::routing::advertiser;
 use crate::net::routing::lookup::Contact;
@@ -38,7 +40,9 @@ pub(super) struct Parts {
     pub(super) heads: Arc<HeadList>,
     lease_view: Arc<LeaseView>,
     dials: Arc<DialGate>,
+    testers: Arc<Servers>,
     rounds: Arc<AllRounds>,
+    pub(super) report: Arc<Report>,
     scout: Scout,
 }
 
@@ -48,9 +52,10 @@ impl Parts {
         let config = &running.config;
         let peer_addresses = Arc::new(PeerAddresses::new(PEER_ADDRESSES_LEN_MAX));
         let dials = Arc::new(DialGate::new(config.network.addresses));
+        let testers = Arc::<Servers>::default();
         let (scout, task) = scout::spawn(
             kad.clone(),
-            Arc::clone(&peer_addresses),
+            (Arc::clone(&peer_addresses), Arc::clone(&testers)),
             Arc::clone(&dials),
             running.phase.subscribe(),
         );
@@ -66,7 +71,9 @@ impl Parts {
             kad,
             peer_addresses,
             dials,
+            testers,
             rounds: Arc::default(),
+            report: Arc::default(),
             scout,
         }
     }
@@ -91,6 +98,7 @@ impl Parts {
             table: Arc::clone(&self.table),
             peer_addresses: Arc::clone(&self.peer_addresses),
             dials: Arc::clone(&self.dials),
+            testers: Arc::clone(&self.testers),
             policy: config.network.addresses,
             small_answers: config.kad.small_answers,
         });
@@ -117,6 +125,7 @@ impl Parts {
             table: Arc::clone(&self.table),
             dials: Arc::clone(&self.dials),
             rounds: Arc::clone(&self.rounds),
+            report: Arc::clone(&self.report),
             connections: Arc::clone(&self.connections),
             heads: Arc::clone(&self.heads),
             leases: Arc::clone(&self.lease_view),
@@ -154,15 +163,35 @@ impl Parts {
             heads: Arc::clone(&self.heads),
             table: Arc::clone(&self.table),
             network: Arc::clone(&network),
-            pacer: Arc::clone(&pacer),
+            pacer,
             rounds: Arc::clone(&self.rounds),
             interval: Duration::from_secs(config.network.advertise_interval_s.into()),
             phase: running.phase.subscribe(),
         });
+        let reachability = self.reachability(running, network);
         let tasks = &mut running.tasks;
+        tasks.reachability = reachability.map(tokio::spawn);
         tasks.heads_file = Some(tokio::spawn(heads_file));
         tasks.table_maintenance = Some(tokio::spawn(table_maintenance));
         tasks.advertiser = Some(tokio::spawn(advertiser));
+    }
+
+    fn reachability(
+        &self,
+        running: &Running,
+        asks: Arc<Wire>,
+    ) -> Option<impl Future<Output = ()> + Send + 'static> {
+        let network = &running.config.network;
+        let parts = reachability::Parts {
+            heads: Arc::clone(&self.heads),
+            table: Arc::clone(&self.table),
+            testers: Arc::clone(&self.testers),
+            asks,
+            report: Arc::clone(&self.report),
+            every: Duration::from_secs(network.reachability_interval_s.into()),
+            phase: running.phase.subscribe(),
+        };
+        (network.reachability == Reachability::On).then(|| reachability::run(parts))
     }
 
     fn table_maintenance(

@@ -1,7 +1,6 @@
 //! The state of the node and of its heads as JSON: what `hydra status` shows. The fields are documented in docs/OPERATING.md.
 
 use crate::net::heads::Traffic;
-use crate::net::routing::kad_id::KadId;
 use crate::observe::node_view::NodeView;
 use hydra_api::admission::Level;
 use serde::Serialize;
@@ -24,18 +23,21 @@ pub(super) async fn heads(node_view: &NodeView) -> Value {
         let before = before.get(&slot).copied().unwrap_or_default().requests;
         per_second(after.requests.saturating_sub(before), elapsed)
     };
-    let table = node_view.table.snapshot();
     let head = |head: &crate::net::heads::Head| {
         let traffic = now.get(&head.slot).copied().unwrap_or_default();
+        let reach: BTreeMap<_, _> =
+            head.reach().into_iter().map(|(way, reach)| (way.words(), reach.as_str())).collect();
+        // A status is borrowed once at a time: whoever changes it would wait between the two.
+        let state = head.state().as_str();
         let status = head.status.borrow();
-        let advertised = table.find(&KadId::of_peer(&head.peer)).map(|own| texts(&own.addresses));
         json!({
             "slot": head.slot,
             "peer": head.peer.to_string(),
-            "state": head.state().as_str(),
+            "state": state,
             "failure": status.failure,
             "listen": texts(&status.addresses),
-            "advertised": advertised.unwrap_or_default(),
+            "advertised": texts(&status.advertised),
+            "reach": reach,
             "connections": traffic.connections,
             "requests": traffic.requests,
             "requests_per_second": rate(head.slot, traffic),
@@ -70,15 +72,19 @@ pub(super) async fn status(node_view: &NodeView) -> Value {
         (None, health) if health.stalled.is_some() => "stalled",
         (None, _) => "ok",
     };
-    let why = opening.map(|(_, cause)| cause).or(health.corrupt).or(health.paused.map(|pause| pause.because));
+    let paused = |calls: &str| health.paused.as_ref().is_some_and(|pause| pause.calls.contains(calls));
+    let (reads_paused, writes_paused) = (paused("reads"), paused("writes"));
+    let stalled = health.stalled.map(|since| format!("no call has ended for {} s", since.as_secs()));
+    let why = opening.map(|(_, cause)| cause).or(health.corrupt);
+    let why = why.or(health.paused.map(|pause| pause.because)).or(stalled);
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "phase": format!("{:?}", node_view.phase()).to_lowercase(),
         "heads": { "wanted": node_view.leases.wanted.load(Ordering::Relaxed), "states": states },
         "connections": { "open": node_view.connections.held(), "max": node_view.connections.marks().max },
         "requests_per_second": rate,
-        "reads": { "rung": gauge.read_rung.as_str(), "because": reasons[0] },
-        "writes": { "rung": gauge.write_rung.as_str(), "because": reasons[1] },
+        "reads": { "rung": gauge.read_rung.as_str(), "because": reasons[0], "store_paused": reads_paused },
+        "writes": { "rung": gauge.write_rung.as_str(), "because": reasons[1], "store_paused": writes_paused },
         "store": {
             "kind": node_view.config.store.kind,
             "state": state,

@@ -1,5 +1,6 @@
 //! Whether the node lives, and whether it serves.
 
+use crate::net::reachability::in_words;
 use crate::net::supervise::Phase;
 use crate::observe::node_view::NodeView;
 use hydra_api::Sharing;
@@ -72,7 +73,9 @@ pub(super) fn ready(node_view: &NodeView) -> Vec<Check> {
     });
     let note = health.corrupt.map(|error| format!("it has reported damage since this node started: {error}"));
     let store = Check { note, ..check("store", opening.or(stalled).or(paused)) };
-    vec![check("node", node), check("leases", leases), check("heads", heads), store]
+    // What only a router or the config mends is no reason to take the node out of service.
+    let reachability = Check { note: in_words(&node_view.heads), ..check("reachability", None) };
+    vec![check("node", node), check("leases", leases), check("heads", heads), reachability, store]
 }
 
 fn check(name: &'static str, wrong: Option<String>) -> Check {

@@ -2,7 +2,8 @@
 
 use super::page::Page;
 use crate::net::head::connection_limits::Refusal;
-use crate::net::heads::State;
+use crate::net::heads::{Reach, State, Way};
+use crate::net::reachability::Outcome;
 use crate::net::unique_peers::Span;
 use crate::observe::node_view::NodeView;
 use hydra_kad::Reset;
@@ -29,10 +30,41 @@ fn heads(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
         "Listeners of the heads: those that listen (up), and those that failed or closed and are tried again (down).",
         [("up", listeners.up), ("down", listeners.down)].map(|(state, count)| ([("state", state)], count)),
     )?;
+    reach(node_view, page)?;
     page.counter(
         "hydra_head_restarts_total",
         "Restarts of heads, after a panic or a failure to listen.",
         node_view.heads.restarts(),
+    )
+}
+
+fn reach(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
+    let counts = node_view.heads.by_reach();
+    let of_way = |way: Way| {
+        let state = move |reach: Reach| {
+            let labels = [
+                ("transport", way.transport.as_str()),
+                ("family", way.family.as_str()),
+                ("state", reach.as_str()),
+            ];
+            (labels, counts[way.index()][reach as usize])
+        };
+        Reach::ALL.map(state)
+    };
+    page.gauges(
+        "hydra_heads_reachable",
+        "Heads that advertise an address of a transport and IP version, by what other peers found out when they dialed it.",
+        Way::ALL.into_iter().flat_map(of_way),
+    )?;
+    page.gauge(
+        "hydra_heads_unadvertised",
+        "Heads that advertise no address, so that no peer finds them.",
+        node_view.heads.unadvertised().len() as u64,
+    )?;
+    page.counters(
+        "hydra_reachability_tests_total",
+        "Tests of an address of a head that other peers were asked for, by outcome.",
+        Outcome::ALL.map(|outcome| ([("outcome", outcome.as_str())], node_view.report.of(outcome))),
     )
 }
 

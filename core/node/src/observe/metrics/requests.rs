@@ -23,7 +23,7 @@ pub(super) fn write(engine: &Snapshot, page: &mut Page<'_>) -> fmt::Result {
     )?;
     page.histograms(
         "hydra_request_duration_seconds",
-        "Duration of GET_PROVIDERS requests that were neither declined, shed nor refused.",
+        "Duration of GET_PROVIDERS, GET_VALUE and PUT_VALUE requests that may have waited for the store.",
         kinds()
             .filter(is_timed)
             .filter(|kind| *kind == TIMED_ALWAYS || seen.contains_key(kind))
@@ -73,10 +73,16 @@ fn can_be(&(operation, ending, rung): &Kind) -> bool {
         }
         Ending::Shed => matches!(rung, Rung::CacheOnly | Rung::RoutingOnly),
         Ending::Declined => rung == Rung::RoutingOnly,
-        Ending::NotKept | Ending::QueueFull | Ending::Refused | Ending::Abandoned => rung == Rung::Full,
+        Ending::NotKept
+        | Ending::QueueFull
+        | Ending::NoRoom
+        | Ending::Outdated
+        | Ending::Refused
+        | Ending::Abandoned => rung == Rung::Full,
     };
     let some_operation = match operation {
-        Operation::GetProviders => !matches!(ending, Ending::Known | Ending::QueueFull),
+        Operation::GetProviders => !is_of_writes(ending),
+        Operation::GetValue => !is_of_writes(ending) && !matches!(ending, Ending::NotKept | Ending::Refused),
         Operation::AddProvider => matches!(
             ending,
             Ending::Served
@@ -86,15 +92,19 @@ fn can_be(&(operation, ending, rung): &Kind) -> bool {
                 | Ending::QueueFull
                 | Ending::Refused
         ),
-        Operation::FindNode | Operation::GetValue | Operation::Ping => ending == Ending::Served,
-        // Refused before it is counted.
-        Operation::PutValue => false,
+        Operation::FindNode | Operation::Ping => ending == Ending::Served,
+        Operation::PutValue => ending != Ending::NotKept,
     };
     some_rung && some_operation
+}
+
+const fn is_of_writes(ending: Ending) -> bool {
+    matches!(ending, Ending::Known | Ending::QueueFull | Ending::NoRoom | Ending::Outdated)
 }
 
 /// Whether such requests are timed: those that may have waited for something.
 fn is_timed((operation, ending, _): &Kind) -> bool {
     let waited = [Ending::Served, Ending::Late, Ending::NoPermit, Ending::StoreFailed];
-    *operation == Operation::GetProviders && waited.contains(ending)
+    let may_wait = [Operation::GetProviders, Operation::GetValue, Operation::PutValue];
+    may_wait.contains(operation) && waited.contains(ending)
 }

@@ -13,6 +13,11 @@ pub(super) fn write(engine: &Snapshot, config: &Config, page: &mut Page<'_>) -> 
         gauge.write_queue.max,
     )?;
     page.gauge(
+        "hydra_write_queue_away_records",
+        "Announcements in the write queue that wait for a part of the store that is unavailable.",
+        gauge.write_queue_away,
+    )?;
+    page.gauge(
         "hydra_write_queue_bytes",
         "Approximate size of the write queue in bytes.",
         gauge.write_queue_bytes,
@@ -24,10 +29,11 @@ pub(super) fn write(engine: &Snapshot, config: &Config, page: &mut Page<'_>) -> 
     )?;
     page.counters(
         "hydra_records_dropped_total",
-        "Announcements that were not written: the write queue was full, the store was full, the store refuses the \
-         record, or writing it failed too often.",
+        "Announcements that were not written: the write queue was full, or its half for records of an unavailable part \
+         of the store, the store was full, the store refuses the record, or writing it failed too often.",
         [
             ("queue_full", writes.dropped_queue_full),
+            ("part_away", writes.dropped_part_away),
             ("store_full", writes.dropped_no_room),
             ("refused", writes.dropped_refused),
             ("store_failed", writes.dropped_after_retries),

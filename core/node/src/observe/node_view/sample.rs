@@ -48,6 +48,7 @@ pub(crate) fn node(heads: u32) -> Sample {
         table: Arc::new(Table::new(config.network.addresses, limits)),
         dials: Arc::new(DialGate::new(config.network.addresses)),
         rounds: Arc::default(),
+        report: Arc::default(),
         config: Arc::new(config),
         store,
         opening: StoreOpening::default(),
@@ -82,7 +83,15 @@ impl Sample {
 fn add_head(slot: u32, list: &HeadList) -> watch::Sender<Status> {
     let (hand, status) = watch::channel(Status::default());
     let peer = PeerId::random();
-    list.add(Head { slot, peer, status, client: Arc::default(), restarts: Arc::default() });
+    list.add(Head {
+        slot,
+        peer,
+        status,
+        client: Arc::default(),
+        tester: Arc::default(),
+        found: Arc::default(),
+        restarts: Arc::default(),
+    });
     hand
 }
 

@@ -3,6 +3,8 @@
 
 use super::refusal::Refusal;
 use crate::config::Connections;
+use libp2p::Multiaddr;
+use libp2p::multiaddr::Protocol;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -53,7 +55,7 @@ pub(super) struct Places {
 
 #[derive(Debug, Default)]
 struct State {
-    pending: u32,
+    all: Pending,
     from: HashMap<Prefix, Count>,
 }
 
@@ -63,7 +65,7 @@ pub(super) struct Prefix(IpAddr, u32);
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Count {
-    pending: u32,
+    pending: Pending,
     established: u32,
 }
 
@@ -73,7 +75,50 @@ pub(super) struct Place {
     places: Arc<Places>,
     /// Host and network; none of an address that is exempt.
     from: Option<[Prefix; 2]>,
+    source: Source,
     is_established: bool,
+}
+
+/// What is known of the address that a connection comes from while it is established.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// Somebody answers there: TCP has shaken hands.
+    Proven,
+    /// The first packet of QUIC may bear any address, of a host that knows nothing of it. libp2p asks for no proof (`Retry`).
+    Claimed,
+}
+
+/// Connections that are being established.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Pending {
+    pub(super) all: u32,
+    claimed: u32,
+}
+
+impl Source {
+    /// What is known of the other end of a connection to these listeners.
+    pub(super) fn of(address: &Multiaddr) -> Self {
+        let is_quic = address.iter().any(|part| matches!(part, Protocol::QuicV1));
+        if is_quic { Self::Claimed } else { Self::Proven }
+    }
+}
+
+impl Pending {
+    /// Whether there is room for one more. Connections from addresses that are only claimed take half of the places at most:
+    /// whoever forges addresses leaves the other half to TCP.
+    pub(super) fn has_room(self, source: Source, max: u32) -> bool {
+        self.all < max && (source == Source::Proven || self.claimed < max.div_ceil(2))
+    }
+
+    pub(super) fn add(&mut self, source: Source) {
+        self.all += 1;
+        self.claimed += u32::from(source == Source::Claimed);
+    }
+
+    pub(super) fn remove(&mut self, source: Source) {
+        self.all -= 1;
+        self.claimed -= u32::from(source == Source::Claimed);
+    }
 }
 
 impl Places {
@@ -82,30 +127,30 @@ impl Places {
     }
 
     /// Takes a place for a connection that is to be established.
-    pub(super) fn take(self: &Arc<Self>, ip: Option<IpAddr>) -> Result<Place, Refusal> {
+    pub(super) fn take(self: &Arc<Self>, ip: Option<IpAddr>, source: Source) -> Result<Place, Refusal> {
         let (from, limits) = (ip.and_then(prefixes), &self.limits);
         let mut state = self.state();
-        if state.pending >= limits.pending_node_max {
+        if !state.all.has_room(source, limits.pending_node_max) {
             return Err(Refusal::PendingNode);
         }
         if let Some([host, network]) = from {
             let (host, network) = (state.of(host), state.of(network));
             limits.established(host, network)?;
-            if host.pending >= limits.pending_host_max {
+            if !host.pending.has_room(source, limits.pending_host_max) {
                 return Err(Refusal::PendingHost);
             }
-            if network.pending >= limits.pending_network_max {
+            if !network.pending.has_room(source, limits.pending_network_max) {
                 return Err(Refusal::PendingNetwork);
             }
         }
-        state.pending += 1;
-        state.change(from, |count| count.pending += 1);
-        Ok(Place { places: Arc::clone(self), from, is_established: false })
+        state.all.add(source);
+        state.change(from, |count| count.pending.add(source));
+        Ok(Place { places: Arc::clone(self), from, source, is_established: false })
     }
 
     /// Connections that are being established.
     pub(super) fn pending(&self) -> u32 {
-        self.state().pending
+        self.state().all.all
     }
 
     /// Nothing that a panic could leave half done is kept behind this lock.
@@ -132,7 +177,7 @@ impl State {
         for prefix in from.into_iter().flatten() {
             let count = self.from.entry(prefix).or_default();
             change(count);
-            if count.pending == 0 && count.established == 0 {
+            if count.pending.all == 0 && count.established == 0 {
                 self.from.remove(&prefix);
             }
         }
@@ -146,9 +191,9 @@ impl Place {
         if let Some([host, network]) = self.from {
             self.places.limits.established(state.of(host), state.of(network))?;
         }
-        state.pending -= 1;
+        state.all.remove(self.source);
         state.change(self.from, |count| {
-            count.pending -= 1;
+            count.pending.remove(self.source);
             count.established += 1;
         });
         self.is_established = true;
@@ -167,8 +212,8 @@ impl Drop for Place {
         if self.is_established {
             state.change(self.from, |count| count.established -= 1);
         } else {
-            state.pending -= 1;
-            state.change(self.from, |count| count.pending -= 1);
+            state.all.remove(self.source);
+            state.change(self.from, |count| count.pending.remove(self.source));
         }
     }
 }
@@ -209,8 +254,12 @@ mod tests {
         Some(text.parse().unwrap())
     }
 
+    fn take(places: &Arc<Places>, from: &str) -> Result<Place, Refusal> {
+        places.take(ip(from), Source::Proven)
+    }
+
     fn established(places: &Arc<Places>, from: &str) -> Result<Place, Refusal> {
-        let mut place = places.take(ip(from))?;
+        let mut place = places.take(ip(from), Source::Proven)?;
         place.establish().map(|()| place)
     }
 
@@ -233,14 +282,34 @@ mod tests {
     #[test]
     fn silent_connections_of_one_host_leave_places_for_others() {
         let places = Arc::new(Places::new(LIMITS));
-        let mut silent: Vec<_> = (0..2).map(|_| places.take(ip("1.2.3.4")).unwrap()).collect();
-        assert_eq!(places.take(ip("1.2.3.4")).unwrap_err(), Refusal::PendingHost);
-        silent.push(places.take(ip("1.2.3.5")).unwrap());
-        assert_eq!(places.take(ip("1.2.3.6")).unwrap_err(), Refusal::PendingNetwork);
-        silent.push(places.take(ip("1.2.4.4")).unwrap());
-        silent.extend((0..96).map(|_| places.take(ip("127.0.0.1")).unwrap()));
-        assert_eq!(places.take(ip("127.0.0.1")).unwrap_err(), Refusal::PendingNode);
+        let mut silent: Vec<_> = (0..2).map(|_| take(&places, "1.2.3.4").unwrap()).collect();
+        assert_eq!(take(&places, "1.2.3.4").unwrap_err(), Refusal::PendingHost);
+        silent.push(take(&places, "1.2.3.5").unwrap());
+        assert_eq!(take(&places, "1.2.3.6").unwrap_err(), Refusal::PendingNetwork);
+        silent.push(take(&places, "1.2.4.4").unwrap());
+        silent.extend((0..96).map(|_| take(&places, "127.0.0.1").unwrap()));
+        assert_eq!(take(&places, "127.0.0.1").unwrap_err(), Refusal::PendingNode);
         drop(silent);
+        assert_eq!((places.pending(), places.state().from.len()), (0, 0));
+    }
+
+    #[test]
+    fn forged_addresses_leave_half_of_the_places_to_connections_from_proven_ones() {
+        let limits =
+            PlaceLimits { pending_node_max: 10, pending_host_max: 4, pending_network_max: 6, ..LIMITS };
+        let places = Arc::new(Places::new(limits));
+        let forged = |from: &str| places.take(ip(from), Source::Claimed);
+        let mut held: Vec<_> = (0..2).map(|_| forged("1.2.3.4").unwrap()).collect();
+        assert_eq!(forged("1.2.3.4").unwrap_err(), Refusal::PendingHost);
+        held.push(forged("1.2.3.5").unwrap());
+        assert_eq!(forged("1.2.3.6").unwrap_err(), Refusal::PendingNetwork);
+        held.extend((0..2).map(|_| forged("5.6.7.8").unwrap()));
+        assert_eq!(forged("9.9.9.9").unwrap_err(), Refusal::PendingNode);
+        // The host whose address is forged gets in, and so does everybody else.
+        for from in ["1.2.3.4", "1.2.3.6", "9.9.9.9"] {
+            held.push(take(&places, from).unwrap());
+        }
+        drop(held);
         assert_eq!((places.pending(), places.state().from.len()), (0, 0));
     }
 }

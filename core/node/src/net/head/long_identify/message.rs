@@ -1,5 +1,6 @@
 //! The part of an identify message that the table needs (libp2p/specs `identify/README.md`).
 
+use crate::net::protobuf::{self, Value};
 use libp2p::{Multiaddr, StreamProtocol};
 
 /// Addresses and protocols that are read of one message.
@@ -26,16 +27,8 @@ impl Message {
     pub(super) fn decode(mut rest: &[u8]) -> Option<Self> {
         let mut message = Self::default();
         while !rest.is_empty() {
-            let tag = varint(&mut rest)?;
-            match tag & 7 {
-                0 => drop(varint(&mut rest)?),
-                1 => drop(take(&mut rest, 8)?),
-                2 => {
-                    let len = usize::try_from(varint(&mut rest)?).ok()?;
-                    message.add(tag >> 3, take(&mut rest, len)?);
-                }
-                5 => drop(take(&mut rest, 4)?),
-                _ => return None,
+            if let (number, Value::Bytes(value)) = protobuf::field(&mut rest)? {
+                message.add(number, value);
             }
         }
         Some(message)
@@ -54,24 +47,6 @@ impl Message {
             _ => {}
         }
     }
-}
-
-fn take<'a>(rest: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
-    let (taken, left) = rest.split_at_checked(len)?;
-    *rest = left;
-    Some(taken)
-}
-
-fn varint(rest: &mut &[u8]) -> Option<u64> {
-    let mut value = 0u64;
-    for shift in (0..64).step_by(7) {
-        let byte = take(rest, 1)?[0];
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
 }
 
 #[cfg(test)]

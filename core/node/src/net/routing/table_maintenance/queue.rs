@@ -13,7 +13,7 @@ use tokio::time::Instant;
 /// A peer is probed as a candidate once in so long.
 const PROBED_AGAIN: Duration = Duration::from_secs(600);
 const PROBED_MAX: usize = 16_384;
-/// Bootstrap peers are probed again at most so often while the table is empty.
+/// The longest pause until bootstrap peers are probed again while the table has too few servers.
 const BOOTSTRAP_AGAIN_MAX: Duration = Duration::from_secs(300);
 
 /// Who waits to be probed, who is being probed, and who was lately.
@@ -27,6 +27,15 @@ pub(super) struct Queue {
     /// When the bootstrap peers are asked again, and the pause after that.
     bootstrap_at: Instant,
     bootstrap_pause: Duration,
+}
+
+/// What becomes of peers that are no bootstrap peers and were probed lately.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Others {
+    /// They may be probed again at once.
+    Again,
+    /// Nothing.
+    AsBefore,
 }
 
 impl Queue {
@@ -88,13 +97,22 @@ impl Queue {
         self.waiting.is_empty()
     }
 
-    /// Asks the bootstrap peers again, less and less often while that helps nothing.
-    pub(super) fn join_again<'a>(&mut self, bootstrap: impl Iterator<Item = &'a Contact>) {
+    /// Asks these bootstrap peers again, less and less often while that helps nothing.
+    pub(super) fn join_again<'a>(&mut self, bootstrap: impl Iterator<Item = &'a Contact>, others: Others) {
         let now = Instant::now();
-        if now >= self.bootstrap_at {
-            self.bootstrap_pause = (2 * self.bootstrap_pause).min(BOOTSTRAP_AGAIN_MAX);
-            self.bootstrap_at = now + self.bootstrap_pause;
-            self.start_again(bootstrap);
+        if now < self.bootstrap_at {
+            return;
+        }
+        self.bootstrap_pause = (2 * self.bootstrap_pause).min(BOOTSTRAP_AGAIN_MAX);
+        self.bootstrap_at = now + self.bootstrap_pause;
+        match others {
+            Others::Again => self.start_again(bootstrap),
+            Others::AsBefore => {
+                for contact in bootstrap {
+                    self.probed.remove(&contact.peer);
+                    self.waiting.push_back(contact.clone());
+                }
+            }
         }
     }
 

@@ -1,4 +1,6 @@
 use super::*;
+use crate::net::autonat::Verdict;
+use crate::net::heads::Way;
 use crate::observe::node_view::sample;
 use futures::FutureExt;
 
@@ -28,6 +30,26 @@ async fn a_node_is_ready_once_all_heads_listen_and_stays_so_while_one_does() {
     fail(2);
     assert_eq!(ready(), ["heads: none of 3 heads listens"]);
     assert_eq!(failed(live(&node.node_view)), [""; 0], "they are started again by themselves");
+}
+
+#[tokio::test]
+async fn heads_that_nobody_reaches_are_told_and_leave_the_node_ready() {
+    let node = sample::node(2);
+    node.listen(2);
+    node.node_view.started(Vec::new());
+    let address: libp2p::Multiaddr = "/ip4/1.2.3.4/tcp/1".parse().unwrap();
+    let told = || ready(&node.node_view).into_iter().find_map(|check| check.note).unwrap_or_default();
+    assert_eq!(told(), "2 heads advertise no address");
+    for head in &node.heads {
+        head.send_modify(|status| status.advertised = vec![address.clone()]);
+    }
+    assert_eq!(told(), "", "nothing is known yet");
+    let heads = node.node_view.heads.now();
+    heads[0].found.record(Way::ALL[0], address.clone(), Verdict::Reachable);
+    assert_eq!(told(), "");
+    heads[1].found.record(Way::ALL[0], address, Verdict::Unreachable);
+    assert_eq!(told(), "1 of 2 heads are unreachable over tcp/ip4");
+    assert_eq!(failed(ready(&node.node_view)), [""; 0]);
 }
 
 #[tokio::test]

@@ -1,0 +1,85 @@
+//! What was taken during a flight, and the line of keys.
+
+use super::*;
+use crate::config::Config;
+use futures::FutureExt;
+
+fn key(number: u32) -> ValueKey {
+    ValueKey::new(format!("/ipns/{number}").as_bytes()).unwrap()
+}
+
+fn record(value: &'static str) -> ValueRecord {
+    ValueRecord { value: value.into(), received: UnixSeconds(1), expires: UnixSeconds(1_000) }
+}
+
+fn book() -> Book {
+    Book::new(&Limits::new(&Config { waiting_len_max: 4, ..Config::default() }))
+}
+
+fn flight(book: &Book, number: u32) -> Arc<Flight> {
+    match book.join(key(number), |_| true) {
+        Joined::Flight(flight) => flight,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn value(record: Option<ValueRecord>) -> Option<Bytes> {
+    record.map(|record| record.value)
+}
+
+#[test]
+fn a_flight_brings_what_was_taken_since_it_began_and_the_cache_keeps_it() {
+    let (book, now) = (book(), Instant::now());
+    let reading = flight(&book, 1);
+    assert_eq!(book.depart().len(), 1);
+    assert_eq!(book.take(key(1), record("new"), None, |_| true, now), Took::Taken);
+    book.land(&reading, Ok(Some(record("old"))), now);
+    let landed = reading.landed().now_or_never().unwrap();
+    assert_eq!(value(landed.unwrap()), Some("new".into()));
+    assert_eq!(value(book.find(&key(1)).unwrap().record), Some("new".into()));
+}
+
+#[test]
+fn a_worse_record_is_not_taken_over_one_that_has_come_in_since() {
+    let (book, now) = (book(), Instant::now());
+    assert_eq!(book.take(key(1), record("better"), None, |_| true, now), Took::Taken);
+    assert_eq!(book.take(key(1), record("worse"), None, |_| false, now), Took::Outdated);
+    let batch = book.take_batch(UnixSeconds(2));
+    book.written(&batch[0]);
+    assert_eq!(book.take(key(1), record("worse"), None, |_| false, now), Took::Outdated, "it is written");
+}
+
+#[test]
+fn a_full_line_lets_the_oldest_go_and_what_is_asked_for_again_departs_first() {
+    let book = book();
+    let flights: Vec<_> = (0..4).map(|number| flight(&book, number)).collect();
+    flight(&book, 0);
+    flight(&book, 4);
+    let landed = flights[1].landed().now_or_never();
+    assert_eq!(landed, Some(Err(Ending::NoPermit)), "the oldest that nobody asked for again");
+    let order: Vec<_> = book.depart().iter().map(|flight| flight.key).collect();
+    assert_eq!(order, [4, 0, 3, 2].map(key));
+}
+
+#[test]
+fn a_record_is_in_one_batch_at_a_time() {
+    let (book, now) = (book(), Instant::now());
+    book.take(key(1), record("one"), None, |_| true, now);
+    let batch = book.take_batch(UnixSeconds(2));
+    assert_eq!(batch.len(), 1);
+    book.take(key(1), record("two"), None, |_| true, now);
+    assert!(book.take_batch(UnixSeconds(2)).is_empty(), "it is being written");
+    book.again(&batch[0], |tries| tries);
+    book.dropped(&batch[0]);
+    book.take(key(1), record("three"), None, |_| true, now);
+    assert_eq!(book.take_batch(UnixSeconds(2)).len(), 1, "once, though it stood in line twice");
+    assert_eq!(book.level().used, 1);
+}
+
+#[test]
+fn nothing_is_taken_once_it_is_closed() {
+    let (book, now) = (book(), Instant::now());
+    book.close();
+    assert_eq!(book.take(key(1), record("late"), None, |_| true, now), Took::Closed);
+    assert_eq!(book.level().used, 0);
+}

@@ -1,0 +1,205 @@
+//! Writes what was taken, as long as the store has what was seen.
+
+use super::Values;
+use super::book::Tries;
+use super::look::values_of;
+use crate::observe::{StoreCall, trace};
+use crate::store::{Failure, Lane, gravest};
+use crate::sync::add;
+use hydra_api::{FoundValue, PutOutcome, StoreError, StoreErrorKind, ValuePut};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// The longest pause after batches that failed.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// The pause after a batch that failed once the node is closing.
+const CLOSING_PAUSE: Duration = Duration::from_millis(100);
+
+/// Writes batches until the node is closing and nothing waits.
+pub(crate) async fn flush(values: Arc<Values>) {
+    let (mut started, mut failures) = (Instant::now(), 0u32);
+    loop {
+        tokio::select! {
+            () = values.book.records_wait() => {}
+            () = values.closing() => {}
+        }
+        if values.is_closing() && values.unwritten() == 0 {
+            return;
+        }
+        pause(&values, started, failures).await;
+        started = Instant::now();
+        failures = if write_batch(&values).await { 0 } else { failures.saturating_add(1) };
+    }
+}
+
+/// Waits until the next batch is due.
+async fn pause(values: &Values, started: Instant, failures: u32) {
+    let limits = &values.limits;
+    if failures == 0 {
+        let interval =
+            if values.book.has_batch() { limits.flush_interval_min } else { limits.flush_interval };
+        tokio::select! {
+            () = sleep_until(started + interval) => {}
+            () = values.closing() => {}
+        }
+        return;
+    }
+    let is_paused = values.backend.breaker.is_open(Lane::Writes);
+    let growing = limits.flush_interval.saturating_mul(1 << failures.min(10)).min(PAUSE_MAX);
+    let pause = if is_paused { limits.probe_interval } else { growing };
+    tokio::select! {
+        () = sleep_until(started + pause) => {}
+        () = values.backend.breaker.resumed() => {}
+        () = values.closing() => sleep_until((started + CLOSING_PAUSE).min(started + pause)).await,
+    }
+}
+
+/// Writes one batch; false if none of it was answered.
+async fn write_batch(values: &Arc<Values>) -> bool {
+    let permit = values.backend.gate.acquire(Lane::Writes).await;
+    // What has expired by a clock that may have jumped is not let go yet, neither here nor in the store.
+    let now = values.clock.sure_date();
+    let batch: Arc<[ValuePut]> = values.book.take_batch(now).into();
+    if batch.is_empty() {
+        drop(permit);
+        sleep(CLOSING_PAUSE).await;
+        return true;
+    }
+    let _in_hand = InHand { values, batch: &batch };
+    add(&values.backend.stats.values.statements, 1);
+    let (store, putting, len) = (values.backend.store.clone(), batch.clone(), batch.len());
+    let span = trace::background(&values.backend.tracer, StoreCall::PutValues, len);
+    let call = async move { checked(values_of(&*store)?.put_if(putting, now).await?, len) };
+    let call = values.backend.start(permit, StoreCall::PutValues, span, call, |outcomes| outcomes);
+    let outcomes = call.await.unwrap_or(Err(Failure::PANICKED));
+    let changed = match outcomes {
+        Ok(outcomes) => settle(values, &batch, outcomes),
+        Err(failure) => {
+            failed(values, &batch, &failure);
+            return false;
+        }
+    };
+    changed.is_empty() || look_again(values, changed).await
+}
+
+/// One outcome for each record. A put all of whose outcomes are open is a failure, of the gravest kind among them.
+fn checked(outcomes: Vec<PutOutcome>, len: usize) -> Result<Vec<PutOutcome>, Failure> {
+    if outcomes.len() != len {
+        return Err(Failure::Broke("the store reported more or fewer records than it was given"));
+    }
+    let open = |outcome: &PutOutcome| match outcome {
+        PutOutcome::Unknown(kind) => Some(*kind),
+        _ => None,
+    };
+    let kinds: Option<Vec<_>> = outcomes.iter().map(open).collect();
+    match kinds.and_then(gravest) {
+        Some(kind) => Err(Failure::Unknown(StoreError::new(kind, StoreCall::PutValues.as_str()), len)),
+        None => Ok(outcomes),
+    }
+}
+
+/// Acts on each outcome; the records whose keys have something else than was seen.
+fn settle(values: &Values, batch: &[ValuePut], outcomes: Vec<PutOutcome>) -> Vec<ValuePut> {
+    let stats = &values.backend.stats.values;
+    let (mut changed, mut unknown) = (Vec::new(), None);
+    for (put, outcome) in batch.iter().zip(outcomes) {
+        match outcome {
+            PutOutcome::Stored => {
+                add(&stats.written, 1);
+                let before = put.seen.as_ref().map_or(0, |seen| put.key.as_bytes().len() + seen.len());
+                let after = put.key.as_bytes().len() + put.record.value.len();
+                values.room.written(after.saturating_sub(before) as u64);
+                values.book.written(put);
+            }
+            PutOutcome::Changed => {
+                add(&stats.changed, 1);
+                changed.push(put.clone());
+            }
+            PutOutcome::NoRoom => {
+                add(&stats.dropped_no_room, 1);
+                values.book.dropped(put);
+                values.room.refused(values.clock.now());
+                values.backend.reports.no_room();
+            }
+            PutOutcome::Refused(why) => {
+                add(&stats.dropped_refused, 1);
+                values.book.dropped(put);
+                values.backend.reports.refused(&why);
+            }
+            PutOutcome::Unknown(kind) => {
+                unknown = gravest(unknown.into_iter().chain([kind]));
+                try_again(values, put, Some(kind));
+            }
+            _ => try_again(values, put, None),
+        }
+    }
+    if let Some(kind) = unknown {
+        values.backend.failed_in_part(StoreCall::PutValues, kind);
+    }
+    changed
+}
+
+fn failed(values: &Values, batch: &[ValuePut], failure: &Failure) {
+    for put in batch {
+        try_again(values, put, failure.kind());
+    }
+}
+
+/// A record is tried again as long as it may be; alone, if it may be what makes its batch fail.
+fn try_again(values: &Values, put: &ValuePut, kind: Option<StoreErrorKind>) {
+    let waits = matches!(kind, Some(StoreErrorKind::Unavailable | StoreErrorKind::Overloaded));
+    let tries = values.book.again(put, |tries| Tries {
+        failures: if waits { tries.failures } else { tries.failures + 1 },
+        alone: !waits,
+    });
+    if tries.failures > values.limits.write_retries {
+        add(&values.backend.stats.values.dropped_after_retries, 1);
+        values.book.dropped(put);
+    } else {
+        add(&values.backend.stats.values.retried, 1);
+    }
+}
+
+/// Reads what the store has in place of what was seen: the better record stays. False if it could not be read. It is a part of the
+/// write: reads that are paused do not hold it up.
+async fn look_again(values: &Arc<Values>, changed: Vec<ValuePut>) -> bool {
+    let permit = values.backend.gate.acquire(Lane::Writes).await;
+    let (keys, now) = (changed.iter().map(|put| put.key).collect(), values.clock.read());
+    add(&values.backend.stats.values.statements, 1);
+    let found = values.read(permit, keys, now, |found| found).await.unwrap_or(Err(Failure::PANICKED));
+    let found = match found {
+        Ok(found) => found,
+        Err(failure) => {
+            failed(values, &changed, &failure);
+            return false;
+        }
+    };
+    for (put, found) in changed.iter().zip(found) {
+        match found {
+            FoundValue::Known(found) => {
+                let prefers = |record: &_, rival: &[u8]| Values::prefers(&put.key, record, rival, now.unix);
+                if values.book.looked(put, found, prefers, now.instant) {
+                    add(&values.backend.stats.values.superseded, 1);
+                }
+            }
+            FoundValue::Unknown(kind) => try_again(values, put, Some(kind)),
+        }
+    }
+    true
+}
+
+/// A batch that is being written. What nothing has become of when this is dropped is tried again.
+struct InHand<'a> {
+    values: &'a Values,
+    batch: &'a [ValuePut],
+}
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        for put in self.batch {
+            self.values.book.again(put, |tries| tries);
+        }
+    }
+}
