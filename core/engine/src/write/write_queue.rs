@@ -194,7 +194,8 @@ impl WriteQueue {
     pub(crate) fn take_window(&self) -> Vec<InHand> {
         let mut window = Vec::with_capacity(self.window_len.min(self.level().used as usize));
         let away_len = self.away_len(&lock(&self.queue));
-        let parts: [(fn(&mut Queue) -> &mut Entries, usize); 2] =
+        type Part = fn(&mut Queue) -> &mut Entries;
+        let parts: [(Part, usize); 2] =
             [(|queue| &mut queue.fresh, self.window_len - away_len), (|queue| &mut queue.away, away_len)];
         for (entries, len_max) in parts {
             let first = window.len();

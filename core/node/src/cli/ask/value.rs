@@ -38,13 +38,14 @@ pub(super) async fn value(
     let received = printable(&record.time_received);
     let (bytes, at) = (entry.bytes().len(), &asked.at);
     let Some(ipns) = entry.ipns() else {
-        return Ok(match json_wanted(args, out) {
+        match json_wanted(args, out) {
             true => out.line(json!({ "asked": at, "bytes": bytes, "received": received }))?,
             false => out.line(format_args!("a public key of {bytes} bytes, received {received}"))?,
-        });
+        }
+        return Ok(());
     };
     let (value, ends) = (printable(&ipns.value), ipns.eol.unix_seconds());
-    Ok(match json_wanted(args, out) {
+    match json_wanted(args, out) {
         true => out.line(json!({
             "asked": at,
             "value": value,
@@ -58,7 +59,8 @@ pub(super) async fn value(
             "{value}\nsequence {}, valid until {ends} (seconds since 1970), {bytes} bytes, received {received}",
             ipns.sequence
         ))?,
-    })
+    }
+    Ok(())
 }
 
 /// Puts a record, as its owner has signed it, and prints where.
@@ -84,10 +86,11 @@ pub(super) async fn put(
     if answer.record.is_none_or(|record| record.value != value) {
         return Err(Failure::Failed(format!("{at} has not stored it; ask again later")));
     }
-    Ok(match json_wanted(args, out) {
+    match json_wanted(args, out) {
         true => out.line(json!({ "stored_at": at, "bytes": value.len() }))?,
         false => out.line(format_args!("stored at {at}"))?,
-    })
+    }
+    Ok(())
 }
 
 /// The text of a stranger, without what a terminal would obey.

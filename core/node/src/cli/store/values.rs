@@ -29,7 +29,7 @@ pub(super) async fn get(
     let ipns = entry.as_ref().and_then(Entry::ipns);
     let value = ipns.map(|ipns| String::from_utf8_lossy(&ipns.value).into_owned());
     let sequence = ipns.map(|ipns| ipns.sequence);
-    Ok(match as_json || !out.is_terminal() {
+    match as_json || !out.is_terminal() {
         true => out.line(json!({
             "value": value,
             "sequence": sequence,
@@ -44,7 +44,8 @@ pub(super) async fn get(
                 sequence.unwrap_or_default()
             ))?;
         }
-    })
+    }
+    Ok(())
 }
 
 /// Removes the record of a name.

@@ -1,11 +1,17 @@
 //! Value records.
 
 use super::page::Page;
-use hydra_engine::Snapshot;
+use hydra_engine::{Snapshot, ValueCounts};
 use std::fmt;
 
 pub(super) fn write(engine: &Snapshot, page: &mut Page<'_>) -> fmt::Result {
-    let (values, gauge) = (&engine.values, &engine.gauge);
+    requests(&engine.values, page)?;
+    writes(&engine.values, page)?;
+    levels(engine, page)
+}
+
+/// Reads and puts.
+fn requests(values: &ValueCounts, page: &mut Page<'_>) -> fmt::Result {
     page.counters(
         "hydra_value_reads_total",
         "Reads of value records that the cache answered (hit) or did not answer (miss).",
@@ -34,7 +40,11 @@ pub(super) fn write(engine: &Snapshot, page: &mut Page<'_>) -> fmt::Result {
         "Signatures of value records that were checked, by their result.",
         [("valid", values.checks.saturating_sub(values.checks_failed)), ("wrong", values.checks_failed)]
             .map(|(result, checks)| ([("result", result)], checks)),
-    )?;
+    )
+}
+
+/// On the way to the store.
+fn writes(values: &ValueCounts, page: &mut Page<'_>) -> fmt::Result {
     page.counter("hydra_value_statements_total", "Store calls for value records.", values.statements)?;
     page.counter(
         "hydra_value_records_written_total",
@@ -67,7 +77,12 @@ pub(super) fn write(engine: &Snapshot, page: &mut Page<'_>) -> fmt::Result {
             ("store_failed", values.dropped_after_retries),
         ]
         .map(|(cause, dropped)| ([("cause", cause)], dropped)),
-    )?;
+    )
+}
+
+/// How much there is.
+fn levels(engine: &Snapshot, page: &mut Page<'_>) -> fmt::Result {
+    let gauge = &engine.gauge;
     page.gauge(
         "hydra_value_queue_records",
         "Value records that wait to be written.",
