@@ -205,8 +205,8 @@ async fn a_store_without_room_is_given_nothing_new_for_a_while() {
     let engine = open_store(store.clone(), vec![], permits(4), None);
     let names: Vec<_> = (0..40).map(Name::of).collect();
     let mut taken = 0;
-    for round in 0..40 {
-        taken += u64::from(put(&engine, &names[round], &names[round].record(1)).await == Put::Taken);
+    for name in &names {
+        taken += u64::from(put(&engine, name, &name.record(1)).await == Put::Taken);
         sleep(millis(700)).await;
     }
     assert!((1..20).contains(&taken), "{taken} records were taken in 28 s by a store that has no room");

@@ -1,6 +1,6 @@
 use super::*;
 use hydra_api::{Addresses, PeerId};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn what_is_dropped_as_soon_as_it_is_accepted_is_in_no_answer() {
     };
     let none = Answer::of_store(Vec::new(), NonZeroU32::MAX, Instant::now(), NOW, Duration::MAX);
     flights.cache().put(key, Arc::new(none));
-    let (begins, begun) = channel();
+    let (begins, begun) = sync_channel(1);
     thread::scope(|scope| {
         let (flights, record) = (&flights, &record);
         let ending = flights.accept(record, NOW, || {
