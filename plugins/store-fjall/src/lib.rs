@@ -18,6 +18,7 @@ mod scan;
 mod store;
 mod value_counts;
 mod values;
+mod version;
 mod watchdog;
 mod writer;
 

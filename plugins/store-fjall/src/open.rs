@@ -9,6 +9,7 @@ use crate::pass::Pass;
 use crate::providers::ByPeer;
 use crate::read::Reader;
 use crate::value_counts::Values;
+use crate::version;
 use fjall::compaction::filter::Factory;
 use fjall::{Database, KeyspaceCreateOptions, Readable};
 use hydra_api::UnixSeconds;
@@ -46,6 +47,7 @@ pub(crate) fn files(dir: &Path, config: &Config, rows: Rows) -> Result<Files, hy
 }
 
 fn recovered(dir: &Path, config: &Config, expected: Rows) -> Result<Files, Fault> {
+    version::check(dir)?;
     let clock = Clock::default();
     let factory: Arc<dyn Factory> = Arc::new(clock.clone());
     let db = Database::builder(dir)
