@@ -49,3 +49,24 @@ fn decode(current: &[u8]) -> Option<(u64, u128)> {
     let (checksum, rest) = rest.split_first_chunk()?;
     (rest == [XXH3]).then(|| (u64::from_le_bytes(*number), u128::from_le_bytes(*checksum)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_has_changed_is_damage_and_what_is_missing_is_left_to_fjall() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(check(dir.path()).is_ok(), "nothing is there");
+        let keyspace = dir.path().join(KEYSPACES).join("1");
+        fs::create_dir_all(&keyspace).unwrap();
+        fs::write(keyspace.join("v3"), "a list").unwrap();
+        assert!(check(dir.path()).is_ok(), "no list is in use");
+        let current = [&3u64.to_le_bytes()[..], &xxh3_128(b"a list").to_le_bytes(), &[XXH3]].concat();
+        fs::write(keyspace.join(CURRENT), current).unwrap();
+        assert!(check(dir.path()).is_ok());
+        fs::write(keyspace.join("v3"), "a lisT").unwrap();
+        let cause = check(dir.path()).unwrap_err();
+        assert!(cause.0.is_damage(), "{cause}");
+    }
+}
