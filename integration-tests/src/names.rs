@@ -1,9 +1,15 @@
 //! IPNS names, and requests for their records.
 
+use crate::network::PROTOCOL;
+use crate::node::Node;
+use crate::peer::Peer;
 use bytes::Bytes;
+use futures::future::join_all;
 use hydra_kad::{Record, Request};
 use hydra_records::Draft;
 use libp2p::identity::{Keypair, SigningError};
+use std::io;
+use std::time::{Duration, Instant};
 
 /// An end that no test lives to see.
 const EOL: &str = "2090-01-02T03:04:05.123456789Z";
@@ -67,4 +73,43 @@ impl Name {
 pub fn put(key: &Bytes, value: &Bytes) -> Request {
     let record = Record { key: key.clone(), value: value.clone(), time_received: "then".into() };
     Request::PutValue { key: key.clone(), record: Some(record) }
+}
+
+/// How long a node may take to find the best record in the store that it shares.
+const FOUND_WITHIN: Duration = Duration::from_secs(30);
+
+/// Puts a hundred records of one name at two nodes on one store at a time, and waits until both have the best one (U10).
+///
+/// # Errors
+/// When one of them does not get it.
+pub async fn the_best_record_stays(nodes: &[Node; 2]) -> io::Result<()> {
+    let name = Name::default();
+    let heads = nodes.each_ref().map(|node| node.heads()[0].tcp());
+    let best = name.record(99).map_err(io::Error::other)?;
+    let puts = (0..100u64).map(|number| {
+        let (head, record) = (heads[number as usize % 2], name.record(number * 37 % 100));
+        let key = name.key();
+        async move {
+            let request = put(&key, &record.map_err(io::Error::other)?);
+            // A worse one than is known by then is reset.
+            drop(Peer::client(PROTOCOL).ask(head, request).await);
+            Ok(())
+        }
+    });
+    join_all(puts).await.into_iter().collect::<io::Result<()>>()?;
+    let (client, since) = (Peer::client(PROTOCOL), Instant::now());
+    for (node, head) in nodes.iter().zip(heads) {
+        loop {
+            let found = client.ask(head, name.get()).await.map_err(io::Error::other)?.record;
+            if found.is_some_and(|record| record.value == best) {
+                break;
+            }
+            if since.elapsed() > FOUND_WITHIN {
+                let log = node.home().log();
+                return Err(io::Error::other(format!("the best record is not there; the log:\n{log}")));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+    Ok(())
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "this is a test")]
 
 use hydra_conformance::servers::{self, Postgres};
-use hydra_integration_tests::names::{Name, put};
+use hydra_integration_tests::names::the_best_record_stays;
 use hydra_integration_tests::node::{Home, Node};
 use hydra_integration_tests::peer::Peer;
 use libtest_mimic::{Arguments, Trial};
@@ -133,29 +133,12 @@ async fn warned() {
     node.stop().await.unwrap();
 }
 
-/// U10: of a hundred records of one name at two nodes at a time the best one stays, at both.
 async fn names() {
     let server = Postgres::start(&[]).unwrap();
     let fresh = ["engine.cache.fresh_s=1", "engine.cache.fresh_absent_s=1"];
-    let (one, other) = (start(&server, &fresh).await.unwrap(), start(&server, &fresh).await.unwrap());
-    let (name, heads) = (Name::default(), [one.heads()[0].tcp(), other.heads()[0].tcp()]);
-    let puts = (0..100u64).map(|number| {
-        let request = put(&name.key(), &name.record(number * 37 % 100).unwrap());
-        let head = heads[number as usize % 2];
-        async move { drop(Peer::client(PROTOCOL).ask(head, request).await) }
-    });
-    futures::future::join_all(puts).await;
-    let (client, best, since) = (Peer::client(PROTOCOL), name.record(99).unwrap(), Instant::now());
-    for head in heads {
-        while client.ask(head, name.get()).await.unwrap().record.is_none_or(|record| record.value != best) {
-            assert!(
-                since.elapsed() < BACK_WITHIN,
-                "the best record is not there; the log:\n{}",
-                one.home().log()
-            );
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+    let nodes = [start(&server, &fresh).await.unwrap(), start(&server, &fresh).await.unwrap()];
+    the_best_record_stays(&nodes).await.unwrap();
+    for node in nodes {
+        node.stop().await.unwrap();
     }
-    one.stop().await.unwrap();
-    other.stop().await.unwrap();
 }

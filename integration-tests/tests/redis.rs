@@ -8,7 +8,7 @@ use hydra_api::{
 };
 use hydra_conformance::servers::{self, Redis, RedisCluster};
 use hydra_integration_tests::faketime;
-use hydra_integration_tests::names::{Name, put};
+use hydra_integration_tests::names::the_best_record_stays;
 use hydra_integration_tests::node::{Home, Node};
 use hydra_integration_tests::peer::Peer;
 use hydra_kad::Answer;
@@ -328,28 +328,11 @@ fn clock_of(node: &Node) -> u32 {
     String::from_utf8(seconds.stdout).unwrap().trim().parse().unwrap()
 }
 
-/// U10: of a hundred records of one name at two nodes at a time the best one stays, at both.
 async fn names(servers: Servers) {
     let fresh = ["engine.cache.fresh_s=1", "engine.cache.fresh_absent_s=1"];
-    let (one, other) = (servers.node(&fresh).await, servers.node(&fresh).await);
-    let (name, heads) = (Name::default(), [one.heads()[0].tcp(), other.heads()[0].tcp()]);
-    let puts = (0..100u64).map(|number| {
-        let request = put(&name.key(), &name.record(number * 37 % 100).unwrap());
-        let head = heads[number as usize % 2];
-        async move { drop(Peer::client(PROTOCOL).ask(head, request).await) }
-    });
-    futures::future::join_all(puts).await;
-    let (client, best, since) = (Peer::client(PROTOCOL), name.record(99).unwrap(), Instant::now());
-    for head in heads {
-        while client.ask(head, name.get()).await.unwrap().record.is_none_or(|record| record.value != best) {
-            assert!(
-                since.elapsed() < PATIENCE,
-                "the best record is not there; the log:\n{}",
-                one.home().log()
-            );
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+    let nodes = [servers.node(&fresh).await, servers.node(&fresh).await];
+    the_best_record_stays(&nodes).await.unwrap();
+    for node in nodes {
+        node.stop().await.unwrap();
     }
-    one.stop().await.unwrap();
-    other.stop().await.unwrap();
 }
