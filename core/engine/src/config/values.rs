@@ -7,33 +7,37 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ValueRecords {
-    /// Keeps value records. Without them PUT_VALUE is answered by a reset and GET_VALUE with closer peers alone.
+    /// Keeps value records. If false, PUT_VALUE is refused with a reset and GET_VALUE is answered with closer peers
+    /// alone.
     pub enabled: bool,
 
-    /// The time that a record is kept after it was put last, in hours. Nodes on one store must agree.
+    /// The time that a record is kept after it was last put, in hours. All nodes on one store need the same value.
     #[schemars(range(min = 1, max = 720))]
     pub ttl_hours: u32,
 
-    /// The most that the keys and values of all records may take in the store, in MiB, as of its last estimate. Above it new keys
-    /// are not taken; known ones still are. A record of a name has about 400 bytes.
+    /// The maximum size of the keys and values of all records in the store, in MiB, by the store's last estimate.
+    /// Above it, records of new keys are not taken, and known ones are not replaced by longer ones. A record of a
+    /// name has about 400 bytes.
     #[schemars(range(min = 1, max = 1_048_576))]
     pub mib_max: u32,
 
-    /// The maximum memory for the records that were read or put lately, in MiB. 0 keeps none.
+    /// The maximum memory for recently read and put records, in MiB. 0 switches the cache off.
     #[schemars(range(min = 0, max = 65_536))]
     pub cache_mib_max: u32,
 
-    /// The maximum number of records that wait to be written. When it is reached new ones are not taken, and who puts them is
-    /// told so.
+    /// The maximum number of records that wait to be written. When it is reached, new records are not taken, and the
+    /// answer says so. Raise it to bridge longer outages of the store.
     #[schemars(range(min = 1, max = 1_048_576))]
     pub queue_len_max: u32,
 
-    /// The maximum number of signatures that are checked each second for the peers of one address prefix (IPv4 /24, IPv6 /56).
-    /// What goes beyond is not taken. A check takes some 50 to 300 microseconds.
+    /// The maximum number of signature checks per second for the peers of one address prefix (IPv4 /24, IPv6 /56). A
+    /// wrong signature counts as ten. Records beyond it are not taken. Raise it if many names are published from one
+    /// network.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub checks_per_prefix_per_second: u32,
 
-    /// The maximum number of signatures that are checked each second for all peers.
+    /// The maximum number of signature checks per second for all peers. Records beyond it are not taken. A check
+    /// takes 50 to 300 microseconds; lower it to spare CPU.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub checks_per_second: u32,
 }
