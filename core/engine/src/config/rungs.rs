@@ -68,10 +68,10 @@ pub struct Stale {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Peak {
-    /// The peak, in GET_PROVIDERS and ADD_PROVIDER requests per second that the policies admit, over all heads. While
-    /// more come, all announcements are dropped; while reads alone are more, all reads are answered with closer peers
-    /// alone, too (rung "routing_only"). The node leaves this rung when no request came above the peak for `calm_ms`.
-    /// Bursts of a quarter of a second pass. 0 switches the peak off.
+    /// The peak, in requests per second that the policies admit, over all heads: GET_PROVIDERS, ADD_PROVIDER, GET_VALUE
+    /// and PUT_VALUE. While more come, all writes are dropped; while reads alone are more, all reads are answered with
+    /// closer peers alone, too (rung "routing_only"). The node leaves this rung when no request came above the peak for
+    /// `calm_ms`. Bursts of a quarter of a second pass. 0 switches the peak off.
     #[schemars(range(min = 0, max = 100_000_000))]
     pub requests_per_second: u32,
 
