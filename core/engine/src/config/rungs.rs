@@ -19,7 +19,8 @@ pub struct Short {
     #[schemars(range(min = 0, max = 100))]
     pub waiting_percent: u32,
 
-    /// How full the write queue is when writes enter this rung, in percent. 0 switches this signal off.
+    /// How full the write queue is when writes enter this rung, in percent of its announcements or of its memory,
+    /// whichever is higher. 0 switches this signal off.
     #[schemars(range(min = 0, max = 100))]
     pub write_queue_percent: u32,
 
@@ -54,7 +55,8 @@ pub struct Stale {
     #[schemars(range(min = 0, max = 100))]
     pub waiting_percent: u32,
 
-    /// How full the write queue is when writes enter this rung, in percent. 0 switches this signal off.
+    /// How full the write queue is when writes enter this rung, in percent of its announcements or of its memory,
+    /// whichever is higher. 0 switches this signal off.
     #[schemars(range(min = 0, max = 100))]
     pub write_queue_percent: u32,
 
