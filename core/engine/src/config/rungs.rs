@@ -88,7 +88,8 @@ pub struct Peak {
 
     /// The time during which no store call ends after which the store counts as stalled, in milliseconds. If all
     /// permits are in use, it is not read until a call ends (rung "cache_only"). If some are free and a read is under way,
-    /// no request waits for it (rung "stale"). 0 switches this off.
+    /// no request waits for it; if a write is under way, no known record is written again (rung "stale" of reads, or of
+    /// writes). Until then writes stay on their rung: announcements wait in the write queue. 0 switches this off.
     #[schemars(range(min = 0, max = 60_000))]
     pub stall_ms: u32,
 }

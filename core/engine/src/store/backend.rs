@@ -96,10 +96,7 @@ impl Backend {
         running: impl Future<Output = Result<T, Failure>> + Send + 'static,
         then: impl FnOnce(Result<T, Failure>) -> U + Send + 'static,
     ) -> JoinHandle<U> {
-        add(&self.stats.statements_started, 1);
-        if call == StoreCall::Providers {
-            self.stats.read_pace.begin();
-        }
+        self.stats.begins(call);
         let in_flight = InFlight {
             backend: self.clone(),
             call,
@@ -294,10 +291,7 @@ impl InFlight {
         let Some(permit) = self.permit.take() else { return };
         let took = monotonic().saturating_duration_since(self.started);
         let stats = &self.backend.stats;
-        stats.latencies[self.call as usize].note(took);
-        if self.call == StoreCall::Providers {
-            stats.read_pace.note(took);
-        }
+        stats.ends(self.call, took);
         if let Some(failure) = failure {
             self.span.record("error.type", failure.as_str());
             self.span.record("otel.status_code", "ERROR");
