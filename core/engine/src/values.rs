@@ -65,7 +65,7 @@ impl Values {
 
     /// Whether this node keeps value records: it is to, and its store does.
     pub(crate) fn are_kept(&self) -> bool {
-        self.limits.keeps_values && self.backend.store.values().is_some()
+        self.limits.keeps_values && self.backend.keeps_values()
     }
 
     pub(crate) fn levels(&self) -> ValueLevels {

@@ -2,7 +2,7 @@
 
 use super::breaker::Breaker;
 use super::gate::{Gate, Lane, Permit};
-use super::statement::Failure;
+use super::statement::{Failure, cause_of};
 use crate::clock::monotonic;
 use crate::config::{Capacity, Limits};
 use crate::observe::{Reports, Stats, StoreCall, Tracer, shortened, trace};
@@ -78,6 +78,11 @@ impl Backend {
     /// Who removes expired records.
     pub(crate) fn expiry(&self) -> Expiry {
         profile(&*self.store).map_or(Expiry::ByPurge, |profile| profile.expiry)
+    }
+
+    /// Whether the store keeps value records; not when it panics instead.
+    pub(crate) fn keeps_values(&self) -> bool {
+        catch_unwind(AssertUnwindSafe(|| self.store.values().is_some())).unwrap_or_default()
     }
 
     /// What the store serves at a time.
@@ -197,7 +202,7 @@ impl Backend {
     /// The store answered a call, but could say nothing of some keys or records: what it says of them is acted on as if the
     /// whole call had failed so, but for the breaker.
     pub(crate) fn failed_in_part(&self, call: StoreCall, kind: StoreErrorKind) {
-        self.reports.failed_in_part(call, kind, self.store.unknown_because());
+        self.reports.failed_in_part(call, kind, cause_of(&*self.store));
         if kind == StoreErrorKind::Overloaded {
             self.relieve(None, monotonic());
         }

@@ -3,6 +3,7 @@
 use crate::observe::StoreCall;
 use hydra_api::{Causes, ProviderStore, StoreError, StoreErrorKind};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 /// A store call that did not bring what it should.
@@ -26,7 +27,7 @@ impl Failure {
         store: &dyn ProviderStore,
         len: usize,
     ) -> Self {
-        let error = match store.unknown_because() {
+        let error = match cause_of(store) {
             Some(because) => StoreError::because(kind, call.as_str(), because),
             None => StoreError::new(kind, call.as_str()),
         };
@@ -77,6 +78,11 @@ impl fmt::Display for Failure {
 pub(crate) fn gravest(kinds: impl IntoIterator<Item = StoreErrorKind>) -> Option<StoreErrorKind> {
     kinds.into_iter().max_by_key(|kind| match kind {
         StoreErrorKind::Corrupt => 3,
+/// Why the store could say nothing of some keys or records, if it tells; nothing when it panics instead.
+pub(crate) fn cause_of(store: &dyn ProviderStore) -> Option<String> {
+    catch_unwind(AssertUnwindSafe(|| store.unknown_because())).ok().flatten()
+}
+
         StoreErrorKind::Overloaded => 2,
         StoreErrorKind::Unavailable => 1,
         _ => 0,

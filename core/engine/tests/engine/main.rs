@@ -28,6 +28,7 @@ mod shadow;
 mod simulation;
 mod spans;
 mod taken;
+mod untrusted;
 mod values;
 mod visible;
 mod writes;
