@@ -24,9 +24,10 @@ use book::Book;
 use checks::Checks;
 use hydra_api::admission::Level;
 use room::Room;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 
 /// Reads value records, takes them, and sees to it that they are written.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub(crate) struct Values {
     book: Book,
     checks: Checks,
     room: Room,
+    /// The write that was left behind, as it had not ended for long.
+    hangs: Mutex<Option<AbortHandle>>,
     closing: AtomicBool,
     closed: Notify,
 }
@@ -58,6 +61,7 @@ impl Values {
             backend,
             limits,
             clock,
+            hangs: Mutex::default(),
             closing: AtomicBool::new(false),
             closed: Notify::new(),
         })

@@ -6,6 +6,10 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+/// For how long a write is waited for while none ends. Then its records are tried without it: a call that hangs keeps its
+/// permit, and nothing else. Stores bound their calls to less.
+pub(crate) const WRITE_WAIT_MAX: Duration = Duration::from_secs(45);
+
 /// A store call that did not bring what it should.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -74,15 +78,15 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The kind that counts where a call failed in several ways: damage first, then that the store is at its limit.
-pub(crate) fn gravest(kinds: impl IntoIterator<Item = StoreErrorKind>) -> Option<StoreErrorKind> {
-    kinds.into_iter().max_by_key(|kind| match kind {
-        StoreErrorKind::Corrupt => 3,
 /// Why the store could say nothing of some keys or records, if it tells; nothing when it panics instead.
 pub(crate) fn cause_of(store: &dyn ProviderStore) -> Option<String> {
     catch_unwind(AssertUnwindSafe(|| store.unknown_because())).ok().flatten()
 }
 
+/// The kind that counts where a call failed in several ways: damage first, then that the store is at its limit.
+pub(crate) fn gravest(kinds: impl IntoIterator<Item = StoreErrorKind>) -> Option<StoreErrorKind> {
+    kinds.into_iter().max_by_key(|kind| match kind {
+        StoreErrorKind::Corrupt => 3,
         StoreErrorKind::Overloaded => 2,
         StoreErrorKind::Unavailable => 1,
         _ => 0,

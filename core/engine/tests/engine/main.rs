@@ -29,6 +29,7 @@ mod simulation;
 mod spans;
 mod taken;
 mod untrusted;
+mod value_faults;
 mod values;
 mod visible;
 mod writes;
