@@ -123,8 +123,9 @@ impl Operation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Load {
-    /// Records waiting to be written, the window in hand included. Those that wait for a part of the store which does not answer are
-    /// left out, and what they keep of the queue, at most half, is not in the maximum.
+    /// Records waiting to be written, the window in hand included; more of them where the memory of the queue is fuller than its
+    /// places. Those that wait for a part of the store which does not answer are left out, and what they keep of the queue, at most
+    /// half, is not in the maximum.
     pub write_queue: Level,
     /// Reads waiting for a permit of the store gate.
     pub waiting: Level,

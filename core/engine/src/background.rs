@@ -258,11 +258,15 @@ async fn purge_permit(parts: &Parts, rests_for: Duration) -> Option<Permit> {
 fn purge_call(parts: &Parts, permit: Permit) -> JoinHandle<Option<PurgeProgress>> {
     let (backend, stats, limit) = (&parts.backend, parts.stats.clone(), parts.limits.purge_len);
     let (store, now) = (backend.store.clone(), parts.clock.sure_date());
-    if let Some(latest) = parts.clock.latest_date() {
-        store.expire_by(latest.saturating_add(parts.limits.record_ttl));
-    }
+    let latest = parts.clock.latest_date().map(|latest| latest.saturating_add(parts.limits.record_ttl));
     let span = trace::background(&backend.tracer, StoreCall::PurgeExpired, 0);
-    let call = async move { Ok(store.purge_expired(now, limit).await?) };
+    let call = async move {
+        // Here, so that a panic counts as one of the call.
+        if let Some(latest) = latest {
+            store.expire_by(latest);
+        }
+        Ok(store.purge_expired(now, limit).await?)
+    };
     backend.start(permit, StoreCall::PurgeExpired, span, call, move |step: Result<Purged, Failure>| {
         purged(&stats, step, limit)
     })

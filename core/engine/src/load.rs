@@ -8,4 +8,4 @@ mod signals;
 pub(crate) use ladder::{Ladder, TICK};
 pub use latency::Latency;
 pub(crate) use latency::{Histogram, Pace};
-pub(crate) use signals::{Demand, Pulse};
+pub(crate) use signals::{Calls, Demand, Pulse};

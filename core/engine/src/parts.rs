@@ -78,6 +78,7 @@ impl Parts {
             waiting: self.reader.take_waiting_peak(),
             paused: Lane::ALL.map(|lane| self.backend.breaker.is_open(lane)),
             demand: self.stats.demand(),
+            writes: self.stats.writes_of_records(),
         }
     }
 

@@ -8,4 +8,4 @@ mod statement;
 
 pub(crate) use backend::Backend;
 pub(crate) use gate::{Lane, Permit, ReadLine};
-pub(crate) use statement::{Failure, gravest};
+pub(crate) use statement::{Failure, WRITE_WAIT_MAX, gravest};

@@ -12,6 +12,9 @@ use tracing::Span;
 /// a quarter, half of it for the close.
 const CLOSE_SHARE: u32 = 4;
 
+/// The most time that a close is given: no clock holds the end of any time.
+const WITHIN_MAX: Duration = Duration::from_secs(86_400);
+
 /// The result of closing.
 #[derive(Debug)]
 pub struct CloseReport {
@@ -75,6 +78,7 @@ impl Engine {
     /// each other.
     pub async fn close(&self, within: Duration) -> CloseReport {
         let parts = &self.parts;
+        let within = within.min(WITHIN_MAX);
         let deadline = Instant::now() + within;
         let share = within / CLOSE_SHARE;
         parts.writer.close();

@@ -1,9 +1,9 @@
 //! The counters, each counted up where its thing happens.
 
 use crate::config::Config;
-use crate::load::{Demand, Histogram, Latency, Pace};
+use crate::load::{Calls, Demand, Histogram, Latency, Pace};
 use crate::request::Ending;
-use crate::sync::{Striped, read};
+use crate::sync::{Striped, add, read};
 use hydra_api::{Estimate, Operation, Rung, StoreErrorKind, ValueEstimate};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
@@ -76,6 +76,7 @@ pub(crate) struct Stats {
     pub(crate) values: ValueStats,
     pub(crate) latencies: [Histogram; StoreCall::ALL.len()],
     pub(crate) read_pace: Pace,
+    write_calls: CallCounts,
     pub(crate) statements_started: AtomicU64,
     pub(crate) statements_ended: AtomicU64,
     /// Calls that failed, by call and kind.
@@ -89,6 +90,12 @@ pub(crate) struct Stats {
 
 #[derive(Debug, Default)]
 struct Requests([[[Histogram; Rung::ALL.len()]; Ending::ALL.len()]; Operation::ALL.len()]);
+
+#[derive(Debug, Default)]
+struct CallCounts {
+    begun: AtomicU64,
+    ended: AtomicU64,
+}
 
 /// What the cache answers.
 #[derive(Debug, Default)]
@@ -171,6 +178,31 @@ impl Stats {
             ended: read(&self.read_pace.ended),
             above: [read(&self.read_pace.above[0]), read(&self.read_pace.above[1])],
             begun: read(&self.read_pace.begun),
+        }
+    }
+
+    /// How many writes of records, of both kinds, have begun and ended.
+    pub(crate) fn writes_of_records(&self) -> Calls {
+        Calls { begun: read(&self.write_calls.begun), ended: read(&self.write_calls.ended) }
+    }
+
+    /// Notes that a store call begins.
+    pub(crate) fn begins(&self, call: StoreCall) {
+        add(&self.statements_started, 1);
+        match call {
+            StoreCall::Providers => self.read_pace.begin(),
+            StoreCall::Insert | StoreCall::PutValues => add(&self.write_calls.begun, 1),
+            _ => {}
+        }
+    }
+
+    /// Notes that a store call has ended after so long.
+    pub(crate) fn ends(&self, call: StoreCall, took: Duration) {
+        self.latencies[call as usize].note(took);
+        match call {
+            StoreCall::Providers => self.read_pace.note(took),
+            StoreCall::Insert | StoreCall::PutValues => add(&self.write_calls.ended, 1),
+            _ => {}
         }
     }
 

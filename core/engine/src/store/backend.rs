@@ -2,7 +2,7 @@
 
 use super::breaker::Breaker;
 use super::gate::{Gate, Lane, Permit};
-use super::statement::Failure;
+use super::statement::{Failure, cause_of};
 use crate::clock::monotonic;
 use crate::config::{Capacity, Limits};
 use crate::observe::{Reports, Stats, StoreCall, Tracer, shortened, trace};
@@ -80,6 +80,11 @@ impl Backend {
         profile(&*self.store).map_or(Expiry::ByPurge, |profile| profile.expiry)
     }
 
+    /// Whether the store keeps value records; not when it panics instead.
+    pub(crate) fn keeps_values(&self) -> bool {
+        catch_unwind(AssertUnwindSafe(|| self.store.values().is_some())).unwrap_or_default()
+    }
+
     /// What the store serves at a time.
     pub(crate) fn capacity(&self) -> Capacity {
         lock(&self.permits).capacity
@@ -96,10 +101,7 @@ impl Backend {
         running: impl Future<Output = Result<T, Failure>> + Send + 'static,
         then: impl FnOnce(Result<T, Failure>) -> U + Send + 'static,
     ) -> JoinHandle<U> {
-        add(&self.stats.statements_started, 1);
-        if call == StoreCall::Providers {
-            self.stats.read_pace.begin();
-        }
+        self.stats.begins(call);
         let in_flight = InFlight {
             backend: self.clone(),
             call,
@@ -200,7 +202,7 @@ impl Backend {
     /// The store answered a call, but could say nothing of some keys or records: what it says of them is acted on as if the
     /// whole call had failed so, but for the breaker.
     pub(crate) fn failed_in_part(&self, call: StoreCall, kind: StoreErrorKind) {
-        self.reports.failed_in_part(call, kind, self.store.unknown_because());
+        self.reports.failed_in_part(call, kind, cause_of(&*self.store));
         if kind == StoreErrorKind::Overloaded {
             self.relieve(None, monotonic());
         }
@@ -294,10 +296,7 @@ impl InFlight {
         let Some(permit) = self.permit.take() else { return };
         let took = monotonic().saturating_duration_since(self.started);
         let stats = &self.backend.stats;
-        stats.latencies[self.call as usize].note(took);
-        if self.call == StoreCall::Providers {
-            stats.read_pace.note(took);
-        }
+        stats.ends(self.call, took);
         if let Some(failure) = failure {
             self.span.record("error.type", failure.as_str());
             self.span.record("otel.status_code", "ERROR");

@@ -28,6 +28,8 @@ mod shadow;
 mod simulation;
 mod spans;
 mod taken;
+mod untrusted;
+mod value_faults;
 mod values;
 mod visible;
 mod writes;
