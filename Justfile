@@ -53,7 +53,11 @@ overload *args:
 
 # Feeds the decoders until `seconds` are over, target by target. Needs cargo-fuzz and a nightly toolchain.
 fuzz seconds="300":
-    cd core/kad && for target in $(cargo +nightly fuzz list); do cargo +nightly fuzz run "$target" -- -max_total_time={{ seconds }} || exit 1; done
+    for crate in core/kad core/records; do \
+        cd "{{ justfile_directory() }}/$crate" && for target in $(cargo +nightly fuzz list); do \
+            cargo +nightly fuzz run "$target" -- -max_total_time={{ seconds }} || exit 1; \
+        done || exit 1; \
+    done
 
 # A node; arguments go to hydra.
 run *args:

@@ -41,8 +41,8 @@ pub use engine::{CloseReport, Engine, NamedStore, PutRecord, StoreClosed};
 pub use load::Latency;
 pub use observe::trace::{self, Account, Watch};
 pub use observe::{
-    Background, EstimateNow, Gauge, Health, Pause, Reads, RequestCount, RungCount, Snapshot, Statements,
-    StoreCall, ValueCounts, Writes,
+    Background, EstimateNow, Gauge, Health, LaneCount, Pause, Reads, RequestCount, RungCount, Snapshot,
+    Statements, StoreCall, ValueCounts, Writes,
 };
 pub use read::{Answer, Reply};
 pub use request::{Caller, Ending, ReadCall, Refused, Source};

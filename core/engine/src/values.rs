@@ -22,6 +22,7 @@ use crate::config::Limits;
 use crate::store::Backend;
 use book::Book;
 use checks::Checks;
+use hydra_api::ValueKey;
 use hydra_api::admission::Level;
 use room::Room;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,6 +41,8 @@ pub(crate) struct Values {
     room: Room,
     /// The write that was left behind, as it had not ended for long.
     hangs: Mutex<Option<AbortHandle>>,
+    /// The key of the last read that failed: it is read again to see whether the store answers.
+    failed: Mutex<Option<ValueKey>>,
     closing: AtomicBool,
     closed: Notify,
 }
@@ -62,6 +65,7 @@ impl Values {
             limits,
             clock,
             hangs: Mutex::default(),
+            failed: Mutex::default(),
             closing: AtomicBool::new(false),
             closed: Notify::new(),
         })

@@ -28,11 +28,11 @@ pub(crate) struct Pulse {
     pub(crate) write_queue: Level,
     /// The longest line of reads since the last tick.
     pub(crate) waiting: Level,
-    /// Whether the breaker has paused reads, and writes.
-    pub(crate) paused: [bool; 2],
+    /// Whether the breaker has paused reads, writes, and those of value records.
+    pub(crate) paused: [bool; 4],
     pub(crate) demand: Demand,
-    /// Writes of records.
-    pub(crate) writes: Calls,
+    /// Writes of provider records, and of value records.
+    pub(crate) writes: [Calls; 2],
 }
 
 /// How many calls of a kind have begun and ended, ever.
@@ -121,7 +121,7 @@ pub(super) struct Signals {
     /// For how long no store call has ended while all permits were in use.
     still_for: Duration,
     reads: Stillness,
-    writes: Stillness,
+    writes: [Stillness; 2],
     /// The demand when the last window began, and when this one did.
     marks: [Demand; 2],
     window_for: Duration,
@@ -132,6 +132,9 @@ pub(super) struct Signals {
 pub(super) struct Reading {
     pub(super) reads: Strains,
     pub(super) writes: Strains,
+    /// Those of value records: the same but for the pause.
+    pub(super) value_reads: Strains,
+    pub(super) value_writes: Strains,
     /// The store counts as stalled.
     pub(super) stalled: bool,
     /// The store has not moved for half of the time after which it counts as stalled.
@@ -147,6 +150,18 @@ pub(super) struct Strains {
 }
 
 impl Strains {
+    /// Those of value records. While the calls for provider records are paused, their line and their queue fill up whatever the store
+    /// can do.
+    const fn of_values(self, paused: bool) -> Self {
+        const CALM: Strain = (0, Signal::Calm);
+        if self.paused { Self { short: CALM, stale: CALM, paused } } else { Self { paused, ..self } }
+    }
+
+    /// The same with that of calls of this lane that do not end.
+    fn stalled(self, stalled: Strain) -> Self {
+        Self { stale: nearer(self.stale, stalled), ..self }
+    }
+
     pub(super) const fn of(&self, rung: Rung) -> Strain {
         match rung {
             Rung::Short => self.short,
@@ -180,23 +195,25 @@ impl Signals {
         self.stand_still(elapsed, pulse);
         let Demand { begun, ended, .. } = pulse.demand;
         self.reads.tick(elapsed, Calls { begun, ended });
-        self.writes.tick(elapsed, pulse.writes);
+        self.writes.iter_mut().zip(pulse.writes).for_each(|(writes, calls)| writes.tick(elapsed, calls));
+        let [reads_paused, writes_paused, value_reads_paused, value_writes_paused] = pulse.paused;
+        let reads = Strains {
+            short: reads([short.denied_percent, short.waiting_percent, short.read_p90_ms], slow[0]),
+            stale: reads([stale.denied_percent, stale.waiting_percent, stale.read_p90_ms], slow[1]),
+            paused: reads_paused,
+        };
+        let writes = Strains {
+            short: writes(short.write_queue_percent),
+            stale: writes(stale.write_queue_percent),
+            paused: writes_paused,
+        };
         Reading {
-            reads: Strains {
-                short: reads([short.denied_percent, short.waiting_percent, short.read_p90_ms], slow[0]),
-                // With permits left the store is still asked, so that a single call that hangs does not hold the rung.
-                stale: nearer(
-                    reads([stale.denied_percent, stale.waiting_percent, stale.read_p90_ms], slow[1]),
-                    self.reads.strain(peak),
-                ),
-                paused: pulse.paused[0],
-            },
-            writes: Strains {
-                short: writes(short.write_queue_percent),
-                // A part of the permits is kept for reads, so that writes alone never use them all.
-                stale: nearer(writes(stale.write_queue_percent), self.writes.strain(peak)),
-                paused: pulse.paused[1],
-            },
+            // With permits left the store is still asked, so that a single call that hangs does not hold the rung.
+            reads: reads.stalled(self.reads.strain(peak)),
+            // A part of the permits is kept for reads, so that writes alone never use them all.
+            writes: writes.stalled(self.writes[0].strain(peak)),
+            value_reads: reads.of_values(value_reads_paused),
+            value_writes: writes.of_values(value_writes_paused).stalled(self.writes[1].strain(peak)),
             stalled: self.stalled(peak).is_some(),
             still: peak.stall_ms > 0 && self.still_for >= stall(peak) / 2,
         }

@@ -76,14 +76,14 @@ pub(crate) struct Stats {
     pub(crate) values: ValueStats,
     pub(crate) latencies: [Histogram; StoreCall::ALL.len()],
     pub(crate) read_pace: Pace,
-    write_calls: CallCounts,
+    insert_calls: CallCounts,
+    put_calls: CallCounts,
     pub(crate) statements_started: AtomicU64,
     pub(crate) statements_ended: AtomicU64,
     /// Calls that failed, by call and kind.
     pub(crate) failed: [[AtomicU64; FAILURES]; StoreCall::ALL.len()],
     pub(crate) purged: AtomicU64,
     pub(crate) background_panics: AtomicU64,
-    pub(crate) breaker_opened: AtomicU64,
     pub(crate) estimate: Mutex<Option<(Estimate, Instant)>>,
     pub(crate) value_estimate: Mutex<Option<(ValueEstimate, Instant)>>,
 }
@@ -181,9 +181,10 @@ impl Stats {
         }
     }
 
-    /// How many writes of records, of both kinds, have begun and ended.
-    pub(crate) fn writes_of_records(&self) -> Calls {
-        Calls { begun: read(&self.write_calls.begun), ended: read(&self.write_calls.ended) }
+    /// How many writes of provider records, and of value records, have begun and ended.
+    pub(crate) fn writes_of_records(&self) -> [Calls; 2] {
+        [&self.insert_calls, &self.put_calls]
+            .map(|calls| Calls { begun: read(&calls.begun), ended: read(&calls.ended) })
     }
 
     /// Notes that a store call begins.
@@ -191,7 +192,8 @@ impl Stats {
         add(&self.statements_started, 1);
         match call {
             StoreCall::Providers => self.read_pace.begin(),
-            StoreCall::Insert | StoreCall::PutValues => add(&self.write_calls.begun, 1),
+            StoreCall::Insert => add(&self.insert_calls.begun, 1),
+            StoreCall::PutValues => add(&self.put_calls.begun, 1),
             _ => {}
         }
     }
@@ -201,7 +203,8 @@ impl Stats {
         self.latencies[call as usize].note(took);
         match call {
             StoreCall::Providers => self.read_pace.note(took),
-            StoreCall::Insert | StoreCall::PutValues => add(&self.write_calls.ended, 1),
+            StoreCall::Insert => add(&self.insert_calls.ended, 1),
+            StoreCall::PutValues => add(&self.put_calls.ended, 1),
             _ => {}
         }
     }

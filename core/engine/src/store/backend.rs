@@ -127,10 +127,10 @@ impl Backend {
     }
 
     /// Lets writes start again without knowing that they succeed.
-    pub(crate) fn resume_writes(self: &Arc<Self>) {
-        if self.breaker.succeeded(Lane::Writes, &self.gate) {
+    pub(crate) fn resume_writes(self: &Arc<Self>, lane: Lane) {
+        if self.breaker.succeeded(lane, &self.gate) {
             self.gate.advance();
-            tracing::info!(lane = Lane::Writes.as_str(), "writes to the store start again");
+            tracing::info!(lane = lane.as_str(), "writes to the store start again");
         }
     }
 
@@ -239,7 +239,6 @@ impl Backend {
         // Too much for it with a single call at a time: it needs a pause.
         let has_more = failure.kind() == Some(StoreErrorKind::Overloaded) && lock(&self.permits).allowed > 1;
         if !has_more && self.breaker.failed(lane, failure, &because, now, &self.gate) {
-            add(&self.stats.breaker_opened, 1);
             let lane = lane.as_str();
             tracing::warn!(lane, error = %because, "the store is unavailable: its calls are paused except for single probes");
         }
@@ -262,14 +261,10 @@ impl Backend {
 /// Which calls are paused together.
 const fn lane(call: StoreCall) -> Lane {
     match call {
-        StoreCall::Providers | StoreCall::Estimate | StoreCall::GetValues | StoreCall::EstimateValues => {
-            Lane::Reads
-        }
-        StoreCall::Insert
-        | StoreCall::PurgeExpired
-        | StoreCall::PutValues
-        | StoreCall::PurgeValues
-        | StoreCall::Close => Lane::Writes,
+        StoreCall::Providers | StoreCall::Estimate => Lane::Reads,
+        StoreCall::Insert | StoreCall::PurgeExpired | StoreCall::Close => Lane::Writes,
+        StoreCall::GetValues | StoreCall::EstimateValues => Lane::ValueReads,
+        StoreCall::PutValues | StoreCall::PurgeValues => Lane::ValueWrites,
     }
 }
 

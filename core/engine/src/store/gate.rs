@@ -39,15 +39,22 @@ pub(crate) trait ReadLine: Send + Sync {
 pub(crate) enum Lane {
     Reads,
     Writes,
+    /// Those of value records have lanes of their own: a store keeps them in a table of their own, which fails by itself.
+    ValueReads,
+    ValueWrites,
 }
 
 impl Lane {
-    pub(crate) const ALL: [Self; 2] = [Self::Reads, Self::Writes];
+    pub(super) const COUNT: usize = 4;
+    pub(crate) const ALL: [Self; Self::COUNT] =
+        [Self::Reads, Self::Writes, Self::ValueReads, Self::ValueWrites];
 
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Reads => "reads",
             Self::Writes => "writes",
+            Self::ValueReads => "value_reads",
+            Self::ValueWrites => "value_writes",
         }
     }
 }
@@ -58,11 +65,11 @@ struct State {
     in_flight: u32,
     reads_max: u32,
     reads_in_flight: u32,
-    paused: [bool; 2],
+    paused: [bool; Lane::COUNT],
     /// The engine closes.
     closing: bool,
     /// A probe that may pass although its lane is paused.
-    probe: [bool; 2],
+    probe: [bool; Lane::COUNT],
     next: u64,
     background: BTreeMap<u64, (Lane, oneshot::Sender<Permit>)>,
     last_was_background: bool,
@@ -88,9 +95,9 @@ impl Gate {
             in_flight: 0,
             reads_max,
             reads_in_flight: 0,
-            paused: [false; 2],
+            paused: [false; Lane::COUNT],
             closing: false,
-            probe: [false; 2],
+            probe: [false; Lane::COUNT],
             next: 0,
             background: BTreeMap::new(),
             last_was_background: false,
@@ -189,7 +196,7 @@ impl Gate {
     /// those that wait are answered without the store when their time is up.
     pub(crate) fn close(self: &Arc<Self>) {
         let mut state = lock(&self.state);
-        (state.closing, state.paused, state.probe) = (true, [false; 2], [false; 2]);
+        (state.closing, state.paused, state.probe) = (true, [false; Lane::COUNT], [false; Lane::COUNT]);
         drop(state);
         self.advance();
     }

@@ -47,7 +47,7 @@ async fn pause(values: &Values, started: Instant, failures: u32) {
         }
         return;
     }
-    let is_paused = values.backend.breaker.is_open(Lane::Writes);
+    let is_paused = values.backend.breaker.is_open(Lane::ValueWrites);
     let growing = limits.flush_interval.saturating_mul(1 << failures.min(10)).min(PAUSE_MAX);
     let pause = if is_paused { limits.probe_interval } else { growing };
     tokio::select! {
@@ -59,7 +59,7 @@ async fn pause(values: &Values, started: Instant, failures: u32) {
 
 /// Writes one batch; false if none of it was answered.
 async fn write_batch(values: &Arc<Values>) -> bool {
-    let permit = values.backend.gate.acquire(Lane::Writes).await;
+    let permit = values.backend.gate.acquire(Lane::ValueWrites).await;
     // What has expired by a clock that may have jumped is not let go yet, neither here nor in the store.
     let now = values.clock.sure_date();
     let batch: Arc<[ValuePut]> = values.book.take_batch(now).into();
@@ -195,7 +195,7 @@ fn try_again(values: &Values, put: &ValuePut, kind: Option<StoreErrorKind>, caus
 /// Reads what the store has in place of what was seen: the better record stays. False if it could not be read. It is a part of the
 /// write: reads that are paused do not hold it up.
 async fn look_again(values: &Arc<Values>, changed: Vec<ValuePut>) -> bool {
-    let permit = values.backend.gate.acquire(Lane::Writes).await;
+    let permit = values.backend.gate.acquire(Lane::ValueWrites).await;
     let (keys, now) = (changed.iter().map(|put| put.key).collect(), values.clock.read());
     add(&values.backend.stats.values.statements, 1);
     let Some(found) = ended(values, values.read(permit, keys, now, |found| found)).await else {

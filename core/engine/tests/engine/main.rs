@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod account;
+mod apart;
 mod cache;
 mod close;
 mod config;

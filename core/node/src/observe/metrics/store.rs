@@ -25,15 +25,15 @@ pub(super) fn write(engine: &Snapshot, kind: &str, page: &mut Page<'_>) -> fmt::
     )?;
     page.gauge("hydra_store_permits_used", "Store calls in flight.", gauge.in_flight.used)?;
     page.gauge("hydra_store_permits_max", "Limit of the store calls in flight.", gauge.in_flight.max)?;
-    page.gauge(
+    page.gauges(
         "hydra_store_paused",
-        "1 while reads or writes are paused because the store is unavailable: it gets single probes only.",
-        u32::from(gauge.paused),
+        "1 while the calls of this lane are paused because the store is unavailable: it gets single probes only.",
+        engine.lanes.iter().map(|lane| ([("lane", lane.name)], u32::from(lane.is_paused))),
     )?;
-    page.counter(
+    page.counters(
         "hydra_store_pauses_total",
-        "Times that the store was paused because it was unavailable.",
-        engine.background.paused,
+        "Times that the calls of this lane were paused because the store was unavailable.",
+        engine.lanes.iter().map(|lane| ([("lane", lane.name)], lane.pauses)),
     )?;
     records(engine, page)?;
     page.counter("hydra_records_purged_total", "Expired records removed.", engine.background.purged)?;
