@@ -1,0 +1,237 @@
+//! Two limits compared: by turns while the store is under pressure, or one after the other when it is too slow.
+
+use super::sample::{CALLS_MIN, Sample};
+use super::{Settings, Tick};
+use std::time::Duration;
+
+/// A difference of this many standard errors is one.
+const SURE: f64 = 2.5;
+/// The standard error, relative to the change of the limit, below which nothing more is to be learnt.
+const PRECISE: f64 = 0.2;
+/// The longest comparison. A store that ends a call a second has ended 30 at each limit.
+const SPENT_MAX: Duration = Duration::from_secs(60);
+/// A brake is judged in this time, as it may take throughput.
+const BRAKE_MAX: Duration = Duration::from_secs(10);
+/// The part of the permits that a single step takes or gives.
+const PART: u32 = 8;
+/// The most steps at once: the limit doubles or is halved.
+const STEPS_MAX: u32 = PART;
+/// A pause of this many times what a comparison took follows one in vain.
+const REST: u32 = 4;
+/// How much calls take longer or shorter when the store is another one.
+const CHANGED: f64 = 1.5;
+/// How far a brake goes at once.
+const BRAKE: [f64; 2] = [0.25, 0.75];
+
+/// What comes of a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    GoOn,
+    /// The other limit is better.
+    Keep,
+    Undo,
+    /// The load has gone that it needed.
+    GiveUp,
+}
+
+/// Whether `to` is better than `from` by what was measured at both.
+fn judge(from: u32, to: u32, arms: [&Sample; 2], rise: f64, is_last: bool) -> Step {
+    let Some(difference) = arms[0].compare(arms[1]) else {
+        return if is_last { Step::Undo } else { Step::GoOn };
+    };
+    let change = f64::from(to) / f64::from(from) - 1.0;
+    let gain = difference.relative - rise * change;
+    if gain.abs() < SURE * difference.error && difference.error > PRECISE * change.abs() && !is_last {
+        return Step::GoOn;
+    }
+    if gain > 0.0 { Step::Keep } else { Step::Undo }
+}
+
+/// Two limits that take turns.
+#[derive(Debug)]
+pub(super) struct Trial {
+    pub(super) from: u32,
+    pub(super) to: u32,
+    arms: [Sample; 2],
+    /// Whose turn it is.
+    arm: usize,
+    turn: Duration,
+    /// For how long what ends was mostly begun in the other's turn.
+    settles: Duration,
+    left: Duration,
+    /// There was pressure in this turn.
+    pressed: bool,
+    pub(super) spent: Duration,
+}
+
+impl Trial {
+    pub(super) fn new(from: u32, to: u32, turn: Duration) -> Self {
+        let (arms, settles) = (Default::default(), Duration::from_millis(1));
+        Self { from, to, arms, arm: 1, turn, settles, left: turn, pressed: false, spent: Duration::ZERO }
+    }
+
+    pub(super) const fn limit(&self) -> u32 {
+        if self.arm == 0 { self.from } else { self.to }
+    }
+
+    pub(super) const fn is_up(&self) -> bool {
+        self.to > self.from
+    }
+
+    /// How long a call takes at the limit as it was.
+    pub(super) fn mean(&self) -> Duration {
+        self.arms[0].mean()
+    }
+
+    pub(super) fn tick(&mut self, tick: &Tick, settings: &Settings) -> Step {
+        self.spent += tick.elapsed;
+        self.pressed |= tick.limited && tick.pressed;
+        if self.settles.is_zero() {
+            self.arms[self.arm].add(tick);
+            self.left = self.left.saturating_sub(tick.elapsed);
+        }
+        self.settles = self.settles.saturating_sub(tick.elapsed);
+        if !self.left.is_zero() {
+            return Step::GoOn;
+        }
+        // Where the limit is lower, all that was asked for is served: there is nothing to be compared. Where it is higher,
+        // that is what it was raised for.
+        if !self.pressed && self.limit() == self.from.min(self.to) {
+            return Step::GiveUp;
+        }
+        let mean = self.arms[self.arm].mean();
+        let ended = self.arm;
+        (self.arm, self.pressed) = (1 - ended, false);
+        (self.left, self.settles) = (self.turn.max(mean * 3), mean.max(Duration::from_millis(1)));
+        if ended == 1 {
+            return Step::GoOn;
+        }
+        let is_last = self.spent >= SPENT_MAX;
+        judge(self.from, self.to, [&self.arms[0], &self.arms[1]], settings.rise, is_last)
+    }
+}
+
+/// Fewer permits at once, compared with what was before.
+#[derive(Debug)]
+pub(super) struct Brake {
+    pub(super) from: u32,
+    pub(super) to: u32,
+    base: Sample,
+    now: Sample,
+    settles: Duration,
+    unlimited_for: Duration,
+    pub(super) spent: Duration,
+}
+
+impl Brake {
+    pub(super) fn new(from: u32, base: Sample, ceilings: &[Duration; 2]) -> Self {
+        let to = slower(from, &base, ceilings);
+        let settles = base.mean();
+        let none = Duration::ZERO;
+        Self { from, to, base, now: Sample::default(), settles, unlimited_for: none, spent: none }
+    }
+
+    pub(super) fn tick(&mut self, tick: &Tick, settings: &Settings) -> Step {
+        self.spent += tick.elapsed;
+        self.unlimited_for = if tick.limited { Duration::ZERO } else { self.unlimited_for + tick.elapsed };
+        if self.unlimited_for >= settings.turn * 2 {
+            return Step::GiveUp;
+        }
+        if !self.settles.is_zero() {
+            self.settles = self.settles.saturating_sub(tick.elapsed);
+            return Step::GoOn;
+        }
+        self.now.add(tick);
+        let is_last = self.spent >= BRAKE_MAX;
+        let step = judge(self.from, self.to, [&self.base, &self.now], settings.rise, is_last);
+        let is_slow = self.now.too_slow(&settings.ceilings).is_some();
+        if step == Step::GoOn && is_slow && self.to > 1 && self.now.calls() >= CALLS_MIN {
+            self.to = slower(self.to, &self.now, &settings.ceilings);
+            self.settles = self.now.mean();
+            self.now = Sample::default();
+        }
+        step
+    }
+}
+
+/// Fewer permits than these, by how slow the calls are.
+fn slower(limit: u32, sample: &Sample, ceilings: &[Duration; 2]) -> u32 {
+    let part = sample.too_slow(ceilings).unwrap_or(1.0).clamp(BRAKE[0], BRAKE[1]);
+    ((f64::from(limit) * part) as u32).max(1)
+}
+
+/// Which limit is tried next, and when.
+#[derive(Debug)]
+pub(super) struct Search {
+    is_up: bool,
+    steps: u32,
+    /// Directions that were tried in vain one after the other.
+    vain: u32,
+    rest: Duration,
+    patience: Duration,
+    rest_min: Duration,
+    /// How long a call took when the search came to rest.
+    mean: Duration,
+}
+
+impl Search {
+    pub(super) const fn new(rest_min: Duration) -> Self {
+        let none = Duration::ZERO;
+        Self { is_up: false, steps: 1, vain: 0, rest: none, patience: rest_min, rest_min, mean: none }
+    }
+
+    pub(super) fn rests(&mut self, elapsed: Duration) {
+        self.rest = self.rest.saturating_sub(elapsed);
+    }
+
+    /// The next limit to be tried.
+    pub(super) fn next(&mut self, tick: &Tick, limit: u32, window: &Sample) -> Option<u32> {
+        self.rests(tick.elapsed);
+        let ratio = window.mean().as_secs_f64() / self.mean.as_secs_f64().max(1e-9);
+        let is_known = !self.mean.is_zero() && window.calls() >= CALLS_MIN;
+        if is_known && !(1.0 / CHANGED..CHANGED).contains(&ratio) {
+            self.moved();
+        }
+        if !self.rest.is_zero() {
+            return None;
+        }
+        if limit <= 1 || limit >= tick.bound {
+            self.is_up = limit <= 1;
+        }
+        let by = (limit * self.steps).div_ceil(PART).max(1);
+        let to = if self.is_up { (limit + by).min(tick.bound) } else { limit - by.min(limit.div_ceil(2)).min(limit - 1) };
+        (to != limit).then_some(to)
+    }
+
+    /// It goes on in the same direction, faster.
+    pub(super) fn kept(&mut self) {
+        (self.steps, self.vain, self.patience) = ((self.steps * 2).min(STEPS_MAX), 0, self.rest_min);
+    }
+
+    /// It goes on with smaller steps, then in the other direction; after both it rests.
+    pub(super) fn undone(&mut self, spent: Duration, rest: &[Duration; 2], mean: Duration) {
+        self.mean = mean;
+        if self.steps > 1 {
+            self.steps /= 2;
+            return;
+        }
+        self.is_up = !self.is_up;
+        self.vain += 1;
+        self.rest = spent * (REST / 2);
+        if self.vain >= 2 {
+            self.rest = self.patience.max(spent * REST);
+            self.patience = (self.patience * 2).min(rest[1]);
+        }
+    }
+
+    /// The load has gone in the middle of a comparison.
+    pub(super) fn given_up(&mut self) {
+        self.rest = self.rest_min;
+    }
+
+    /// The limit or the store is another one.
+    pub(super) fn moved(&mut self) {
+        (self.steps, self.vain, self.rest, self.mean) = (1, 0, Duration::ZERO, Duration::ZERO);
+        self.patience = self.rest_min;
+    }
+}

@@ -1,0 +1,82 @@
+//! The stall brake: a store none of whose calls ends gets single probes.
+
+use super::{Settings, Tick};
+use std::time::Duration;
+
+/// Calls that would have ended meanwhile, as they ended before.
+const MISSED: f64 = 8.0;
+/// The longest time that these may take, in times of [`Settings::stall`]: a store was so slow that nothing can be said.
+const MISSED_MAX: u32 = 8;
+/// The weight of a tick in the pace of the calls.
+const PACE_WEIGHT: f64 = 0.1;
+
+#[derive(Debug, Default)]
+pub(super) struct Stall {
+    /// How many calls end in a second.
+    pace: f64,
+    /// For how long none has ended though some are under way that should have.
+    still_for: Duration,
+    /// Calls under way when another one ended: that one showed that the store moves, though these may hang.
+    overtaken: u32,
+    on: Option<On>,
+}
+
+#[derive(Debug)]
+struct On {
+    /// How many permits there are beyond the calls that hang; it doubles.
+    free: u32,
+    limit: u32,
+    since_probe: Duration,
+}
+
+impl Stall {
+    pub(super) const fn is_on(&self) -> bool {
+        self.on.is_some()
+    }
+
+    /// The limit while the store has stalled, or comes back to `full`.
+    pub(super) fn tick(&mut self, settings: &Settings, tick: &Tick, full: u32) -> Option<u32> {
+        let moved = tick.ended > 0;
+        self.overtaken = if moved { tick.in_flight } else { self.overtaken.min(tick.in_flight) };
+        if self.on.is_none() {
+            self.watch(settings, tick, moved);
+        }
+        let on = self.on.as_mut()?;
+        if moved {
+            on.free = on.free.saturating_mul(2);
+            on.limit = tick.in_flight.saturating_add(on.free).min(full);
+            on.since_probe = Duration::ZERO;
+            if on.limit >= full && on.free >= full.min(tick.in_flight.max(2)) {
+                self.on = None;
+                return None;
+            }
+        } else {
+            on.since_probe += tick.elapsed;
+            if on.since_probe >= settings.probe {
+                // What is under way may hang for as long as it likes: another one shows whether the store is back.
+                (on.since_probe, on.free) = (Duration::ZERO, 1);
+                on.limit = tick.in_flight.saturating_add(1);
+            }
+        }
+        Some(on.limit)
+    }
+
+    fn watch(&mut self, settings: &Settings, tick: &Tick, moved: bool) {
+        let seconds = tick.elapsed.as_secs_f64().max(1e-9);
+        let still = !moved && tick.in_flight > 0 && (tick.in_flight > self.overtaken || tick.limited);
+        if !still {
+            self.still_for = Duration::ZERO;
+            if tick.in_flight > 0 || moved {
+                self.pace += PACE_WEIGHT * (tick.ended as f64 / seconds - self.pace);
+            }
+            return;
+        }
+        self.still_for += tick.elapsed;
+        let missed = self.still_for.as_secs_f64() * self.pace >= MISSED;
+        let long = self.still_for >= settings.stall * MISSED_MAX;
+        if !settings.stall.is_zero() && self.still_for >= settings.stall && (missed || long) {
+            self.still_for = Duration::ZERO;
+            self.on = Some(On { free: 1, limit: 1, since_probe: Duration::ZERO });
+        }
+    }
+}
