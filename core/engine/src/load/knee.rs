@@ -158,7 +158,7 @@ impl Knee {
         self.window.roll(tick, self.settings.turn);
         match std::mem::replace(&mut self.phase, Phase::Held) {
             Phase::Brake(brake) => self.braking(brake, tick, limit),
-            Phase::Trial(trial) if !self.may_brake(tick, limit) => self.trying(trial, tick, limit),
+            Phase::Trial(trial) if self.too_slow(tick, limit).is_none() => self.trying(trial, tick, limit),
             Phase::Held | Phase::Trial(_) => self.holding(tick, limit),
         }
         let limit = match &self.phase {
@@ -181,22 +181,24 @@ impl Knee {
         }
     }
 
-    /// Whether the calls are too slow, fewer permits could help, and it is not known that they do not.
-    fn may_brake(&self, tick: &Tick, limit: u32) -> bool {
-        let may = limit > 1 && tick.in_flight > 1 && self.brake_rest.is_zero();
-        may && self.window.too_slow(&self.settings.ceilings).is_some()
+    /// What shows that the calls are too slow, if fewer permits could help and it is not known that they do not. It is the last
+    /// tick alone if enough calls have ended in it, so that a burst is seen at once.
+    fn too_slow(&self, tick: &Tick, limit: u32) -> Option<Sample> {
+        if limit <= 1 || tick.in_flight <= 1 || !self.brake_rest.is_zero() {
+            return None;
+        }
+        let last = Sample::of(tick);
+        let sample = if last.calls() >= sample::CALLS_MIN { last } else { self.window.clone() };
+        sample.too_slow(&self.settings.ceilings).map(|_| sample)
     }
 
     fn holding(&mut self, tick: &Tick, limit: u32) {
-        if !self.window.is_limited() {
-            return self.calm_down(tick, limit);
-        }
-        if self.may_brake(tick, limit) {
-            let base = std::mem::take(&mut self.window);
+        if let Some(base) = self.too_slow(tick, limit).filter(|_| tick.limited) {
+            self.window = Sample::default();
             self.phase = Phase::Brake(Brake::new(limit, base, &self.settings.ceilings));
             return;
         }
-        if !tick.pressed {
+        if !tick.pressed || !self.window.is_limited() {
             return self.calm_down(tick, limit);
         }
         self.calm_for = Duration::ZERO;

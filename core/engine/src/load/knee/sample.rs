@@ -19,6 +19,18 @@ pub(crate) struct Work {
     pub(crate) slow: u64,
 }
 
+impl Work {
+    /// What was added to an earlier sum.
+    pub(crate) const fn since(&self, before: &Self) -> Self {
+        Self {
+            calls: self.calls.saturating_sub(before.calls),
+            items: self.items.saturating_sub(before.items),
+            busy: self.busy.saturating_sub(before.busy),
+            slow: self.slow.saturating_sub(before.slow),
+        }
+    }
+}
+
 /// A time, and what was done in it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sample {
@@ -45,6 +57,13 @@ impl Sample {
             sum.busy += work.busy;
             sum.slow += work.slow;
         }
+    }
+
+    /// Of a tick alone.
+    pub(super) fn of(tick: &Tick) -> Self {
+        let mut sample = Self::default();
+        sample.add(tick);
+        sample
     }
 
     /// Adds a tick, and forgets what was before when that is enough by itself.
@@ -74,11 +93,14 @@ impl Sample {
         self.work.iter().any(|work| work.slow * 50 > work.calls)
     }
 
-    /// Of a lane of which more than a tenth is slow, how the ceiling relates to what its calls take: below 1. A tenth of
+    /// Of a lane of which surely more than a tenth is slow, how the ceiling relates to what its calls take: below 1. A tenth of
     /// exponential times is above 2.3 times their mean.
     pub(super) fn too_slow(&self, ceilings: &[Duration; 2]) -> Option<f64> {
-        let lanes = self.work.iter().zip(ceilings);
-        let slow = lanes.filter(|(work, _)| work.calls >= CALLS_MIN && work.slow * 10 > work.calls);
+        let is_slow = |work: &Work| {
+            let calls = work.calls as f64;
+            work.calls >= CALLS_MIN && work.slow as f64 > 0.1 * calls + 2.0 * (0.09 * calls).sqrt()
+        };
+        let slow = self.work.iter().zip(ceilings).filter(|(work, _)| is_slow(work));
         let ratios = slow.map(|(work, ceiling)| {
             let mean = work.busy.as_secs_f64() / work.calls as f64;
             ceiling.as_secs_f64() / (2.3 * mean)

@@ -199,7 +199,11 @@ impl Search {
             self.is_up = limit <= 1;
         }
         let by = (limit * self.steps).div_ceil(PART).max(1);
-        let to = if self.is_up { (limit + by).min(tick.bound) } else { limit - by.min(limit.div_ceil(2)).min(limit - 1) };
+        let to = if self.is_up {
+            (limit + by).min(tick.bound)
+        } else {
+            limit - by.min(limit.div_ceil(2)).min(limit - 1)
+        };
         (to != limit).then_some(to)
     }
 

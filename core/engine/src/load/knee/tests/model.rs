@@ -1,8 +1,8 @@
 //! A model of a store and of what is asked of it: open-loop load in front of servers that share their speed.
 
 use crate::load::knee::{Tick, Work};
-use std::collections::BinaryHeap;
 use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::time::Duration;
 
 pub(super) const TICK: Duration = Duration::from_millis(100);
@@ -133,7 +133,7 @@ impl Model {
             ended: Work::default(),
             started: 0,
             done: 0,
-            ceiling: 0.05,
+            ceiling: 0.025,
             took: Vec::new(),
         }
     }
@@ -179,11 +179,9 @@ impl Model {
     /// Lets the time of a tick go by.
     pub(super) fn tick(&mut self, bound: u32) -> Tick {
         let frozen = std::mem::replace(&mut self.frozen, false);
-        let offered = self.best(bound).1 * self.slower.min(1.0) * self.load.times;
+        let offered = self.best(bound).1 * self.slower * self.load.times;
         self.frozen = frozen;
         self.took.clear();
-        let ended = std::mem::take(&mut self.ended);
-        debug_assert_eq!(ended, Work::default());
         (self.denied, self.limited) = (0, false);
         for _ in 0..(TICK.as_secs_f64() / STEP).round() as u32 {
             self.line += self.dice.about(offered * STEP);
