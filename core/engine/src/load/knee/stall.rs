@@ -27,6 +27,8 @@ struct On {
     free: u32,
     limit: u32,
     since_probe: Duration,
+    /// How many calls were under way when the last probe was let through, until it has started.
+    probe: Option<u32>,
 }
 
 impl Stall {
@@ -38,35 +40,25 @@ impl Stall {
     pub(super) fn tick(&mut self, settings: &Settings, tick: &Tick, full: u32) -> Option<u32> {
         let moved = tick.ended > 0;
         self.overtaken = if moved { tick.in_flight } else { self.overtaken.min(tick.in_flight) };
+        let still = !moved && tick.in_flight > 0 && (tick.in_flight > self.overtaken || tick.limited);
         if self.on.is_none() {
-            self.watch(settings, tick, moved);
+            self.watch(settings, tick, still);
         }
         let on = self.on.as_mut()?;
         if moved {
-            on.free = on.free.saturating_mul(2);
-            on.limit = tick.in_flight.saturating_add(on.free).min(full);
-            on.since_probe = Duration::ZERO;
-            if on.limit >= full && on.free >= full.min(tick.in_flight.max(2)) {
-                self.on = None;
-                return None;
-            }
-        } else {
-            on.since_probe += tick.elapsed;
-            if on.since_probe >= settings.probe {
-                // What is under way may hang for as long as it likes: another one shows whether the store is back.
-                (on.since_probe, on.free) = (Duration::ZERO, 1);
-                on.limit = tick.in_flight.saturating_add(1);
-            }
+            on.recover(tick.in_flight, full);
+        } else if still || on.free == 1 {
+            on.wait(settings, tick);
         }
-        Some(on.limit)
+        self.on.take_if(|on| moved && on.limit >= full);
+        self.on.as_ref().map(|on| on.limit)
     }
 
-    fn watch(&mut self, settings: &Settings, tick: &Tick, moved: bool) {
+    fn watch(&mut self, settings: &Settings, tick: &Tick, still: bool) {
         let seconds = tick.elapsed.as_secs_f64().max(1e-9);
-        let still = !moved && tick.in_flight > 0 && (tick.in_flight > self.overtaken || tick.limited);
         if !still {
             self.still_for = Duration::ZERO;
-            if tick.in_flight > 0 || moved {
+            if tick.in_flight > 0 || tick.ended > 0 {
                 self.pace += PACE_WEIGHT * (tick.ended as f64 / seconds - self.pace);
             }
             return;
@@ -76,7 +68,29 @@ impl Stall {
         let long = self.still_for >= settings.stall * MISSED_MAX;
         if !settings.stall.is_zero() && self.still_for >= settings.stall && (missed || long) {
             self.still_for = Duration::ZERO;
-            self.on = Some(On { free: 1, limit: 1, since_probe: Duration::ZERO });
+            self.on = Some(On { free: 1, limit: 1, since_probe: Duration::ZERO, probe: None });
+        }
+    }
+}
+
+impl On {
+    fn recover(&mut self, in_flight: u32, full: u32) {
+        // Of more calls than the limit, those beyond it have hung for longer than the stall.
+        let hung = if in_flight > self.limit { in_flight } else { 0 };
+        self.free = self.free.saturating_mul(2);
+        self.limit = hung.saturating_add(self.free).min(full);
+        (self.since_probe, self.probe) = (Duration::ZERO, None);
+    }
+
+    /// What is under way may hang for as long as it likes: another call shows whether the store is back.
+    fn wait(&mut self, settings: &Settings, tick: &Tick) {
+        self.since_probe += tick.elapsed;
+        if self.probe.is_some_and(|under_way| tick.in_flight > under_way) {
+            (self.probe, self.limit) = (None, 1);
+        }
+        if self.probe.is_none() && self.since_probe >= settings.probe {
+            (self.probe, self.since_probe, self.free) = (Some(tick.in_flight), Duration::ZERO, 1);
+            self.limit = tick.in_flight.saturating_add(1);
         }
     }
 }

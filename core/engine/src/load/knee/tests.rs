@@ -109,7 +109,11 @@ fn the_limit_does_not_drift_while_the_store_is_slow_for_ten_minutes() {
             minutes.push((model.limit, (reached * 1e3).round() / 1e3));
         }
         let mean = minutes[1..].iter().map(|(_, reached)| reached).sum::<f64>() / 9.0;
-        let what = format!("{mean:.3} slower {}: {minutes:?}; best {}; {model:?}", model.slower, model.best(bound).0);
+        let what = format!(
+            "{mean:.3} slower {}: {minutes:?}; best {}; {model:?}",
+            model.slower,
+            model.best(bound).0
+        );
         if mean >= 0.95 { Ok(()) } else { Err(what) }
     });
 }
@@ -138,7 +142,11 @@ fn a_frozen_store_gets_single_probes_and_is_served_again_within_two_seconds() {
         let back = model.limit;
         let after = run(&mut model, &mut knee, bound, seconds(10));
         let what = format!("{what}; then {back}, {before:.3} before and {after:.3} after");
-        if after >= before * 0.93 && (back * 2 >= limit) && knee.state() != PermitState::Stalled { Ok(()) } else { Err(what) }
+        if after >= before * 0.93 && (back * 2 >= limit) && knee.state() != PermitState::Stalled {
+            Ok(())
+        } else {
+            Err(what)
+        }
     });
 }
 
