@@ -31,6 +31,8 @@ use std::time::Duration;
 
 /// A pause of this many times what a futile brake took follows it, at least.
 const BRAKE_REST: u32 = 20;
+/// Its longest pause, in times of the longest rest of the search.
+const BRAKE_PATIENCE: u32 = 10;
 /// For how long the store is well before it gets back a permit that a brake has taken, and from one such permit to the next.
 const CALM: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(1)];
 
@@ -155,10 +157,15 @@ impl Knee {
             return limit.clamp(1, bound);
         }
         self.brake_rest = self.brake_rest.saturating_sub(tick.elapsed);
+        if self.window.is_enough(self.settings.turn) && !self.window.any_slow() {
+            (self.brake_rest, self.brake_patience) = (Duration::ZERO, self.settings.rest[0]);
+        }
         self.window.roll(tick, self.settings.turn);
         match std::mem::replace(&mut self.phase, Phase::Held) {
             Phase::Brake(brake) => self.braking(brake, tick, limit),
-            Phase::Trial(trial) if self.too_slow(tick, limit).is_none() => self.trying(trial, tick, limit),
+            Phase::Trial(trial) if trial.limit() != limit || self.too_slow(tick, limit).is_none() => {
+                self.trying(trial, tick, limit);
+            }
             Phase::Held | Phase::Trial(_) => self.holding(tick, limit),
         }
         let limit = match &self.phase {
@@ -174,6 +181,7 @@ impl Knee {
         match &self.phase {
             _ if self.stall.is_on() => PermitState::Stalled,
             Phase::Brake(_) => PermitState::Braked,
+            Phase::Trial(trial) if trial.is_brake => PermitState::Braked,
             Phase::Trial(trial) if trial.is_up() => PermitState::Growing,
             Phase::Trial(_) => PermitState::Shrinking,
             Phase::Held if self.home.is_some() => PermitState::Braked,
@@ -184,7 +192,7 @@ impl Knee {
     /// What shows that the calls are too slow, if fewer permits could help and it is not known that they do not. It is the last
     /// tick alone if enough calls have ended in it, so that a burst is seen at once.
     fn too_slow(&self, tick: &Tick, limit: u32) -> Option<Sample> {
-        if limit <= 1 || tick.in_flight <= 1 || !self.brake_rest.is_zero() {
+        if limit <= 1 || !tick.limited || !self.brake_rest.is_zero() {
             return None;
         }
         let last = Sample::of(tick);
@@ -193,7 +201,7 @@ impl Knee {
     }
 
     fn holding(&mut self, tick: &Tick, limit: u32) {
-        if let Some(base) = self.too_slow(tick, limit).filter(|_| tick.limited) {
+        if let Some(base) = self.too_slow(tick, limit) {
             self.window = Sample::default();
             self.phase = Phase::Brake(Brake::new(limit, base, &self.settings.ceilings));
             return;
@@ -230,7 +238,12 @@ impl Knee {
             return;
         }
         match trial.tick(tick, &self.settings) {
-            Step::GoOn => self.phase = Phase::Trial(trial),
+            Step::GoOn => {
+                self.phase = Phase::Trial(trial);
+                return;
+            }
+            Step::Keep if trial.is_brake => self.brake_helped(limit, trial.to),
+            Step::Undo if trial.is_brake => self.brake_was_vain(trial.spent),
             Step::GiveUp => self.search.given_up(),
             Step::Keep => {
                 self.wanted = trial.to;
@@ -239,9 +252,7 @@ impl Knee {
             }
             Step::Undo => self.search.undone(trial.spent, &self.settings.rest, trial.mean()),
         }
-        if matches!(self.phase, Phase::Held) {
-            self.window = Sample::default();
-        }
+        self.window = Sample::default();
     }
 
     fn braking(&mut self, mut brake: Brake, tick: &Tick, limit: u32) {
@@ -251,22 +262,25 @@ impl Knee {
         }
         match brake.tick(tick, &self.settings) {
             Step::GoOn => {
-                self.phase = Phase::Brake(brake);
+                self.phase = brake.by_turns(self.settings.turn).map_or_else(Phase::Brake, Phase::Trial);
                 return;
             }
-            Step::Keep | Step::GiveUp => {
-                self.home = Some(self.home.unwrap_or(limit).max(limit));
-                self.wanted = brake.to;
-                self.brake_patience = self.settings.rest[0];
-                self.search.moved();
-            }
-            Step::Undo => {
-                self.brake_rest = self.brake_patience.max(brake.spent * BRAKE_REST);
-                self.brake_patience = (self.brake_patience * 2).min(self.settings.rest[1]);
-            }
+            Step::Keep | Step::GiveUp => self.brake_helped(limit, brake.to),
+            Step::Undo => self.brake_was_vain(brake.spent),
         }
         self.window = Sample::default();
-        self.calm_for = Duration::ZERO;
+    }
+
+    fn brake_helped(&mut self, limit: u32, to: u32) {
+        self.home = Some(self.home.unwrap_or(limit).max(limit));
+        (self.wanted, self.calm_for) = (to, Duration::ZERO);
+        self.brake_patience = self.settings.rest[0];
+        self.search.moved();
+    }
+
+    fn brake_was_vain(&mut self, spent: Duration) {
+        self.brake_rest = self.brake_patience.max(spent * BRAKE_REST);
+        self.brake_patience = (self.brake_patience * 2).min(self.settings.rest[1] * BRAKE_PATIENCE);
     }
 }
 

@@ -68,10 +68,15 @@ impl Sample {
 
     /// Adds a tick, and forgets what was before when that is enough by itself.
     pub(super) fn roll(&mut self, tick: &Tick, length: Duration) {
-        if self.elapsed >= length && self.calls() >= CALLS_MIN {
+        if self.is_enough(length) {
             *self = Self::default();
         }
         self.add(tick);
+    }
+
+    /// Whether it has as many calls as it takes, and so much time.
+    pub(super) fn is_enough(&self, length: Duration) -> bool {
+        self.elapsed >= length && self.calls() >= CALLS_MIN
     }
 
     pub(super) fn calls(&self) -> u64 {

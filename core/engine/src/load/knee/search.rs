@@ -10,8 +10,6 @@ const SURE: f64 = 2.5;
 const PRECISE: f64 = 0.2;
 /// The longest comparison. A store that ends a call a second has ended 30 at each limit.
 const SPENT_MAX: Duration = Duration::from_secs(60);
-/// A brake is judged in this time, as it may take throughput.
-const BRAKE_MAX: Duration = Duration::from_secs(10);
 /// The part of the permits that a single step takes or gives.
 const PART: u32 = 8;
 /// The most steps at once: the limit doubles or is halved.
@@ -62,12 +60,15 @@ pub(super) struct Trial {
     /// There was pressure in this turn.
     pressed: bool,
     pub(super) spent: Duration,
+    /// It began as a brake.
+    pub(super) is_brake: bool,
 }
 
 impl Trial {
     pub(super) fn new(from: u32, to: u32, turn: Duration) -> Self {
         let (arms, settles) = (Default::default(), Duration::from_millis(1));
-        Self { from, to, arms, arm: 1, turn, settles, left: turn, pressed: false, spent: Duration::ZERO }
+        let spent = Duration::ZERO;
+        Self { from, to, arms, arm: 1, turn, settles, left: turn, pressed: false, spent, is_brake: false }
     }
 
     pub(super) const fn limit(&self) -> u32 {
@@ -97,7 +98,7 @@ impl Trial {
         // Where the limit is lower, all that was asked for is served: there is nothing to be compared. Where it is higher,
         // that is what it was raised for.
         if !self.pressed && self.limit() == self.from.min(self.to) {
-            return Step::GiveUp;
+            return if self.is_brake { Step::Keep } else { Step::GiveUp };
         }
         let mean = self.arms[self.arm].mean();
         let ended = self.arm;
@@ -142,8 +143,7 @@ impl Brake {
             return Step::GoOn;
         }
         self.now.add(tick);
-        let is_last = self.spent >= BRAKE_MAX;
-        let step = judge(self.from, self.to, [&self.base, &self.now], settings.rise, is_last);
+        let step = judge(self.from, self.to, [&self.base, &self.now], settings.rise, false);
         let is_slow = self.now.too_slow(&settings.ceilings).is_some();
         if step == Step::GoOn && is_slow && self.to > 1 && self.now.calls() >= CALLS_MIN {
             self.to = slower(self.to, &self.now, &settings.ceilings);
@@ -151,6 +151,19 @@ impl Brake {
             self.now = Sample::default();
         }
         step
+    }
+}
+
+impl Brake {
+    /// Goes on by turns, if it is not clear by now what the brake has done.
+    pub(super) fn by_turns(self, turn: Duration) -> Result<Trial, Self> {
+        if self.spent < (turn + self.base.mean()) * 3 {
+            return Err(self);
+        }
+        let trial = Trial::new(self.from, self.to, turn);
+        let settles = self.now.mean().max(trial.settles);
+        let (arms, spent) = ([self.base, self.now], self.spent);
+        Ok(Trial { arms, arm: 0, settles, spent, is_brake: true, ..trial })
     }
 }
 
@@ -187,10 +200,13 @@ impl Search {
     /// The next limit to be tried.
     pub(super) fn next(&mut self, tick: &Tick, limit: u32, window: &Sample) -> Option<u32> {
         self.rests(tick.elapsed);
-        let ratio = window.mean().as_secs_f64() / self.mean.as_secs_f64().max(1e-9);
-        let is_known = !self.mean.is_zero() && window.calls() >= CALLS_MIN;
-        if is_known && !(1.0 / CHANGED..CHANGED).contains(&ratio) {
-            self.moved();
+        if !self.mean.is_zero() && window.calls() >= CALLS_MIN {
+            let ratio = window.mean().as_secs_f64() / self.mean.as_secs_f64();
+            // Of few calls the mean is far from what it will be.
+            let by_chance = 5.0 / (window.calls() as f64).sqrt();
+            if ratio.ln().abs() > CHANGED.ln().max(by_chance) {
+                self.moved();
+            }
         }
         if !self.rest.is_zero() {
             return None;

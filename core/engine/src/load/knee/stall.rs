@@ -7,6 +7,8 @@ use std::time::Duration;
 const MISSED: f64 = 8.0;
 /// The longest time that these may take, in times of [`Settings::stall`]: a store was so slow that nothing can be said.
 const MISSED_MAX: u32 = 8;
+/// The most that one tick counts: one that comes late says that this process stood still, and nothing of the store.
+const WATCHED_MAX: Duration = Duration::from_millis(200);
 /// The weight of a tick in the pace of the calls.
 const PACE_WEIGHT: f64 = 0.1;
 
@@ -63,7 +65,7 @@ impl Stall {
             }
             return;
         }
-        self.still_for += tick.elapsed;
+        self.still_for += tick.elapsed.min(WATCHED_MAX);
         let missed = self.still_for.as_secs_f64() * self.pace >= MISSED;
         let long = self.still_for >= settings.stall * MISSED_MAX;
         if !settings.stall.is_zero() && self.still_for >= settings.stall && (missed || long) {
