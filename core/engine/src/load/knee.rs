@@ -203,7 +203,8 @@ impl Knee {
     fn holding(&mut self, tick: &Tick, limit: u32) {
         if let Some(base) = self.too_slow(tick, limit) {
             self.window = Sample::default();
-            self.phase = Phase::Brake(Brake::new(limit, base, &self.settings.ceilings));
+            let was_vain = self.brake_patience > self.settings.rest[0];
+            self.phase = Phase::Brake(Brake::new(limit, base, &self.settings.ceilings, was_vain));
             return;
         }
         if !tick.pressed || !self.window.is_limited() {

@@ -18,7 +18,7 @@ const STEPS_MAX: u32 = PART;
 const REST: u32 = 4;
 /// How much calls take longer or shorter when the store is another one.
 const CHANGED: f64 = 1.5;
-/// How far a brake goes at once.
+/// The part of the permits that a brake leaves at least, and at most.
 const BRAKE: [f64; 2] = [0.25, 0.75];
 
 /// What comes of a comparison.
@@ -125,8 +125,9 @@ pub(super) struct Brake {
 }
 
 impl Brake {
-    pub(super) fn new(from: u32, base: Sample, ceilings: &[Duration; 2]) -> Self {
-        let to = slower(from, &base, ceilings);
+    /// After one in vain it goes as little down as it may.
+    pub(super) fn new(from: u32, base: Sample, ceilings: &[Duration; 2], was_vain: bool) -> Self {
+        let to = if was_vain { part_of(from, BRAKE[1]) } else { slower(from, &base, ceilings) };
         let settles = base.mean();
         let none = Duration::ZERO;
         Self { from, to, base, now: Sample::default(), settles, unlimited_for: none, spent: none }
@@ -169,7 +170,10 @@ impl Brake {
 
 /// Fewer permits than these, by how slow the calls are.
 fn slower(limit: u32, sample: &Sample, ceilings: &[Duration; 2]) -> u32 {
-    let part = sample.too_slow(ceilings).unwrap_or(1.0).clamp(BRAKE[0], BRAKE[1]);
+    part_of(limit, sample.too_slow(ceilings).unwrap_or(1.0).clamp(BRAKE[0], BRAKE[1]))
+}
+
+fn part_of(limit: u32, part: f64) -> u32 {
     ((f64::from(limit) * part) as u32).max(1)
 }
 
