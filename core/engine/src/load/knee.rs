@@ -154,6 +154,8 @@ impl Knee {
         if let Some(limit) = self.stall.tick(&self.settings, tick, limit) {
             self.phase = Phase::Held;
             self.window = Sample::default();
+            // What has hung ends late: no reason to brake.
+            self.brake_rest = self.brake_rest.max(CALM[1]);
             return limit.clamp(1, bound);
         }
         self.brake_rest = self.brake_rest.saturating_sub(tick.elapsed);
@@ -163,7 +165,7 @@ impl Knee {
         self.window.roll(tick, self.settings.turn);
         match std::mem::replace(&mut self.phase, Phase::Held) {
             Phase::Brake(brake) => self.braking(brake, tick, limit),
-            Phase::Trial(trial) if trial.limit() != limit || self.too_slow(tick, limit).is_none() => {
+            Phase::Trial(trial) if trial.is_brake || !trial.is_at(limit) || self.too_slow(tick, limit).is_none() => {
                 self.trying(trial, tick, limit);
             }
             Phase::Held | Phase::Trial(_) => self.holding(tick, limit),
@@ -196,8 +198,9 @@ impl Knee {
             return None;
         }
         let last = Sample::of(tick);
-        let sample = if last.calls() >= sample::CALLS_MIN { last } else { self.window.clone() };
-        sample.too_slow(&self.settings.ceilings).map(|_| sample)
+        let sample = if last.is_enough(Duration::ZERO) { last } else { self.window.clone() };
+        let is_enough = sample.is_enough(Duration::ZERO);
+        sample.too_slow(&self.settings.ceilings).filter(|_| is_enough).map(|_| sample)
     }
 
     fn holding(&mut self, tick: &Tick, limit: u32) {

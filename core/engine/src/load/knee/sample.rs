@@ -6,6 +6,9 @@ use std::time::Duration;
 /// Of fewer calls than this nothing is concluded.
 pub(super) const CALLS_MIN: u64 = 20;
 
+/// A tenth of exponential times is above 2.3 times their mean; those of servers that are shared have a longer tail.
+const MARGIN: f64 = 3.3;
+
 /// What calls of a lane did that succeeded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Work {
@@ -74,9 +77,10 @@ impl Sample {
         self.add(tick);
     }
 
-    /// Whether it has as many calls as it takes, and so much time.
+    /// Whether it has as many calls as it takes, and so much time. Calls that began together may end together: a time that is not
+    /// longer than these take says nothing of how many end in a second.
     pub(super) fn is_enough(&self, length: Duration) -> bool {
-        self.elapsed >= length && self.calls() >= CALLS_MIN
+        self.calls() >= CALLS_MIN && self.elapsed >= length.max(self.mean() * 2)
     }
 
     pub(super) fn calls(&self) -> u64 {
@@ -98,8 +102,7 @@ impl Sample {
         self.work.iter().any(|work| work.slow * 50 > work.calls)
     }
 
-    /// Of a lane of which surely more than a tenth is slow, how the ceiling relates to what its calls take: below 1. A tenth of
-    /// exponential times is above 2.3 times their mean.
+    /// Of a lane of which surely more than a tenth is slow, how the ceiling relates to what its calls take, with a margin: below 1.
     pub(super) fn too_slow(&self, ceilings: &[Duration; 2]) -> Option<f64> {
         let is_slow = |work: &Work| {
             let calls = work.calls as f64;
@@ -108,7 +111,7 @@ impl Sample {
         let slow = self.work.iter().zip(ceilings).filter(|(work, _)| is_slow(work));
         let ratios = slow.map(|(work, ceiling)| {
             let mean = work.busy.as_secs_f64() / work.calls as f64;
-            ceiling.as_secs_f64() / (2.3 * mean)
+            ceiling.as_secs_f64() / (MARGIN * mean)
         });
         ratios.min_by(f64::total_cmp)
     }
@@ -116,7 +119,7 @@ impl Sample {
     /// Compares the throughput of another time with this one. Keys and records are added up at what each took here, so that
     /// a large write weighs more than a small read, and a change of the mixture is no change of the throughput.
     pub(super) fn compare(&self, other: &Self) -> Option<Difference> {
-        if self.calls() < CALLS_MIN || other.calls() < CALLS_MIN {
+        if !self.is_enough(Duration::ZERO) || !other.is_enough(Duration::ZERO) {
             return None;
         }
         let prices = self.work.map(|work| work.busy.as_secs_f64() / work.items.max(1) as f64);

@@ -10,8 +10,14 @@ const SURE: f64 = 2.5;
 const PRECISE: f64 = 0.2;
 /// The longest comparison. A store that ends a call a second has ended 30 at each limit.
 const SPENT_MAX: Duration = Duration::from_secs(60);
+/// A turn is at least as long as so many calls one after the other.
+const TURN: u32 = 5;
+/// The golden section: multiples of it are spread evenly over the parts of one.
+const GOLDEN: f64 = 0.618_034;
 /// The part of the permits that a single step takes or gives.
 const PART: u32 = 8;
+/// The steps at first.
+const STEPS: u32 = 2;
 /// The most steps at once: the limit doubles or is halved.
 const STEPS_MAX: u32 = PART;
 /// A pause of this many times what a comparison took follows one in vain.
@@ -57,6 +63,7 @@ pub(super) struct Trial {
     /// For how long what ends was mostly begun in the other's turn.
     settles: Duration,
     left: Duration,
+    phase: f64,
     /// There was pressure in this turn.
     pressed: bool,
     pub(super) spent: Duration,
@@ -67,12 +74,16 @@ pub(super) struct Trial {
 impl Trial {
     pub(super) fn new(from: u32, to: u32, turn: Duration) -> Self {
         let (arms, settles) = (Default::default(), Duration::from_millis(1));
-        let spent = Duration::ZERO;
-        Self { from, to, arms, arm: 1, turn, settles, left: turn, pressed: false, spent, is_brake: false }
+        let (left, spent) = (turn, Duration::ZERO);
+        Self { from, to, arms, arm: 1, turn, settles, left, phase: 0.0, pressed: false, spent, is_brake: false }
     }
 
     pub(super) const fn limit(&self) -> u32 {
         if self.arm == 0 { self.from } else { self.to }
+    }
+
+    pub(super) const fn is_at(&self, limit: u32) -> bool {
+        self.limit() == limit
     }
 
     pub(super) const fn is_up(&self) -> bool {
@@ -103,7 +114,10 @@ impl Trial {
         let mean = self.arms[self.arm].mean();
         let ended = self.arm;
         (self.arm, self.pressed) = (1 - ended, false);
-        (self.left, self.settles) = (self.turn.max(mean * 3), mean.max(Duration::from_millis(1)));
+        // Calls that begin together end together: each turn is counted from another point between two such ends.
+        self.phase = (self.phase + GOLDEN).fract();
+        self.settles = mean.mul_f64(1.0 + self.phase).max(Duration::from_millis(1));
+        self.left = self.turn.max(mean * TURN);
         if ended == 1 {
             return Step::GoOn;
         }
@@ -146,7 +160,7 @@ impl Brake {
         self.now.add(tick);
         let step = judge(self.from, self.to, [&self.base, &self.now], settings.rise, false);
         let is_slow = self.now.too_slow(&settings.ceilings).is_some();
-        if step == Step::GoOn && is_slow && self.to > 1 && self.now.calls() >= CALLS_MIN {
+        if step == Step::GoOn && is_slow && self.to > 1 && self.is_faster() {
             self.to = slower(self.to, &self.now, &settings.ceilings);
             self.settles = self.now.mean();
             self.now = Sample::default();
@@ -156,6 +170,13 @@ impl Brake {
 }
 
 impl Brake {
+    /// Whether calls take less by at least half of what they would if they did nothing but wait for each other. Else fewer
+    /// permits are no help.
+    fn is_faster(&self) -> bool {
+        let expected = 0.5 + 0.5 * f64::from(self.to) / f64::from(self.from);
+        self.now.is_enough(Duration::ZERO) && self.now.mean().as_secs_f64() <= expected * self.base.mean().as_secs_f64()
+    }
+
     /// Goes on by turns, if it is not clear by now what the brake has done.
     pub(super) fn by_turns(self, turn: Duration) -> Result<Trial, Self> {
         if self.spent < (turn + self.base.mean()) * 3 {
@@ -194,7 +215,7 @@ pub(super) struct Search {
 impl Search {
     pub(super) const fn new(rest_min: Duration) -> Self {
         let none = Duration::ZERO;
-        Self { is_up: false, steps: 1, vain: 0, rest: none, patience: rest_min, rest_min, mean: none }
+        Self { is_up: false, steps: STEPS, vain: 0, rest: none, patience: rest_min, rest_min, mean: none }
     }
 
     pub(super) fn rests(&mut self, elapsed: Duration) {
@@ -255,7 +276,7 @@ impl Search {
 
     /// The limit or the store is another one.
     pub(super) fn moved(&mut self) {
-        (self.steps, self.vain, self.rest, self.mean) = (1, 0, Duration::ZERO, Duration::ZERO);
+        (self.steps, self.vain, self.rest, self.mean) = (STEPS, 0, Duration::ZERO, Duration::ZERO);
         self.patience = self.rest_min;
     }
 }

@@ -1,12 +1,15 @@
 //! The stall brake: a store none of whose calls ends gets single probes.
 
+use super::sample::Sample;
 use super::{Settings, Tick};
 use std::time::Duration;
 
 /// Calls that would have ended meanwhile, as they ended before.
 const MISSED: f64 = 8.0;
-/// The longest time that these may take, in times of [`Settings::stall`]: a store was so slow that nothing can be said.
-const MISSED_MAX: u32 = 8;
+/// How many times as long as before a call takes that hangs.
+const OVERDUE: u32 = 3;
+/// The longest time that either may take, in times of [`Settings::stall`]: a store was so slow that nothing can be said.
+const STALL_MAX: u32 = 20;
 /// The most that one tick counts: one that comes late says that this process stood still, and nothing of the store.
 const WATCHED_MAX: Duration = Duration::from_millis(200);
 /// The weight of a tick in the pace of the calls.
@@ -16,6 +19,8 @@ const PACE_WEIGHT: f64 = 0.1;
 pub(super) struct Stall {
     /// How many calls end in a second.
     pace: f64,
+    /// How long calls take.
+    mean: Duration,
     /// For how long none has ended though some are under way that should have.
     still_for: Duration,
     /// Calls under way when another one ended: that one showed that the store moves, though these may hang.
@@ -63,12 +68,17 @@ impl Stall {
             if tick.in_flight > 0 || tick.ended > 0 {
                 self.pace += PACE_WEIGHT * (tick.ended as f64 / seconds - self.pace);
             }
+            let last = Sample::of(tick);
+            if last.calls() > 0 {
+                self.mean = self.mean.mul_f64(1.0 - PACE_WEIGHT) + last.mean().mul_f64(PACE_WEIGHT);
+            }
             return;
         }
         self.still_for += tick.elapsed.min(WATCHED_MAX);
         let missed = self.still_for.as_secs_f64() * self.pace >= MISSED;
-        let long = self.still_for >= settings.stall * MISSED_MAX;
-        if !settings.stall.is_zero() && self.still_for >= settings.stall && (missed || long) {
+        let is_overdue = self.still_for >= settings.stall.max(self.mean * OVERDUE);
+        let is_long = self.still_for >= settings.stall * STALL_MAX;
+        if !settings.stall.is_zero() && ((missed && is_overdue) || is_long) {
             self.still_for = Duration::ZERO;
             self.on = Some(On { free: 1, limit: 1, since_probe: Duration::ZERO, probe: None });
         }

@@ -22,8 +22,10 @@ fn settings() -> Settings {
     }
 }
 
+fn trace() -> bool { static T: std::sync::OnceLock<bool> = std::sync::OnceLock::new(); *T.get_or_init(|| std::env::var("ONLY").is_ok()) }
 /// Every seed, in threads.
 fn for_seeds(count: u64, run: impl Fn(u64) -> Result<(), String> + Sync) {
+    if let Ok(only) = std::env::var("ONLY") { run(only.parse().unwrap()).unwrap(); return; }
     let chance = std::env::var("TEST_SEED").ok().and_then(|seed| seed.parse().ok());
     let chance = chance.unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64);
     println!("TEST_SEED={chance}");
@@ -57,18 +59,7 @@ fn run(model: &mut Model, knee: &mut Knee, bound: u32, time: Duration) -> f64 {
     while elapsed < time {
         let tick = model.tick(bound);
         model.limit = knee.tick(&tick);
-        if std::env::var("TRACE").is_ok() {
-            println!(
-                "{:8.1} {:?} L={} fl={} lim={} pr={} r={:?}",
-                model.now_s(),
-                knee.state(),
-                model.limit,
-                tick.in_flight,
-                tick.limited,
-                tick.pressed,
-                tick.work[0]
-            );
-        }
+        if trace() { println!("{:7.1} {:?} L={} w={} fl={} ended={} slow={} rest={:?} brest={:?} lim={} pr={}", model.now_s(), knee.state(), model.limit, knee.wanted, tick.in_flight, tick.ended, tick.work[0].slow, knee.search, knee.brake_rest, tick.limited, tick.pressed); }
         elapsed += TICK;
     }
     (model.done - done) as f64 / time.as_secs_f64() / model.best(bound).1
