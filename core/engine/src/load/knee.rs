@@ -25,7 +25,7 @@ mod stall;
 pub(crate) use sample::Work;
 
 use sample::Sample;
-use search::{Brake, Search, Step, Trial};
+use search::{Brake, Search, Step, Trial, a_little_slower, slower};
 use stall::Stall;
 use std::time::Duration;
 
@@ -33,6 +33,8 @@ use std::time::Duration;
 const BRAKE_REST: u32 = 20;
 /// Its longest pause, in times of the longest rest of the search.
 const BRAKE_PATIENCE: u32 = 10;
+/// What there was lately is that of so many turns.
+const WINDOW: u32 = 4;
 /// For how long the store is well before it gets back a permit that a brake has taken, and from one such permit to the next.
 const CALM: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(1)];
 
@@ -114,14 +116,17 @@ pub(crate) struct Knee {
     stall: Stall,
     phase: Phase,
     search: Search,
-    /// What there was lately, at this limit.
+    /// What there was lately, at this limit, and before that.
     window: Sample,
+    before: Sample,
     /// Until the ceiling may brake again, and how long that takes after the next brake in vain.
     brake_rest: Duration,
     brake_patience: Duration,
     /// Where a brake began, until the store gets the permits back.
     home: Option<u32>,
     calm_for: Duration,
+    /// Until what has hung has surely ended.
+    after_stall: Duration,
 }
 
 #[derive(Debug)]
@@ -139,10 +144,12 @@ impl Knee {
             phase: Phase::Held,
             search: Search::new(settings.rest[0]),
             window: Sample::default(),
+            before: Sample::default(),
             brake_rest: Duration::ZERO,
             brake_patience: settings.rest[0],
             home: None,
             calm_for: Duration::ZERO,
+            after_stall: Duration::ZERO,
             settings,
         }
     }
@@ -153,19 +160,27 @@ impl Knee {
         let limit = self.wanted.min(bound);
         if let Some(limit) = self.stall.tick(&self.settings, tick, limit) {
             self.phase = Phase::Held;
-            self.window = Sample::default();
-            // What has hung ends late: no reason to brake.
-            self.brake_rest = self.brake_rest.max(CALM[1]);
+            self.forget();
+            self.after_stall = self.settings.turn;
             return limit.clamp(1, bound);
+        }
+        if !self.after_stall.is_zero() {
+            // What has hung ends late.
+            self.after_stall = self.after_stall.saturating_sub(tick.elapsed);
+            return limit;
         }
         self.brake_rest = self.brake_rest.saturating_sub(tick.elapsed);
         if self.window.is_enough(self.settings.turn) && !self.window.any_slow() {
             (self.brake_rest, self.brake_patience) = (Duration::ZERO, self.settings.rest[0]);
         }
-        self.window.roll(tick, self.settings.turn);
+        if let Some(before) = self.window.roll(tick, self.settings.turn * WINDOW) {
+            self.before = before;
+        }
         match std::mem::replace(&mut self.phase, Phase::Held) {
             Phase::Brake(brake) => self.braking(brake, tick, limit),
-            Phase::Trial(trial) if trial.is_brake || !trial.is_at(limit) || self.too_slow(tick, limit).is_none() => {
+            Phase::Trial(trial)
+                if trial.is_brake || !trial.is_at(limit) || self.too_slow(tick, limit).is_none() =>
+            {
                 self.trying(trial, tick, limit);
             }
             Phase::Held | Phase::Trial(_) => self.holding(tick, limit),
@@ -204,10 +219,14 @@ impl Knee {
     }
 
     fn holding(&mut self, tick: &Tick, limit: u32) {
-        if let Some(base) = self.too_slow(tick, limit) {
-            self.window = Sample::default();
+        if let Some(slow) = self.too_slow(tick, limit) {
             let was_vain = self.brake_patience > self.settings.rest[0];
-            self.phase = Phase::Brake(Brake::new(limit, base, &self.settings.ceilings, was_vain));
+            let to =
+                if was_vain { a_little_slower(limit) } else { slower(limit, &slow, &self.settings.ceilings) };
+            let mut base = std::mem::take(&mut self.before);
+            base.append(&self.window);
+            self.phase = Phase::Brake(Brake::new(limit, to, base));
+            self.forget();
             return;
         }
         if !tick.pressed || !self.window.is_limited() {
@@ -215,7 +234,7 @@ impl Knee {
         }
         self.calm_for = Duration::ZERO;
         if let Some(to) = self.search.next(tick, limit, &self.window) {
-            self.window = Sample::default();
+            self.forget();
             self.phase = Phase::Trial(Trial::new(limit, to, self.settings.turn));
         }
     }
@@ -254,9 +273,10 @@ impl Knee {
                 self.home = None;
                 self.search.kept();
             }
-            Step::Undo => self.search.undone(trial.spent, &self.settings.rest, trial.mean()),
+            Step::Undo => self.search.undone(trial, &self.settings.rest),
+            Step::Changed => self.search.moved(),
         }
-        self.window = Sample::default();
+        self.forget();
     }
 
     fn braking(&mut self, mut brake: Brake, tick: &Tick, limit: u32) {
@@ -270,9 +290,14 @@ impl Knee {
                 return;
             }
             Step::Keep | Step::GiveUp => self.brake_helped(limit, brake.to),
-            Step::Undo => self.brake_was_vain(brake.spent),
+            Step::Undo | Step::Changed => self.brake_was_vain(brake.spent),
         }
-        self.window = Sample::default();
+        self.forget();
+    }
+
+    /// What was measured was at another limit.
+    fn forget(&mut self) {
+        (self.window, self.before) = (Sample::default(), Sample::default());
     }
 
     fn brake_helped(&mut self, limit: u32, to: u32) {

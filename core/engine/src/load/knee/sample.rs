@@ -23,6 +23,13 @@ pub(crate) struct Work {
 }
 
 impl Work {
+    fn add(&mut self, more: &Self) {
+        self.calls += more.calls;
+        self.items += more.items;
+        self.busy += more.busy;
+        self.slow += more.slow;
+    }
+
     /// What was added to an earlier sum.
     pub(crate) const fn since(&self, before: &Self) -> Self {
         Self {
@@ -55,10 +62,7 @@ impl Sample {
         self.elapsed += tick.elapsed;
         self.limited += if tick.limited { tick.elapsed } else { Duration::ZERO };
         for (sum, work) in self.work.iter_mut().zip(&tick.work) {
-            sum.calls += work.calls;
-            sum.items += work.items;
-            sum.busy += work.busy;
-            sum.slow += work.slow;
+            sum.add(work);
         }
     }
 
@@ -69,12 +73,11 @@ impl Sample {
         sample
     }
 
-    /// Adds a tick, and forgets what was before when that is enough by itself.
-    pub(super) fn roll(&mut self, tick: &Tick, length: Duration) {
-        if self.is_enough(length) {
-            *self = Self::default();
-        }
+    /// Adds a tick; what was before, when that is enough by itself: then it begins anew.
+    pub(super) fn roll(&mut self, tick: &Tick, length: Duration) -> Option<Self> {
+        let before = self.is_enough(length).then(|| std::mem::take(self));
         self.add(tick);
+        before
     }
 
     /// Whether it has as many calls as it takes, and so much time. Calls that began together may end together: a time that is not
@@ -85,6 +88,23 @@ impl Sample {
 
     pub(super) fn calls(&self) -> u64 {
         self.work.iter().map(|work| work.calls).sum()
+    }
+
+    pub(super) fn append(&mut self, other: &Self) {
+        self.elapsed += other.elapsed;
+        self.limited += other.limited;
+        for (sum, work) in self.work.iter_mut().zip(&other.work) {
+            sum.add(work);
+        }
+    }
+
+    /// Whether calls took longer or shorter than in another time, by more than this in natural logarithms and by more than the
+    /// chance of few calls.
+    pub(super) fn differs(&self, other: &Self, by: f64) -> bool {
+        let calls = self.calls().min(other.calls());
+        let by_chance = 5.0 / (calls.max(1) as f64).sqrt();
+        let ratio = self.mean().as_secs_f64().max(1e-9) / other.mean().as_secs_f64().max(1e-9);
+        calls >= CALLS_MIN && ratio.ln().abs() > by.max(by_chance)
     }
 
     /// How long a call took on the average.

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 /// A difference of this many standard errors is one.
 const SURE: f64 = 2.5;
-/// The standard error, relative to the change of the limit, below which nothing more is to be learnt.
-const PRECISE: f64 = 0.2;
+/// Without a difference the limit stays, unless it is better by this many standard errors.
+const DOUBT: f64 = 0.5;
+/// The standard error below which nothing more is to be learnt: relative to the change of the limit, and at most.
+const PRECISE: [f64; 2] = [0.2, 0.05];
 /// The longest comparison. A store that ends a call a second has ended 30 at each limit.
 const SPENT_MAX: Duration = Duration::from_secs(60);
 /// A turn is at least as long as so many calls one after the other.
@@ -21,7 +23,7 @@ const STEPS: u32 = 2;
 /// The most steps at once: the limit doubles or is halved.
 const STEPS_MAX: u32 = PART;
 /// A pause of this many times what a comparison took follows one in vain.
-const REST: u32 = 4;
+const REST: u32 = 6;
 /// How much calls take longer or shorter when the store is another one.
 const CHANGED: f64 = 1.5;
 /// The part of the permits that a brake leaves at least, and at most.
@@ -36,6 +38,8 @@ pub(super) enum Step {
     Undo,
     /// The load has gone that it needed.
     GiveUp,
+    /// The store is another one than at the beginning.
+    Changed,
 }
 
 /// Whether `to` is better than `from` by what was measured at both.
@@ -45,10 +49,11 @@ fn judge(from: u32, to: u32, arms: [&Sample; 2], rise: f64, is_last: bool) -> St
     };
     let change = f64::from(to) / f64::from(from) - 1.0;
     let gain = difference.relative - rise * change;
-    if gain.abs() < SURE * difference.error && difference.error > PRECISE * change.abs() && !is_last {
+    let precise = (PRECISE[0] * change.abs()).min(PRECISE[1]);
+    if gain.abs() < SURE * difference.error && difference.error > precise && !is_last {
         return Step::GoOn;
     }
-    if gain > 0.0 { Step::Keep } else { Step::Undo }
+    if gain > DOUBT * difference.error { Step::Keep } else { Step::Undo }
 }
 
 /// Two limits that take turns.
@@ -64,6 +69,9 @@ pub(super) struct Trial {
     settles: Duration,
     left: Duration,
     phase: f64,
+    /// What there was in this turn, and in the one before.
+    now: Sample,
+    before: Sample,
     /// There was pressure in this turn.
     pressed: bool,
     pub(super) spent: Duration,
@@ -75,7 +83,9 @@ impl Trial {
     pub(super) fn new(from: u32, to: u32, turn: Duration) -> Self {
         let (arms, settles) = (Default::default(), Duration::from_millis(1));
         let (left, spent) = (turn, Duration::ZERO);
-        Self { from, to, arms, arm: 1, turn, settles, left, phase: 0.0, pressed: false, spent, is_brake: false }
+        let (now, before) = (Sample::default(), Sample::default());
+        let (phase, pressed, is_brake) = (0.0, false, false);
+        Self { from, to, arms, arm: 1, turn, settles, left, phase, now, before, pressed, spent, is_brake }
     }
 
     pub(super) const fn limit(&self) -> u32 {
@@ -90,16 +100,11 @@ impl Trial {
         self.to > self.from
     }
 
-    /// How long a call takes at the limit as it was.
-    pub(super) fn mean(&self) -> Duration {
-        self.arms[0].mean()
-    }
-
     pub(super) fn tick(&mut self, tick: &Tick, settings: &Settings) -> Step {
         self.spent += tick.elapsed;
         self.pressed |= tick.limited && tick.pressed;
         if self.settles.is_zero() {
-            self.arms[self.arm].add(tick);
+            self.now.add(tick);
             self.left = self.left.saturating_sub(tick.elapsed);
         }
         self.settles = self.settles.saturating_sub(tick.elapsed);
@@ -111,6 +116,11 @@ impl Trial {
         if !self.pressed && self.limit() == self.from.min(self.to) {
             return if self.is_brake { Step::Keep } else { Step::GiveUp };
         }
+        if self.is_another_store() {
+            return Step::Changed;
+        }
+        self.before = std::mem::take(&mut self.now);
+        self.arms[self.arm].append(&self.before);
         let mean = self.arms[self.arm].mean();
         let ended = self.arm;
         (self.arm, self.pressed) = (1 - ended, false);
@@ -123,6 +133,14 @@ impl Trial {
         }
         let is_last = self.spent >= SPENT_MAX;
         judge(self.from, self.to, [&self.arms[0], &self.arms[1]], settings.rise, is_last)
+    }
+}
+
+impl Trial {
+    /// Whether calls take longer or shorter than in the turn before, by more than the limits do.
+    fn is_another_store(&self) -> bool {
+        let change = (f64::from(self.to) / f64::from(self.from)).ln().abs();
+        self.now.differs(&self.before, CHANGED.ln() + change)
     }
 }
 
@@ -139,9 +157,7 @@ pub(super) struct Brake {
 }
 
 impl Brake {
-    /// After one in vain it goes as little down as it may.
-    pub(super) fn new(from: u32, base: Sample, ceilings: &[Duration; 2], was_vain: bool) -> Self {
-        let to = if was_vain { part_of(from, BRAKE[1]) } else { slower(from, &base, ceilings) };
+    pub(super) fn new(from: u32, to: u32, base: Sample) -> Self {
         let settles = base.mean();
         let none = Duration::ZERO;
         Self { from, to, base, now: Sample::default(), settles, unlimited_for: none, spent: none }
@@ -158,12 +174,20 @@ impl Brake {
             return Step::GoOn;
         }
         self.now.add(tick);
-        let step = judge(self.from, self.to, [&self.base, &self.now], settings.rise, false);
+        let arms = [&self.base, &self.now];
+        let step = judge(self.from, self.to, arms, settings.rise, false);
+        // Not sure yet, but as far as it goes: calls take less, and what is done is not.
+        let helps = self.is_faster() && judge(self.from, self.to, arms, settings.rise, true) == Step::Keep;
+        if step != Step::GoOn || !helps {
+            return step;
+        }
         let is_slow = self.now.too_slow(&settings.ceilings).is_some();
-        if step == Step::GoOn && is_slow && self.to > 1 && self.is_faster() {
+        if is_slow && self.to > 1 {
             self.to = slower(self.to, &self.now, &settings.ceilings);
             self.settles = self.now.mean();
             self.now = Sample::default();
+        } else if !is_slow && self.spent >= (settings.turn + self.base.mean()) * 2 {
+            return Step::Keep;
         }
         step
     }
@@ -174,7 +198,8 @@ impl Brake {
     /// permits are no help.
     fn is_faster(&self) -> bool {
         let expected = 0.5 + 0.5 * f64::from(self.to) / f64::from(self.from);
-        self.now.is_enough(Duration::ZERO) && self.now.mean().as_secs_f64() <= expected * self.base.mean().as_secs_f64()
+        self.now.is_enough(Duration::ZERO)
+            && self.now.mean().as_secs_f64() <= expected * self.base.mean().as_secs_f64()
     }
 
     /// Goes on by turns, if it is not clear by now what the brake has done.
@@ -190,8 +215,13 @@ impl Brake {
 }
 
 /// Fewer permits than these, by how slow the calls are.
-fn slower(limit: u32, sample: &Sample, ceilings: &[Duration; 2]) -> u32 {
+pub(super) fn slower(limit: u32, sample: &Sample, ceilings: &[Duration; 2]) -> u32 {
     part_of(limit, sample.too_slow(ceilings).unwrap_or(1.0).clamp(BRAKE[0], BRAKE[1]))
+}
+
+/// Fewer permits than these, by as little as a brake may.
+pub(super) fn a_little_slower(limit: u32) -> u32 {
+    part_of(limit, BRAKE[1])
 }
 
 fn part_of(limit: u32, part: f64) -> u32 {
@@ -208,14 +238,14 @@ pub(super) struct Search {
     rest: Duration,
     patience: Duration,
     rest_min: Duration,
-    /// How long a call took when the search came to rest.
-    mean: Duration,
+    /// What there was when the search came to rest.
+    known: Sample,
 }
 
 impl Search {
-    pub(super) const fn new(rest_min: Duration) -> Self {
-        let none = Duration::ZERO;
-        Self { is_up: false, steps: STEPS, vain: 0, rest: none, patience: rest_min, rest_min, mean: none }
+    pub(super) fn new(rest_min: Duration) -> Self {
+        let (rest, known) = (Duration::ZERO, Sample::default());
+        Self { is_up: false, steps: STEPS, vain: 0, rest, patience: rest_min, rest_min, known }
     }
 
     pub(super) fn rests(&mut self, elapsed: Duration) {
@@ -225,13 +255,8 @@ impl Search {
     /// The next limit to be tried.
     pub(super) fn next(&mut self, tick: &Tick, limit: u32, window: &Sample) -> Option<u32> {
         self.rests(tick.elapsed);
-        if !self.mean.is_zero() && window.calls() >= CALLS_MIN {
-            let ratio = window.mean().as_secs_f64() / self.mean.as_secs_f64();
-            // Of few calls the mean is far from what it will be.
-            let by_chance = 5.0 / (window.calls() as f64).sqrt();
-            if ratio.ln().abs() > CHANGED.ln().max(by_chance) {
-                self.moved();
-            }
+        if window.differs(&self.known, CHANGED.ln()) {
+            self.moved();
         }
         if !self.rest.is_zero() {
             return None;
@@ -254,8 +279,9 @@ impl Search {
     }
 
     /// It goes on with smaller steps, then in the other direction; after both it rests.
-    pub(super) fn undone(&mut self, spent: Duration, rest: &[Duration; 2], mean: Duration) {
-        self.mean = mean;
+    pub(super) fn undone(&mut self, trial: Trial, rest: &[Duration; 2]) {
+        let spent = trial.spent;
+        [self.known, _] = trial.arms;
         if self.steps > 1 {
             self.steps /= 2;
             return;
@@ -265,6 +291,7 @@ impl Search {
         self.rest = spent * (REST / 2);
         if self.vain >= 2 {
             self.rest = self.patience.max(spent * REST);
+            self.steps = STEPS;
             self.patience = (self.patience * 2).min(rest[1]);
         }
     }
@@ -276,7 +303,7 @@ impl Search {
 
     /// The limit or the store is another one.
     pub(super) fn moved(&mut self) {
-        (self.steps, self.vain, self.rest, self.mean) = (STEPS, 0, Duration::ZERO, Duration::ZERO);
-        self.patience = self.rest_min;
+        (self.steps, self.vain, self.rest, self.patience) = (STEPS, 0, Duration::ZERO, self.rest_min);
+        self.known = Sample::default();
     }
 }
