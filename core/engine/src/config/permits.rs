@@ -80,7 +80,7 @@ impl Permits {
     /// The default of [`Self::rise_percent`].
     pub const RISE_PERCENT: u32 = 10;
     /// The default of [`Self::turn_ms`].
-    pub const TURN_MS: u32 = 300;
+    pub const TURN_MS: u32 = 500;
     /// The default of [`Self::rest_s_min`].
     pub const REST_S_MIN: u32 = 2;
     /// The default of [`Self::rest_s_max`].

@@ -70,7 +70,9 @@ impl Stall {
             }
             let last = Sample::of(tick);
             if last.calls() > 0 {
-                self.mean = self.mean.mul_f64(1.0 - PACE_WEIGHT) + last.mean().mul_f64(PACE_WEIGHT);
+                // Calls that have hung are not how long calls take.
+                let took = last.mean().min(self.mean * 2 + settings.stall);
+                self.mean = self.mean.mul_f64(1.0 - PACE_WEIGHT) + took.mul_f64(PACE_WEIGHT);
             }
             return;
         }

