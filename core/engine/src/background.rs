@@ -3,7 +3,7 @@
 use crate::load::TICK;
 use crate::observe::{Stats, StoreCall, trace};
 use crate::parts::Parts;
-use crate::store::{Failure, Lane, Permit};
+use crate::store::{Elapsed, Failure, Lane, Permit};
 use crate::sync::add;
 use crate::values;
 use crate::write::flush;
@@ -117,8 +117,9 @@ async fn watch_load(parts: Arc<Parts>) {
         ticks.tick().await;
         let now = Instant::now();
         parts.clock.sync();
-        parts.backend.tick(&parts.limits, now.into_std());
-        for change in parts.ladder.tick(now - last, &parts.pulse()) {
+        let (elapsed, write_queue) = (now - last, parts.queue.open_level());
+        parts.backend.tick(&parts.limits, &Elapsed { now: now.into_std(), elapsed, write_queue });
+        for change in parts.ladder.tick(elapsed, &parts.pulse()) {
             let (lane, before, rung, because) = (change.lane, change.before, change.now, change.because);
             if rung > before {
                 tracing::warn!(lane, %before, %rung, because, "the node degrades");
@@ -222,7 +223,7 @@ fn values_call(parts: &Parts, permit: Permit) -> JoinHandle<Option<PurgeProgress
         let values = store.values().ok_or_else(|| StoreError::not_supported("values"))?;
         Ok(values.purge_values(now, limit).await?)
     };
-    backend.start(permit, StoreCall::PurgeValues, span, call, move |step: Result<Purged, Failure>| {
+    backend.start(permit, StoreCall::PurgeValues, 0, span, call, move |step: Result<Purged, Failure>| {
         purged(&stats, step, limit)
     })
 }
@@ -277,7 +278,7 @@ fn purge_call(parts: &Parts, permit: Permit) -> JoinHandle<Option<PurgeProgress>
         }
         Ok(store.purge_expired(now, limit).await?)
     };
-    backend.start(permit, StoreCall::PurgeExpired, span, call, move |step: Result<Purged, Failure>| {
+    backend.start(permit, StoreCall::PurgeExpired, 0, span, call, move |step: Result<Purged, Failure>| {
         purged(&stats, step, limit)
     })
 }

@@ -121,7 +121,7 @@ impl Engine {
                 let store = parts.backend.store.clone();
                 let call = async move { Ok(store.close().await) };
                 let closing =
-                    parts.backend.start(permit, StoreCall::Close, Span::none(), call, |closed| closed);
+                    parts.backend.start(permit, StoreCall::Close, 0, Span::none(), call, |closed| closed);
                 match timeout_at(deadline, closing).await {
                     Ok(Ok(Ok(Ok(())))) => StoreClosed::Closed,
                     Ok(Ok(Ok(Err(error)))) => StoreClosed::Failed(error),

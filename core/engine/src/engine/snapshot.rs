@@ -161,6 +161,7 @@ fn failures(parts: &Parts) -> Vec<(StoreCall, &'static str, u64)> {
 
 fn gauge(parts: &Parts) -> Gauge {
     let (levels, values) = (parts.reader.levels(), parts.values.levels());
+    let (permits_bound, permit_state) = parts.backend.permits();
     let (read_rung, write_rung) = (parts.ladder.read_rung(), parts.ladder.write_rung());
     Gauge {
         write_queue: parts.queue.level(),
@@ -169,6 +170,8 @@ fn gauge(parts: &Parts) -> Gauge {
         waiting: levels.waiting,
         evicted: levels.evicted,
         in_flight: parts.backend.gate.in_flight(),
+        permits_bound,
+        permit_state,
         flights: levels.flights,
         cache_len: levels.cache_len,
         cache_bytes: levels.cache_bytes,

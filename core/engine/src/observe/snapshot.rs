@@ -2,7 +2,7 @@
 
 use super::stats::StoreCall;
 use crate::admission::Verdicts;
-use crate::load::Latency;
+use crate::load::{Latency, PermitState};
 use crate::request::Ending;
 use hydra_api::admission::Level;
 use hydra_api::{Estimate, Operation, Rung, ValueEstimate};
@@ -231,6 +231,10 @@ pub struct Gauge {
     pub evicted: u64,
     /// Permits in use, and how many there are at the moment.
     pub in_flight: Level,
+    /// The most permits that there may be: `permits_max`, what the store serves, or less after it said that it is overloaded.
+    pub permits_bound: u32,
+    /// Why there are as many permits as there are.
+    pub permit_state: PermitState,
     /// Keys that are being read or wait to be.
     pub flights: u64,
     /// Answers in the cache.

@@ -1,7 +1,7 @@
 //! The counters, each counted up where its thing happens.
 
 use crate::config::Config;
-use crate::load::{Calls, Demand, Histogram, Latency, Pace};
+use crate::load::{Calls, Demand, Histogram, Latency, Pace, Work};
 use crate::request::Ending;
 use crate::sync::{Striped, add, read};
 use hydra_api::{Estimate, Operation, Rung, StoreErrorKind, ValueEstimate};
@@ -78,6 +78,8 @@ pub(crate) struct Stats {
     pub(crate) read_pace: Pace,
     insert_calls: CallCounts,
     put_calls: CallCounts,
+    /// Reads, and writes.
+    pub(crate) work: [WorkStats; 2],
     pub(crate) statements_started: AtomicU64,
     pub(crate) statements_ended: AtomicU64,
     /// Calls that failed, by call and kind.
@@ -121,6 +123,42 @@ pub(crate) struct ReadStats {
     pub(crate) statements: AtomicU64,
     pub(crate) batched: AtomicU64,
     pub(crate) unknown: AtomicU64,
+}
+
+/// What the calls of a lane have done that succeeded, or failed slowly.
+#[derive(Debug, Default)]
+pub(crate) struct WorkStats {
+    /// Longer is slow; zero for never.
+    ceiling: Duration,
+    calls: AtomicU64,
+    items: AtomicU64,
+    busy_us: AtomicU64,
+    slow: AtomicU64,
+}
+
+impl WorkStats {
+    /// Counts a call with so many keys or records. One that failed is counted if it took longer than the ceiling: a refusal takes no
+    /// time, and would make the store look fast.
+    pub(crate) fn note(&self, items: usize, took: Duration, succeeded: bool) {
+        let is_slow = !self.ceiling.is_zero() && took > self.ceiling;
+        if !succeeded && !is_slow {
+            return;
+        }
+        add(&self.calls, 1);
+        add(&self.items, if succeeded { items as u64 } else { 0 });
+        add(&self.busy_us, u64::try_from(took.as_micros()).unwrap_or(u64::MAX >> 1));
+        add(&self.slow, u64::from(is_slow));
+    }
+
+    /// What there was so far.
+    pub(crate) fn read(&self) -> Work {
+        Work {
+            calls: read(&self.calls),
+            items: read(&self.items),
+            busy: Duration::from_micros(read(&self.busy_us)),
+            slow: read(&self.slow),
+        }
+    }
 }
 
 /// What is counted of writes.
@@ -167,7 +205,13 @@ impl Stats {
     pub(crate) fn new(config: &Config) -> Self {
         let ceilings = [config.short.read_p90_ms, config.stale.read_p90_ms];
         let ceilings = ceilings.map(|ms| Duration::from_millis(u64::from(ms)));
-        Self { read_pace: Pace { ceilings, ..Pace::default() }, ..Self::default() }
+        let permits = [config.permits.read_p90_ms_max, config.permits.write_p90_ms_max];
+        let work = permits.map(|ms| Duration::from_millis(u64::from(ms)));
+        Self {
+            read_pace: Pace { ceilings, ..Pace::default() },
+            work: work.map(|ceiling| WorkStats { ceiling, ..WorkStats::default() }),
+            ..Self::default()
+        }
     }
 
     /// How the reads fared so far.

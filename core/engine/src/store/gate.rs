@@ -73,6 +73,8 @@ struct State {
     next: u64,
     background: BTreeMap<u64, (Lane, oneshot::Sender<Permit>)>,
     last_was_background: bool,
+    /// A call waited because there were no more permits.
+    limited: bool,
 }
 
 /// The right to run one store call. Dropping it gives it to the next in line.
@@ -101,6 +103,7 @@ impl Gate {
             next: 0,
             background: BTreeMap::new(),
             last_was_background: false,
+            limited: false,
         };
         Arc::new(Self {
             state: Mutex::new(state),
@@ -212,6 +215,15 @@ impl Gate {
         Level { used: self.in_flight.load(Ordering::Relaxed), max: self.limit.load(Ordering::Relaxed) }
     }
 
+    /// Whether a call has waited because there were no more permits, since this was asked last.
+    pub(super) fn take_limited(&self) -> bool {
+        let reads = self.reads.get().and_then(Weak::upgrade);
+        let waits = reads.is_some_and(|reads| reads.waits());
+        let mut state = lock(&self.state);
+        state.note_limited(waits);
+        std::mem::take(&mut state.limited)
+    }
+
     /// How many store calls have ended, ever.
     pub(crate) fn released(&self) -> u64 {
         self.released.load(Ordering::Relaxed)
@@ -259,6 +271,20 @@ impl State {
         }
     }
 
+    /// Notes whether a call waits that one more permit would let start.
+    fn note_limited(&mut self, reads_wait: bool) {
+        if self.limited || self.closing {
+            return;
+        }
+        let paused = |lane: Lane| self.paused[lane as usize] && !self.probe[lane as usize];
+        let read = reads_wait
+            && self.in_flight >= self.limit
+            && self.reads_in_flight < self.reads_max
+            && !paused(Lane::Reads);
+        let is_short = |lane: Lane| !paused(lane) && !self.background_may_start(lane);
+        self.limited = read || self.background.values().any(|(lane, _)| is_short(*lane));
+    }
+
     /// Takes the next permit, for whoever is next.
     fn next_turn(&mut self, reads_wait: bool) -> Option<Turn> {
         let reads_start = !self.closing && self.reads_in_flight < self.reads_max;
@@ -272,6 +298,7 @@ impl State {
             return Some(Turn::Background(sender));
         }
         if !read {
+            self.note_limited(reads_wait);
             return None;
         }
         self.start(Lane::Reads, true);

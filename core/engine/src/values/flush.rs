@@ -73,7 +73,7 @@ async fn write_batch(values: &Arc<Values>) -> bool {
     let (store, putting, len) = (values.backend.store.clone(), batch.clone(), batch.len());
     let span = trace::background(&values.backend.tracer, StoreCall::PutValues, len);
     let call = async move { checked(values_of(&*store)?.put_if(putting, now).await?, len) };
-    let call = values.backend.start(permit, StoreCall::PutValues, span, call, |outcomes| outcomes);
+    let call = values.backend.start(permit, StoreCall::PutValues, len, span, call, |outcomes| outcomes);
     let Some(outcomes) = ended(values, call).await else { return false };
     let changed = match outcomes {
         Ok(outcomes) => settle(values, &batch, outcomes),

@@ -56,7 +56,7 @@ impl Values {
             let found = checked(values_of(&*store)?.get(keys, sure).await?, len)?;
             Ok(found.into_iter().map(|found| bounded(found, now.unix, life)).collect())
         };
-        self.backend.start(permit, StoreCall::GetValues, span, call, then)
+        self.backend.start(permit, StoreCall::GetValues, len, span, call, then)
     }
 }
 

@@ -18,6 +18,7 @@ mod jumps;
 mod mixed;
 mod names;
 mod peak;
+mod permits;
 mod promises;
 mod reads;
 mod recovery;

@@ -2,7 +2,7 @@
 
 use super::page::Page;
 use hydra_api::StoreErrorKind;
-use hydra_engine::{Snapshot, StoreCall};
+use hydra_engine::{PermitState, Snapshot, StoreCall};
 use std::fmt;
 
 /// `kind` is what the config calls the store.
@@ -23,8 +23,7 @@ pub(super) fn write(engine: &Snapshot, kind: &str, page: &mut Page<'_>) -> fmt::
             ([("store", kind), ("operation", call.as_str()), ("error", error)], failed)
         }),
     )?;
-    page.gauge("hydra_store_permits_used", "Store calls in flight.", gauge.in_flight.used)?;
-    page.gauge("hydra_store_permits_max", "Limit of the store calls in flight.", gauge.in_flight.max)?;
+    permits(engine, page)?;
     page.gauges(
         "hydra_store_paused",
         "1 while the calls of this lane are paused because the store is unavailable: it gets single probes only.",
@@ -41,6 +40,23 @@ pub(super) fn write(engine: &Snapshot, kind: &str, page: &mut Page<'_>) -> fmt::
         "hydra_background_panics_total",
         "Background tasks of the engine that panicked and were started again.",
         engine.background.panics,
+    )
+}
+
+/// How many calls may run at a time, and why.
+fn permits(engine: &Snapshot, page: &mut Page<'_>) -> fmt::Result {
+    let gauge = &engine.gauge;
+    page.gauge("hydra_store_permits_used", "Store calls in flight.", gauge.in_flight.used)?;
+    page.gauge("hydra_store_permits_max", "Limit of the store calls in flight.", gauge.in_flight.max)?;
+    page.gauge(
+        "hydra_store_permits_bound",
+        "Upper bound of the limit of the store calls in flight: `engine.permits_max`, or what the store serves if that is less.",
+        gauge.permits_bound,
+    )?;
+    page.gauges(
+        "hydra_store_permits_state",
+        "1 for the reason of the limit of the store calls in flight, 0 for the others: held, growing, shrinking, braked, stalled.",
+        PermitState::ALL.map(|state| ([("state", state.as_str())], u32::from(state == gauge.permit_state))),
     )
 }
 
