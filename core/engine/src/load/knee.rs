@@ -24,6 +24,7 @@ mod stall;
 
 pub(crate) use sample::Work;
 
+use crate::config::Permits;
 use sample::Sample;
 use search::{Brake, Search, Step, Trial, a_little_slower, slower};
 use stall::Stall;
@@ -55,6 +56,23 @@ pub(crate) struct Settings {
     pub(crate) turn: Duration,
     /// The pause after both directions were tried in vain: the first one, and the longest, up to which it doubles.
     pub(crate) rest: [Duration; 2],
+}
+
+impl Settings {
+    pub(crate) fn of(permits: &Permits) -> Self {
+        let ms = |ms: u32| Duration::from_millis(u64::from(ms));
+        let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds.max(1)));
+        let rest = seconds(permits.rest_s_min);
+        Self {
+            start: permits.start.max(1),
+            ceilings: [ms(permits.read_p90_ms_max), ms(permits.write_p90_ms_max)],
+            stall: ms(permits.stall_ms),
+            probe: ms(permits.probe_interval_ms.max(1)),
+            rise: f64::from(permits.rise_percent) / 100.0,
+            turn: ms(permits.turn_ms.max(1)),
+            rest: [rest, seconds(permits.rest_s_max).max(rest)],
+        }
+    }
 }
 
 /// What there was since the last tick.
@@ -289,8 +307,8 @@ impl Knee {
                 self.phase = brake.by_turns(self.settings.turn).map_or_else(Phase::Brake, Phase::Trial);
                 return;
             }
-            Step::Keep | Step::GiveUp => self.brake_helped(limit, brake.to),
-            Step::Undo | Step::Changed => self.brake_was_vain(brake.spent),
+            Step::Keep => self.brake_helped(limit, brake.to),
+            Step::Undo | Step::Changed | Step::GiveUp => self.brake_was_vain(brake.spent),
         }
         self.forget();
     }

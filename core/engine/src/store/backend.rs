@@ -5,7 +5,7 @@ use super::gate::{Gate, Lane, Permit};
 use super::statement::Failure;
 use crate::clock::monotonic;
 use crate::config::{Capacity, Limits};
-use crate::load::{Knee, PermitState, Tick, Work};
+use crate::load::{Knee, PermitState, Settings, Tick, Work};
 use crate::observe::{Reports, Stats, StoreCall, Tracer, shortened, trace};
 use crate::sync::{add, lock, read};
 use hydra_api::admission::Level;
@@ -124,9 +124,9 @@ impl Backend {
         let profile = profile(&*store).unwrap_or(StoreProfile::builder().build());
         tracer.learn(&profile);
         let capacity = limits.capacity(&profile);
-        let adaptive = limits.permits.as_ref().map(|settings| Adaptive {
-            knee: Knee::new(settings.clone()),
-            limit: settings.start.min(capacity.permits),
+        let adaptive = limits.permits.as_ref().map(|permits| Adaptive {
+            knee: Knee::new(Settings::of(permits)),
+            limit: permits.start.clamp(1, capacity.permits),
             ended: 0,
             work: Default::default(),
             denied: 0,
