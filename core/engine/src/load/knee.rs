@@ -150,8 +150,8 @@ pub(crate) struct Knee {
 #[derive(Debug)]
 enum Phase {
     Held,
-    Trial(Trial),
-    Brake(Brake),
+    Trial(Box<Trial>),
+    Brake(Box<Brake>),
 }
 
 impl Knee {
@@ -243,7 +243,7 @@ impl Knee {
                 if was_vain { a_little_slower(limit) } else { slower(limit, &slow, &self.settings.ceilings) };
             let mut base = std::mem::take(&mut self.before);
             base.append(&self.window);
-            self.phase = Phase::Brake(Brake::new(limit, to, base));
+            self.phase = Phase::Brake(Box::new(Brake::new(limit, to, base)));
             self.forget();
             return;
         }
@@ -253,7 +253,7 @@ impl Knee {
         self.calm_for = Duration::ZERO;
         if let Some(to) = self.search.next(tick, limit, &self.window) {
             self.forget();
-            self.phase = Phase::Trial(Trial::new(limit, to, self.settings.turn));
+            self.phase = Phase::Trial(Box::new(Trial::new(limit, to, self.settings.turn)));
         }
     }
 
@@ -273,7 +273,7 @@ impl Knee {
         }
     }
 
-    fn trying(&mut self, mut trial: Trial, tick: &Tick, limit: u32) {
+    fn trying(&mut self, mut trial: Box<Trial>, tick: &Tick, limit: u32) {
         if trial.from != limit || trial.to > tick.bound {
             self.search.given_up();
             return;
@@ -291,13 +291,13 @@ impl Knee {
                 self.home = None;
                 self.search.kept();
             }
-            Step::Undo => self.search.undone(trial, &self.settings.rest),
+            Step::Undo => self.search.undone(&trial, &self.settings.rest),
             Step::Changed => self.search.moved(),
         }
         self.forget();
     }
 
-    fn braking(&mut self, mut brake: Brake, tick: &Tick, limit: u32) {
+    fn braking(&mut self, mut brake: Box<Brake>, tick: &Tick, limit: u32) {
         if brake.from != limit {
             // The bound has changed, and what is compared with it.
             return;

@@ -213,14 +213,14 @@ impl Brake {
     }
 
     /// Goes on by turns, if it is not clear by now what the brake has done.
-    pub(super) fn by_turns(self, turn: Duration) -> Result<Trial, Self> {
+    pub(super) fn by_turns(self: Box<Self>, turn: Duration) -> Result<Box<Trial>, Box<Self>> {
         if self.spent < (turn + self.base.mean()) * 3 {
             return Err(self);
         }
         let trial = Trial::new(self.from, self.to, turn);
         let settles = self.now.mean().max(trial.settles);
         let (arms, spent) = ([self.base, self.now], self.spent);
-        Ok(Trial { arms, arm: 0, settles, spent, is_brake: true, ..trial })
+        Ok(Box::new(Trial { arms, arm: 0, settles, spent, is_brake: true, ..trial }))
     }
 }
 
@@ -289,9 +289,9 @@ impl Search {
     }
 
     /// It goes on with smaller steps, then in the other direction; after both it rests.
-    pub(super) fn undone(&mut self, trial: Trial, rest: &[Duration; 2]) {
+    pub(super) fn undone(&mut self, trial: &Trial, rest: &[Duration; 2]) {
         let spent = trial.spent;
-        [self.known, _] = trial.arms;
+        self.known = trial.arms[0].clone();
         if self.steps > 1 {
             self.steps /= 2;
             return;
