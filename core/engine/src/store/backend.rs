@@ -263,6 +263,14 @@ impl Backend {
         }
     }
 
+    /// From now on only the last calls start: with as many permits as there may be, also if others hang.
+    pub(crate) fn close_gate(&self) {
+        let permits = lock(&self.permits);
+        self.gate.set_limit(permits.allowed, permits.capacity.reads);
+        drop(permits);
+        self.gate.close();
+    }
+
     /// Gives the gate as many permits as there are now. Calls start when the lock is let go of: they ask for the capacity.
     fn apply(&self, permits: MutexGuard<'_, Permits>) {
         self.gate.set_limit(permits.limit(), permits.capacity.reads);
