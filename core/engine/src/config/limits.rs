@@ -1,7 +1,6 @@
 //! The config as the engine works with it.
 
 use super::{AnnouncedKeys, Config, PermitMode, Permits};
-use crate::load::Settings;
 use hydra_api::StoreProfile;
 use std::num::NonZeroU32;
 use std::thread::available_parallelism;
@@ -23,8 +22,8 @@ const PERMITS_MAX: usize = 4_096;
 pub(crate) struct Limits {
     pub(crate) soft_deadline: Duration,
     pub(crate) permits_wanted: usize,
-    /// Of the controller of the permits; none if they are fixed.
-    pub(crate) permits: Option<Settings>,
+    /// What the controller of the permits goes by; none if they are fixed.
+    pub(crate) permits: Option<Permits>,
     pub(crate) waiting: Duration,
     pub(crate) waiting_len: usize,
     pub(crate) answer_len: NonZeroU32,
@@ -90,7 +89,7 @@ impl Limits {
         Self {
             soft_deadline,
             permits_wanted: config.permits_max.map_or(2 * cores + 1, |permits| permits as usize),
-            permits: (config.permits.mode == PermitMode::Adaptive).then(|| settings(&config.permits)),
+            permits: (config.permits.mode == PermitMode::Adaptive).then(|| config.permits.clone()),
             waiting: ms(config.waiting_ms_max),
             waiting_len: len(config.waiting_len_max),
             answer_len: positive(config.providers_per_answer_max),
@@ -148,19 +147,6 @@ impl Limits {
             read_batch_len: store.reads.batch_len_max.get().min(BATCH_LEN_MAX),
             write_batch_len: store.writes.batch_len_max.get().min(BATCH_LEN_MAX),
         }
-    }
-}
-
-fn settings(permits: &Permits) -> Settings {
-    let rest = seconds(permits.rest_s_min.max(1));
-    Settings {
-        start: permits.start.max(1),
-        ceilings: [ms(permits.read_p90_ms_max), ms(permits.write_p90_ms_max)],
-        stall: ms(permits.stall_ms),
-        probe: ms(permits.probe_interval_ms.max(1)),
-        rise: f64::from(permits.rise_percent) / 100.0,
-        turn: ms(permits.turn_ms.max(1)),
-        rest: [rest, seconds(permits.rest_s_max).max(rest)],
     }
 }
 

@@ -106,7 +106,7 @@ impl Engine {
         // With every permit in hand no call is under way; one of them is then for the store's own close. It is not kept
         // from a store that is paused.
         let gate = &parts.backend.gate;
-        gate.close();
+        parts.backend.close_gate();
         let mut permits = Vec::new();
         while gate.in_flight().used > permits.len() as u32 || permits.is_empty() {
             let Ok(permit) = timeout_at(deadline - share / 2, gate.acquire(Lane::Writes)).await else {

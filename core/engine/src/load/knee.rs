@@ -24,6 +24,7 @@ mod stall;
 
 pub(crate) use sample::Work;
 
+use crate::config::Permits;
 use sample::Sample;
 use search::{Brake, Search, Step, Trial, a_little_slower, slower};
 use stall::Stall;
@@ -55,6 +56,23 @@ pub(crate) struct Settings {
     pub(crate) turn: Duration,
     /// The pause after both directions were tried in vain: the first one, and the longest, up to which it doubles.
     pub(crate) rest: [Duration; 2],
+}
+
+impl Settings {
+    pub(crate) fn of(permits: &Permits) -> Self {
+        let ms = |ms: u32| Duration::from_millis(u64::from(ms));
+        let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds.max(1)));
+        let rest = seconds(permits.rest_s_min);
+        Self {
+            start: permits.start.max(1),
+            ceilings: [ms(permits.read_p90_ms_max), ms(permits.write_p90_ms_max)],
+            stall: ms(permits.stall_ms),
+            probe: ms(permits.probe_interval_ms.max(1)),
+            rise: f64::from(permits.rise_percent) / 100.0,
+            turn: ms(permits.turn_ms.max(1)),
+            rest: [rest, seconds(permits.rest_s_max).max(rest)],
+        }
+    }
 }
 
 /// What there was since the last tick.
@@ -132,8 +150,8 @@ pub(crate) struct Knee {
 #[derive(Debug)]
 enum Phase {
     Held,
-    Trial(Trial),
-    Brake(Brake),
+    Trial(Box<Trial>),
+    Brake(Box<Brake>),
 }
 
 impl Knee {
@@ -225,7 +243,7 @@ impl Knee {
                 if was_vain { a_little_slower(limit) } else { slower(limit, &slow, &self.settings.ceilings) };
             let mut base = std::mem::take(&mut self.before);
             base.append(&self.window);
-            self.phase = Phase::Brake(Brake::new(limit, to, base));
+            self.phase = Phase::Brake(Box::new(Brake::new(limit, to, base)));
             self.forget();
             return;
         }
@@ -235,7 +253,7 @@ impl Knee {
         self.calm_for = Duration::ZERO;
         if let Some(to) = self.search.next(tick, limit, &self.window) {
             self.forget();
-            self.phase = Phase::Trial(Trial::new(limit, to, self.settings.turn));
+            self.phase = Phase::Trial(Box::new(Trial::new(limit, to, self.settings.turn)));
         }
     }
 
@@ -255,7 +273,7 @@ impl Knee {
         }
     }
 
-    fn trying(&mut self, mut trial: Trial, tick: &Tick, limit: u32) {
+    fn trying(&mut self, mut trial: Box<Trial>, tick: &Tick, limit: u32) {
         if trial.from != limit || trial.to > tick.bound {
             self.search.given_up();
             return;
@@ -273,13 +291,13 @@ impl Knee {
                 self.home = None;
                 self.search.kept();
             }
-            Step::Undo => self.search.undone(trial, &self.settings.rest),
+            Step::Undo => self.search.undone(&trial, &self.settings.rest),
             Step::Changed => self.search.moved(),
         }
         self.forget();
     }
 
-    fn braking(&mut self, mut brake: Brake, tick: &Tick, limit: u32) {
+    fn braking(&mut self, mut brake: Box<Brake>, tick: &Tick, limit: u32) {
         if brake.from != limit {
             // The bound has changed, and what is compared with it.
             return;
@@ -289,8 +307,8 @@ impl Knee {
                 self.phase = brake.by_turns(self.settings.turn).map_or_else(Phase::Brake, Phase::Trial);
                 return;
             }
-            Step::Keep | Step::GiveUp => self.brake_helped(limit, brake.to),
-            Step::Undo | Step::Changed => self.brake_was_vain(brake.spent),
+            Step::Keep => self.brake_helped(limit, brake.to),
+            Step::Undo | Step::Changed | Step::GiveUp => self.brake_was_vain(brake.spent),
         }
         self.forget();
     }

@@ -274,3 +274,19 @@ impl Stats {
         &self.failed[call as usize][index.unwrap_or(FAILURES - 1)]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A refusal takes no time, and does nothing.
+    #[test]
+    fn what_failed_at_once_makes_no_store_look_fast() {
+        let ms = Duration::from_millis;
+        let work = WorkStats { ceiling: ms(25), ..WorkStats::default() };
+        work.note(32, ms(2), true);
+        work.note(32, ms(1), false);
+        work.note(32, ms(30), false);
+        assert_eq!(work.read(), Work { calls: 2, items: 32, busy: ms(32), slow: 1 });
+    }
+}

@@ -5,7 +5,7 @@ use super::gate::{Gate, Lane, Permit};
 use super::statement::{Failure, cause_of};
 use crate::clock::monotonic;
 use crate::config::{Capacity, Limits};
-use crate::load::{Knee, PermitState, Tick, Work};
+use crate::load::{Knee, PermitState, Settings, Tick, Work};
 use crate::observe::{Reports, Stats, StoreCall, Tracer, shortened, trace};
 use crate::sync::{add, lock, read};
 use hydra_api::admission::Level;
@@ -124,9 +124,9 @@ impl Backend {
         let profile = profile(&*store).unwrap_or(StoreProfile::builder().build());
         tracer.learn(&profile);
         let capacity = limits.capacity(&profile);
-        let adaptive = limits.permits.as_ref().map(|settings| Adaptive {
-            knee: Knee::new(settings.clone()),
-            limit: settings.start.min(capacity.permits),
+        let adaptive = limits.permits.as_ref().map(|permits| Adaptive {
+            knee: Knee::new(Settings::of(permits)),
+            limit: permits.start.clamp(1, capacity.permits),
             ended: 0,
             work: Default::default(),
             denied: 0,
@@ -263,6 +263,14 @@ impl Backend {
         if before != (permits.limit(), permits.capacity) {
             self.apply(permits);
         }
+    }
+
+    /// From now on only the last calls start: with as many permits as there may be, also if others hang.
+    pub(crate) fn close_gate(&self) {
+        let permits = lock(&self.permits);
+        self.gate.set_limit(permits.allowed, permits.capacity.reads);
+        drop(permits);
+        self.gate.close();
     }
 
     /// Gives the gate as many permits as there are now. Calls start when the lock is let go of: they ask for the capacity.

@@ -1,9 +1,9 @@
 //! The engine's permits over a store of so many servers that calls beyond slow down.
 
-use crate::doubles::{caller, key, memory, millis, open_store, permits};
+use crate::doubles::{at_most, caller, key, memory, millis, open_store, permits};
 use hydra_api::{ContentKey, Found, ProviderStore, StoreError, StoreProfile, UnixSeconds, async_trait};
 use hydra_conformance::doubles::{Behaviour, Double};
-use hydra_engine::{Config, Engine, PermitMode, PermitState};
+use hydra_engine::{Config, Engine, PermitState};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -97,19 +97,13 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-fn fixed(number: u32) -> Config {
-    let mut config = permits(number);
-    config.permits.mode = PermitMode::Fixed;
-    config
-}
-
 #[tokio::test(start_paused = true)]
 async fn under_overload_the_limit_finds_the_servers_of_the_store_and_their_throughput() {
-    let (servers, engine) = opened(permits(48));
+    let (servers, engine) = opened(at_most(48));
     assert_eq!(limit(&engine), 48);
     offer(&servers, &engine, 2 * BEST, seconds(120)).await;
     let read = offer(&servers, &engine, 2 * BEST, seconds(60)).await;
-    let (fixed_servers, fixed_engine) = opened(fixed(48));
+    let (fixed_servers, fixed_engine) = opened(permits(48));
     let read_fixed = offer(&fixed_servers, &fixed_engine, 2 * BEST, seconds(60)).await;
     println!(
         "{read} keys a second with {} permits, {read_fixed} with {}",
@@ -124,7 +118,7 @@ async fn under_overload_the_limit_finds_the_servers_of_the_store_and_their_throu
 #[tokio::test(start_paused = true)]
 async fn a_store_that_is_slow_for_ten_minutes_keeps_its_permits() {
     for slower in [2, 10, 50] {
-        let (servers, engine) = opened(permits(48));
+        let (servers, engine) = opened(at_most(48));
         offer(&servers, &engine, 2 * BEST, seconds(60)).await;
         servers.slower.store(slower, Ordering::Relaxed);
         offer(&servers, &engine, 2 * BEST, seconds(60)).await;
@@ -139,7 +133,7 @@ async fn a_store_that_is_slow_for_ten_minutes_keeps_its_permits() {
 #[tokio::test(start_paused = true)]
 async fn a_frozen_store_gets_one_more_call_in_300_ms_and_is_read_in_full_within_two_seconds() {
     for frozen_s in [1, 10, 60] {
-        let (servers, engine) = opened(permits(8));
+        let (servers, engine) = opened(at_most(8));
         let before = offer(&servers, &engine, 200, seconds(20)).await;
         servers.frozen.send_replace(true);
         let (limit_before, started) = (limit(&engine), servers.started.load(Ordering::Relaxed));
@@ -157,8 +151,8 @@ async fn a_frozen_store_gets_one_more_call_in_300_ms_and_is_read_in_full_within_
 
 #[tokio::test(start_paused = true)]
 async fn nodes_that_share_a_store_share_its_permits_by_their_number() {
-    let (servers, engine) = opened(permits(16));
-    let (fixed_servers, fixed_engine) = opened(fixed(16));
+    let (servers, engine) = opened(at_most(16));
+    let (fixed_servers, fixed_engine) = opened(permits(16));
     let mut seen = Vec::new();
     for sharers in [1, 3, 40, 2, 1] {
         servers.sharers.store(sharers, Ordering::Relaxed);
@@ -172,7 +166,7 @@ async fn nodes_that_share_a_store_share_its_permits_by_their_number() {
 
 #[tokio::test(start_paused = true)]
 async fn fixed_permits_stay_whatever_the_store_does() {
-    let (servers, engine) = opened(fixed(8));
+    let (servers, engine) = opened(permits(8));
     servers.frozen.send_replace(true);
     for _ in 0..20 {
         offer(&servers, &engine, 100, seconds(1)).await;

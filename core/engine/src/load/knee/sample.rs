@@ -6,6 +6,8 @@ use std::time::Duration;
 /// Of fewer calls than this nothing is concluded.
 pub(super) const CALLS_MIN: u64 = 20;
 
+/// What is older than so many windows is forgotten though few calls have ended since.
+const ROLLS: u32 = 5;
 /// A tenth of exponential times is above 2.3 times their mean; those of servers that are shared have a longer tail.
 const MARGIN: f64 = 3.3;
 
@@ -75,7 +77,8 @@ impl Sample {
 
     /// Adds a tick; what was before, when that is enough by itself: then it begins anew.
     pub(super) fn roll(&mut self, tick: &Tick, length: Duration) -> Option<Self> {
-        let before = self.is_enough(length).then(|| std::mem::take(self));
+        let is_old = self.elapsed >= length * ROLLS;
+        let before = (self.is_enough(length) || is_old).then(|| std::mem::take(self));
         self.add(tick);
         before
     }

@@ -56,6 +56,14 @@ fn judge(from: u32, to: u32, arms: [&Sample; 2], rise: f64, is_last: bool) -> St
     if gain > DOUBT * difference.error { Step::Keep } else { Step::Undo }
 }
 
+/// Whether calls take less by at least half of what they would if they did nothing but wait for each other. Else fewer permits are
+/// no help.
+fn is_faster(from: u32, to: u32, arms: [&Sample; 2]) -> bool {
+    let expected = 0.5 + 0.5 * f64::from(to) / f64::from(from);
+    let [base, now] = arms.map(|arm| arm.mean().as_secs_f64());
+    arms[1].is_enough(Duration::ZERO) && now <= expected * base
+}
+
 /// Two limits that take turns.
 #[derive(Debug)]
 pub(super) struct Trial {
@@ -114,7 +122,12 @@ impl Trial {
         // Where the limit is lower, all that was asked for is served: there is nothing to be compared. Where it is higher,
         // that is what it was raised for.
         if !self.pressed && self.limit() == self.from.min(self.to) {
-            return if self.is_brake { Step::Keep } else { Step::GiveUp };
+            let helps = is_faster(self.from, self.to, [&self.arms[0], &self.arms[1]]);
+            return match (self.is_brake, helps) {
+                (false, _) => Step::GiveUp,
+                (true, true) => Step::Keep,
+                (true, false) => Step::Undo,
+            };
         }
         if self.is_another_store() {
             return Step::Changed;
@@ -167,7 +180,8 @@ impl Brake {
         self.spent += tick.elapsed;
         self.unlimited_for = if tick.limited { Duration::ZERO } else { self.unlimited_for + tick.elapsed };
         if self.unlimited_for >= settings.turn * 2 {
-            return Step::GiveUp;
+            // All that is asked for is served, and the brake is what it takes, or no help.
+            return if self.is_faster() { Step::Keep } else { Step::Undo };
         }
         if !self.settles.is_zero() {
             self.settles = self.settles.saturating_sub(tick.elapsed);
@@ -194,23 +208,19 @@ impl Brake {
 }
 
 impl Brake {
-    /// Whether calls take less by at least half of what they would if they did nothing but wait for each other. Else fewer
-    /// permits are no help.
     fn is_faster(&self) -> bool {
-        let expected = 0.5 + 0.5 * f64::from(self.to) / f64::from(self.from);
-        self.now.is_enough(Duration::ZERO)
-            && self.now.mean().as_secs_f64() <= expected * self.base.mean().as_secs_f64()
+        is_faster(self.from, self.to, [&self.base, &self.now])
     }
 
     /// Goes on by turns, if it is not clear by now what the brake has done.
-    pub(super) fn by_turns(self, turn: Duration) -> Result<Trial, Self> {
+    pub(super) fn by_turns(self: Box<Self>, turn: Duration) -> Result<Box<Trial>, Box<Self>> {
         if self.spent < (turn + self.base.mean()) * 3 {
             return Err(self);
         }
         let trial = Trial::new(self.from, self.to, turn);
         let settles = self.now.mean().max(trial.settles);
         let (arms, spent) = ([self.base, self.now], self.spent);
-        Ok(Trial { arms, arm: 0, settles, spent, is_brake: true, ..trial })
+        Ok(Box::new(Trial { arms, arm: 0, settles, spent, is_brake: true, ..trial }))
     }
 }
 
@@ -279,9 +289,9 @@ impl Search {
     }
 
     /// It goes on with smaller steps, then in the other direction; after both it rests.
-    pub(super) fn undone(&mut self, trial: Trial, rest: &[Duration; 2]) {
+    pub(super) fn undone(&mut self, trial: &Trial, rest: &[Duration; 2]) {
         let spent = trial.spent;
-        [self.known, _] = trial.arms;
+        self.known = trial.arms[0].clone();
         if self.steps > 1 {
             self.steps /= 2;
             return;

@@ -4,6 +4,7 @@ mod model;
 
 use super::sample::Sample;
 use super::{Knee, PermitState, Settings, Tick, Work};
+use crate::config::Permits;
 use model::{Dice, Kind, Model, TICK};
 use std::time::Duration;
 
@@ -11,15 +12,7 @@ use std::time::Duration;
 const SEEDS: u64 = 200;
 
 fn settings() -> Settings {
-    Settings {
-        start: 64,
-        ceilings: [Duration::from_millis(25), Duration::from_millis(500)],
-        stall: Duration::from_millis(250),
-        probe: Duration::from_millis(300),
-        rise: 0.1,
-        turn: Duration::from_millis(500),
-        rest: [Duration::from_secs(2), Duration::from_secs(60)],
-    }
+    Settings::of(&Permits::default())
 }
 
 /// Runs every seed, in threads: each says what part of the best it reached, and what happened. Every one must reach `least`, and
