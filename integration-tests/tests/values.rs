@@ -6,12 +6,11 @@ use bytes::Bytes;
 use hydra_integration_tests::names::{Name, put};
 use hydra_integration_tests::network::PROTOCOL;
 use hydra_integration_tests::node::{Head, Home, Node};
-use hydra_integration_tests::peer::{Peer, Setup};
+use hydra_integration_tests::peer::Peer;
 use hydra_integration_tests::raw::RawPeer;
 use hydra_kad::{Answer, Record, Request};
 use hydra_records::Timestamp;
 use libp2p::identity::Keypair;
-use std::net::Ipv4Addr;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Puts a record over a new connection: whether it is answered, or the stream reset.
@@ -186,6 +185,13 @@ async fn checks(node: &Node, result: &str) -> f64 {
     node.metrics().await.unwrap().sum("hydra_value_signature_checks_total", &[("result", result)])
 }
 
+/// The address of a head over TCP, of one family.
+fn tcp<'h>(head: &'h Head, family: &str) -> &'h libp2p::Multiaddr {
+    let mut addresses = head.addresses.iter().map(|address| (address, address.to_string()));
+    let found = addresses.find(|(_, text)| text.starts_with(family) && text.contains("/tcp/"));
+    found.map(|(address, _)| address).unwrap_or_else(|| panic!("no {family} among {:?}", head.addresses))
+}
+
 /// Puts records with wrong signatures until it is ended.
 async fn flood(head: Head, names: usize) {
     let client = Peer::client(PROTOCOL);
@@ -199,7 +205,7 @@ async fn flood(head: Head, names: usize) {
         .collect();
     for request in forged.iter().cycle() {
         // One that is checked is reset, the others are answered without a record.
-        if let Ok(answer) = client.ask(head.tcp(), request.clone()).await {
+        if let Ok(answer) = client.ask(tcp(&head, "/ip4/"), request.clone()).await {
             assert_eq!(answer.record, None, "what is forged is never taken");
         }
     }
@@ -213,6 +219,7 @@ async fn wrong_signatures_of_one_prefix_cost_few_checks_and_no_statement_and_not
     // A machine that is busy with other tests may take its time.
     let settings = [
         "heads.count=2",
+        "heads.listen=[\"127.0.0.1\", \"::1\"]",
         &per_prefix,
         "store.kind=memory",
         "engine.flush_interval_ms=50",
@@ -221,9 +228,8 @@ async fn wrong_signatures_of_one_prefix_cost_few_checks_and_no_statement_and_not
         "engine.peak.requests_per_second=0",
     ];
     let node = Node::start(&settings).await.unwrap();
-    // Of another /24 than the others.
-    let honest = Setup { listens: true, host: Ipv4Addr::new(127, 0, 1, 1), ..Setup::new(PROTOCOL) };
-    let honest = honest.start().await;
+    // Over IPv6, and so of another prefix than the others.
+    let honest = Peer::client(PROTOCOL);
     let begun = Instant::now();
     let flooding: Vec<_> = (0..8).map(|at| tokio::spawn(flood(node.heads()[at % 2].clone(), 50))).collect();
     let before = statements(&node).await;
@@ -240,9 +246,10 @@ async fn wrong_signatures_of_one_prefix_cost_few_checks_and_no_statement_and_not
         while f64::from(number) > begun.elapsed().as_secs_f64() * f64::from(PER_SECOND) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let echo = answer_to(&honest, head, put(&name.key(), &record)).await;
-        assert_eq!(echo.record.map(|record| record.value), Some(record.clone()), "put {number}");
-        assert_eq!(get(&honest, head, &name.key()).await.map(|found| found.value), Some(record), "{number}");
+        for request in [put(&name.key(), &record), name.get()] {
+            let answer = honest.ask(tcp(head, "/ip6/"), request).await.unwrap();
+            assert_eq!(answer.record.map(|record| record.value).as_ref(), Some(&record), "{number}");
+        }
     }
     assert!(puts(&node, "checks_used_up").await > refused, "the flood went on meanwhile");
     flooding.iter().for_each(tokio::task::JoinHandle::abort);

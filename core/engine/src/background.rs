@@ -156,6 +156,15 @@ fn probe_idle(parts: &Parts, lane: Lane) {
         // The next try of these is the probe: a store that purges may still take no record.
         return;
     }
+    // A store that is away as a whole is asked once: no call for value records waits, and they are asked for when it is back.
+    let is_away = match lane {
+        Lane::ValueReads => backend.breaker.is_open(Lane::Reads),
+        Lane::ValueWrites => backend.breaker.is_open(Lane::Writes),
+        Lane::Reads | Lane::Writes => false,
+    };
+    if is_away {
+        return;
+    }
     let is_write = matches!(lane, Lane::Writes | Lane::ValueWrites);
     if is_write && backend.expiry() == Expiry::ByItself {
         // Nothing but an insert would tell, and there is none to be made.

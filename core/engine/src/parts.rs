@@ -79,7 +79,7 @@ impl Parts {
             waiting: self.reader.take_waiting_peak(),
             paused: Lane::ALL.map(|lane| self.backend.breaker.is_open(lane)),
             demand: self.stats.demand(),
-            writes: self.stats.writes_of_records(),
+            writes: self.stats.inserts(),
         }
     }
 

@@ -114,7 +114,7 @@ pub(super) async fn r15_what_is_put_meanwhile_hides_no_value(lab: Arc<Lab<Store>
         if round > 100 {
             continue;
         }
-        let replaced = (0..300).skip(round as usize % 5).step_by(5).map(|number| {
+        let replaced = (0..300).skip(round as usize % 7).step_by(7).map(|number| {
             let expires = if number % 2 == 0 { later(1000) } else { later(1_000_000 + round) };
             until(expires, after(number, put(number, number)))
         });

@@ -31,8 +31,8 @@ pub(crate) struct Pulse {
     /// Whether the breaker has paused reads, writes, and those of value records.
     pub(crate) paused: [bool; 4],
     pub(crate) demand: Demand,
-    /// Writes of provider records, and of value records.
-    pub(crate) writes: [Calls; 2],
+    /// Writes of provider records.
+    pub(crate) writes: Calls,
 }
 
 /// How many calls of a kind have begun and ended, ever.
@@ -121,7 +121,7 @@ pub(super) struct Signals {
     /// For how long no store call has ended while all permits were in use.
     still_for: Duration,
     reads: Stillness,
-    writes: [Stillness; 2],
+    writes: Stillness,
     /// The demand when the last window began, and when this one did.
     marks: [Demand; 2],
     window_for: Duration,
@@ -195,7 +195,7 @@ impl Signals {
         self.stand_still(elapsed, pulse);
         let Demand { begun, ended, .. } = pulse.demand;
         self.reads.tick(elapsed, Calls { begun, ended });
-        self.writes.iter_mut().zip(pulse.writes).for_each(|(writes, calls)| writes.tick(elapsed, calls));
+        self.writes.tick(elapsed, pulse.writes);
         let [reads_paused, writes_paused, value_reads_paused, value_writes_paused] = pulse.paused;
         let reads = Strains {
             short: reads([short.denied_percent, short.waiting_percent, short.read_p90_ms], slow[0]),
@@ -211,9 +211,9 @@ impl Signals {
             // With permits left the store is still asked, so that a single call that hangs does not hold the rung.
             reads: reads.stalled(self.reads.strain(peak)),
             // A part of the permits is kept for reads, so that writes alone never use them all.
-            writes: writes.stalled(self.writes[0].strain(peak)),
+            writes: writes.stalled(self.writes.strain(peak)),
             value_reads: reads.of_values(value_reads_paused),
-            value_writes: writes.of_values(value_writes_paused).stalled(self.writes[1].strain(peak)),
+            value_writes: writes.of_values(value_writes_paused),
             stalled: self.stalled(peak).is_some(),
             still: peak.stall_ms > 0 && self.still_for >= stall(peak) / 2,
         }

@@ -77,7 +77,6 @@ pub(crate) struct Stats {
     pub(crate) latencies: [Histogram; StoreCall::ALL.len()],
     pub(crate) read_pace: Pace,
     insert_calls: CallCounts,
-    put_calls: CallCounts,
     /// Reads, and writes.
     pub(crate) work: [WorkStats; 2],
     pub(crate) statements_started: AtomicU64,
@@ -225,10 +224,9 @@ impl Stats {
         }
     }
 
-    /// How many writes of provider records, and of value records, have begun and ended.
-    pub(crate) fn writes_of_records(&self) -> [Calls; 2] {
-        [&self.insert_calls, &self.put_calls]
-            .map(|calls| Calls { begun: read(&calls.begun), ended: read(&calls.ended) })
+    /// How many writes of provider records have begun and ended.
+    pub(crate) fn inserts(&self) -> Calls {
+        Calls { begun: read(&self.insert_calls.begun), ended: read(&self.insert_calls.ended) }
     }
 
     /// Notes that a store call begins.
@@ -237,7 +235,6 @@ impl Stats {
         match call {
             StoreCall::Providers => self.read_pace.begin(),
             StoreCall::Insert => add(&self.insert_calls.begun, 1),
-            StoreCall::PutValues => add(&self.put_calls.begun, 1),
             _ => {}
         }
     }
@@ -248,7 +245,6 @@ impl Stats {
         match call {
             StoreCall::Providers => self.read_pace.note(took),
             StoreCall::Insert => add(&self.insert_calls.ended, 1),
-            StoreCall::PutValues => add(&self.put_calls.ended, 1),
             _ => {}
         }
     }

@@ -15,7 +15,7 @@ const CALM: Pulse = Pulse {
     waiting: Level { used: 0, max: 1 },
     paused: [false; 4],
     demand: Demand { wanted: 0, denied: 0, ended: 0, above: [0; 2], begun: 0 },
-    writes: [Calls { begun: 0, ended: 0 }; 2],
+    writes: Calls { begun: 0, ended: 0 },
 };
 
 /// A request above the peak brings the node to full decline from that moment on, wherever a tick is just then: neither is
