@@ -40,7 +40,8 @@ pub trait AdmissionPolicy: Debug + Send + Sync + 'static {
 
     /// Takes up a changed table of the config, as [`Plugin::Config`](crate::Plugin::Config) reads it, while the policy
     /// is open. All of it is taken, or nothing. It may block as long as opening does: the node calls it on a thread for
-    /// that, while requests are judged.
+    /// that, while requests are judged. Before, the node has opened the table for a check
+    /// ([`Purpose::Check`](crate::Purpose::Check)): what that logged need not be logged again.
     ///
     /// # Errors
     /// [`ReconfigureError`] when the change cannot be taken up by an open policy, which is the default.
