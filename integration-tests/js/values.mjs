@@ -140,6 +140,6 @@ export async function records (options, signal, print) {
 export async function judge (options, signal, print) {
   for await (const line of createInterface({ input: process.stdin })) {
     const given = JSON.parse(line)
-    print({ ...given, valid: await isValid(unhex(given.key_hex), unhex(given.value_hex)), worse: [] })
+    print({ ...given, event: 'value-record', valid: await isValid(unhex(given.key_hex), unhex(given.value_hex)), worse: [] })
   }
 }
