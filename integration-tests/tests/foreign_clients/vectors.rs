@@ -12,7 +12,8 @@ use std::time::SystemTime;
 /// - ECDSA keys and signatures have a form of its own, not DER as in the libp2p specification, and keys longer than 42 bytes are in
 ///   the peer id whole.
 /// - It ignores a V1 signature that has no V1 value.
-const OTHERWISE_IN_JS: [&str; 2] = ["ecdsa", "without V1 fields but its signature"];
+/// - It reads a field of the envelope by its number whatever its wire type, which is changed in the first byte.
+const OTHERWISE_IN_JS: [&str; 3] = ["ecdsa", "without V1 fields but its signature", "with byte 0 changed"];
 
 pub(crate) fn trials(go: &Library, js: &Library) -> Vec<Trial> {
     vec![
