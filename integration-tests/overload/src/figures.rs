@@ -162,7 +162,12 @@ pub(crate) fn increase(rows: &[Row], of: impl Fn(&Row) -> f64) -> f64 {
 
 /// The highest rung of these rows.
 pub(crate) fn highest_rung(rows: &[Row], of: impl Fn(&Row) -> &str) -> String {
-    rows.iter().map(of).max_by_key(|rung| rung_of(rung)).unwrap_or_default().to_owned()
+    rows.iter()
+        .map(of)
+        .filter(|rung| !rung.is_empty())
+        .max_by_key(|rung| rung_of(rung))
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// Of the GET_PROVIDERS for keys that have providers, the share that was answered in time with providers. How many of the

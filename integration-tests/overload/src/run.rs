@@ -6,6 +6,7 @@ use crate::chart;
 use crate::curve;
 use crate::form::Form;
 use crate::ground::{Ground, REST, Site, say};
+use crate::judge::{self, Verdict};
 use crate::place::{Base, Place};
 use crate::results::{Results, Setup};
 use crate::soak::soak;
@@ -36,12 +37,9 @@ pub(crate) async fn measure(
         return soak(&mut site, arm, base, lasts, results).await;
     }
     for arm in args.arms(all)? {
-        let triggers = args.triggers(arm, place.backend)?;
         let name = place.file_of(&arm.name);
-        let has_curve = !args.no_curve;
-        let one: Vec<_> = triggers.iter().copied().filter(|trigger| !trigger.is_last()).collect();
-        if has_curve || !one.is_empty() || base.is_none() {
-            let mut ground = site.ground(arm, 1, base.unwrap_or(1.0)).await?;
+        if !args.no_curve || base.is_none() {
+            let ground = site.ground(arm, 1, base.unwrap_or(1.0)).await?;
             say(&name, &format!("the server has {}, by {}", place.share, ground.quota.means()));
             let base = match base {
                 Some(base) => base,
@@ -50,24 +48,50 @@ pub(crate) async fn measure(
             if args.base.is_some() || matches!(place.base, Base::Fixed(_)) {
                 results.keep_setup(setup(place, &ground, form, base, 0))?;
             }
-            if has_curve {
+            if !args.no_curve {
                 sleep(REST).await;
                 let curve = curve::measure(&name, &ground, form, base).await?;
                 results.keep_curve(place, &arm.name, &curve)?;
             }
-            for trigger in one {
-                happen(trigger, &mut site, &mut ground, arm, base, results).await?;
-            }
             ground.stop().await?;
         }
-        for trigger in triggers.into_iter().filter(|trigger| trigger.is_last()) {
-            let base = base.unwrap_or(1.0);
-            let mut ground = site.ground(arm, trigger.nodes(), base).await?;
-            happen(trigger, &mut site, &mut ground, arm, base, results).await?;
-            ground.stop().await?;
-        }
+        let triggers = args.triggers(arm, place.backend)?;
+        happen_all(&mut site, arm, &triggers, base.unwrap_or(1.0), results).await?;
     }
     Ok(Vec::new())
+}
+
+/// Lets triggers happen, one after the other. Nodes that did not recover from one are replaced before the next, as are those of the curve
+/// before the first: what is before a trigger is a node that is well.
+async fn happen_all(
+    site: &mut Site<'_>,
+    arm: &Arm,
+    triggers: &[Trigger],
+    base: f64,
+    results: &Results,
+) -> io::Result<()> {
+    let mut ground: Option<Ground> = None;
+    for trigger in triggers {
+        if ground.as_ref().is_some_and(|ground| ground.nodes.len() != trigger.nodes())
+            && let Some(ground) = ground.take()
+        {
+            ground.stop().await?;
+        }
+        let mut on = match ground.take() {
+            Some(ground) => ground,
+            None => site.ground(arm, trigger.nodes(), base).await?,
+        };
+        let has_recovered = happen(*trigger, site, &mut on, arm, base, results).await?;
+        if has_recovered && !trigger.is_last() {
+            ground = Some(on);
+        } else {
+            on.stop().await?;
+        }
+    }
+    match ground {
+        Some(ground) => ground.stop().await,
+        None => Ok(()),
+    }
 }
 
 /// The rate of 1x if it need not be measured.
@@ -106,6 +130,7 @@ fn setup(place: &Place, ground: &Ground, form: &Form, base: f64, is_saturated: u
     }
 }
 
+/// Lets a trigger happen; whether the nodes have recovered from it.
 async fn happen(
     trigger: Trigger,
     site: &mut Site<'_>,
@@ -113,12 +138,15 @@ async fn happen(
     arm: &Arm,
     base: f64,
     results: &Results,
-) -> io::Result<()> {
+) -> io::Result<bool> {
     let name = site.place.file_of(&arm.name);
     say(&name, &trigger.to_string());
     let (trial, rows) = trigger::measure(trigger, ground, &mut site.server, site.form, base).await?;
     let trial = Trial { place: site.place.name.clone(), arm: arm.name.clone(), ..trial };
+    let has_missed = |verdict: &Verdict| verdict.id == "recovered" && !verdict.passed;
+    let has_recovered = !judge::trial(&trial).iter().any(has_missed);
     let svg = chart::timeline(site.place, arm, trigger, &rows);
     results.write(&format!("{name}-{trigger}.svg"), &svg)?;
-    results.keep_trial(site.place, trial, &rows)
+    results.keep_trial(site.place, trial, &rows)?;
+    Ok(has_recovered)
 }

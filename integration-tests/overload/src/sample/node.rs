@@ -65,8 +65,9 @@ impl NodeSample {
 
     /// This one and another one together; of the rungs the higher one.
     pub(crate) fn with(self, other: &Self) -> Self {
-        let higher =
-            |one: String, other: &str| if rung_of(&one) < rung_of(other) { other.to_owned() } else { one };
+        let higher = |one: String, other: &str| {
+            if one.is_empty() || rung_of(&one) < rung_of(other) { other.to_owned() } else { one }
+        };
         Self {
             read_rung: higher(self.read_rung, &other.read_rung),
             write_rung: higher(self.write_rung, &other.write_rung),
@@ -157,6 +158,8 @@ hydra_store_permits_used 2
         let both = sample().with(&other);
         assert_eq!((both.read_rung.as_str(), both.write_rung.as_str()), ("short", "stale"));
         assert_eq!((both.cache_hits, both.permits_max), (14.0, 10.0));
+        let sum = NodeSample::default().with(&other).with(&NodeSample::default());
+        assert_eq!(sum.read_rung, "full", "a node that has stopped stands on no rung");
     }
 
     #[test]
