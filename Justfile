@@ -46,7 +46,8 @@ lock:
 bench name="*":
     cargo bench --workspace --locked --bench '{{ name }}'
 
-# A node under up to twenty times the load that saturates its database; docs/overload has what it showed. `--short` tries it out.
+# Nodes under up to fifty times the load that saturates their database, and what happens to it; docs/OVERLOAD.md has what it showed.
+# A quarter of an hour; `--short` takes less than three minutes, `--full` some hours, `--arm no-gate --trigger freeze-10` one trigger.
 overload *args:
     cargo build --release --locked --bin hydra
     cargo run --release --locked -p hydra-overload -- {{ args }}
