@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Permits {
-    /// How the limit is set: "adaptive" searches below the bound for the lowest limit with the full throughput of the store,
-    /// "fixed" sets it to the bound. Set "fixed" for a store whose best limit is known and does not change.
+    /// How the limit is set: "fixed" sets it to the bound, "adaptive" searches below the bound for the lowest limit with the
+    /// full throughput of the store. "adaptive" is on trial: it finds that limit for a model of a store, but does not lower it yet
+    /// while degraded reads keep the pressure off the permits.
     pub mode: PermitMode,
 
     /// The limit at the start, if the bound is not lower. Lower it for a store that many calls at a time slow down.
@@ -60,9 +61,9 @@ pub struct Permits {
 #[serde(rename_all = "kebab-case")]
 pub enum PermitMode {
     /// By the throughput of the store.
-    #[default]
     Adaptive,
     /// To the bound.
+    #[default]
     Fixed,
 }
 
@@ -90,7 +91,7 @@ impl Permits {
 impl Default for Permits {
     fn default() -> Self {
         Self {
-            mode: PermitMode::Adaptive,
+            mode: PermitMode::Fixed,
             start: Self::START,
             read_p90_ms_max: Self::READ_P90_MS_MAX,
             write_p90_ms_max: Self::WRITE_P90_MS_MAX,

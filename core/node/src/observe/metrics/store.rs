@@ -7,7 +7,6 @@ use std::fmt;
 
 /// `kind` is what the config calls the store.
 pub(super) fn write(engine: &Snapshot, kind: &str, page: &mut Page<'_>) -> fmt::Result {
-    let gauge = &engine.gauge;
     page.histograms(
         "hydra_store_call_duration_seconds",
         "Duration of the store calls that have ended.",
