@@ -7,7 +7,7 @@ use crate::place::Place;
 use crate::preload::preload;
 use crate::quota::Quota;
 use crate::sample::{Sampled, Sampler};
-use crate::server::Server;
+use crate::server::{Server, Slot};
 use crate::warm_up::warm_up;
 use hydra_integration_tests::node::{Home, Node, command};
 use hydra_load::KeySpace;
@@ -19,8 +19,6 @@ use tokio::time::sleep;
 
 /// How long nodes and server have to come to rest before a load.
 pub(crate) const REST: Duration = Duration::from_secs(2);
-/// The slots between those of two nodes.
-const SLOTS: usize = 100;
 
 /// A server that holds the keys, for one ground after the other.
 #[derive(Debug)]
@@ -28,7 +26,7 @@ pub(crate) struct Site<'a> {
     pub(crate) place: &'a Place,
     pub(crate) form: &'a Form,
     program: &'a Path,
-    pub(crate) server: Server,
+    pub(crate) server: Slot,
 }
 
 /// Nodes over a server that is held to its share.
@@ -49,7 +47,7 @@ impl<'a> Site<'a> {
         let server = Server::start(place.backend)?;
         fill(&server, place, form).await?;
         server.keep()?;
-        Ok(Self { place, form, program, server })
+        Ok(Self { place, form, program, server: Slot::of(server) })
     }
 
     /// Starts nodes of an arm, and holds the server to its share. `base` is the rate that saturates it.
@@ -57,28 +55,28 @@ impl<'a> Site<'a> {
     /// # Errors
     /// If a node does not start.
     pub(crate) async fn ground(&mut self, arm: &Arm, nodes: usize, base: f64) -> io::Result<Ground> {
-        self.server.renew()?;
+        self.server.get_mut()?.renew()?;
         let mut started = Vec::new();
-        for nth in 0..nodes {
-            started.push(self.start(arm, nth, base).await?);
+        // Each has a seed of its own, and with it other identities.
+        for _ in 0..nodes {
+            started.push(self.start(arm, base).await?);
         }
-        let at = self.server.address();
+        let at = self.server.get()?.address();
         let probe = at.probe().await?;
-        warm_up(&started, &self.server, self.form).await?;
+        warm_up(&started, self.server.get()?, self.form).await?;
         sleep(REST).await;
-        let quota = Arc::new(self.server.hold(probe.pid(), self.place.share)?);
+        let quota = Arc::new(self.server.get()?.hold(probe.pid(), self.place.share)?);
         let sampled = started.iter().map(sampled).collect::<io::Result<_>>()?;
         let sampler = Sampler::start(at, probe, Arc::clone(&quota), sampled);
         Ok(Ground { nodes: started, quota, sampler })
     }
 
-    async fn start(&self, arm: &Arm, nth: usize, base: f64) -> io::Result<Node> {
+    async fn start(&self, arm: &Arm, base: f64) -> io::Result<Node> {
         let home = Home::new()?;
-        let config = arm.config(self.place.backend, self.server.port(), base)?;
+        let config = arm.config(self.place.backend, self.server.get()?.port(), base)?;
         let file = home.path().join("laboratory.toml");
         std::fs::write(&file, toml::to_string(&config).map_err(io::Error::other)?)?;
-        let slot = format!("ids.first_slot={}", nth * SLOTS);
-        let mut command = command(self.program, &home, &[&*slot]);
+        let mut command = command(self.program, &home, &[]);
         command.env("HYDRA_CONFIG", file);
         Node::launch(&home, command).await
     }

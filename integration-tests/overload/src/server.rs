@@ -53,6 +53,48 @@ pub(crate) enum Server {
     Redis(hydra_conformance::servers::Redis),
 }
 
+/// The place of a server, which is empty while it is restarted by another thread.
+#[derive(Debug)]
+pub(crate) struct Slot(Option<Server>);
+
+impl Slot {
+    /// A place with this server.
+    pub(crate) const fn of(server: Server) -> Self {
+        Self(Some(server))
+    }
+
+    /// The server.
+    ///
+    /// # Errors
+    /// If a restart was given up.
+    pub(crate) fn get(&self) -> io::Result<&Server> {
+        self.0.as_ref().ok_or_else(|| io::Error::other("the server is gone"))
+    }
+
+    /// The server, to change it.
+    ///
+    /// # Errors
+    /// If a restart was given up.
+    pub(crate) fn get_mut(&mut self) -> io::Result<&mut Server> {
+        self.0.as_mut().ok_or_else(|| io::Error::other("the server is gone"))
+    }
+
+    /// Stops the server at once, and starts it again. The load goes on meanwhile: it takes seconds, and no task waits for them.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub(crate) async fn restart(&mut self) -> io::Result<()> {
+        let mut server = self.0.take().ok_or_else(|| io::Error::other("the server is gone"))?;
+        let restarted = tokio::task::spawn_blocking(move || {
+            let done = server.restart();
+            (server, done)
+        });
+        let (server, done) = restarted.await.map_err(io::Error::other)?;
+        self.0 = Some(server);
+        done
+    }
+}
+
 /// What a server says of itself. Those of the probe are left out.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Counts {
@@ -137,7 +179,7 @@ impl Server {
     ///
     /// # Errors
     /// If it does not start.
-    pub(crate) fn restart(&mut self) -> io::Result<()> {
+    fn restart(&mut self) -> io::Result<()> {
         match self {
             Self::Postgres(server) => postgres::restart(server),
             Self::Redis(server) => redis::restart(server),

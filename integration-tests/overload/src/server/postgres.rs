@@ -39,7 +39,7 @@ WHERE usename = 'node' AND state = 'active' AND backend_type = 'client backend'"
 
 pub(super) fn start() -> io::Result<Postgres> {
     let server = Postgres::start(&SETTINGS)?;
-    server.execute("hydra", "CREATE EXTENSION pg_stat_statements")?;
+    server.execute("postgres", "CREATE EXTENSION pg_stat_statements")?;
     server.execute("hydra", "CREATE ROLE probe LOGIN SUPERUSER")?;
     server.execute(
         "hydra",
@@ -89,7 +89,8 @@ fn refused_of(log: &str) -> f64 {
 
 fn options(port: u16, user: &str) -> PgConnectOptions {
     let options = PgConnectOptions::new().host("127.0.0.1").port(port).username(user);
-    options.database("hydra").ssl_mode(PgSslMode::Disable)
+    // A database of their own: the sessions of that of the nodes are counted.
+    options.database("postgres").ssl_mode(PgSslMode::Disable)
 }
 
 /// Connections of a foreign client, which take all places that are left and do nothing with them.

@@ -5,7 +5,7 @@ use crate::ground::Ground;
 use crate::memory::MemoryLimit;
 use crate::quota::{Quota, Speed};
 use crate::sample::{Sampler, node_sample, unread};
-use crate::server::Server;
+use crate::server::Slot;
 use hydra_integration_tests::node::Node;
 use hydra_load::{Head, Plan, Report};
 use nix::sys::signal::Signal;
@@ -42,7 +42,7 @@ pub(super) struct Seen {
 
 /// What a trigger happens to, beside the steady load.
 pub(super) struct Scene<'a> {
-    pub(super) server: &'a mut Server,
+    pub(super) server: &'a mut Slot,
     pub(super) nodes: &'a mut Vec<Node>,
     pub(super) quota: &'a Quota,
     pub(super) sampler: &'a Sampler,
@@ -55,7 +55,7 @@ pub(super) struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    pub(super) fn of(ground: &'a mut Ground, server: &'a mut Server) -> Self {
+    pub(super) fn of(ground: &'a mut Ground, server: &'a mut Slot) -> Self {
         let Ground { nodes, quota, sampler } = ground;
         let (keys, rate, lasts, moved) = (0, 0.0, Duration::ZERO, None);
         Self { server, nodes, quota, sampler, keys, rate, lasts, moved }
@@ -95,7 +95,7 @@ impl<'a> Scene<'a> {
         let frozen = Frozen::new(self.quota)?;
         sleep(self.lasts).await;
         let started = self.started().await? - before;
-        let unread = unread(self.server.port());
+        let unread = unread(self.server.get()?.port());
         drop(frozen);
         Ok(Seen { started: Some(started), unread: Some(unread), ..Seen::default() })
     }
@@ -112,7 +112,7 @@ impl<'a> Scene<'a> {
     async fn restart(&mut self) -> io::Result<Seen> {
         let since = Instant::now();
         self.quota.set(Speed::Lifted)?;
-        tokio::task::block_in_place(|| self.server.restart())?;
+        self.server.restart().await?;
         let away_s = since.elapsed().as_secs_f64();
         // The process that serves the probe is not held, so it has to be known.
         let accepts = Instant::now();
@@ -120,20 +120,20 @@ impl<'a> Scene<'a> {
         while self.sampler.probe_pid().is_none() && accepts.elapsed() < PROBE {
             sleep(LOOK).await;
         }
-        self.quota.hold_again(self.server.pid()?, self.sampler.probe_pid())?;
+        self.quota.hold_again(self.server.get()?.pid()?, self.sampler.probe_pid())?;
         self.quota.set(Speed::Usual)?;
         Ok(Seen { away_s, ..Seen::default() })
     }
 
     async fn take_connections(&self) -> io::Result<Seen> {
-        let before = self.server.refused();
+        let before = self.server.get()?.refused();
         // To log in and out costs the server more than its share gives in seconds.
         self.quota.set(Speed::Lifted)?;
-        let foreigner = self.server.foreigner(LEFT).await;
+        let foreigner = self.server.get()?.foreigner(LEFT).await;
         self.quota.set(Speed::Usual)?;
         let foreigner = foreigner?;
         sleep(self.lasts).await;
-        let refused = self.server.refused() - before;
+        let refused = self.server.get()?.refused() - before;
         eprintln!("a foreign client had {} connections", foreigner.len());
         self.quota.set(Speed::Lifted)?;
         drop(foreigner);

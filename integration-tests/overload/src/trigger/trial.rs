@@ -7,7 +7,7 @@ use crate::figures::{Figures, highest_rung, increase};
 use crate::form::Form;
 use crate::ground::Ground;
 use crate::load::{self, CLIENTS, Row, networks};
-use crate::server::Server;
+use crate::server::Slot;
 use crate::stairs::missing;
 use hydra_load::{Head, Plan, Step};
 use std::io;
@@ -105,7 +105,7 @@ const LAST: usize = 4;
 pub(crate) async fn measure(
     trigger: Trigger,
     ground: &mut Ground,
-    server: &mut Server,
+    server: &mut Slot,
     form: &Form,
     base: f64,
 ) -> io::Result<(Trial, Vec<Row>)> {
@@ -113,7 +113,7 @@ pub(crate) async fn measure(
     let durations = [form.before[0], form.before[1], lasts, RECOVERY, form.after];
     let Flows { steady, killed, moved } = flows(trigger, ground, form, rate, durations)?;
     // The probe may have connected anew.
-    ground.quota.hold_again(server.pid()?, ground.sampler.probe_pid())?;
+    ground.quota.hold_again(server.get()?.pid()?, ground.sampler.probe_pid())?;
     let mut scene = Scene::of(ground, server);
     (scene.keys, scene.rate, scene.lasts, scene.moved) = (form.keys, rate, lasts, moved);
     let (begun, begins) = oneshot::channel();
