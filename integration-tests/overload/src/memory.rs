@@ -53,6 +53,7 @@ mod tests {
         let mut grows = Command::new("sh").args(["-c", script]).stdin(Stdio::piped()).spawn().unwrap();
         let Ok(_limit) = MemoryLimit::of(grows.id(), 32) else {
             grows.kill().unwrap();
+            grows.wait().unwrap();
             return;
         };
         let mut input = grows.stdin.take().unwrap();

@@ -98,7 +98,7 @@ fn trigger(rows: &[Row], least: f64, most: f64) -> Series {
     let mut during = rows.iter().filter(|row| row.second.step == DURING).map(|row| row.second.at_s);
     let points = match during.next() {
         Some(from) => {
-            let to = during.last().unwrap_or(from);
+            let to = during.next_back().unwrap_or(from);
             vec![(from - 1.0, least), (from - 1.0, most), (to, most), (to, least)]
         }
         None => Vec::new(),

@@ -119,7 +119,8 @@ mod tests {
     #[test]
     fn each_figure_fails_by_itself_and_just_above_its_bound() {
         assert_eq!(failed(|_| {}), [""; 0]);
-        let changes: [(&str, fn(&mut [Figures])); 11] = [
+        type Change = fn(&mut [Figures]);
+        let changes: [(&str, Change); 11] = [
             ("statements", |steps| steps[5].statements = 106.0),
             ("statements", |steps| steps[2].statements = 106.0),
             ("active", |steps| steps[2].active_max = 6.0),

@@ -189,7 +189,8 @@ mod tests {
 
     #[test]
     fn each_figure_of_a_trigger_fails_just_above_its_bound() {
-        let cases: [(&str, &str, fn(&mut Trial)); 13] = [
+        type Change = fn(&mut Trial);
+        let cases: [(&str, &str, Change); 13] = [
             ("freeze-10", "started", |trial| trial.started = Some(40.0)),
             ("freeze-10", "find_p99", |trial| trial.during_find_p99_ms = 11.0),
             ("freeze-10", "recovery", |trial| trial.recovery_s = Some(3.0)),

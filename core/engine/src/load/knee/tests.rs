@@ -17,6 +17,7 @@ fn settings() -> Settings {
 
 /// Runs every seed, in threads: each says what part of the best it reached, and what happened. Every one must reach `least`, and
 /// all of them on the average `mean`.
+#[expect(clippy::print_stdout, reason = "a failure names its seed")]
 fn for_seeds(least: f64, mean: f64, run: impl Fn(u64) -> (f64, String) + Sync) {
     let chance = std::env::var("TEST_SEED").ok().and_then(|seed| seed.parse().ok());
     let chance = chance.unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64);
