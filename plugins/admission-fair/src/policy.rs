@@ -10,7 +10,7 @@ use hydra_api::{
     AdmissionPolicy, Judgement, Load, OpenError, Outcome, PeerId, ReasonId, ReconfigureError, Request, Rung,
     Token, Value, Verdict,
 };
-use hydra_sketch::{Added, Clock, Count, SlotId, Table, Tick};
+use hydra_sketch::{Added, Clock, Count, Place, SlotId, Table, Tick};
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -81,8 +81,10 @@ impl Fair {
         share: &Share,
     ) -> Result<Receipt, ReasonId> {
         let mut slots = [SlotId(0); 3];
-        for (level, (table, source)) in self.tables.iter().zip(sources).enumerate() {
-            let added = table.add(table.place(source), tick, limits.max[level]);
+        let places: [Place; 3] = std::array::from_fn(|level| self.tables[level].place(sources[level]));
+        self.tables.iter().zip(places).for_each(|(table, place)| table.fetch(place));
+        for (level, (table, place)) in self.tables.iter().zip(places).enumerate() {
+            let added = table.add(place, tick, limits.max[level]);
             let (Ok(Added { count, .. }) | Err(count)) = added;
             share.note(count.over(limits.shares[level]));
             match added {

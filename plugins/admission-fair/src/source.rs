@@ -43,9 +43,14 @@ pub(crate) struct Source<'a> {
 impl Hash for Source<'_> {
     /// In few pieces: each costs as much as a short one does.
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let lane_and_family = u64::from(self.prefix.family) << 8 | self.lane as u64;
-        state.write_u64(lane_and_family);
-        state.write_u128(self.prefix.bits);
+        let kind = u64::from(self.prefix.family) << 1 | self.lane as u64;
+        match u32::try_from(self.prefix.bits) {
+            Ok(bits) if self.prefix.family != 6 => state.write_u64(kind << 32 | u64::from(bits)),
+            _ => {
+                state.write_u64(kind << 32);
+                state.write_u128(self.prefix.bits);
+            }
+        }
         if let Some(peer) = self.peer {
             state.write(peer.as_bytes());
         }

@@ -23,7 +23,6 @@ fn every_feature_adds_its_plugin_and_no_other() {
     };
     let stores = on(&[
         ("fjall", cfg!(feature = "store-fjall")),
-        ("hot-key", cfg!(feature = "admission-hot-key")),
         ("memory", cfg!(feature = "store-memory")),
         ("postgres", cfg!(feature = "store-postgres")),
         ("redis", cfg!(feature = "store-redis")),
@@ -34,6 +33,7 @@ fn every_feature_adds_its_plugin_and_no_other() {
     let admissions = on(&[
         ("denylist", cfg!(feature = "admission-denylist")),
         ("fair", cfg!(feature = "admission-fair")),
+        ("hot-key", cfg!(feature = "admission-hot-key")),
         ("memory", cfg!(feature = "admission-memory")),
         ("queue-depth", cfg!(feature = "admission-queue-depth")),
         ("token-bucket", cfg!(feature = "admission-token-bucket")),

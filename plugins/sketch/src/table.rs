@@ -76,6 +76,12 @@ impl<S: BuildHasher> Table<S> {
         Place { set: (hash >> 32) as u32 & (self.sets.len() as u32 - 1), tag: hash as u32 }
     }
 
+    /// Fetches the counter of this place into the cache. A lock waits for memory, so whoever adds to several tables fetches
+    /// from all of them first, and waits once.
+    pub fn fetch(&self, place: Place) {
+        std::hint::black_box(self.sets[place.set as usize].0.is_poisoned());
+    }
+
     /// Counts one request more of a key, unless that makes it more than `max`; then the table is as before.
     ///
     /// # Errors
