@@ -271,16 +271,14 @@ impl State {
         }
     }
 
-    /// Notes whether a call waits that one more permit would let start.
+    /// Notes whether a call waits while all permits are in use. That there may be no more reads than these says nothing against it:
+    /// with a limit as high as the reads' bound, fewer permits may serve more.
     fn note_limited(&mut self, reads_wait: bool) {
         if self.limited || self.closing {
             return;
         }
         let paused = |lane: Lane| self.paused[lane as usize] && !self.probe[lane as usize];
-        let read = reads_wait
-            && self.in_flight >= self.limit
-            && self.reads_in_flight < self.reads_max
-            && !paused(Lane::Reads);
+        let read = reads_wait && self.in_flight >= self.limit && !paused(Lane::Reads);
         let is_short = |lane: Lane| !paused(lane) && !self.background_may_start(lane);
         self.limited = read || self.background.values().any(|(lane, _)| is_short(*lane));
     }
