@@ -9,6 +9,7 @@ import (
 
 	"github.com/libp2p/go-libp2p"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
+	pb "github.com/libp2p/go-libp2p-kad-dht/pb"
 	"github.com/libp2p/go-libp2p/core/control"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -114,9 +115,11 @@ func newHost(o *options, extra ...libp2p.Option) (host.Host, error) {
 
 // client is a host that is connected to the server, with the real DHT client on it.
 type client struct {
-	host   host.Host
-	dht    *dht.IpfsDHT
-	server peer.AddrInfo
+	host host.Host
+	dht  *dht.IpfsDHT
+	// Sends one message to one server.
+	messenger *pb.ProtocolMessenger
+	server    peer.AddrInfo
 }
 
 func (c *client) close() {
@@ -160,7 +163,13 @@ func newClient(ctx context.Context, o *options) (*client, error) {
 		_ = h.Close()
 		return nil, fmt.Errorf("dht: %w", err)
 	}
-	c := &client{host: h, dht: d, server: to[0]}
+	messenger, err := pb.NewProtocolMessenger(d.MessageSender())
+	if err != nil {
+		_ = d.Close()
+		_ = h.Close()
+		return nil, fmt.Errorf("messenger: %w", err)
+	}
+	c := &client{host: h, dht: d, messenger: messenger, server: to[0]}
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for _, server := range to {

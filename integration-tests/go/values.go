@@ -10,7 +10,6 @@ import (
 	"github.com/ipfs/boxo/ipns"
 	"github.com/ipfs/boxo/path"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
-	pb "github.com/libp2p/go-libp2p-kad-dht/pb"
 	record "github.com/libp2p/go-libp2p-record"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -80,13 +79,9 @@ func putValue(ctx context.Context, o *options) error {
 		return err
 	}
 	defer c.close()
-	messenger, err := pb.NewProtocolMessenger(c.dht.MessageSender())
-	if err != nil {
-		return err
-	}
 	key := valueKey(o, id)
 	library := c.dht.PutValue(ctx, key, value)
-	server := messenger.PutValue(ctx, c.server.ID, record.MakePutRecord(key, value))
+	server := c.messenger.PutValue(ctx, c.server.ID, record.MakePutRecord(key, value))
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -115,12 +110,8 @@ func getValue(ctx context.Context, o *options) error {
 		return err
 	}
 	defer c.close()
-	messenger, err := pb.NewProtocolMessenger(c.dht.MessageSender())
-	if err != nil {
-		return err
-	}
 	key := valueKey(o, id)
-	answer, closer, err := messenger.GetValue(ctx, c.server.ID, key)
+	answer, closer, err := c.messenger.GetValue(ctx, c.server.ID, key)
 	if err != nil {
 		return err
 	}
@@ -132,7 +123,7 @@ func getValue(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	if err := messenger.Ping(ctx, c.server.ID); err != nil {
+	if err := c.messenger.Ping(ctx, c.server.ID); err != nil {
 		return fmt.Errorf("the server does not echo the DHT's PING: %w", err)
 	}
 	return print(map[string]any{
