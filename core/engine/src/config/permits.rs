@@ -9,8 +9,7 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields, default)]
 pub struct Permits {
     /// How the limit is set: "fixed" sets it to the bound, "adaptive" searches below the bound for the lowest limit with the
-    /// full throughput of the store. "adaptive" is on trial: it finds that limit for a model of a store, but does not lower it yet
-    /// while degraded reads keep the pressure off the permits.
+    /// full throughput of the store. "adaptive" is on trial: it is tested with models of a store, not beside a real server.
     pub mode: PermitMode,
 
     /// The limit at the start, if the bound is not lower. Lower it for a store that many calls at a time slow down.

@@ -344,13 +344,20 @@ pub(crate) fn open_store(
 
 /// A config with exactly this many permits; the rest as by default.
 pub(crate) fn permits(permits: u32) -> Config {
-    let mode = PermitMode::Fixed;
-    Config { permits: Permits { mode, ..Permits::default() }, ..at_most(permits) }
+    permits_in(PermitMode::Fixed, permits)
 }
 
 /// A config with at most this many permits, as the store takes them; the rest as by default.
 pub(crate) fn at_most(permits: u32) -> Config {
-    Config { permits_max: Some(permits), ..Config::default() }
+    permits_in(PermitMode::Adaptive, permits)
+}
+
+fn permits_in(mode: PermitMode, permits: u32) -> Config {
+    Config {
+        permits_max: Some(permits),
+        permits: Permits { mode, ..Permits::default() },
+        ..Config::default()
+    }
 }
 
 /// The multihash of a key with this number.
