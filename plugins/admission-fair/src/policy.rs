@@ -185,10 +185,9 @@ impl AdmissionPolicy for Fair {
 
 /// Where a request comes from, narrow before wide.
 fn sources<'a>(lane: Lane, peer: &'a PeerId, address: Option<IpAddr>, config: &Config) -> [Source<'a>; 3] {
-    let whole = Config { ipv4_host_bits: 32, ipv6_host_bits: 128, ..*config };
     let (host, network) = (Prefix::host(address, config), Prefix::network(address, config));
     [
-        Source { lane, prefix: Prefix::host(address, &whole), peer: Some(peer) },
+        Source { lane, prefix: Prefix::whole(address), peer: Some(peer) },
         Source { lane, prefix: host, peer: None },
         Source { lane, prefix: network, peer: None },
     ]

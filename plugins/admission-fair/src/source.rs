@@ -14,6 +14,10 @@ pub(crate) struct Prefix {
 }
 
 impl Prefix {
+    pub(crate) fn whole(address: Option<IpAddr>) -> Self {
+        Self::of(address, u32::BITS as u8, u128::BITS as u8)
+    }
+
     pub(crate) fn host(address: Option<IpAddr>, config: &Config) -> Self {
         Self::of(address, config.ipv4_host_bits, config.ipv6_host_bits)
     }
