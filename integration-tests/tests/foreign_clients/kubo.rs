@@ -16,8 +16,9 @@ const FRESH_ABSENT: &str = "engine.cache.fresh_absent_s=3600";
 /// How often a record is searched for: nothing answers an announcement, so a first search may overtake it.
 const TRIES: usize = 10;
 const PAUSE: Duration = Duration::from_millis(100);
-/// How often the routing table of kubo is read until it lists every head.
-const TABLE_TRIES: usize = 300;
+/// How often the routing table of kubo is read until it lists every head: for three of the periods in which it looks for more servers
+/// by itself.
+const TABLE_TRIES: usize = 900;
 
 /// A node of hydra, and two of kubo that join through different heads.
 struct Network {

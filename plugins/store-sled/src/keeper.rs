@@ -234,7 +234,7 @@ impl Keeper {
         refused
     }
 
-    /// Reopens the engine when that is due and its directory can be written; whether it must be looked again.
+    /// Reopens the engine when that is due and its directory can be written; whether this outage must be looked at again.
     fn tend(&self) -> bool {
         {
             let state = self.state();
@@ -259,10 +259,14 @@ impl Keeper {
             Ok(_permit) => self.attempt(),
             Err(_) => Err(EngineFault::refusal(CallsGoOn)),
         };
-        if let Err(fault) = attempt {
-            self.attempt_failed(fault);
+        match attempt {
+            // The next outage has a thread of its own.
+            Ok(()) => false,
+            Err(fault) => {
+                self.attempt_failed(fault);
+                true
+            }
         }
-        true
     }
 
     fn attempt_failed(&self, fault: EngineFault) {
@@ -377,3 +381,6 @@ impl Keeper {
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("calls of the old engine have not ended")]
 struct CallsGoOn;
+
+#[cfg(test)]
+mod tests;

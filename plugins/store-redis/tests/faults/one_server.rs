@@ -28,15 +28,13 @@ pub(crate) async fn frozen_start() {
         opens.spawn(async move {
             let link = SilentLink::start(to, messages).unwrap();
             let config = Config { prefix: format!("start{messages}"), ..config(&[link.port()]) };
-            let since = Instant::now();
             let opened = tokio::time::timeout(PATIENCE, open(config)).await.expect("opening takes no end");
-            (messages, opened.map(drop), since.elapsed())
+            (messages, opened.map(drop))
         });
     }
     let (mut failed, mut opened) = (0, 0);
     while let Some(ended) = opens.join_next().await {
-        let (messages, result, took) = ended.unwrap();
-        assert!(took < PATIENCE / 4, "after {messages} messages: {took:?}");
+        let (messages, result) = ended.unwrap();
         match result {
             Ok(()) => opened += 1,
             Err(error) => {

@@ -1,3 +1,4 @@
+mod pages;
 mod values;
 
 use super::*;
@@ -160,65 +161,6 @@ async fn a_damaged_log_of_a_store_that_was_closed_loses_nothing_in_silence() {
     }
 }
 
-/// After a crash nothing tells of a damaged page until it is read: it costs the keys that are on it, and no others.
-#[tokio::test(flavor = "multi_thread")]
-async fn keys_on_a_page_that_cannot_be_read_are_unknown_and_those_beside_them_known() {
-    const KEYS: u64 = 4_000;
-    let pristine = tempfile::tempdir().unwrap();
-    let batch: Vec<_> = (0..KEYS).map(|number| record(number, number % 10)).collect();
-    // A snapshot of the whole log, so that an open reads no page.
-    for _ in 0..3 {
-        let store = open(&pristine).await;
-        for part in batch.chunks(BATCH_LEN_MAX.get()) {
-            store.insert(part.into(), NOW).await.unwrap();
-        }
-        store.close().await.unwrap();
-    }
-    let from = pristine.path().join(crate::config::DIR);
-    std::fs::remove_file(from.join("checksums")).unwrap();
-    let log = std::fs::read(from.join("db")).unwrap();
-    let mut answered = 0;
-    for place in (0..log.len()).step_by(5 << 10) {
-        let dir = tempfile::tempdir().unwrap();
-        let files = dir.path().join(crate::config::DIR);
-        copy(&from, &files);
-        let mut log = log.clone();
-        log[place..].iter_mut().take(64).for_each(|byte| *byte ^= 0x5a);
-        std::fs::write(files.join("db"), log).unwrap();
-        let store = open(&dir).await;
-        if !set_aside(dir.path()).is_empty() {
-            continue;
-        }
-        let (mut known, mut unknown, mut failed) = (0, 0, 0);
-        for first in (0..KEYS).step_by(1_000) {
-            let keys: Vec<_> = (first..first + 1_000).map(key).collect();
-            let found = store.providers(keys.into(), NOW, NonZeroU32::MIN).await;
-            let Ok(found) = found else {
-                failed += 1;
-                continue;
-            };
-            for (number, found) in (first..).zip(found) {
-                match found {
-                    Found::Known(providers) => {
-                        assert_eq!(providers.len(), 1, "{number} is lost in silence, at {place}");
-                        assert_eq!(providers[0].peer, record(number, number % 10).provider);
-                        known += 1;
-                    }
-                    Found::Unknown(kind) => {
-                        assert_eq!(kind, StoreErrorKind::Corrupt);
-                        unknown += 1;
-                    }
-                }
-            }
-        }
-        answered += u32::from(known > 0 && unknown > 0);
-        // Damage is damage: the next start begins anew.
-        assert_eq!(unknown + failed > 0, files.join("damaged").exists(), "at {place}");
-        drop(store.close().await);
-    }
-    assert!(answered > 0, "no place hits the page of a key");
-}
-
 /// The list of checksums must not make a close late that is clean otherwise: without one the next open compares nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_close_in_time_comes_before_the_list_of_checksums() {
@@ -369,82 +311,4 @@ async fn a_store_that_is_printed_shows_no_rows() {
 fn forty_of_fifty() -> Vec<RecordOutcome> {
     let outcome = |place| if place < 40 { RecordOutcome::Taken } else { RecordOutcome::NoRoom };
     (0..50).map(outcome).collect()
-}
-
-/// Counts what this crate and those of hydra log.
-struct Lines(Arc<AtomicU32>);
-
-impl tracing::Subscriber for Lines {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target().starts_with("hydra") && metadata.is_event()
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-
-    fn event(&self, _: &tracing::Event<'_>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn enter(&self, _: &tracing::span::Id) {}
-
-    fn exit(&self, _: &tracing::span::Id) {}
-}
-
-/// A store of so many keys that was killed and then damaged in every `stride` bytes of its log; unless that is found at once.
-async fn damaged_after_a_crash(pristine: &TempDir, stride: usize) -> Option<(TempDir, Sled)> {
-    let dir = tempfile::tempdir().unwrap();
-    let files = dir.path().join(crate::config::DIR);
-    copy(&pristine.path().join(crate::config::DIR), &files);
-    std::fs::remove_file(files.join("checksums")).unwrap();
-    let mut log = std::fs::read(files.join("db")).unwrap();
-    for place in (8 << 10..log.len()).step_by(stride) {
-        log[place..].iter_mut().take(64).for_each(|byte| *byte ^= 0x5a);
-    }
-    std::fs::write(files.join("db"), log).unwrap();
-    let store = open(&dir).await;
-    set_aside(dir.path()).is_empty().then_some((dir, store))
-}
-
-/// What cannot be read on several pages, each with an error of its own, is logged now and then, not at each call.
-#[tokio::test(flavor = "multi_thread")]
-async fn two_damaged_pages_do_not_fill_the_log() {
-    const KEYS: u64 = 4_000;
-    let pristine = tempfile::tempdir().unwrap();
-    let batch: Vec<_> = (0..KEYS).map(|number| record(number, number % 10)).collect();
-    for _ in 0..3 {
-        let store = open(&pristine).await;
-        for part in batch.chunks(BATCH_LEN_MAX.get()) {
-            store.insert(part.into(), NOW).await.unwrap();
-        }
-        store.close().await.unwrap();
-    }
-    for stride in [64 << 10, 48 << 10, 40 << 10, 32 << 10, 24 << 10, 20 << 10, 16 << 10, 12 << 10, 8 << 10] {
-        let Some((_dir, store)) = damaged_after_a_crash(&pristine, stride).await else { continue };
-        let engine = store.keeper.engine("test", Call::Read).unwrap();
-        let (mut healthy, mut damaged) = (None, std::collections::BTreeMap::new());
-        for number in 0..KEYS {
-            match engine.providers(&[key(number)], NOW, 1).unread {
-                Some(fault) => drop(damaged.insert(hydra_api::Causes(&fault).to_string(), number)),
-                None => healthy = Some(number),
-            }
-        }
-        let Some(healthy) = healthy.filter(|_| damaged.len() > 1) else { continue };
-        let lines = Arc::new(AtomicU32::new(0));
-        tracing::subscriber::with_default(Lines(lines.clone()), || {
-            for number in (0..1_000).flat_map(|_| damaged.values().take(2)) {
-                let keys = [key(healthy), key(*number)];
-                drop(store.keeper.providers(&engine, &keys, NOW, 1));
-            }
-        });
-        let lines = lines.load(Ordering::Relaxed);
-        assert!((1..=10).contains(&lines), "{lines} lines of 2,000 calls");
-        return;
-    }
-    panic!("no stride hits two pages");
 }
