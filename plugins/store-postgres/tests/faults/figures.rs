@@ -1,6 +1,6 @@
 //! What the store publishes of a server that ends sessions, falls silent, is killed or holds dead rows.
 
-use crate::{Config, NOW, Server, Store, config, has, insert, is_back, open, trial};
+use crate::{Config, NOW, PATIENCE, Server, Store, config, has, insert, is_back, open, trial};
 use hydra_api::{Deletion, PutOutcome, StoreErrorKind, UnixSeconds, ValueKey, ValuePut, ValueRecord};
 use hydra_conformance::given::{key, record};
 use libtest_mimic::Trial;
@@ -8,9 +8,6 @@ use std::num::NonZeroU32;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
-
-/// How long the server may take to count rows, and the store to connect.
-const WITHIN: Duration = Duration::from_secs(20);
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -53,7 +50,7 @@ pub(crate) async fn opened_with(config: Config) -> Store {
 async fn until(mut is_so: impl FnMut() -> bool) {
     let since = Instant::now();
     while !is_so() {
-        assert!(since.elapsed() < WITHIN, "not within {WITHIN:?}");
+        assert!(since.elapsed() < PATIENCE, "not within {PATIENCE:?}");
         sleep(Duration::from_millis(20)).await;
     }
 }
@@ -241,7 +238,7 @@ async fn catalogue(server: Server) {
     // A session reports what it has done now and then.
     let since = Instant::now();
     while rows("dead") != 200.0 || rows("live") != 300.0 {
-        assert!(since.elapsed() < WITHIN, "{} live and {} dead", rows("live"), rows("dead"));
+        assert!(since.elapsed() < PATIENCE, "{} live and {} dead", rows("live"), rows("dead"));
         sleep(Duration::from_millis(200)).await;
         store.estimate().await.unwrap();
     }
@@ -250,12 +247,12 @@ async fn catalogue(server: Server) {
         server.query("hydra", &format!("SELECT {size}('hydra.records')")).unwrap()[0].parse().unwrap()
     };
     assert_eq!((size("rows"), size("indexes")), (of_server("pg_table_size"), of_server("pg_indexes_size")));
-    assert!(figure(&store, "db_tables_age_seconds", &[]) < WITHIN.as_secs_f64());
+    assert!(figure(&store, "db_tables_age_seconds", &[]) < PATIENCE.as_secs_f64());
     assert_eq!(figure(&store, "db_table_vacuum_age_seconds", &[]), 0.0, "there was none");
     server.execute("hydra", "VACUUM hydra.records").unwrap();
     let since = Instant::now();
     while rows("dead") > 0.0 {
-        assert!(since.elapsed() < WITHIN, "{} dead", rows("dead"));
+        assert!(since.elapsed() < PATIENCE, "{} dead", rows("dead"));
         sleep(Duration::from_millis(200)).await;
         store.estimate().await.unwrap();
     }

@@ -30,8 +30,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
-/// How long a store may take to come back after the cause of a failure has gone.
-const BACK_WITHIN: Duration = Duration::from_secs(5);
+/// How long something may take on a busy machine that must end at all.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 type Store = Arc<dyn ProviderStore>;
 
@@ -71,7 +71,7 @@ async fn is_back(store: &Store, number: u64) {
         if inserted.is_ok() && read.as_ref().is_ok_and(|found| *found) {
             return;
         }
-        assert!(since.elapsed() < BACK_WITHIN + Duration::from_secs(10), "not back: {inserted:?}, {read:?}");
+        assert!(since.elapsed() < PATIENCE, "not back: {inserted:?}, {read:?}");
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
 }

@@ -1,6 +1,6 @@
 //! A pooler in transaction mode: its connections are others' at the next moment.
 
-use crate::{BACK_WITHIN, Config, Server, config, has, insert, open};
+use crate::{Config, Server, config, has, insert, open};
 use hydra_api::{Causes, StoreErrorKind};
 use hydra_conformance::servers::{PgBouncer, required};
 use hydra_store_postgres::Prepared;
@@ -96,9 +96,7 @@ async fn limits(prepared: Prepared) {
         tokio::task::block_in_place(|| {
             tokio::runtime::Handle::current().block_on(async {
                 tokio::time::sleep(Duration::from_millis(500)).await;
-                let since = Instant::now();
                 assert_eq!(has(&store, 1).await.unwrap_err().kind(), StoreErrorKind::Overloaded);
-                assert!(since.elapsed() < BACK_WITHIN / 2, "it waited {:?}", since.elapsed());
             });
         });
     });

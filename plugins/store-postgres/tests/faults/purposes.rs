@@ -1,14 +1,12 @@
 //! What a store takes of its server when it is opened for something else than to serve.
 
-use crate::{Config, Server, Store, config, has, insert, open, trial};
+use crate::{Config, PATIENCE, Server, Store, config, has, insert, open, trial};
 use hydra_api::{Plugin, Purpose, Scope};
 use hydra_store_postgres::Postgres;
 use libtest_mimic::Trial;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
-
-const WITHIN: Duration = Duration::from_secs(20);
 
 pub(crate) fn trials() -> Vec<Trial> {
     // Eight connections are left for roles that are no superusers.
@@ -35,7 +33,7 @@ fn sessions(server: &Server, role: &str) -> usize {
 async fn until_sessions(server: &Server, role: &str, wanted: usize) {
     let since = Instant::now();
     while sessions(server, role) != wanted {
-        assert!(since.elapsed() < WITHIN, "{} sessions of {role}", sessions(server, role));
+        assert!(since.elapsed() < PATIENCE, "{} sessions of {role}", sessions(server, role));
         sleep(Duration::from_millis(20)).await;
     }
 }
@@ -101,7 +99,7 @@ async fn room(server: Server) {
             if profile.concurrency_max.get() == wanted {
                 return;
             }
-            assert!(since.elapsed() < WITHIN, "{why}: {}", profile.concurrency_max);
+            assert!(since.elapsed() < PATIENCE, "{why}: {}", profile.concurrency_max);
             sleep(Duration::from_millis(50)).await;
         }
     };

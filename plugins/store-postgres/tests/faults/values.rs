@@ -1,6 +1,6 @@
 //! Value records: a server that is killed, locks, and tables from before there were value records.
 
-use crate::{Config, NOW, Server, Store, config, has, insert, trial};
+use crate::{Config, NOW, PATIENCE, Server, Store, config, has, insert, trial};
 use hydra_api::{
     Causes, FoundValue, OpenError, Plugin, Purpose, PutOutcome, Scope, StoreError, StoreErrorKind, ValueKey,
     ValuePut, ValueRecord,
@@ -15,8 +15,6 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-/// How long the server may take to come back on a busy machine.
-const WITHIN: Duration = Duration::from_secs(30);
 const WRITERS: u8 = 4;
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -95,7 +93,7 @@ async fn killed(mut server: Server) {
             let found = loop {
                 match number(&store, key(writer)).await {
                     Ok(found) => break found,
-                    Err(error) => assert!(since.elapsed() < WITHIN, "{}", Causes(&error)),
+                    Err(error) => assert!(since.elapsed() < PATIENCE, "{}", Causes(&error)),
                 }
                 sleep(Duration::from_millis(100)).await;
             };

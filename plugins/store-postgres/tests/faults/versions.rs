@@ -1,6 +1,6 @@
 //! What servers of some versions alone do.
 
-use crate::{BACK_WITHIN, Config, Server, config, has, insert, open};
+use crate::{Config, PATIENCE, Server, config, has, insert, open};
 use hydra_api::StoreErrorKind;
 use libtest_mimic::{Completion, Trial};
 use std::sync::Arc;
@@ -51,7 +51,7 @@ async fn ended(server: Server) {
     insert(&store, 1).await.unwrap();
     let since = Instant::now();
     while store.profile().concurrency_max.get() < 4 {
-        assert!(since.elapsed() < BACK_WITHIN, "the connections are not opened");
+        assert!(since.elapsed() < PATIENCE, "the connections are not opened");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let hold = "BEGIN; LOCK TABLE hydra.records IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(2); COMMIT";
