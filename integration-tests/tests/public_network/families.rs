@@ -75,6 +75,8 @@ async fn serves(family: &str, settings: &[&str]) {
         });
     }
     assert_eq!(node.page("/readyz").await.unwrap().status, 200);
+    let down = node.metrics().await.unwrap().sum("hydra_listeners", &[("state", "down")]);
+    assert!(down < 1.0, "{down} listeners of a family that is not there are tried again");
 }
 
 pub(crate) async fn one_of_two() {

@@ -253,14 +253,20 @@ fn with_strict_ports_a_node_does_not_start_on_another_port() {
     let port = taken.local_addr().unwrap().port();
     let base = format!("ids.port_base={port}");
     let set = [&LOOPBACK[..2], &["--set", &base, "--set", "heads.count=1"], &LOOPBACK[4..]].concat();
-    let output = hydra.run(&[&["run"], &set[..], &["--set", "heads.ports=strict"]].concat());
-    let message = stderr(&output);
-    assert_eq!(output.status.code(), Some(1), "{message}");
-    let on =
-        format!("head 0 cannot listen on /ip4/127.0.0.1/tcp/{port}, /ip4/127.0.0.1/udp/{port}/quic-v1: ");
-    assert!(message.contains(&on) && message.contains("heads.ports"), "{message}");
+    let is_refused = || {
+        let output = hydra.run(&[&["run"], &set[..], &["--set", "heads.ports=strict"]].concat());
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        let on =
+            format!("head 0 cannot listen on /ip4/127.0.0.1/tcp/{port}, /ip4/127.0.0.1/udp/{port}/quic-v1: ");
+        assert!(message.contains(&on) && message.contains("heads.ports"), "{message}");
+    };
+    is_refused();
     let moved = Running::start(&hydra, &set, &[]);
     assert!(!moved.lines[0].contains(&format!("/{port}/")), "{:?}", moved.lines);
+    drop(moved);
+    // The port that it has moved to is not one of the firewall's rule either.
+    is_refused();
 }
 
 #[test]

@@ -69,25 +69,32 @@ impl NodeHeads {
         Self { parts, phase: Phase::Serving, tasks, running, ports }
     }
 
-    /// The slot's own port if it is free, else that of the lease, else one that is free.
+    /// The slot's own port if it is free, else that of the lease, else one that is free. With strict ports none but the own.
     fn port(&self, lease: &HeadLease) -> Result<u16, HeadError> {
+        let is_strict = self.parts.config.heads.ports == Ports::Strict;
         let is_free =
-            |own: &u16| !self.ports.contains(own) && ports::is_free_now(&self.parts.config.heads, *own);
-        if let Some(own) = lease.own_port.filter(|own| *own != lease.port).filter(is_free) {
-            tracing::info!(
-                head = lease.slot,
-                port = own,
-                from = lease.port,
-                "returning to the port of the slot, which is free again"
-            );
-            return Ok(own);
+            |own: u16| !self.ports.contains(&own) && ports::is_free_now(&self.parts.config.heads, own);
+        if let Some(own) = lease.own_port.filter(|own| *own != lease.port) {
+            if is_free(own) {
+                tracing::info!(
+                    head = lease.slot,
+                    port = own,
+                    from = lease.port,
+                    "returning to the port of the slot, which is free again"
+                );
+                return Ok(own);
+            }
+            // The head moved before the config wanted it to stay.
+            if is_strict {
+                return Err(self.taken(lease.slot, own));
+            }
         }
         let port = ports::port(&self.parts.config.heads, lease.port, &self.ports).map_err(|cause| {
             HeadError::Listen { slot: lease.slot, on: listeners(&self.parts.config, lease.port), cause }
         })?;
         if port != lease.port && lease.port != 0 {
-            if self.parts.config.heads.ports == Ports::Strict {
-                return Err(self.taken(lease));
+            if is_strict {
+                return Err(self.taken(lease.slot, lease.port));
             }
             let (head, taken) = (lease.slot, lease.port);
             tracing::warn!(head, taken, port, "the port is taken, listening on a free one");
@@ -95,15 +102,14 @@ impl NodeHeads {
         Ok(port)
     }
 
-    /// The port of the lease is taken, and the config wants no other.
-    fn taken(&self, lease: &HeadLease) -> HeadError {
+    /// The port of a slot is taken, and the config wants no other.
+    fn taken(&self, slot: u32, port: u16) -> HeadError {
         let cause = format!(
-            "port {} is in use, and heads.ports is \"strict\": end the process that uses it (`ss -lnp` shows it), or set \
-             heads.ports to \"move\"",
-            lease.port
+            "port {port} is in use, and heads.ports is \"strict\": end the process that uses it (`ss -lnp` shows it), or set \
+             heads.ports to \"move\""
         );
-        let on = listeners(&self.parts.config, lease.port);
-        HeadError::Listen { slot: lease.slot, on, cause: io::Error::new(io::ErrorKind::AddrInUse, cause) }
+        let on = listeners(&self.parts.config, port);
+        HeadError::Listen { slot, on, cause: io::Error::new(io::ErrorKind::AddrInUse, cause) }
     }
 
     fn on_ended(&mut self, task: Id) -> Option<u32> {

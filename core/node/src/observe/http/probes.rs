@@ -4,6 +4,7 @@ use crate::net::reachability::in_words;
 use crate::net::supervise::Phase;
 use crate::observe::node_view::NodeView;
 use hydra_api::Sharing;
+use hydra_engine::Pause;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -67,10 +68,7 @@ pub(super) fn ready(node_view: &NodeView) -> Vec<Check> {
         format!("not open for {since} s: {cause}")
     });
     let stalled = health.stalled.map(|still| format!("no call has ended for {} s", still.as_secs()));
-    // A node whose writes alone are paused answers lookups, and keeps what it takes in its queue.
-    let paused = health.paused.filter(|pause| pause.reads).map(|pause| {
-        format!("{} unavailable for {} s: {}", pause.calls, pause.since.as_secs(), pause.because)
-    });
+    let (paused, writes_paused) = pause(health.paused);
     let damaged =
         health.corrupt.map(|error| format!("it has reported damage since this node started: {error}"));
     // A node without value records answers everything else.
@@ -78,11 +76,19 @@ pub(super) fn ready(node_view: &NodeView) -> Vec<Check> {
         let since = pause.since.as_secs();
         format!("{} of value records unavailable for {since} s: {}", pause.calls, pause.because)
     });
-    let note = damaged.or(values);
+    let note = damaged.or(writes_paused).or(values);
     let store = Check { note, ..check("store", opening.or(stalled).or(paused)) };
     // What only a router or the config mends is no reason to take the node out of service.
     let reachability = Check { note: in_words(&node_view.heads), ..check("reachability", None) };
     vec![check("node", node), check("leases", leases), check("heads", heads), reachability, store]
+}
+
+/// Why calls for provider records are paused: what fails the probe, and what is only told. A node whose writes alone are paused
+/// answers lookups, and keeps what it takes in its queue.
+fn pause(paused: Option<Pause>) -> (Option<String>, Option<String>) {
+    let Some(pause) = paused else { return (None, None) };
+    let why = format!("{} unavailable for {} s: {}", pause.calls, pause.since.as_secs(), pause.because);
+    if pause.reads { (Some(why), None) } else { (None, Some(why)) }
 }
 
 fn check(name: &'static str, wrong: Option<String>) -> Check {

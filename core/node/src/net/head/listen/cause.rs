@@ -6,7 +6,6 @@ use libp2p::Multiaddr;
 use libp2p::core::transport::TransportError;
 use libp2p::multiaddr::Protocol;
 use socket2::{Domain, Socket, Type};
-use std::error::Error;
 use std::io;
 
 /// `AF_NETLINK` and `EMFILE`, `ENFILE`, `EAFNOSUPPORT` of Linux.
@@ -17,8 +16,8 @@ const NO_FAMILY: i32 = 97;
 /// The cause of this failure to listen, in words, and whether another try may succeed.
 pub(super) fn of(failure: &TransportError<io::Error>, address: &Multiaddr) -> (io::Error, bool) {
     let TransportError::Other(cause) = failure else { return (io::Error::other(failure.to_string()), false) };
-    let (code, kind) = (code_of(cause), cause.kind());
     let told = Causes(cause).to_string();
+    let (code, kind) = (code_in(&told), cause.kind());
     let watch = (cfg!(target_os = "linux") && is_wildcard(address)).then(watch_refused).flatten();
     let (told, is_supported) = match (code, watch) {
         (Some(code), _) if NO_DESCRIPTORS.contains(&code) => (format!("{told}: {RAISE}"), true),
@@ -37,22 +36,11 @@ fn without_netlink(refused: &io::Error) -> String {
     )
 }
 
-/// The error of the system at the root of an error.
-fn code_of(cause: &io::Error) -> Option<i32> {
-    let mut below: Option<&(dyn Error + 'static)> = Some(cause);
-    for _ in 0..Causes::DEPTH_MAX {
-        let error = below?;
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            if let Some(code) = error.raw_os_error() {
-                return Some(code);
-            }
-            // What an error of `io` wraps is not its source.
-            below = error.get_ref().map(|inner| inner as &(dyn Error + 'static));
-        } else {
-            below = error.source();
-        }
-    }
-    None
+/// The error of the system that an error tells at its root. It is read from the text: transports within transports hide the
+/// error itself, as they hand on its source in place of it.
+fn code_in(told: &str) -> Option<i32> {
+    let (_, code) = told.rsplit_once("(os error ")?;
+    code.split_once(')')?.0.parse().ok()
 }
 
 fn is_wildcard(address: &Multiaddr) -> bool {
@@ -66,4 +54,48 @@ fn is_wildcard(address: &Multiaddr) -> bool {
 /// Why the interfaces cannot be watched, if so.
 fn watch_refused() -> Option<io::Error> {
     Socket::new(Domain::from(NETLINK), Type::RAW, None).err()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::error::Error;
+    use std::fmt;
+
+    /// As a transport over two others tells an error of one of them.
+    #[derive(Debug)]
+    struct Either(io::Error);
+
+    impl fmt::Display for Either {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.0.fmt(f)
+        }
+    }
+
+    impl Error for Either {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            self.0.source()
+        }
+    }
+
+    fn told(code: i32) -> (String, bool) {
+        let inner = io::Error::other(Either(io::Error::from_raw_os_error(code)));
+        let failure = TransportError::Other(io::Error::other(inner));
+        let (cause, is_supported) = of(&failure, &"/ip6/::1/tcp/1".parse().unwrap());
+        (cause.to_string(), is_supported)
+    }
+
+    #[test]
+    fn a_family_that_the_system_does_not_have_is_not_tried_again() {
+        let (told, is_supported) = told(NO_FAMILY);
+        assert!(told.contains("os error 97") && !is_supported, "{told}");
+    }
+
+    #[test]
+    fn without_descriptors_the_remedy_is_told() {
+        for code in NO_DESCRIPTORS {
+            let (told, is_supported) = told(code);
+            assert!(told.ends_with(RAISE) && is_supported, "{told}");
+        }
+    }
 }

@@ -89,3 +89,16 @@ async fn a_runtime_that_does_not_get_to_its_tasks_is_stuck() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(failed(live(&node.node_view)), [""; 0]);
 }
+
+#[test]
+fn a_node_whose_writes_alone_are_paused_is_ready_and_says_so() {
+    let paused = |calls, reads| {
+        let since = Duration::from_secs(3);
+        pause(Some(Pause { calls, reads, since, because: "the disk is full".to_owned() }))
+    };
+    let told = |calls: &str| Some(format!("{calls} unavailable for 3 s: the disk is full"));
+    assert_eq!(pause(None), (None, None));
+    assert_eq!(paused("writes", false), (None, told("writes")));
+    assert_eq!(paused("reads", true), (told("reads"), None));
+    assert_eq!(paused("reads and writes", true), (told("reads and writes"), None));
+}
