@@ -108,7 +108,7 @@ impl Engine {
             time: Some((now.instant, took)),
             call: reply.call,
         });
-        ticket.settle(&reply.ending.outcome(rung, took), ended);
+        ticket.settle(&reply.ending.outcome(reply.rung, took), ended);
         Ok(reply)
     }
 

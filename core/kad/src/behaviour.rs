@@ -2,6 +2,7 @@
 
 use crate::client::{Ask, AskError, Client, is_local};
 use crate::handler::{Handler, Order};
+use crate::mode::SharedMode;
 use crate::{Config, Mode, NoService, Remote, Service};
 use libp2p::PeerId;
 use libp2p::core::transport::PortUse;
@@ -24,6 +25,8 @@ pub struct Behaviour<S = NoService> {
     config: Arc<Config>,
     service: Arc<S>,
     mode: Mode,
+    /// The same for the streams.
+    shared_mode: Arc<SharedMode>,
     connections: HashMap<PeerId, SmallVec<[ConnectionId; 1]>>,
     client: Client,
     asked: mpsc::Receiver<Box<Ask>>,
@@ -49,6 +52,7 @@ impl<S: Service> Behaviour<S> {
             config,
             service,
             mode,
+            shared_mode: Arc::new(SharedMode::new(mode)),
             connections: HashMap::new(),
             client,
             asked,
@@ -79,6 +83,7 @@ impl<S: Service> Behaviour<S> {
             return;
         }
         self.mode = mode;
+        self.shared_mode.set(mode);
         // What is still queued of an earlier switch is out of date.
         self.orders.retain(|order| !matches!(order, ToSwarm::NotifyHandler { event: Order::SetMode(_), .. }));
         for (peer, connections) in &self.connections {
@@ -93,7 +98,7 @@ impl<S: Service> Behaviour<S> {
 
     fn handler(&self, peer: PeerId, connection: ConnectionId, address: &Multiaddr) -> Handler<S> {
         let remote = Remote { peer, address: address.clone(), connection };
-        Handler::new(self.config.clone(), self.service.clone(), remote, self.mode)
+        Handler::new(self.config.clone(), self.service.clone(), remote, self.shared_mode.clone())
     }
 
     /// Sends a request on its way; a peer without a connection is dialed, once for all that wait for it.

@@ -1,7 +1,7 @@
 //! One connection: its inbound streams are served here, its outbound ones ask.
 
 use crate::client::{Ask, AskError, carry};
-use crate::mode::Mode;
+use crate::mode::{Mode, SharedMode};
 use crate::server::serve;
 use crate::stats::add;
 use crate::upgrade::Upgrade;
@@ -30,7 +30,7 @@ pub struct Handler<S> {
     config: Arc<Config>,
     service: Arc<S>,
     remote: Arc<Remote>,
-    mode: Mode,
+    mode: Arc<SharedMode>,
     /// Its part of the memory for unfinished frames.
     frames: Budget,
     /// Every stream that is open, inbound and outbound.
@@ -52,14 +52,14 @@ enum Direction {
 /// What the behaviour tells a connection.
 #[derive(Debug)]
 pub enum Order {
-    /// Serve, or stop serving.
+    /// Serve, or stop serving: the mode that all share has changed.
     SetMode(Mode),
     /// Carry this request.
     Ask(Box<Ask>),
 }
 
 impl<S: Service> Handler<S> {
-    pub(crate) fn new(config: Arc<Config>, service: Arc<S>, remote: Remote, mode: Mode) -> Self {
+    pub(crate) fn new(config: Arc<Config>, service: Arc<S>, remote: Remote, mode: Arc<SharedMode>) -> Self {
         Self {
             frames: config.frames_of_connection(),
             config,
@@ -80,8 +80,8 @@ impl<S: Service> Handler<S> {
             return;
         }
         self.inbound_len += 1;
-        let frames = self.frames.clone();
-        let served = serve(stream, self.config.clone(), frames, self.service.clone(), self.remote.clone());
+        let (config, frames, service) = (self.config.clone(), self.frames.clone(), self.service.clone());
+        let served = serve(stream, config, frames, service, self.remote.clone(), self.mode.clone());
         self.streams.push(served.map(|()| Direction::In).boxed());
     }
 
@@ -112,9 +112,9 @@ impl<S: Service> ConnectionHandler for Handler<S> {
     type OutboundOpenInfo = Box<Ask>;
 
     fn listen_protocol(&self) -> SubstreamProtocol<Upgrade> {
-        let upgrade = match self.mode {
-            Mode::Server => Upgrade::all(&self.config.protocols),
-            Mode::Client => Upgrade::none(&self.config.protocols),
+        let upgrade = match self.mode.is_server() {
+            true => Upgrade::all(&self.config.protocols),
+            false => Upgrade::none(&self.config.protocols),
         };
         SubstreamProtocol::new(upgrade, ()).with_timeout(NEGOTIATION_WAIT)
     }
@@ -144,7 +144,8 @@ impl<S: Service> ConnectionHandler for Handler<S> {
 
     fn on_behaviour_event(&mut self, order: Order) {
         match order {
-            Order::SetMode(mode) => self.mode = mode,
+            // The swarm asks for the protocols after each order.
+            Order::SetMode(_) => {}
             Order::Ask(ask) => self.asks.push_back(ask),
         }
     }

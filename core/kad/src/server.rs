@@ -3,8 +3,9 @@
 use crate::clock::before;
 use crate::framing::FrameReader;
 use crate::message::{Echo, Message, encode_answer, fitting};
+use crate::mode::SharedMode;
 use crate::stats::{add, sub};
-use crate::{Budget, Charge, Config, Remote, Reply, Reset, Response, Service};
+use crate::{Budget, Charge, Config, Remote, Reply, Request, Reset, Response, Service};
 use bytes::Bytes;
 use futures::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use std::pin::{Pin, pin};
@@ -15,7 +16,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// After so many requests without a pause, the other streams of the connection get their turn.
 const SERVED_AT_A_TIME_MAX: u32 = 32;
 
-/// Serves a stream until its remote closes it, and closes it then.
+/// Serves a stream until its remote closes it, or asks for an answer when the mode is that of a server no more, and closes it
+/// then.
 ///
 /// After an error the stream is dropped unclosed, which resets it.
 pub(crate) async fn serve<S, IO>(
@@ -24,13 +26,14 @@ pub(crate) async fn serve<S, IO>(
     frames: Budget,
     service: Arc<S>,
     remote: Arc<Remote>,
+    mode: Arc<SharedMode>,
 ) where
     S: Service,
     IO: AsyncRead + AsyncWrite + Unpin,
 {
     add(&config.stats.streams_accepted, 1);
     let open = Open::of(&config.stats.streams_open);
-    if let Err(cause) = serve_until_end(&mut io, &config, &frames, &*service, &remote).await {
+    if let Err(cause) = serve_until_end(&mut io, &config, &frames, &*service, &remote, &mode).await {
         config.stats.count_reset(cause);
     }
     drop(open);
@@ -42,6 +45,7 @@ async fn serve_until_end<S, IO>(
     frames: &Budget,
     service: &S,
     remote: &Remote,
+    mode: &SharedMode,
 ) -> Result<(), Reset>
 where
     S: Service,
@@ -60,6 +64,9 @@ where
         deadline = Instant::now() + limits.frame_wait;
         let _open = Open::of(&config.stats.requests_open);
         let (echo, request) = decode(frame, config)?;
+        if !mode.is_server() && !matches!(request, Request::AddProvider { .. }) {
+            return close(io, timer, limits.write_wait).await;
+        }
         let reply = before(timer.as_mut(), deadline, service.handle(remote, request)).await;
         match reply.map_err(|_| Reset::Idle)? {
             Reply::Answer(response) => {

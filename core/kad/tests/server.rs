@@ -315,8 +315,6 @@ async fn n1_a_server_lists_the_protocol_and_a_client_refuses_it() {
     head.mode.send_replace(Mode::Client);
     timeout(LONG, raw.protocols.wait_for(lists(false))).await.unwrap().unwrap();
     assert_eq!(raw.open(&head).await.unwrap_err(), "refused");
-    open.write_all(&find("key")).await.unwrap();
-    assert!(next(&mut open).await.unwrap().is_some(), "open streams are served to their end");
     let new = raw_peer().await;
     assert_eq!(new.open(&head).await.unwrap_err(), "refused", "on new connections too");
 
@@ -324,6 +322,23 @@ async fn n1_a_server_lists_the_protocol_and_a_client_refuses_it() {
     timeout(LONG, raw.protocols.wait_for(lists(true))).await.unwrap().unwrap();
     serves(&raw, &head).await;
     serves(&new, &head).await;
+}
+
+/// A go client takes an answer for the proof that it has met a server, and lists that again though identify has just told it
+/// otherwise.
+#[tokio::test]
+async fn n1_a_stream_that_is_open_ends_with_the_next_request_once_the_peer_serves_no_more() {
+    let (head, raw) = (head(config(), Plain).await, raw_peer().await);
+    let mut open = raw.open(&head).await.unwrap();
+    open.write_all(&find("key")).await.unwrap();
+    assert!(next(&mut open).await.unwrap().is_some());
+    head.mode.send_replace(Mode::Client);
+    let refuses = async { while raw.open(&head).await.is_ok() {} };
+    timeout(LONG, refuses).await.unwrap();
+    open.write_all(&add()).await.unwrap();
+    open.write_all(&find("key")).await.unwrap();
+    assert_eq!(next(&mut open).await, Ok(None), "without an answer");
+    assert_eq!(head.config.stats.frames_in(), 3, "what has no answer is still taken");
 }
 
 #[tokio::test]

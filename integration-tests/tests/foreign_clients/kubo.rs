@@ -16,9 +16,9 @@ const FRESH_ABSENT: &str = "engine.cache.fresh_absent_s=3600";
 /// How often a record is searched for: nothing answers an announcement, so a first search may overtake it.
 const TRIES: usize = 10;
 const PAUSE: Duration = Duration::from_millis(100);
-/// How often the routing table of kubo is read until it lists every head: for three of the periods in which it looks for more servers
-/// by itself.
-const TABLE_TRIES: usize = 900;
+/// How long the routing table of kubo is read until it lists every head, or none. kubo looks for its bootstrap peers every 30 s: it
+/// comes back with the first round that does not fall into a restart.
+const TABLE_WAIT: Duration = Duration::from_secs(120);
 
 /// A node of hydra, and two of kubo that join through different heads.
 struct Network {
@@ -95,10 +95,7 @@ async fn is_found_later(network: Network) -> Result<(), Failed> {
 }
 
 async fn stays(network: Network) -> Result<(), Failed> {
-    let Network { home, hydra, provider, seeker } = network;
-    hydra.stop().await?;
-    let hydra = start_heads(&home).await?;
-    let network = Network { home, hydra, provider, seeker };
+    let network = network.restart().await?;
     for kubo in [&network.provider, &network.seeker] {
         network.enter_table_of(kubo).await?;
     }
@@ -110,7 +107,7 @@ async fn stays(network: Network) -> Result<(), Failed> {
 }
 
 async fn is_resolved(network: Network) -> Result<(), Failed> {
-    let Network { home, hydra, provider, seeker } = network;
+    let Network { provider, seeker, .. } = &network;
     let mut paths = Vec::new();
     for content in ["first", "second", "third"] {
         paths.push(format!("/ipfs/{}", provider.put_block(content).await?));
@@ -119,12 +116,10 @@ async fn is_resolved(network: Network) -> Result<(), Failed> {
     assert_eq!(seeker.resolve(&name).await?, paths[0], "before it is written");
     provider.publish(&paths[1]).await?;
     assert_eq!(seeker.resolve(&name).await?, paths[1], "the second one is the better one");
-    hydra.stop().await?;
-    let hydra = start_heads(&home).await?;
-    let network = Network { home, hydra, provider, seeker };
+    let network = network.restart().await?;
     for kubo in [&network.provider, &network.seeker] {
         // One head is enough to publish and to resolve.
-        network.meets(kubo).await?;
+        lists(kubo, |listed| !listed.is_empty()).await?;
     }
     assert_eq!(network.seeker.resolve(&name).await?, paths[1], "after a restart of the heads");
     network.provider.publish(&paths[2]).await?;
@@ -141,6 +136,22 @@ async fn start_heads(home: &Home) -> std::io::Result<Node> {
     Node::start_in(home, &lan).await
 }
 
+/// Waits until a node lists these servers.
+async fn lists(kubo: &Kubo, wanted: impl Fn(&Vec<String>) -> bool) -> Result<(), Failed> {
+    let until = tokio::time::Instant::now() + TABLE_WAIT;
+    loop {
+        let mut listed = kubo.routing_table().await?;
+        listed.sort_unstable();
+        if wanted(&listed) {
+            return Ok(());
+        }
+        if tokio::time::Instant::now() >= until {
+            return Err(format!("kubo lists {listed:?}").into());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
 impl Network {
     async fn start(program: &Program, transport: Transport) -> Result<Self, Failed> {
         let home = Home::new()?;
@@ -155,31 +166,22 @@ impl Network {
         Ok(network)
     }
 
+    /// Stops the heads, of which no node lists any then: what is left would be dialed in vain. Starts them again.
+    async fn restart(self) -> Result<Self, Failed> {
+        let Self { home, hydra, provider, seeker } = self;
+        hydra.stop().await?;
+        for kubo in [&provider, &seeker] {
+            lists(kubo, Vec::is_empty).await?;
+        }
+        let hydra = start_heads(&home).await?;
+        Ok(Self { home, hydra, provider, seeker })
+    }
+
     /// Waits until a node lists the heads as servers, and nobody else.
     async fn enter_table_of(&self, kubo: &Kubo) -> Result<(), Failed> {
         let mut heads: Vec<_> = self.hydra.heads().iter().map(|head| head.peer.to_string()).collect();
         heads.sort_unstable();
-        let mut listed = Vec::new();
-        for _ in 0..TABLE_TRIES {
-            listed = kubo.routing_table().await?;
-            listed.sort_unstable();
-            if listed == heads {
-                return Ok(());
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-        Err(format!("kubo lists {listed:?} of {heads:?}").into())
-    }
-
-    /// Waits until a node lists a head as a server.
-    async fn meets(&self, kubo: &Kubo) -> Result<(), Failed> {
-        for _ in 0..TABLE_TRIES {
-            if !kubo.routing_table().await?.is_empty() {
-                return Ok(());
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-        Err("kubo lists no head".into())
+        lists(kubo, |listed| *listed == heads).await
     }
 
     async fn expect_found_before_written(&self, cid: &str) -> Result<(), Failed> {

@@ -12,6 +12,10 @@ use tokio::sync::oneshot;
 /// The part of the permits that is kept for reads, if there is more than one: a quarter.
 const READS_PART: u32 = 4;
 
+/// The part of the others that reads of value records may use: half, and one at least. Such calls may hang while the table of the
+/// provider records takes writes.
+const VALUE_READS_PART: u32 = 2;
+
 /// Hands out permits. Reads wait in a line of their own, which is told when its turn has come; other calls, those in the *background*,
 /// wait here, the oldest first, for as long as it takes. When both wait they take turns, so that neither starves, and a part of
 /// the permits is kept for reads, so that calls in the background that take long do not hold them all.
@@ -66,6 +70,7 @@ struct State {
     in_flight: u32,
     reads_max: u32,
     reads_in_flight: u32,
+    value_reads_in_flight: u32,
     paused: [bool; Lane::COUNT],
     /// The engine closes.
     closing: bool,
@@ -81,13 +86,21 @@ struct State {
 /// The right to run one store call. Dropping it gives it to the next in line.
 pub(crate) struct Permit {
     gate: Option<Arc<Gate>>,
-    is_read: bool,
+    turn: Kind,
+}
+
+/// What a permit counts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A read out of the line.
+    Read,
+    Background(Lane),
 }
 
 /// Whose turn it is.
 enum Turn {
     Read,
-    Background(oneshot::Sender<Permit>),
+    Background(Lane, oneshot::Sender<Permit>),
 }
 
 impl Gate {
@@ -98,6 +111,7 @@ impl Gate {
             in_flight: 0,
             reads_max,
             reads_in_flight: 0,
+            value_reads_in_flight: 0,
             paused: [false; Lane::COUNT],
             closing: false,
             probe: [false; Lane::COUNT],
@@ -145,9 +159,9 @@ impl Gate {
         if !state.background_may_start(lane) {
             return None;
         }
-        state.start(lane, false);
+        state.start(Kind::Background(lane));
         self.note(&state);
-        Some(Permit { gate: Some(self.clone()), is_read: false })
+        Some(Permit { gate: Some(self.clone()), turn: Kind::Background(lane) })
     }
 
     /// Gives out permits as long as some are free and someone waits. To be called after each change of either.
@@ -163,11 +177,10 @@ impl Gate {
             let Some(turn) = state.next_turn(waits) else { return };
             self.note(&state);
             drop(state);
-            let is_read = matches!(turn, Turn::Read);
-            let permit = Permit { gate: Some(self.clone()), is_read };
+            let permit = Permit { gate: Some(self.clone()), turn: turn.kind() };
             match (turn, &reads) {
                 (Turn::Read, Some(reads)) => reads.depart(permit),
-                (Turn::Background(call), _) => {
+                (Turn::Background(_, call), _) => {
                     if let Err(permit) = call.send(permit) {
                         // Its receiver has just gone: the permit goes back without another round of this.
                         permit.give_back();
@@ -248,11 +261,12 @@ impl Gate {
         self.in_flight.store(state.in_flight, Ordering::Relaxed);
     }
 
-    fn release(&self, is_read: bool) {
+    fn release(&self, turn: Kind) {
         self.released.fetch_add(1, Ordering::Relaxed);
         let mut state = lock(&self.state);
         state.in_flight -= 1;
-        state.reads_in_flight -= u32::from(is_read);
+        state.reads_in_flight -= u32::from(turn == Kind::Read);
+        state.value_reads_in_flight -= u32::from(turn == Kind::Background(Lane::ValueReads));
         self.note(&state);
     }
 }
@@ -264,13 +278,20 @@ impl State {
 
     fn background_may_start(&self, lane: Lane) -> bool {
         let kept = if self.closing || self.limit == 1 { 0 } else { (self.limit / READS_PART).max(1) };
-        let background = self.in_flight - self.reads_in_flight;
-        background < self.limit - kept && self.may_start(lane)
+        let (background, background_max) = (self.in_flight - self.reads_in_flight, self.limit - kept);
+        let value_reads_max = (background_max / VALUE_READS_PART).max(1);
+        let has_part = lane != Lane::ValueReads || self.value_reads_in_flight < value_reads_max;
+        background < background_max && has_part && self.may_start(lane)
     }
 
-    fn start(&mut self, lane: Lane, is_read: bool) {
+    fn start(&mut self, turn: Kind) {
+        let lane = match turn {
+            Kind::Read => Lane::Reads,
+            Kind::Background(lane) => lane,
+        };
         self.in_flight += 1;
-        self.reads_in_flight += u32::from(is_read);
+        self.reads_in_flight += u32::from(turn == Kind::Read);
+        self.value_reads_in_flight += u32::from(turn == Kind::Background(Lane::ValueReads));
         if self.paused[lane as usize] {
             self.probe[lane as usize] = false;
         }
@@ -296,15 +317,15 @@ impl State {
         let call = call.map(|(id, (lane, _))| (*id, *lane)).filter(|_| !read || !self.last_was_background);
         if let Some((id, lane)) = call {
             let (_, sender) = self.background.remove(&id)?;
-            self.start(lane, false);
+            self.start(Kind::Background(lane));
             self.last_was_background = true;
-            return Some(Turn::Background(sender));
+            return Some(Turn::Background(lane, sender));
         }
         if !read {
             self.note_limited(reads_wait);
             return None;
         }
-        self.start(Lane::Reads, true);
+        self.start(Kind::Read);
         self.last_was_background = false;
         Some(Turn::Read)
     }
@@ -348,11 +369,20 @@ impl Drop for Round {
     }
 }
 
+impl Turn {
+    const fn kind(&self) -> Kind {
+        match self {
+            Self::Read => Kind::Read,
+            Self::Background(lane, _) => Kind::Background(*lane),
+        }
+    }
+}
+
 impl Permit {
     /// Gives the permit back without a look at who waits.
     fn give_back(mut self) {
         if let Some(gate) = self.gate.take() {
-            gate.release(self.is_read);
+            gate.release(self.turn);
         }
     }
 }
@@ -360,7 +390,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(gate) = self.gate.take() {
-            gate.release(self.is_read);
+            gate.release(self.turn);
             gate.advance();
         }
     }

@@ -163,8 +163,14 @@ impl Book {
         lock(&self.state).taken.get(key).map(|taken| taken.record.clone())
     }
 
-    /// Joins the flight of a key, or puts a new one in line. What is known by now and `suffices` is given instead.
-    pub(super) fn join(&self, key: ValueKey, suffices: impl Fn(&Known) -> bool) -> Joined {
+    /// Joins the flight of a key, or puts a new one in line. What is known by now and `suffices` is given instead. The flight that
+    /// a new one pushes out of the line is given to `pushed_out`.
+    pub(super) fn join(
+        &self,
+        key: ValueKey,
+        suffices: impl Fn(&Known) -> bool,
+        pushed_out: impl FnOnce(&Flight),
+    ) -> Joined {
         let mut state = lock(&self.state);
         if let Some(taken) = state.taken.get(&key) {
             return Joined::Taken(taken.record.clone());
@@ -183,6 +189,7 @@ impl Book {
         {
             // Who waits for it is answered without the store.
             state.flights.remove(&oldest.key);
+            pushed_out(&oldest);
             oldest.landing.send_replace(Some(Err(Ending::NoPermit)));
         }
         let flight = Flight::of(key);

@@ -105,7 +105,8 @@ impl Values {
         if plan.asks == Asks::Never {
             return Err(Ending::Shed);
         }
-        let flight = match self.book.join(key, |known| known.is_within(plan.life, now)) {
+        let suffices = |known: &Known| known.is_within(plan.life, now);
+        let flight = match self.book.join(key, suffices, |oldest| self.deny(oldest)) {
             Joined::Known(record) => return Ok((record, Source::Shared)),
             Joined::Taken(record) => return Ok((Some(record), Source::WriteQueue)),
             Joined::Flight(flight) => flight,
@@ -117,6 +118,13 @@ impl Values {
         self.landed(&flight, plan, now).await.map(|record| (record, Source::Store))
     }
 
+    /// Counts a flight as one that got no permit in time, once.
+    fn deny(&self, flight: &Flight) {
+        if flight.deny() {
+            add(&self.backend.stats.values.denied, 1);
+        }
+    }
+
     /// Waits for a flight: for a permit a short time, then for the store until the deadline.
     async fn landed(&self, flight: &Flight, plan: &Plan, now: Now) -> Result<Option<ValueRecord>, Ending> {
         let deadline = now.instant + plan.deadline;
@@ -125,9 +133,7 @@ impl Values {
             return landing;
         }
         if !flight.has_departed() {
-            if flight.deny() {
-                add(&self.backend.stats.values.denied, 1);
-            }
+            self.deny(flight);
             return Err(Ending::NoPermit);
         }
         timeout_at(deadline.into(), flight.landed()).await.unwrap_or(Err(Ending::Late))

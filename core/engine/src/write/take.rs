@@ -122,6 +122,10 @@ impl Writer {
         }
         let Some(expires) = self.recent.expires(record, now.unix) else { return false };
         let left = expires.since(now.unix);
+        // It was written by a clock that was ahead: the store has long made it end as others do.
+        if left > self.limits.record_ttl {
+            return false;
+        }
         let lives_on =
             if rung == Rung::Short { left >= self.limits.refresh_left } else { left > Duration::ZERO };
         // The addresses that the store got last are not the newest while others wait.

@@ -1,8 +1,8 @@
 //! A wall clock that jumps, as one does that a wrong time server or a resumed machine sets.
 
-use crate::doubles::{START, Store, addresses, caller, key, millis, permits};
-use hydra_api::UnixSeconds;
-use hydra_engine::{Clock, Config, Engine};
+use crate::doubles::{Ledger, START, Store, addresses, caller, key, millis, permits};
+use hydra_api::{Rung, UnixSeconds, Verdict};
+use hydra_engine::{Clock, Config, Ending, Engine};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -115,6 +115,30 @@ async fn a_record_of_a_clock_far_ahead_ends_once_the_clock_was_right_for_an_hour
     sleep(life).await;
     assert_eq!(engine.providers(caller(0), &key(1)).await.unwrap().providers().len(), 0);
     assert!(store.kept(written, START).await.is_empty(), "it is purged");
+}
+
+/// What a busy node remembers of it says that it lives for years, and its store has long made that a few hours.
+#[tokio::test(start_paused = true)]
+async fn a_record_of_a_clock_far_ahead_is_written_again_on_a_degraded_node_too() {
+    let store = Store::new(4, 256);
+    let (wall, clock) = Wall::new();
+    let config = Config { purge_interval_s: 60, record_ttl_hours: 4, ..permits(4) };
+    let busy = Ledger::new(|_, _| Verdict::Degrade(Rung::Stale));
+    let engine = Engine::open(store.named(), vec![busy.named("busy")], config, clock, None);
+    let announce = |number| engine.announce(caller(1), &key(number), || addresses(1)).unwrap();
+    wall.jump(3_650 * DAY).await;
+    assert_eq!(announce(1), Ending::Served);
+    sleep(Duration::from_secs(60)).await;
+    wall.jump(0).await;
+    sleep(Duration::from_secs(3 * HOUR)).await;
+    // The addresses that the provider has now.
+    assert_eq!(announce(2), Ending::Served);
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(announce(1), Ending::Served);
+    assert_eq!(announce(2), Ending::Known, "this one is known");
+    sleep(Duration::from_secs(3 * HOUR)).await;
+    let written = store.batches()[0][0].key;
+    assert_eq!(store.kept(written, wall.true_date()).await.len(), 1, "it was announced three hours ago");
 }
 
 /// A machine without a clock of its own begins in the past: nothing that it kept may end when its clock is set right.

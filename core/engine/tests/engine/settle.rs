@@ -4,10 +4,10 @@ use crate::doubles::{FAILS, Ledger, Mood, Store, addresses, caller, key, millis,
 use hydra_api::{
     AdmissionPolicy, Judgement, Load, Operation, Outcome, ReasonId, Request, Rung, Token, Verdict,
 };
-use hydra_engine::{Chain, Config, Ending, NamedPolicy, PolicyMode, Source, Verdicts};
+use hydra_engine::{Chain, Config, Ending, NamedPolicy, PolicyMode, ReadCache, Source, Verdicts};
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 fn declines() -> Arc<Ledger> {
@@ -51,6 +51,26 @@ async fn a1_every_ending_of_a_read_is_settled_once() {
     drop(engine.providers(caller(0), &key(8)));
     ledger.assert_balanced();
     assert_eq!(ledger.admitted.lock().unwrap().len(), 7);
+}
+
+/// What the client got was no answer of the store.
+#[tokio::test(start_paused = true)]
+async fn a_policy_is_told_the_rung_on_which_a_read_was_served_in_the_end() {
+    let ledger = Ledger::admits_all();
+    let store = Store::new(1, 256);
+    let engine = open(&store, vec![ledger.named("ledger")], permits(1));
+    engine.providers(caller(0), &key(1)).await.unwrap();
+    sleep(Duration::from_secs(u64::from(ReadCache::FRESH_ABSENT_S) + 1)).await;
+    ledger.admitted.lock().unwrap().clear();
+    ledger.settled.lock().unwrap().clear();
+    store.set(Mood::Takes(millis(300)));
+    let (engine, busy) = (&engine, key(2));
+    let (_, reply) = tokio::join!(engine.providers(caller(0), &busy), async {
+        sleep(millis(1)).await;
+        engine.providers(caller(0), &key(1)).await.unwrap()
+    });
+    assert_eq!((reply.ending, reply.source, reply.rung), (Ending::Served, Source::StaleCache, Rung::Stale));
+    assert_eq!(ledger.outcome(&key(1)), Outcome::Served { rung: Rung::Stale, took: millis(20) });
 }
 
 #[tokio::test(start_paused = true)]

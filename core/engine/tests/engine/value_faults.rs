@@ -4,7 +4,7 @@ use crate::doubles::{START, addresses, caller, key, memory, open_store, permits}
 use crate::names::Name;
 use hydra_api::{FoundValue, ProviderStore, StoreError, StoreErrorKind, ValueKey, async_trait};
 use hydra_conformance::doubles::{Behaviour, Call, Double};
-use hydra_engine::{Engine, Put, PutRecord};
+use hydra_engine::{Config, Ending, Engine, Put, PutRecord};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -67,6 +67,52 @@ async fn puts_that_all_hang_do_not_keep_announcements_from_the_store() {
     }
     sleep(Duration::from_secs(2)).await;
     assert_eq!((engine.stats().writes.written, engine.load().in_flight.used), (20, 2));
+}
+
+/// No read of value records ever returns.
+#[derive(Debug)]
+struct HangsReading;
+
+#[async_trait]
+impl Behaviour for HangsReading {
+    async fn enter(&self, call: Call) -> Result<(), StoreError> {
+        if matches!(call, Call::GetValues(_)) {
+            std::future::pending::<()>().await;
+        }
+        Ok(())
+    }
+}
+
+/// As with puts: a table of value records that hangs is no fault of that of the providers.
+#[tokio::test(start_paused = true)]
+async fn reads_of_values_that_all_hang_do_not_keep_announcements_from_the_store() {
+    for count in [3, 4, 5, 9] {
+        let store = Arc::new(Double::of(memory(), HangsReading));
+        let engine = open_store(store, vec![], permits(count), None);
+        for number in 0..20 {
+            engine.value(caller(1), &Name::of(number).key()).await;
+            engine.announce(caller(1), &key(number.into()), || addresses(1)).unwrap();
+        }
+        sleep(Duration::from_secs(5)).await;
+        let read = engine.providers(caller(2), &key(1_000)).await.unwrap();
+        assert_eq!((engine.stats().writes.written, read.ending), (20, Ending::Served), "{count} permits");
+    }
+}
+
+/// Whoever is pushed out of the line has got no permit in time either.
+#[tokio::test(start_paused = true)]
+async fn reads_of_values_that_newer_ones_push_out_of_the_line_count_as_denied() {
+    let store = Arc::new(Double::of(memory(), HangsReading));
+    let engine = open_store(store, vec![], Config { waiting_len_max: 4, ..permits(1) }, None);
+    let name = |number: u8| Name::of(number).key();
+    let reads = (0..20).map(|number| {
+        let engine = &engine;
+        async move { engine.value(caller(1), &name(number)).await.ending }
+    });
+    let endings = futures::future::join_all(reads).await;
+    let denied = endings.iter().filter(|ending| **ending == Ending::NoPermit).count();
+    assert!(denied > 10, "{endings:?}");
+    assert_eq!(engine.stats().values.denied, denied as u64, "{endings:?}");
 }
 
 /// Fails each put with this kind.

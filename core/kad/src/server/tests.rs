@@ -1,7 +1,7 @@
 use super::*;
 use crate::framing::FrameReader;
 use crate::message::{Message, encode_request};
-use crate::{Budget, EncodedPeer, Limits, ListedPeer, Request};
+use crate::{Budget, EncodedPeer, Limits, ListedPeer, Mode, Request};
 use futures::AsyncReadExt;
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId};
@@ -41,8 +41,9 @@ fn serving(config: &Config, buffer: usize) -> (Compat<DuplexStream>, JoinHandle<
         address: Multiaddr::empty(),
         connection: ConnectionId::new_unchecked(0),
     };
-    let frames = config.frames_of_connection();
-    let served = serve(theirs.compat(), Arc::new(config.clone()), frames, Arc::new(Told), Arc::new(remote));
+    let (frames, mode) = (config.frames_of_connection(), Arc::new(SharedMode::new(Mode::Server)));
+    let (config, remote) = (Arc::new(config.clone()), Arc::new(remote));
+    let served = serve(theirs.compat(), config, frames, Arc::new(Told), remote, mode);
     (ours.compat(), tokio::spawn(served))
 }
 
@@ -189,7 +190,7 @@ async fn f10_an_idle_stream_is_small_and_holds_no_budget() {
     let (remote, (_, theirs)) = (PeerId::random(), duplex(1));
     let remote =
         Remote { peer: remote, address: Multiaddr::empty(), connection: ConnectionId::new_unchecked(0) };
-    let frames = config.frames_of_connection();
-    let served = serve(theirs.compat(), Arc::new(config), frames, Arc::new(Told), Arc::new(remote));
+    let (frames, mode) = (config.frames_of_connection(), Arc::new(SharedMode::new(Mode::Server)));
+    let served = serve(theirs.compat(), Arc::new(config), frames, Arc::new(Told), Arc::new(remote), mode);
     assert!(size_of_val(&served) <= 2048, "{} bytes", size_of_val(&served));
 }

@@ -17,7 +17,7 @@ fn book() -> Book {
 }
 
 fn flight(book: &Book, number: u32) -> Arc<Flight> {
-    match book.join(key(number), |_| true) {
+    match book.join(key(number), |_| true, |_| {}) {
         Joined::Flight(flight) => flight,
         other => panic!("{other:?}"),
     }
