@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 fn crates() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut crates = vec![root.join("integration-tests/src")];
-    for group in ["core", "plugins"] {
+    for group in ["core", "plugins", "integration-tests"] {
         for entry in std::fs::read_dir(root.join(group)).unwrap() {
             crates.push(entry.unwrap().path().join("src"));
         }
@@ -40,8 +40,7 @@ fn modules(sources: &Path) -> BTreeMap<Module, String> {
             if matches!(module.last().map(String::as_str), Some("lib" | "main")) {
                 module.pop();
             }
-            let is_test =
-                module.iter().any(|part| matches!(part.as_str(), "tests" | "bin" | "sample" | "sabotage"));
+            let is_test = module.iter().any(|part| matches!(part.as_str(), "tests" | "bin" | "sabotage"));
             if path.extension().is_some_and(|extension| extension == "rs") && !is_test {
                 modules.insert(module, production(&std::fs::read_to_string(&path).unwrap()));
             }
@@ -188,6 +187,9 @@ fn circle(edges: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
 /// The rooms of `core/node`, from the top down: each uses those after it and no other.
 const NODE_ROOMS: [&str; 6] = ["cli", "node", "observe", "net", "config", "files"];
 
+/// The larger rooms of its `net`, likewise; what stands beside them serves several.
+const NET_ROOMS: [&str; 5] = ["head", "reachability", "requests", "routing", "heads"];
+
 /// The arrows that do not point down: to a room above, or past the rooms to a name that the crate exports.
 fn not_downward(modules: &BTreeMap<Module, String>, rooms: &[&str]) -> BTreeSet<String> {
     let floor = |path: &Module| rooms.iter().position(|room| path.first().is_some_and(|first| first == room));
@@ -212,6 +214,14 @@ fn the_rooms_of_the_node_use_only_those_below_them() {
     }
     let wrong = not_downward(&modules, &NODE_ROOMS);
     assert!(wrong.is_empty(), "{wrong:#?}");
+    let levels = levels(&modules);
+    let arrows = &levels[&vec!["net".to_owned()]];
+    for (floor, room) in NET_ROOMS.iter().enumerate() {
+        assert!(modules.contains_key(&vec!["net".to_owned(), (*room).to_owned()]), "there is no room {room}");
+        let used = arrows.get(*room).into_iter().flatten();
+        let up = used.filter(|used| NET_ROOMS[..floor].contains(&used.as_str()));
+        assert_eq!(up.collect::<Vec<_>>(), [""; 0], "net::{room} uses rooms above it");
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod figures;
 mod form;
 mod ground;
 mod judge;
+mod known;
 mod load;
 mod memory;
 mod place;
@@ -25,6 +26,7 @@ mod sample;
 mod server;
 mod soak;
 mod stairs;
+mod trial;
 mod trigger;
 mod warm_up;
 

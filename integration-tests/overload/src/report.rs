@@ -8,7 +8,8 @@ mod steps;
 
 use crate::arm::Arm;
 use crate::chart;
-use crate::judge::{self, Verdict, objections};
+use crate::judge::{Verdict, objections};
+use crate::known::Known;
 use crate::place::{Place, ShareName};
 use crate::results::Results;
 use crate::server::Backend;
@@ -16,30 +17,6 @@ use clap::ValueEnum;
 use std::fmt::Write;
 use std::io;
 use std::path::Path;
-
-/// What is known of an arm at a place.
-#[derive(Debug)]
-pub(crate) struct Known<'a> {
-    pub(crate) arm: &'a Arm,
-    pub(crate) steps: Vec<crate::figures::Figures>,
-    pub(crate) trials: Vec<crate::trigger::Trial>,
-}
-
-impl Known<'_> {
-    /// The verdicts of its curve.
-    pub(crate) fn of_curve(&self, place: &Place) -> Vec<Verdict> {
-        judge::curve(place.backend, &self.steps)
-    }
-
-    /// All its verdicts, each with where it comes from: the curve or a trigger.
-    pub(crate) fn verdicts(&self, place: &Place) -> Vec<(String, Verdict)> {
-        let curve = self.of_curve(place).into_iter().map(|verdict| ("curve".to_owned(), verdict));
-        let trials = self.trials.iter().flat_map(|trial| {
-            judge::trial(trial).into_iter().map(|verdict| (trial.trigger.clone(), verdict))
-        });
-        curve.chain(trials).collect()
-    }
-}
 
 /// Writes everything that can be made from the results: charts, the tables of README.md and of ARMS.md beside them, and the table of the
 /// document that summarises them, if there is one. What is wrong with the laboratory is returned.
@@ -52,7 +29,7 @@ pub(crate) fn write(results: &Results, arms: &[Arm], summary: Option<&Path>) -> 
     let places = shares
         .flat_map(|share| Backend::value_variants().iter().map(move |backend| Place::new(*backend, *share)));
     for place in places {
-        let known = known(results, &place, arms)?;
+        let known = Known::at(&place, results, arms)?;
         if known.is_empty() {
             continue;
         }
@@ -76,22 +53,6 @@ pub(crate) fn write(results: &Results, arms: &[Arm], summary: Option<&Path>) -> 
     }
     results.write("ARMS.md", &arms::page(arms, &sections))?;
     Ok(wrong)
-}
-
-fn known<'a>(results: &Results, place: &Place, arms: &'a [Arm]) -> io::Result<Vec<Known<'a>>> {
-    let mut known = Vec::new();
-    for arm in arms {
-        let mut trials = results.trials()?;
-        trials.retain(|trial| trial.place == place.name && trial.arm == arm.name);
-        trials.sort_by_key(|trial| {
-            crate::trigger::Trigger::ALL.iter().position(|of| of.to_string() == trial.trigger)
-        });
-        let steps = results.steps(place, &arm.name)?;
-        if !steps.is_empty() || !trials.is_empty() {
-            known.push(Known { arm, steps, trials });
-        }
-    }
-    Ok(known)
 }
 
 /// Adds a line.

@@ -6,7 +6,7 @@ use crate::curve::Curve;
 use crate::figures::Figures;
 use crate::load::Row;
 use crate::place::Place;
-use crate::trigger::Trial;
+use crate::trial::Trial;
 use hydra_load::Second;
 use std::fmt::Write;
 use std::io;

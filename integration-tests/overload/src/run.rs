@@ -11,7 +11,8 @@ use crate::place::{Base, Place};
 use crate::results::{Results, Setup};
 use crate::soak::soak;
 use crate::stairs::climb;
-use crate::trigger::{self, Trial, Trigger};
+use crate::trial::{self, Trial};
+use crate::trigger::Trigger;
 use std::io;
 use std::path::Path;
 use tokio::time::sleep;
@@ -141,7 +142,7 @@ async fn happen(
 ) -> io::Result<bool> {
     let name = site.place.file_of(&arm.name);
     say(&name, &trigger.to_string());
-    let (trial, rows) = trigger::measure(trigger, ground, &mut site.server, site.form, base).await?;
+    let (trial, rows) = trial::measure(trigger, ground, &mut site.server, site.form, base).await?;
     let trial = Trial { place: site.place.name.clone(), arm: arm.name.clone(), ..trial };
     let has_missed = |verdict: &Verdict| verdict.id == "recovered" && !verdict.passed;
     let has_recovered = !judge::trial(&trial).iter().any(has_missed);

@@ -5,7 +5,8 @@ use crate::csv::{self, row};
 use crate::ground::{Ground, REST, Site, say};
 use crate::results::Results;
 use crate::sample::node_sample;
-use crate::trigger::{self, Trigger};
+use crate::trial;
+use crate::trigger::Trigger;
 use hydra_conformance::given::Chance;
 use hydra_integration_tests::node::Node;
 use std::io;
@@ -58,7 +59,7 @@ pub(crate) async fn soak(
     while since.elapsed() < lasts {
         let Some(trigger) = triggers.get(chance.below(triggers.len() as u64) as usize) else { break };
         say(&site.place.name, &trigger.to_string());
-        let (trial, _) = trigger::measure(**trigger, &mut ground, &mut site.server, site.form, base).await?;
+        let (trial, _) = trial::measure(**trigger, &mut ground, &mut site.server, site.form, base).await?;
         let rested = rest(&ground).await?;
         all.push(Rested {
             at_s: since.elapsed().as_secs_f64(),

@@ -1,12 +1,5 @@
 //! The triggers: what happens to the server or the nodes, or is sent to them, during a steady load.
 
-mod act;
-mod extra;
-mod trial;
-
-pub(crate) use trial::{DURING, RECOVERY, Trial, measure};
-
-use crate::form::Form;
 use crate::server::Backend;
 use std::fmt;
 use std::str::FromStr;
@@ -88,8 +81,8 @@ impl Trigger {
         self != Self::Connections || backend == Backend::Postgres
     }
 
-    /// How long it lasts.
-    pub(crate) fn lasts(self, form: &Form) -> Duration {
+    /// How long it lasts; what has no time of its own lasts for `during`.
+    pub(crate) fn lasts(self, during: Duration) -> Duration {
         match self {
             Self::Freeze(seconds) => Duration::from_secs(seconds),
             Self::Memory => MEMORY,
@@ -101,7 +94,7 @@ impl Trigger {
             | Self::Network
             | Self::Reprovide
             | Self::Burst
-            | Self::KillNode => form.during,
+            | Self::KillNode => during,
         }
     }
 }

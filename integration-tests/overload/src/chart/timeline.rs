@@ -8,7 +8,8 @@ use crate::figures::increase;
 use crate::load::Row;
 use crate::place::Place;
 use crate::stairs::missing;
-use crate::trigger::{DURING, Trigger};
+use crate::trial::DURING;
+use crate::trigger::Trigger;
 
 /// The seconds of a trigger.
 pub(crate) fn timeline(place: &Place, arm: &Arm, trigger: Trigger, rows: &[Row]) -> String {

@@ -1,7 +1,8 @@
 //! The figures of a trigger.
 
 use super::{Verdict, at_least, at_most, none, short};
-use crate::trigger::{RECOVERY, Trial, Trigger};
+use crate::trial::{RECOVERY, Trial};
+use crate::trigger::Trigger;
 
 /// Of the share before, what has to be reached within the time to recover.
 const RECOVERED: f64 = 0.95;

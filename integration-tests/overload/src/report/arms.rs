@@ -1,12 +1,13 @@
 //! ARMS.md: all arms beside each other, at every load and with every trigger.
 
-use super::{Known, line, reached};
+use super::{line, reached};
 use crate::arm::Arm;
 use crate::figures::Figures;
 use crate::judge;
+use crate::known::Known;
 use crate::place::Place;
 use crate::results::Setup;
-use crate::trigger::Trial;
+use crate::trial::Trial;
 
 /// The whole page.
 pub(super) fn page(arms: &[Arm], sections: &str) -> String {

@@ -1,8 +1,9 @@
 //! The table of docs/OVERLOAD.md: what was wanted, what was measured with the shipped default, and what limits it.
 
-use super::{Known, line, marks, questions};
+use super::{line, marks, questions};
 use crate::arm::SHIPPED;
 use crate::judge::Verdict;
+use crate::known::Known;
 use crate::place::Place;
 use serde::Deserialize;
 use std::io;

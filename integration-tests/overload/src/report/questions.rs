@@ -1,10 +1,11 @@
 //! The tables of docs/OVERLOAD.md that answer why unprotected nodes crash, what the network notices, and what each part contributes.
 
-use super::{Known, line};
+use super::line;
 use crate::arm::SHIPPED;
 use crate::figures::Figures;
 use crate::judge::at;
-use crate::trigger::Trial;
+use crate::known::Known;
+use crate::trial::Trial;
 
 /// The arm that has no protection.
 const NO_GATE: &str = "no-gate";

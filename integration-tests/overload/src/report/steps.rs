@@ -1,10 +1,11 @@
 //! The tables of the shipped default in README.md: its figures, and its steps.
 
-use super::{Known, line, marks, reached};
+use super::{line, marks, reached};
 use crate::arm::SHIPPED;
 use crate::booster;
 use crate::figures::Figures;
 use crate::judge::Verdict;
+use crate::known::Known;
 use crate::place::{Base, Place};
 use crate::results::{Results, Setup};
 use std::io;

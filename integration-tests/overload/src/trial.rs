@@ -1,7 +1,8 @@
 //! One trigger during a steady load, and its figures.
 
-use super::Trigger;
-use super::act::{Scene, Seen};
+mod act;
+mod extra;
+
 use crate::csv::row;
 use crate::figures::{Figures, highest_rung, increase};
 use crate::form::Form;
@@ -9,6 +10,8 @@ use crate::ground::Ground;
 use crate::load::{self, CLIENTS, Row, networks};
 use crate::server::Slot;
 use crate::stairs::missing;
+use crate::trigger::Trigger;
+use act::{Scene, Seen};
 use hydra_load::{Head, Plan, Step};
 use std::io;
 use std::time::Duration;
@@ -109,7 +112,7 @@ pub(crate) async fn measure(
     form: &Form,
     base: f64,
 ) -> io::Result<(Trial, Vec<Row>)> {
-    let (rate, lasts) = (LOAD * base, trigger.lasts(form));
+    let (rate, lasts) = (LOAD * base, trigger.lasts(form.during));
     let durations = [form.before[0], form.before[1], lasts, RECOVERY, form.after];
     let Flows { steady, killed, moved } = flows(trigger, ground, form, rate, durations)?;
     // The probe may have connected anew.

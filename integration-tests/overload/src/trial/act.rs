@@ -1,11 +1,12 @@
 //! Does what a trigger is.
 
-use super::{Trigger, extra::extra};
+use super::extra::extra;
 use crate::ground::Ground;
 use crate::memory::MemoryLimit;
 use crate::quota::{Quota, Speed};
 use crate::sample::{Sampler, node_sample, unread};
 use crate::server::Slot;
+use crate::trigger::Trigger;
 use hydra_integration_tests::node::Node;
 use hydra_load::{Head, Plan, Report};
 use nix::sys::signal::Signal;

@@ -1,7 +1,7 @@
 //! The loads that come on top of the steady one.
 
-use super::Trigger;
 use crate::load::{self, CLIENTS, networks, only, step};
+use crate::trigger::Trigger;
 use hydra_load::{Connections, Head, Operation, Plan, Presence};
 use std::net::Ipv4Addr;
 use std::time::Duration;
