@@ -1,4 +1,4 @@
-module hydra-dht.github.io/integration-tests/go
+module integration-tests/go
 
 go 1.25.7
 

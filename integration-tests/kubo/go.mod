@@ -1,6 +1,6 @@
 // Builds kubo, the IPFS node. `go install` refuses its go.mod, which excludes versions: here the same versions are
 // required. A module of its own, so that kubo has no say in the versions of the Go client.
-module hydra-dht.github.io/integration-tests/kubo
+module integration-tests/kubo
 
 go 1.26.5
 

@@ -22,14 +22,15 @@ const fn rule(folder: &'static str, may: &'static [&'static str]) -> Rule {
 }
 
 /// The first rule whose folder fits counts. A store in memory is what the tests of others take for any store.
-const RULES: [Rule; 16] = [
+const RULES: [Rule; 17] = [
     Rule { never: &["libp2p", "tokio"], ..rule("core/api", &[]) },
-    rule("core/kad", &[]),
+    Rule { never: &["libp2p", "tokio"], ..rule("core/striped", &[]) },
+    rule("core/kad", &["hydra-striped"]),
     Rule { never: &["libp2p", "tokio"], ..rule("core/records", &[]) },
     Rule {
         tests_may: &["hydra-conformance", "hydra-store-memory"],
         never: &["libp2p"],
-        ..rule("core/engine", &["hydra-api", "hydra-records"])
+        ..rule("core/engine", &["hydra-api", "hydra-records", "hydra-striped"])
     },
     Rule { tests_may: &["hydra-store-memory"], ..rule("core/conformance", &["hydra-api"]) },
     rule("core/load", &["hydra-kad"]),

@@ -132,7 +132,7 @@ async fn lowers_expiries(kind: &str, table: &Value, dir: &Path) {
     store.close().await.unwrap();
 }
 
-/// Ten years ahead and ten years behind: the node serves what lives, panics at nothing and purges nothing that lives.
+/// Ten years behind, and right again: the node serves what lives, panics at nothing and purges nothing that lives.
 #[tokio::test]
 async fn a_node_whose_clock_is_years_off_keeps_what_lives() {
     let Some(library) = faketime::library() else {

@@ -82,6 +82,7 @@ impl<'a> Request<'a> {
 
 /// The requests of the Kademlia protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Operation {
     /// Ask for the peers closest to a key.
     FindNode,

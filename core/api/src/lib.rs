@@ -12,6 +12,9 @@
 //! Each trait numbers its rules in its documentation (S1, A1, I1 …); the crate `hydra-conformance` has a test for
 //! every number. The values are hydra's own, not libp2p's: a release of libp2p does not break a plugin.
 //!
+//! Enums and structs that may grow are `#[non_exhaustive]`. The others have all that there is: whoever meets a verdict, or what is known of a
+//! key, has to heed each kind, and the compiler says so.
+//!
 //! A plugin is a type that implements [`Plugin`]; it is made known with [`Registry::add`].
 
 mod addresses;

@@ -76,7 +76,7 @@ impl<S: Service> Handler<S> {
     fn accept<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&mut self, stream: IO) {
         if self.inbound_len >= self.config.limits.streams_max {
             // Dropping the stream resets it; the connection stays (F9).
-            add(&self.config.stats.streams_refused, 1);
+            add(&self.config.stats.mine().streams_refused, 1);
             return;
         }
         self.inbound_len += 1;

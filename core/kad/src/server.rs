@@ -31,8 +31,8 @@ pub(crate) async fn serve<S, IO>(
     S: Service,
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    add(&config.stats.streams_accepted, 1);
-    let open = Open::of(&config.stats.streams_open);
+    add(&config.stats.mine().streams_accepted, 1);
+    let open = Open::of(&config.stats.mine().streams_open);
     if let Err(cause) = serve_until_end(&mut io, &config, &frames, &*service, &remote, &mode).await {
         config.stats.count_reset(cause);
     }
@@ -62,7 +62,7 @@ where
             return close(io, timer, limits.write_wait).await;
         };
         deadline = Instant::now() + limits.frame_wait;
-        let _open = Open::of(&config.stats.requests_open);
+        let _open = Open::of(&config.stats.mine().requests_open);
         let (echo, request) = decode(frame, config)?;
         if !mode.is_server() && !matches!(request, Request::AddProvider { .. }) {
             return close(io, timer, limits.write_wait).await;
@@ -73,8 +73,9 @@ where
                 let (answer, charge) = encode(&echo, response, config)?;
                 drop(echo);
                 write(io, &answer, timer.as_mut(), limits.write_wait).await?;
-                add(&config.stats.frames_out, 1);
-                add(&config.stats.bytes_out, answer.len() as u64);
+                let counters = config.stats.mine();
+                add(&counters.frames_out, 1);
+                add(&counters.bytes_out, answer.len() as u64);
                 drop(charge);
                 deadline = Instant::now() + limits.frame_wait;
             }
@@ -89,8 +90,9 @@ where
 }
 
 fn decode(frame: Bytes, config: &Config) -> Result<(Echo, crate::Request), Reset> {
-    add(&config.stats.frames_in, 1);
-    add(&config.stats.bytes_in, frame.len() as u64);
+    let counters = config.stats.mine();
+    add(&counters.frames_in, 1);
+    add(&counters.bytes_in, frame.len() as u64);
     let limits = &config.limits;
     let message = Message::decode(frame, 0, limits.provider_peers_max, limits.peer_addresses_max)
         .map_err(|_| Reset::Malformed)?;
@@ -104,12 +106,12 @@ fn encode(echo: &Echo, response: Response, config: &Config) -> Result<(Bytes, Ch
     let len_max = response.limit(limits.frame_bytes_max);
     let mut fits = fitting(echo, &response, len_max).ok_or(Reset::Refused)?;
     if response.frame_bytes_max.is_some() && fits.is_cut(&response) {
-        add(&config.stats.answers_trimmed, 1);
+        add(&config.stats.mine().answers_trimmed, 1);
     }
     let mut charge = config.answers.charge();
     if !charge.grow_to(fits.len.saturating_sub(limits.free_bytes)) {
         fits = fitting(echo, &response, limits.free_bytes).ok_or(Reset::NoBudget)?;
-        add(&config.stats.answers_cut, 1);
+        add(&config.stats.mine().answers_cut, 1);
     }
     Ok((encode_answer(echo, &response, fits).bytes, charge))
 }

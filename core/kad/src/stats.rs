@@ -1,5 +1,6 @@
 //! Counters of what goes through the wire.
 
+use hydra_striped::Striped;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Why a stream was reset.
@@ -54,9 +55,13 @@ impl Reset {
     }
 }
 
-/// Counters that only grow, and gauges. Reading them is cheap and may be a moment behind.
+/// Counters that only grow, and gauges. Reading them is cheap and may be a moment behind; all connections of all heads may share one.
 #[derive(Debug, Default)]
-pub struct Stats {
+pub struct Stats(Striped<Counters>);
+
+/// One of the copies, each of which some threads change. A gauge may be below zero in one of them.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
     pub(crate) streams_open: AtomicU64,
     pub(crate) requests_open: AtomicU64,
     pub(crate) streams_accepted: AtomicU64,
@@ -75,61 +80,66 @@ pub struct Stats {
 impl Stats {
     /// Inbound streams that are served now.
     pub fn streams_open(&self) -> u64 {
-        read(&self.streams_open)
+        self.0.sum(|counters| &counters.streams_open)
     }
 
     /// Requests that are served now: read, and not answered yet.
     pub fn requests_open(&self) -> u64 {
-        read(&self.requests_open)
+        self.0.sum(|counters| &counters.requests_open)
     }
 
     /// Inbound streams accepted so far.
     pub fn streams_accepted(&self) -> u64 {
-        read(&self.streams_accepted)
+        self.0.sum(|counters| &counters.streams_accepted)
     }
     /// Inbound streams reset because their connection had its number of them already (F9).
     pub fn streams_refused(&self) -> u64 {
-        read(&self.streams_refused)
+        self.0.sum(|counters| &counters.streams_refused)
     }
     /// Complete requests read.
     pub fn frames_in(&self) -> u64 {
-        read(&self.frames_in)
+        self.0.sum(|counters| &counters.frames_in)
     }
     /// Answers written.
     pub fn frames_out(&self) -> u64 {
-        read(&self.frames_out)
+        self.0.sum(|counters| &counters.frames_out)
     }
     /// Bytes of complete requests, without length prefixes.
     pub fn bytes_in(&self) -> u64 {
-        read(&self.bytes_in)
+        self.0.sum(|counters| &counters.bytes_in)
     }
     /// Bytes of answers, with length prefixes.
     pub fn bytes_out(&self) -> u64 {
-        read(&self.bytes_out)
+        self.0.sum(|counters| &counters.bytes_out)
     }
     /// Answers shortened because the budget for answers was used up.
     pub fn answers_cut(&self) -> u64 {
-        read(&self.answers_cut)
+        self.0.sum(|counters| &counters.answers_cut)
     }
     /// Answers trimmed because their remote reads short frames alone, or may (V17).
     pub fn answers_trimmed(&self) -> u64 {
-        read(&self.answers_trimmed)
+        self.0.sum(|counters| &counters.answers_trimmed)
     }
     /// Requests made by clients.
     pub fn asks(&self) -> u64 {
-        read(&self.asks)
+        self.0.sum(|counters| &counters.asks)
     }
     /// Requests made by clients that failed, or were given up.
     pub fn asks_failed(&self) -> u64 {
-        read(&self.asks_failed)
+        self.0.sum(|counters| &counters.asks_failed)
     }
     /// Inbound streams reset for this cause.
     pub fn resets(&self, cause: Reset) -> u64 {
-        read(&self.resets[cause as usize])
+        self.0.sum(|counters| &counters.resets[cause as usize])
+    }
+
+    /// The copy of this thread.
+    pub(crate) fn mine(&self) -> &Counters {
+        self.0.mine()
     }
 
     pub(crate) fn count_reset(&self, cause: Reset) {
-        add(&self.resets[cause as usize], 1);
+        add(&self.mine().resets[cause as usize], 1);
     }
 }
 
@@ -139,10 +149,6 @@ pub(crate) fn add(counter: &AtomicU64, by: u64) {
 
 pub(crate) fn sub(counter: &AtomicU64, by: u64) {
     counter.fetch_sub(by, Ordering::Relaxed);
-}
-
-fn read(counter: &AtomicU64) -> u64 {
-    counter.load(Ordering::Relaxed)
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ impl AdmissionPolicy for Denylist {
                 None => return Verdict::Admit.into(),
             },
             // Where a key lies in the DHT says nothing of what it stands for.
-            Operation::FindNode | Operation::Ping => return Verdict::Admit.into(),
+            _ => return Verdict::Admit.into(),
         };
         let denied = self.rules.load().deny(space, key);
         if denied { Verdict::Decline(DENIED).into() } else { Verdict::Admit.into() }

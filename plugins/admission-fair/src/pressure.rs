@@ -15,9 +15,10 @@ impl Lane {
     /// `None` for what needs no store.
     pub(crate) const fn of(operation: Operation) -> Option<Self> {
         match operation {
-            Operation::FindNode | Operation::Ping => None,
             Operation::GetProviders | Operation::GetValue => Some(Self::Reads),
             Operation::AddProvider | Operation::PutValue => Some(Self::Writes),
+            // They do not cost the store.
+            _ => None,
         }
     }
 }

@@ -62,9 +62,10 @@ impl Settings {
 
     pub(crate) const fn cost(&self, operation: Operation) -> u32 {
         match operation {
-            Operation::FindNode | Operation::Ping => 0,
             Operation::GetProviders | Operation::GetValue => self.bits(READ_COST, 20) as u32,
             Operation::AddProvider | Operation::PutValue => self.bits(WRITE_COST, 20) as u32,
+            // They do not cost the store.
+            _ => 0,
         }
     }
 

@@ -29,7 +29,7 @@ impl AdmissionPolicy for EarlyDecline {
                 true
             }
             // These are answered from memory: no load is a reason to decline them.
-            Operation::FindNode | Operation::Ping => false,
+            _ => false,
         };
         let early = of_the_store && load.rung >= self.config.from;
         if early { Verdict::Decline(EARLY).into() } else { Verdict::Admit.into() }

@@ -3,10 +3,11 @@
 use super::mode::PolicyMode;
 use super::tally::{Tally, Verdicts};
 use crate::clock::monotonic;
-use crate::sync::{Striped, add};
+use crate::sync::add;
 use hydra_api::{
     AdmissionPolicy, Judgement, Load, Operation, Outcome, ReasonId, Request, Rung, Token, Verdict,
 };
+use hydra_striped::Striped;
 use std::borrow::Cow;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};

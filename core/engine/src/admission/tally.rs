@@ -1,8 +1,9 @@
 //! How often a policy gave which verdict.
 
 use super::mode::PolicyMode;
-use crate::sync::{Striped, add, read};
+use crate::sync::{add, read};
 use hydra_api::{ReasonId, Rung, Verdict};
+use hydra_striped::Striped;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The verdicts of one policy, but for admitting: that is what is left of the requests about which it was asked.

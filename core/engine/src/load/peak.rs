@@ -1,6 +1,7 @@
 //! The peak: how many requests a second are served at all.
 
-use crate::sync::{Striped, add};
+use crate::sync::add;
+use hydra_striped::Striped;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 

@@ -3,8 +3,9 @@
 use crate::config::Config;
 use crate::load::{Calls, Demand, Histogram, Latency, Pace, Work};
 use crate::request::Ending;
-use crate::sync::{Striped, add, read};
+use crate::sync::{add, read};
 use hydra_api::{Estimate, Operation, Rung, StoreErrorKind, ValueEstimate};
+use hydra_striped::Striped;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};

@@ -132,6 +132,7 @@ pub const fn method(operation: Operation) -> &'static str {
         Operation::GetValue => "kad/GET_VALUE",
         Operation::PutValue => "kad/PUT_VALUE",
         Operation::Ping => "kad/PING",
+        _ => "kad",
     }
 }
 

@@ -70,6 +70,7 @@ impl Writer {
             add(&stats.refreshes_skipped, 1);
             return Ending::Known;
         }
+        self.recent.note_waiting(&record);
         match self.queue.push(record, evicted) {
             Pushed::New => Ending::Served,
             Pushed::Merged => {

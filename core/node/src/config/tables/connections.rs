@@ -49,12 +49,13 @@ pub struct Connections {
     pub pending_per_node_max: u32,
     /// The maximum number of inbound connections of the whole node from one host: one IPv4 address, or one /56 of IPv6.
     /// At this number new ones from there are refused, so that one host cannot take the room of all others. Loopback
-    /// addresses are exempt. Raise it if many clients share an address behind a NAT.
+    /// addresses are exempt. The default is the 8 that go-libp2p permits one identity, for 32 heads. Raise it if many clients share an
+    /// address behind a NAT.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub per_host_max: u32,
     /// The maximum number of inbound connections of the whole node from one network: one /24 of IPv4, or one /48 of IPv6.
-    /// At this number new ones from there are refused. Loopback addresses are exempt. Raise it if many clients come from
-    /// one network.
+    /// At this number new ones from there are refused. Loopback addresses are exempt. The default is four full hosts. Raise it if many
+    /// clients come from one network.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub per_network_max: u32,
     /// The maximum number of inbound connections from one host that are being established, over the whole node. At this
@@ -92,8 +93,8 @@ impl Connections {
     pub const PENDING_MAX: u32 = 256;
     /// [`Self::pending_per_node_max`] by default.
     pub const PENDING_PER_NODE_MAX: u32 = 1_024;
-    /// [`Self::per_host_max`] by default: go-libp2p permits 8, for one identity and not for many, and clients behind one
-    /// NAT share an address.
+    /// [`Self::per_host_max`] by default: go-libp2p permits 8 (`conn_limiter.go` of its resource manager), for one identity and not
+    /// for many; a client near to a part of the heads has a connection to each of these, and clients behind one NAT share an address.
     pub const PER_HOST_MAX: u32 = 256;
     /// [`Self::per_network_max`] by default.
     pub const PER_NETWORK_MAX: u32 = 1_024;

@@ -94,6 +94,7 @@ fn can_be(&(operation, ending, rung): &Kind) -> bool {
         ),
         Operation::FindNode | Operation::Ping => ending == Ending::Served,
         Operation::PutValue => ending != Ending::NotKept,
+        _ => false,
     };
     some_rung && some_operation
 }
