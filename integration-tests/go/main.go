@@ -26,6 +26,7 @@ var commands = map[string]func(context.Context, *options) error{
 	"find-node": findNode,
 	"stream":    stream,
 	"identify":  identifyPeer,
+	"burst":     burst,
 	"serve":     serve,
 	"records":   records,
 	"judge":     judge,
@@ -53,6 +54,8 @@ type options struct {
 	lifetime  time.Duration
 	quorum    int
 	also      string
+	streams   int
+	again     int
 }
 
 func parse(args []string) (string, *options, error) {
@@ -74,6 +77,8 @@ func parse(args []string) (string, *options, error) {
 	flags.BoolVar(&o.publicKey, "public-key", false, "put-value, get-value: the public key of --owner, not its IPNS record")
 	flags.Uint64Var(&o.sequence, "sequence", 0, "put-value: the sequence of the IPNS record")
 	flags.DurationVar(&o.lifetime, "lifetime", time.Hour, "put-value: when the IPNS record ends, from now")
+	flags.IntVar(&o.streams, "streams", 0, "burst: the streams that are opened at once")
+	flags.IntVar(&o.again, "again", 0, "burst: the streams that are opened at once after that")
 	flags.IntVar(&o.quorum, "quorum", 0, "get-value: how many values are enough; 0 asks everybody")
 	if len(args) == 0 {
 		return "", nil, fmt.Errorf("%w: no command, expected one of %s", errUsage, strings.Join(names(), ", "))

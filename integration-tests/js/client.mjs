@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util'
 import { CID } from 'multiformats/cid'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { open, infoOut, usage } from './node.mjs'
+import { burst } from './burst.mjs'
 import * as values from './values.mjs'
 
 const OPTIONS = {
@@ -23,7 +24,9 @@ const OPTIONS = {
   owner: { type: 'string' },
   'public-key': { type: 'boolean', default: false },
   sequence: { type: 'string', default: '0' },
-  lifetime: { type: 'string', default: '1h' }
+  lifetime: { type: 'string', default: '1h' },
+  streams: { type: 'string', default: '0' },
+  again: { type: 'string', default: '0' }
 }
 
 const COMMANDS = {
@@ -31,6 +34,7 @@ const COMMANDS = {
   find,
   'find-node': findNode,
   identify,
+  burst,
   'put-value': values.putValue,
   'get-value': values.getValue,
   records: values.records,

@@ -96,6 +96,13 @@ pub enum Event {
         /// The client itself, as its ADD_PROVIDER announced it.
         provider: Peer,
     },
+    /// Many streams were opened on one connection at once.
+    Burst {
+        /// How many were answered.
+        answered: usize,
+        /// How many of those that were opened at once after that.
+        again: usize,
+    },
     /// A value record was put.
     Put {
         /// Its key, in hex.

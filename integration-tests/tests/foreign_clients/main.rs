@@ -57,6 +57,8 @@ fn main() {
             let name = format!("q5_find_node_of_{}_for_another_head_returns_that_head", library.name());
             trials
                 .push(trial_of(&name, transport, &[library], move |of| another_head_is_found(transport, of)));
+            let name = format!("f9_a_burst_of_streams_of_{}_costs_the_surplus_alone", library.name());
+            trials.push(trial_of(&name, transport, &[library], move |of| bursts(transport, of)));
             let ways: &[_] = if transport == Transport::Tcp { &["tls", "noise"] } else { &[""] };
             for security in ways {
                 let name = format!("n1_n2_n3_{}_identifies_and_pings_{security}", library.name());
@@ -168,6 +170,18 @@ async fn another_head_is_found(transport: Transport, libraries: Vec<Library>) ->
     let found = found.ok_or("the library found nobody")?;
     assert_eq!(found.id, target);
     assert_eq!(sorted(&found.addrs), expected);
+    Ok(())
+}
+
+async fn bursts(transport: Transport, libraries: Vec<Library>) -> Result<(), Failed> {
+    let node = Node::start(&[]).await?;
+    let at = transport.of(&node.heads()[0]);
+    let args = ["burst", "--peer", &at, "--streams", "70", "--again", "16"];
+    let event = libraries[0].program()?.run(&args).await?;
+    let Event::Burst { answered, again } = event else { return Err(format!("{event:?}").into()) };
+    // The library has streams of its own among the 32 that a head takes of a connection.
+    assert!(answered >= 24, "{answered} of 70");
+    assert_eq!(again, 16, "the connection is as good as before");
     Ok(())
 }
 
