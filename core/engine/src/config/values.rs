@@ -30,7 +30,7 @@ pub struct ValueRecords {
     #[schemars(range(min = 1, max = 1_048_576))]
     pub queue_len_max: u32,
 
-    /// The maximum number of signature checks per second for the peers of one address prefix (IPv4 /24, IPv6 /56). A
+    /// The maximum number of signature checks per second for the peers of one address prefix (IPv4 /24, IPv6 /48). A
     /// wrong signature counts as ten. Records beyond it are not taken. Raise it if many names are published from one
     /// network.
     #[schemars(range(min = 1, max = 1_000_000))]

@@ -249,6 +249,20 @@ mod tests {
         assert!((Duration::from_secs(22)..Duration::from_secs(38)).contains(&pause), "{pause:?}");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_fails_and_asks_for_a_longer_pause_gets_it_at_once() {
+        let breaker = Breaker::new(1, Duration::from_millis(300));
+        let gate = Gate::new(1, 1);
+        breaker.failed(Lane::Reads, &unavailable().into(), "", monotonic(), &gate);
+        assert_eq!(breaker.due().await, Lane::Reads);
+        let failed = unavailable().retry_after(Duration::from_secs(10));
+        breaker.failed(Lane::Reads, &failed.into(), "", monotonic(), &gate);
+        let begun = monotonic();
+        assert_eq!(breaker.due().await, Lane::Reads);
+        let pause = monotonic().saturating_duration_since(begun);
+        assert!(pause >= Duration::from_millis(7_500), "{pause:?}");
+    }
+
     #[test]
     fn what_is_refused_is_no_trouble_of_the_breaker() {
         let (breaker, gate) = (Breaker::new(1, Duration::from_millis(300)), Gate::new(1, 1));

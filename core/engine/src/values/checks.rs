@@ -99,13 +99,14 @@ impl Checks {
     }
 }
 
-/// The /24 of an IPv4 address, the /56 of an IPv6 one: what one host or one household has.
+/// The /24 of an IPv4 address, the /48 of an IPv6 one, as for connections: one customer may have all of it, and each of its 256 /56
+/// with a budget of its own would use up what all have together.
 fn prefix(address: Option<IpAddr>) -> Option<[u8; 8]> {
     let mut prefix = [0; 8];
     match address?.to_canonical() {
         IpAddr::V4(v4) => prefix[..3].copy_from_slice(&v4.octets()[..3]),
         IpAddr::V6(v6) => {
-            prefix[..7].copy_from_slice(&v6.octets()[..7]);
+            prefix[..6].copy_from_slice(&v6.octets()[..6]);
             prefix[7] = 6;
         }
     }
@@ -143,6 +144,25 @@ mod tests {
         let later = |millis| now + Duration::from_millis(millis);
         let failing = (0..10_000).filter(|millis| checks.take(ip("192.0.2.1"), later(*millis)));
         assert_eq!(failing.inspect(|_| checks.failed(ip("192.0.2.1"))).count(), 10, "in ten seconds of ten");
+    }
+
+    /// A /48 is what tunnels and hosters give to anybody.
+    #[test]
+    fn wrong_signatures_of_one_network_leave_the_others_most_of_what_all_have() {
+        let now = Instant::now();
+        let checks = Checks::new(100, 1_000, now);
+        for millis in 0..10_000 {
+            let of_network = IpAddr::from([0x2001, 0xdb8, 1, millis as u16 % 256 * 256, 0, 0, 0, 1]);
+            let now = now + Duration::from_millis(millis);
+            while checks.take(Some(of_network), now) {
+                checks.failed(Some(of_network));
+            }
+        }
+        let later = now + Duration::from_secs(10);
+        let others = (0..=255).map(|third| IpAddr::from([192, 0, third, 1]));
+        let taken =
+            others.flat_map(|address| [address; 10]).filter(|address| checks.take(Some(*address), later));
+        assert!(taken.count() > 1_900, "of two thousand");
     }
 
     #[test]

@@ -104,6 +104,27 @@ async fn calls_for_values_are_paused_by_themselves_and_resumed_though_nobody_ask
     assert_eq!(engine.stats().gauge.value_queue.used, 0);
 }
 
+/// What is asked of the providers' table shows when the store is back.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_away_as_a_whole_is_asked_once() {
+    let (store, engine) = failing(Calls::All);
+    for round in 0..50 {
+        get(&engine, &Name::of(1)).await;
+        use_providers(&engine, round).await;
+    }
+    assert!(lane(&engine, "reads").0 && lane(&engine, "value_reads").0);
+    // Keys that were left in line are read with the first probes.
+    sleep(Duration::from_secs(10)).await;
+    let before = store.counted();
+    sleep(Duration::from_secs(30)).await;
+    let after = store.counted();
+    assert_eq!(after.value_reads, before.value_reads);
+    assert!(after.reads > before.reads, "it is asked");
+    store.set(StoreErrorKind::Unavailable, 0);
+    sleep(Duration::from_secs(10)).await;
+    assert!(!lane(&engine, "reads").0 && !lane(&engine, "value_reads").0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn writes_of_values_are_paused_by_themselves_and_no_record_is_lost() {
     let (store, engine) = failing(Calls::OfValues);

@@ -1,6 +1,6 @@
 //! Closing.
 
-use crate::doubles::{FAILS, Mood, Store, addresses, caller, key, millis, open, peer, permits};
+use crate::doubles::{FAILS, Mood, Store, addresses, at_most, caller, key, millis, open, peer, permits};
 use hydra_api::StoreErrorKind;
 use hydra_engine::{Config, Ending, StoreClosed};
 use std::time::Duration;
@@ -36,6 +36,23 @@ async fn close_waits_for_statements_under_way() {
     let report = engine.close(Duration::from_secs(10)).await;
     assert!(report.is_clean(), "{report:?}");
     assert_eq!(store.reads().len(), 1, "it had ended before the store was closed");
+}
+
+/// The controller has lowered the limit to what hangs.
+#[tokio::test(start_paused = true)]
+async fn a_store_is_closed_though_a_call_that_hangs_has_every_permit_of_the_moment() {
+    let mut config = at_most(4);
+    config.permits.start = 1;
+    let store = Store::new(4, 16);
+    let engine = open(&store, vec![], config);
+    sleep(millis(10)).await;
+    store.set(Mood::Takes(Duration::from_secs(3_600)));
+    assert_eq!(engine.providers(caller(0), &key(0)).await.unwrap().ending, Ending::Late);
+    assert_eq!((engine.load().in_flight.used, engine.load().in_flight.max), (1, 1));
+    store.set(Mood::Takes(millis(1)));
+    let report = engine.close(Duration::from_secs(4)).await;
+    assert!(matches!(report.store, StoreClosed::Closed), "{report:?}");
+    assert_eq!((report.running, store.is_closed()), (1, true));
 }
 
 /// Reads that wait for a permit when the engine closes do not run beside the close of the store.

@@ -83,3 +83,16 @@ fn nothing_is_taken_once_it_is_closed() {
     assert_eq!(book.take(key(1), record("late"), None, |_| true, now), Took::Closed);
     assert_eq!(book.level().used, 0);
 }
+
+#[test]
+fn a_record_that_may_be_what_makes_its_batch_fail_is_written_alone_whoever_waits_before_it() {
+    let (book, now) = (book(), Instant::now());
+    let take = |number| book.take(key(number), record("one"), None, |_| true, now);
+    take(1);
+    let batch = book.take_batch(UnixSeconds(2));
+    take(2);
+    book.again(&batch[0], |tries| Tries { alone: true, ..tries });
+    take(3);
+    let next = || book.take_batch(UnixSeconds(2)).iter().map(|put| put.key).collect::<Vec<_>>();
+    assert_eq!([next(), next(), next()], [vec![key(2)], vec![key(1)], vec![key(3)]]);
+}
