@@ -7,9 +7,9 @@ use crate::net::routing::network::{Network, Pacer, Sender};
 use crate::net::routing::rounds::{AllRounds, Outcome, Round};
 use crate::net::routing::table::{Server, Table};
 use crate::net::supervise::Phase;
-use futures::future;
 use futures::stream::{self, StreamExt};
 use rand::seq::{IteratorRandom, SliceRandom};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -24,6 +24,12 @@ const BUCKETS: u32 = 12;
 const PARALLEL: usize = 256;
 /// The pause before a round, in which a table that has just got its first servers gets more.
 const PAUSE: Duration = Duration::from_secs(5);
+
+/// The pause until those are tried again for which there was no room in a budget of dials.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// A head, and a server that is to know it.
+type Pair = (Arc<Head>, Arc<Server>);
 
 /// What the advertiser works with.
 #[derive(Debug)]
@@ -55,9 +61,12 @@ pub(crate) async fn run<N: Network>(parts: Parts<N>) {
             }
             tokio::time::sleep(PAUSE.min(parts.interval)).await;
             let (started, asked) = (Instant::now(), *foreign_len.borrow());
-            let (targets, reached) = parts.round().await;
+            let has_grown = |len: &usize| *len >= 2 * asked.max(1);
+            let goes_on =
+                || Instant::now() + AGAIN < started + parts.interval && !has_grown(&foreign_len.borrow());
+            let (targets, reached) = parts.round(goes_on).await;
             parts.rounds.advertise.end(Round { took: started.elapsed(), targets, reached });
-            let grown = foreign_len.wait_for(|len| *len >= 2 * asked.max(1));
+            let grown = foreign_len.wait_for(has_grown);
             // The next one comes sooner while the table still fills.
             drop(tokio::time::timeout_at(started + parts.interval, grown).await);
         }
@@ -71,8 +80,9 @@ pub(crate) async fn run<N: Network>(parts: Parts<N>) {
 
 impl<N: Network> Parts<N> {
     /// The heads side by side, so that a server near to several of them is not asked by all at once. Tells how many were
-    /// to be asked, and how many answered.
-    async fn round(&self) -> (usize, usize) {
+    /// to be asked, and how many answered. Those that must not be dialed yet, as many heads have dialed them, wait as long as the
+    /// round goes on: in the next one others may be in their place again.
+    async fn round(&self, goes_on: impl Fn() -> bool) -> (usize, usize) {
         let heads = self.heads.now();
         let mut pairs: Vec<_> = heads
             .iter()
@@ -81,25 +91,45 @@ impl<N: Network> Parts<N> {
             })
             .collect();
         pairs.shuffle(&mut rand::rng());
-        let ask = |(head, server)| self.ask(head, server, heads.len());
-        let (targets, asked) = (pairs.len(), stream::iter(pairs).map(ask).buffer_unordered(PARALLEL));
-        (targets, asked.filter(|is_answered| future::ready(*is_answered)).count().await)
+        let (targets, mut reached) = (pairs.len(), 0);
+        loop {
+            let asked =
+                stream::iter(pairs).map(|pair| self.ask(pair, heads.len())).buffer_unordered(PARALLEL);
+            let (mut answered, mut unsent) = (0, Vec::new());
+            let mut asked = pin!(asked);
+            while let Some((pair, outcome)) = asked.next().await {
+                match outcome {
+                    Outcome::Answered => answered += 1,
+                    Outcome::Unsent => unsent.push(pair),
+                    _ => {}
+                }
+            }
+            reached += answered;
+            if unsent.is_empty() || !goes_on() {
+                unsent.iter().for_each(|_| self.rounds.advertise.requests.count(Outcome::Unsent));
+                return (targets, reached);
+            }
+            tokio::time::sleep(AGAIN).await;
+            pairs = unsent;
+        }
     }
 
-    async fn ask(&self, head: Arc<Head>, server: Arc<Server>, heads: usize) -> bool {
-        let requests = &self.rounds.advertise.requests;
+    /// What comes of a request; one that is not sent may be sent later, and is not counted yet.
+    async fn ask(&self, (head, server): Pair, heads: usize) -> (Pair, Outcome) {
         if !self.network.has_room(&server.addresses) {
-            requests.count(Outcome::Unsent);
-            return false;
+            return ((head, server), Outcome::Unsent);
         }
         self.pacer.turn(heads).await;
         let contact = Contact { peer: server.peer, addresses: server.addresses.clone() };
         let answer = self.network.find_node(Sender::Head(&head), contact, head.peer.to_bytes()).await;
-        requests.count(Outcome::of(&answer));
+        let outcome = Outcome::of(&answer);
+        if outcome != Outcome::Unsent {
+            self.rounds.advertise.requests.count(outcome);
+        }
         if answer.is_ok() {
             self.table.seen(&server.peer, Instant::now().into_std());
         }
-        answer.is_ok()
+        ((head, server), outcome)
     }
 }
 

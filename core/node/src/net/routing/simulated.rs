@@ -168,7 +168,9 @@ impl Network for Simulated {
     }
 
     fn has_room(&self, addresses: &[Multiaddr]) -> bool {
-        self.gate.as_ref().is_none_or(|gate| gate.has_room(addresses, Instant::now().into_std()))
+        let now = Instant::now();
+        self.open.lock().unwrap().retain(|_, open| open.until > now);
+        self.gate.as_ref().is_none_or(|gate| gate.has_room(addresses, now.into_std()))
     }
 }
 

@@ -55,3 +55,33 @@ async fn a_thousand_heads_are_known_within_an_interval_and_to_others_with_each_r
     assert!(more > 900, "of a thousand heads {more} became known to others");
     task.abort();
 }
+
+/// Each server has its own budget of dials, and there are more heads than it holds.
+#[tokio::test(start_paused = true)]
+async fn many_heads_become_known_to_few_servers_as_fast_as_these_may_be_dialed() {
+    let (network, heads_len) = (Simulated::to_be_dialed(3, usize::MAX), 40);
+    let table = Arc::new(Table::new(AddressPolicy::Any, ROOMY));
+    let list = heads(heads_len, &table);
+    for contact in network.contacts() {
+        table.insert(contact.peer, &contact.addresses, None, Instant::now().into_std()).unwrap();
+    }
+    let (_phase, phase) = watch::channel(Phase::Serving);
+    let rounds = Arc::<AllRounds>::default();
+    let parts = Parts {
+        heads: list,
+        table,
+        network: Arc::clone(&network),
+        pacer: Arc::default(),
+        rounds: Arc::clone(&rounds),
+        interval: INTERVAL,
+        phase,
+    };
+    let task = tokio::spawn(run(parts));
+    // Eight connections at a time, each open for two minutes: 24 heads in each round and not 8.
+    tokio::time::sleep(4 * INTERVAL).await;
+    let asked = network.asked.lock().unwrap();
+    let pairs: HashSet<_> = asked.iter().map(|(head, server, _)| (*head, *server)).collect();
+    let all = 3 * heads_len as usize;
+    assert!(pairs.len() > all * 5 / 6, "{} of {all} by {} requests", pairs.len(), asked.len());
+    task.abort();
+}
