@@ -1,4 +1,5 @@
 // Many streams on one connection at once.
+import { setMaxListeners } from 'node:events'
 import { lpStream } from '@libp2p/utils'
 import { open } from './node.mjs'
 
@@ -28,6 +29,8 @@ async function answered (count, connection, options, request, signal) {
 export async function burst (options, signal, print) {
   const { node, connection } = await open(options, signal)
   const request = findNode(node.peerId.toMultihash().bytes)
+  // Each stream listens to it.
+  setMaxListeners(0, signal)
   const asked = (count) => answered(Number(count), connection, options, request, signal)
   print({ event: 'burst', answered: await asked(options.streams), again: await asked(options.again) })
 }

@@ -10,7 +10,7 @@ use futures::future::join_all;
 use hydra_integration_tests::network::PROTOCOL;
 use hydra_integration_tests::node::Node;
 use hydra_integration_tests::peer::Peer;
-use hydra_integration_tests::raw::{RawPeer, RawStream, declared, framed};
+use hydra_integration_tests::raw::{Connection, RawPeer, RawStream, declared, framed};
 use hydra_kad::Request;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{SwarmEvent, dummy};
@@ -191,6 +191,45 @@ async fn slow_streams(node: &Node, count: usize) {
     let per_stream = during.memory.saturating_sub(before.memory) / streams.len() as u64;
     assert!(per_stream < 16 << 10, "{per_stream} bytes for each of {} streams", streams.len());
     assert!(during.threads <= before.threads + 4, "no thread serves one stream: {during:?}, {before:?}");
+}
+
+/// Over QUIC a stream waits on the client's side until there is room for it, so that all ask as soon as they are open.
+#[tokio::test]
+async fn f9_a_burst_of_streams_over_quic_costs_those_beyond_the_limit_alone() {
+    let node = Node::start(&[]).await.unwrap();
+    let raw = RawPeer::new(PROTOCOL);
+    let connection = raw.connect(node.heads()[0].quic()).await.unwrap();
+    for burst in [70, 300] {
+        let answered = asked_at_once(&raw, connection, burst).await;
+        assert!(answered >= PER_CONNECTION, "{answered} of {burst}");
+        assert_eq!(asked_at_once(&raw, connection, PER_CONNECTION).await, PER_CONNECTION, "after {burst}");
+    }
+    let log = node.home().log();
+    assert!(!log.contains("libp2p") && !log.contains("quinn"), "{log}");
+}
+
+/// The muxer of the connection has room for them.
+#[tokio::test]
+async fn f9_more_streams_than_a_muxer_takes_by_default_can_be_had() {
+    let node = Node::start(&["kad.streams_per_connection_max=300"]).await.unwrap();
+    for address in [node.heads()[0].tcp(), node.heads()[0].quic()] {
+        let raw = RawPeer::new(PROTOCOL);
+        let connection = raw.connect(address).await.unwrap();
+        let mut opened = Vec::new();
+        for _ in 0..300 {
+            opened.push(raw.open(connection).await.unwrap());
+        }
+        let request = Request::FindNode { key: key(1).into() };
+        let answers = join_all(opened.iter_mut().map(|stream| stream.ask(&request))).await;
+        assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 300, "{address}");
+    }
+}
+
+/// How many of so many streams are answered that are opened at once, each of which asks when it is open.
+async fn asked_at_once(raw: &RawPeer, connection: Connection, streams: usize) -> usize {
+    let request = Request::FindNode { key: key(1).into() };
+    let asking = (0..streams).map(|_| async { raw.open(connection).await?.ask(&request).await });
+    join_all(asking).await.iter().filter(|answer| answer.is_ok()).count()
 }
 
 #[tokio::test]

@@ -12,6 +12,8 @@ use hydra_integration_tests::raw::RawPeer;
 use hydra_kad::Request;
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -125,6 +127,49 @@ async fn a_seed_file_that_is_lost_is_refused_where_identities_exist() {
     std::fs::remove_file(data.join("ids/heads.json")).unwrap();
     let node = Node::start_in(&home, &[]).await.unwrap();
     assert_ne!(node.heads()[0].peer, heads[0].peer);
+    assert!(node.stop().await.unwrap().success());
+}
+
+/// Whatever the directories are called.
+#[tokio::test]
+async fn a_copied_data_directory_has_the_identities_and_the_records() {
+    const DATA: &str = "data_dir=\"Größe 数据\"";
+    let (home, other) = (Home::new().unwrap(), Home::new().unwrap());
+    let node = Node::start_in(&home, &[DATA, FLUSH]).await.unwrap();
+    let (peer, heads) = (Peer::listening(PROTOCOL).await, node.heads().to_vec());
+    peer.provide(heads[0].tcp(), &key(1), &peer.addresses).await.unwrap();
+    all_found(&node, &[(1, peer.id)]).await;
+    assert!(node.stop().await.unwrap().success());
+    let copied =
+        std::process::Command::new("cp").arg("-a").arg(home.path().join("Größe 数据")).arg(other.path());
+    assert!({ copied }.status().unwrap().success());
+    for home in [&other, &home] {
+        let node = Node::start_in(home, &[DATA, FLUSH]).await.unwrap();
+        assert_eq!(node.heads(), heads);
+        all_found(&node, &[(1, peer.id)]).await;
+        assert!(node.stop().await.unwrap().success());
+    }
+}
+
+/// As on a machine that is suspended.
+#[tokio::test]
+async fn a_node_that_is_stopped_for_a_while_goes_on_as_before() {
+    let node = Node::start(&[FLUSH]).await.unwrap();
+    let peer = Peer::listening(PROTOCOL).await;
+    peer.provide(node.heads()[1].tcp(), &key(1), &peer.addresses).await.unwrap();
+    let pid = Pid::from_raw(node.pid().try_into().unwrap());
+    kill(pid, Signal::SIGSTOP).unwrap();
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    kill(pid, Signal::SIGCONT).unwrap();
+    all_found(&node, &[(1, peer.id)]).await;
+    let begun = Instant::now();
+    while node.page("/readyz").await.unwrap().status != 200
+        || node.page("/livez").await.unwrap().status != 200
+    {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it is not ready again: {}", node.home().log());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert!(!node.home().log().contains("panicked"), "{}", node.home().log());
     assert!(node.stop().await.unwrap().success());
 }
 

@@ -34,6 +34,7 @@ pub(super) fn build(protocol: &'static str) -> Swarm<Raw> {
         .with_tokio()
         .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
         .expect("the key makes a certificate")
+        .with_quic()
         .with_behaviour(|_| Raw { protocol: StreamProtocol::new(protocol), orders: VecDeque::new() })
         .expect("the behaviour is made")
         .build()

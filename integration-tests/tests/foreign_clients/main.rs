@@ -6,7 +6,7 @@ mod values;
 mod vectors;
 
 use hydra_integration_tests::foreign::{Client, Event, Missing, Peer, required, rust};
-use hydra_integration_tests::node::{Head, Node};
+use hydra_integration_tests::node::{Head, Home, Node, program};
 use libp2p::multiaddr::Protocol;
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::future::Future;
@@ -52,6 +52,9 @@ fn main() {
         }));
         trials.push(trial_of("v5_f3_many_requests_on_one_stream_of_go", transport, &[&go], move |of| {
             many_requests_on_one_stream(transport, of)
+        }));
+        trials.push(trial_of("ask_finds_at_go_what_it_provided_there", transport, &[&go], move |of| {
+            asked_of_go(transport, of)
         }));
         for library in [&go, &js] {
             let name = format!("q5_find_node_of_{}_for_another_head_returns_that_head", library.name());
@@ -173,6 +176,29 @@ async fn another_head_is_found(transport: Transport, libraries: Vec<Library>) ->
     Ok(())
 }
 
+async fn asked_of_go(transport: Transport, libraries: Vec<Library>) -> Result<(), Failed> {
+    let server = ["serve", "--transport", transport.name()];
+    let (event, _running) = libraries[0].program()?.start(&server).await?;
+    let Event::Listening { peer } = event else { return Err(format!("{event:?}").into()) };
+    let home = Home::new()?;
+    let ask = async |what: &str, at: &str| {
+        let mut command = tokio::process::Command::new(program()?);
+        let at = format!("{at}/p2p/{}", peer.id);
+        command.args(["ask", what, CID, "--json", "--peer", &at]).current_dir(home.path()).output().await
+    };
+    let address = peer.addrs.first().ok_or("go has no address")?;
+    for what in ["provide", "providers"] {
+        let output = ask(what, address).await?;
+        assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let nobody = transport.nobody();
+    let output = ask("providers", nobody).await?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert_eq!(told.matches(nobody).count(), 1, "{told}");
+    Ok(())
+}
+
 async fn bursts(transport: Transport, libraries: Vec<Library>) -> Result<(), Failed> {
     let node = Node::start(&[]).await?;
     let at = transport.of(&node.heads()[0]);
@@ -215,6 +241,14 @@ impl Transport {
         match self {
             Self::Tcp => "tcp",
             Self::Quic => "quic",
+        }
+    }
+
+    /// An address at which nobody listens.
+    fn nobody(self) -> &'static str {
+        match self {
+            Self::Tcp => "/ip4/127.0.0.1/tcp/1",
+            Self::Quic => "/ip4/127.0.0.1/udp/1/quic-v1",
         }
     }
 
