@@ -140,9 +140,9 @@ async fn a_copied_data_directory_has_the_identities_and_the_records() {
     peer.provide(heads[0].tcp(), &key(1), &peer.addresses).await.unwrap();
     all_found(&node, &[(1, peer.id)]).await;
     assert!(node.stop().await.unwrap().success());
-    let copied =
-        std::process::Command::new("cp").arg("-a").arg(home.path().join("Größe 数据")).arg(other.path());
-    assert!({ copied }.status().unwrap().success());
+    let mut copy = std::process::Command::new("cp");
+    copy.arg("-a").arg(home.path().join("Größe 数据")).arg(other.path());
+    assert!(copy.status().unwrap().success());
     for home in [&other, &home] {
         let node = Node::start_in(home, &[DATA, FLUSH]).await.unwrap();
         assert_eq!(node.heads(), heads);

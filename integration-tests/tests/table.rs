@@ -6,8 +6,9 @@ use hydra_integration_tests::network::{PROTOCOL, enter, listed, listed_until, se
 use hydra_integration_tests::node::{Home, Node};
 use hydra_integration_tests::peer::{Peer, Serves, Setup};
 use hydra_kad::Connection;
+use libp2p::PeerId;
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// As often as the config allows.
 const OFTEN: &str = "network.refresh_interval_s=10";
@@ -61,6 +62,31 @@ async fn q12_t4_a_dead_server_vanishes_with_a_refresh_and_the_living_stay() {
     assert_eq!(left, None);
     let all = listed(&asker, head, b"anything").await;
     assert!(peers.iter().all(|peer| all.contains(&peer.id)), "the living stay");
+}
+
+/// An operator reads why a node stays alone, and when it no longer is.
+#[tokio::test]
+async fn the_silence_of_the_bootstrap_peers_is_told_once_and_its_end() {
+    const ALONE: &str = "no bootstrap peer answers";
+    let nobody = format!("network.bootstrap=[\"/ip4/127.0.0.1/tcp/1/p2p/{}\"]", PeerId::random());
+    let node = Node::start(&[&nobody]).await.unwrap();
+    const ANSWERED: &str = "a server has answered";
+    let told = |what: &str| node.home().log().matches(what).count();
+    let is_told = async |what: &str| {
+        let since = Instant::now();
+        while told(what) == 0 {
+            assert!(since.elapsed() < Duration::from_secs(60), "{}", node.home().log());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    is_told(ALONE).await;
+    assert!(node.home().log().contains("Connection refused"), "{}", node.home().log());
+    // It is asked a second time meanwhile.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    assert_eq!((told(ALONE), told(ANSWERED)), (1, 0));
+    enter(&node, &servers(1).await).await;
+    is_told(ANSWERED).await;
+    assert_eq!((told(ALONE), told(ANSWERED)), (1, 1));
 }
 
 #[tokio::test]

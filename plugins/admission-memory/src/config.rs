@@ -75,9 +75,9 @@ impl Judges {
 
     pub(crate) const fn concerns(self, operation: Operation) -> bool {
         match operation {
-            Operation::FindNode | Operation::Ping => false,
             Operation::GetProviders | Operation::GetValue => matches!(self, Self::Reads | Self::Both),
             Operation::AddProvider | Operation::PutValue => matches!(self, Self::Writes | Self::Both),
+            _ => false,
         }
     }
 }

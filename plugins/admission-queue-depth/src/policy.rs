@@ -110,9 +110,9 @@ impl Levels {
 impl Judges {
     const fn concerns(self, operation: Operation) -> bool {
         match operation {
-            Operation::FindNode | Operation::Ping => false,
             Operation::GetProviders | Operation::GetValue => matches!(self, Self::Reads | Self::Both),
             Operation::AddProvider | Operation::PutValue => matches!(self, Self::Writes | Self::Both),
+            _ => false,
         }
     }
 }

@@ -15,6 +15,8 @@ mod doubles;
 mod economy;
 mod frozen;
 mod jumps;
+mod log;
+mod logged;
 mod mixed;
 mod names;
 mod peak;

@@ -1,6 +1,7 @@
 //! Value records, and store calls that hang or fail.
 
 use crate::doubles::{START, addresses, caller, key, memory, open_store, permits};
+use crate::log::log;
 use crate::names::Name;
 use hydra_api::{FoundValue, ProviderStore, StoreError, StoreErrorKind, ValueKey, async_trait};
 use hydra_conformance::doubles::{Behaviour, Call, Double};
@@ -155,32 +156,4 @@ async fn a_value_record_that_is_given_up_is_logged_with_its_cause() {
     assert_eq!(engine.stats().values.dropped_after_retries, 1);
     let lines = log.lines("they are dropped");
     assert!(lines.len() == 1 && lines[0].contains("the test wants it to fail"), "{lines:?}");
-}
-
-/// What is logged in this thread.
-#[derive(Debug, Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn lines(&self, with: &str) -> Vec<String> {
-        let log = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        log.lines().filter(|line| line.contains(with)).map(str::to_owned).collect()
-    }
-}
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-fn log() -> (Log, tracing::subscriber::DefaultGuard) {
-    let log = Log::default();
-    let written = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || written.clone()).finish();
-    (log, tracing::subscriber::set_default(subscriber))
 }

@@ -1,8 +1,14 @@
 //! Writes: the queue, windows, batches, pace, retries.
 
-use crate::doubles::{FAILS, Mood, Store, addresses, caller, key, millis, open, peer, permits};
-use hydra_api::{Addresses, Operation};
+use crate::doubles::{
+    FAILS, Mood, Store, addresses, caller, key, memory, millis, open, open_store, peer, permits,
+};
+use hydra_api::{Addresses, Operation, StoreError, StoreProfile, async_trait};
+use hydra_conformance::doubles::{Behaviour, Call, ClaimingStore, Double};
 use hydra_engine::{Config, Ending, Engine};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -290,4 +296,39 @@ async fn a_part_that_is_away_is_tried_at_a_slow_pace() {
     steadily(10).await;
     let windows = steadily(10).await;
     assert!(windows <= 30, "{windows} windows in ten seconds, of which the flush interval allows twenty");
+}
+
+/// How many inserts run at a time, at most so far.
+#[derive(Debug, Default, Clone)]
+struct AtATime(Arc<[AtomicUsize; 2]>);
+
+#[async_trait]
+impl Behaviour for AtATime {
+    async fn enter(&self, call: Call) -> Result<(), StoreError> {
+        if let Call::Insert(_) = call {
+            let [now, most] = &*self.0;
+            most.fetch_max(now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+            sleep(millis(50)).await;
+            now.fetch_sub(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_many_writes_run_at_a_time_as_the_store_serves() {
+    let len = |len| NonZeroUsize::new(len).unwrap();
+    // A quarter of all permits is kept for reads.
+    for (writes, most) in [(1, 1), (3, 3), (8, 6)] {
+        let profile = StoreProfile::builder().concurrency_max(len(8)).write_concurrency_max(len(writes));
+        let profile = profile.write_batch_len_max(len(16)).build();
+        let at_a_time = AtATime::default();
+        let double = Arc::new(Double::of(memory(), at_a_time.clone()));
+        let store = Arc::new(ClaimingStore::new(double, profile));
+        let engine = open_store(store, vec![], Config { permits_max: None, ..permits(8) }, None);
+        (0..2_000).for_each(|number| assert_eq!(announce(&engine, number), Ending::Served));
+        sleep(Duration::from_secs(30)).await;
+        assert_eq!(engine.stats().writes.written, 2_000);
+        assert_eq!(at_a_time.0[1].load(Ordering::Relaxed), most, "of a store that serves {writes}");
+    }
 }

@@ -14,6 +14,7 @@ use crate::net::routing::table::{Refusal, Server, Table};
 use crate::net::supervise::Phase;
 use futures::future;
 use futures::stream::{self, FuturesUnordered, StreamExt};
+use hydra_api::Causes;
 use hydra_kad::AskError;
 use libp2p::PeerId;
 use queue::{Others, Queue};
@@ -86,6 +87,7 @@ pub(crate) async fn run<N: Network>(parts: &Parts<N>, mut candidates: mpsc::Rece
     let mut probes = FuturesUnordered::new();
     let mut refreshing = None;
     let mut joined = false;
+    let mut silence = Silence::default();
     let refresh_at = tokio::time::sleep(parts.interval);
     tokio::pin!(refresh_at);
     let mut again = tokio::time::interval(AGAIN);
@@ -97,6 +99,9 @@ pub(crate) async fn run<N: Network>(parts: &Parts<N>, mut candidates: mpsc::Rece
         tokio::select! {
             Some(contact) = candidates.recv(), if queue.has_room() => queue.add_all([contact], CANDIDATES_MAX),
             Some((contact, answer)) = probes.next(), if !probes.is_empty() => {
+                if parts.bootstrap().any(|bootstrap| bootstrap.peer == contact.peer) {
+                    silence.note(&contact, &answer);
+                }
                 queue.probed(contact, &answer);
                 let heard = answer.unwrap_or_default().into_iter();
                 queue.add_all(heard.filter(|contact| parts.is_wanted(contact)), CANDIDATES_MAX);
@@ -105,6 +110,7 @@ pub(crate) async fn run<N: Network>(parts: &Parts<N>, mut candidates: mpsc::Rece
                     let due = refresh_at.deadline().min(Instant::now() + FIRST_REFRESH);
                     refresh_at.as_mut().reset(due);
                     queue.joined();
+                    silence.end();
                 }
                 joined = !empty;
             }
@@ -112,6 +118,9 @@ pub(crate) async fn run<N: Network>(parts: &Parts<N>, mut candidates: mpsc::Rece
                 queue.retry();
                 let foreign_len = parts.table.snapshot().foreign_len();
                 if queue.is_idle() && probes.is_empty() && foreign_len < FOREIGN_LEN_MIN {
+                    if foreign_len == 0 {
+                        silence.tell();
+                    }
                     queue.join_again(parts.missing(), if foreign_len == 0 { Others::Again } else { Others::AsBefore });
                 }
             }
@@ -130,6 +139,38 @@ pub(crate) async fn run<N: Network>(parts: &Parts<N>, mut candidates: mpsc::Rece
     }
     // Who was not probed yet is not forgotten: a node that is stopped early still knows its peers at the next start.
     save(&parts.saved, &parts.table, queue.unproven()).await;
+}
+
+/// The silence of the bootstrap peers, which the log tells once.
+#[derive(Debug, Default)]
+struct Silence {
+    /// Which of them did not answer last, and why.
+    last: Option<(PeerId, AskError)>,
+    is_told: bool,
+}
+
+impl Silence {
+    fn note<T>(&mut self, contact: &Contact, answer: &Result<T, AskError>) {
+        if let Err(error) = answer {
+            self.last = Some((contact.peer, error.clone()));
+        }
+    }
+
+    /// To be called while the table is empty and nobody is being asked.
+    fn tell(&mut self) {
+        let Some((peer, error)) = self.last.as_ref().filter(|_| !self.is_told) else { return };
+        self.is_told = true;
+        tracing::warn!(
+            %peer, error = %Causes(error),
+            "no bootstrap peer answers, so that the peer table is empty and this node is in no network; they are asked again"
+        );
+    }
+
+    fn end(&mut self) {
+        if std::mem::take(&mut self.is_told) {
+            tracing::info!("a server has answered: the peer table is no longer empty");
+        }
+    }
 }
 
 impl<N: Network> Parts<N> {
