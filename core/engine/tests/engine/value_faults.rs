@@ -6,8 +6,8 @@ use crate::names::Name;
 use hydra_api::{FoundValue, ProviderStore, StoreError, StoreErrorKind, ValueKey, async_trait};
 use hydra_conformance::doubles::{Behaviour, Call, Double};
 use hydra_engine::{Config, Ending, Engine, Put, PutRecord};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::sleep;
 

@@ -7,7 +7,7 @@ use hydra_store_postgres::Prepared;
 use libtest_mimic::{Completion, Trial};
 use std::io::Write as _;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub(crate) fn trials() -> Vec<Trial> {
     let is_absent = PgBouncer::installed().is_none() && !required();
