@@ -5,6 +5,10 @@ mod load;
 use hydra_api::Registry;
 use std::process::ExitCode;
 
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: hydra_heap::Allocator = hydra_heap::Allocator;
+
 fn main() -> ExitCode {
     let mut registry = Registry::default();
     hydra_bundle::add_all(&mut registry);
