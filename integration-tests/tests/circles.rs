@@ -186,7 +186,7 @@ fn circle(edges: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
 }
 
 /// The rooms of `core/node`, from the top down: each uses those after it and no other.
-const NODE_ROOMS: [&str; 6] = ["cli", "node", "observe", "net", "config", "files"];
+const NODE_ROOMS: [&str; 7] = ["cli", "node", "observe", "memory", "net", "config", "files"];
 
 /// The arrows that do not point down: to a room above, or past the rooms to a name that the crate exports.
 fn not_downward(modules: &BTreeMap<Module, String>, rooms: &[&str]) -> BTreeSet<String> {
