@@ -11,8 +11,8 @@
 //! # }
 //! ```
 //!
-//! The allocator samples one allocation in [`SAMPLED_BYTES`] on the average, from the start on: a profile tells what was allocated
-//! before the memory became short. The environment variable `_RJEM_MALLOC_CONF` overrides the [`OPTIONS`].
+//! On Linux the allocator samples one allocation in [`SAMPLED_BYTES`] on the average, from the start on: a profile tells what was
+//! allocated before the memory became short. The environment variable `_RJEM_MALLOC_CONF` overrides the [`OPTIONS`].
 
 mod options;
 

@@ -13,6 +13,7 @@ fn allocate(bytes: usize) -> Vec<Vec<u8>> {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
 fn a_profile_is_compressed_and_leaves_no_file_behind() {
     let directory = tempfile::tempdir().unwrap();
     let before = hydra_heap::sizes().unwrap();

@@ -14,10 +14,10 @@ use node::{Node, program};
 use std::io::Read;
 use std::process::{Command, ExitCode, Stdio};
 
-/// The limit of a node under load. At its start it uses about half of it.
-const LIMIT_BYTES: u64 = 256 << 20;
-/// Clients that take more memory, at about 50 kB each, than the limit leaves.
-const CLIENTS: &str = "8000";
+/// The limit of a node under load. At its start it uses about a fifth of it.
+const LIMIT_BYTES: u64 = 128 << 20;
+/// Clients that take more memory, at about 45 kB each, than the limit leaves.
+const CLIENTS: &str = "4000";
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -105,7 +105,7 @@ fn a_node_full_of_connections_outlives_its_limit() {
     let mut node = Node::start(&settings, |node| group.holding(&node));
     let limit = node.metric("hydra_memory_limit_bytes");
     assert_eq!(limit, LIMIT_BYTES as f64, "it found its control group");
-    let load = ["load", &node.tcp, "--clients", CLIENTS, "--rate", "500", "--duration", "30s"];
+    let load = ["load", &node.tcp, "--clients", CLIENTS, "--rate", "500", "--duration", "10s"];
     let mut load = load_of(&load);
     let mut used_max: f64 = 0.0;
     while load.try_wait().unwrap().is_none() {
