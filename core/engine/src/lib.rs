@@ -37,14 +37,16 @@ mod write;
 
 pub use admission::{Chain, Judged, NamedPolicy, PolicyMode, Ticket, Verdicts};
 pub use clock::Clock;
-pub use config::{AnnouncedKeys, Breaker, Config, Peak, ReadCache, Short, Stale, ValueRecords};
+pub use config::{
+    AnnouncedKeys, Breaker, Config, Peak, PermitMode, Permits, ReadCache, Short, Stale, ValueRecords,
+};
 pub use engine::{CloseReport, Engine, NamedStore, PutRecord, StoreClosed};
-pub use load::Latency;
+pub use load::{Latency, PermitState};
 pub use memory_share::MemoryShare;
 pub use observe::trace::{self, Account, Watch};
 pub use observe::{
-    Background, EstimateNow, Gauge, Health, Pause, Reads, RequestCount, RungCount, Snapshot, Statements,
-    StoreCall, ValueCounts, Writes,
+    Background, EstimateNow, Gauge, Health, LaneCount, Pause, Reads, RequestCount, RungCount, Snapshot,
+    Statements, StoreCall, ValueCounts, Writes,
 };
 pub use read::{Answer, Reply};
 pub use request::{Caller, Ending, ReadCall, Refused, Source};

@@ -23,11 +23,13 @@ use crate::memory_share::MemoryShare;
 use crate::store::Backend;
 use book::Book;
 use checks::Checks;
+use hydra_api::ValueKey;
 use hydra_api::admission::Level;
 use room::Room;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 
 /// Reads value records, takes them, and sees to it that they are written.
 #[derive(Debug)]
@@ -38,6 +40,10 @@ pub(crate) struct Values {
     book: Book,
     checks: Checks,
     room: Room,
+    /// The write that was left behind, as it had not ended for long.
+    hangs: Mutex<Option<AbortHandle>>,
+    /// The key of the last read that failed: it is read again to see whether the store answers.
+    failed: Mutex<Option<ValueKey>>,
     closing: AtomicBool,
     closed: Notify,
 }
@@ -59,6 +65,8 @@ impl Values {
             backend,
             limits,
             clock,
+            hangs: Mutex::default(),
+            failed: Mutex::default(),
             closing: AtomicBool::new(false),
             closed: Notify::new(),
         })
@@ -66,7 +74,7 @@ impl Values {
 
     /// Whether this node keeps value records: it is to, and its store does.
     pub(crate) fn are_kept(&self) -> bool {
-        self.limits.keeps_values && self.backend.store.values().is_some()
+        self.limits.keeps_values && self.backend.keeps_values()
     }
 
     /// Has the cache use this share of its configured memory.

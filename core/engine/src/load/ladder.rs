@@ -4,7 +4,7 @@ use super::peak::{Fraction, Peak};
 use super::signals::{Pulse, Reading, Signal, Signals, Strains};
 use crate::config::Config;
 use crate::sync::lock;
-use hydra_api::Rung;
+use hydra_api::{Operation, Rung};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
@@ -28,12 +28,18 @@ pub(crate) struct Ladder {
     config: Config,
     reads: LaneLadder,
     writes: LaneLadder,
+    /// Those of value records: a pause of the others is none of theirs. The peak is that of all.
+    value_reads: LaneLadder,
+    value_writes: LaneLadder,
     ticked: Mutex<Ticked>,
 }
 
 /// The rung of reads or of writes. The writes' peak counts reads too: what is above the peak is shed of writes first.
 #[derive(Debug)]
 struct LaneLadder {
+    /// Its name in the log.
+    name: &'static str,
+    is_read: bool,
     peak: Peak,
     /// As of the last tick.
     rung: AtomicU8,
@@ -60,6 +66,8 @@ struct Ticked {
     signals: Signals,
     reads: Climb,
     writes: Climb,
+    value_reads: Climb,
+    value_writes: Climb,
 }
 
 #[derive(Debug)]
@@ -92,8 +100,10 @@ impl Default for Climb {
 }
 
 impl LaneLadder {
-    fn new(peak: u32) -> Self {
+    fn of(name: &'static str, is_read: bool, peak: u32) -> Self {
         Self {
+            name,
+            is_read,
             peak: Peak::new(peak),
             rung: AtomicU8::new(Rung::Full as u8),
             over: AtomicBool::new(false),
@@ -124,10 +134,21 @@ impl LaneLadder {
     }
 }
 
+const fn is_of_values(operation: Operation) -> bool {
+    matches!(operation, Operation::GetValue | Operation::PutValue)
+}
+
 impl Ladder {
     pub(crate) fn new(config: Config) -> Self {
         let peak = config.peak.requests_per_second;
-        Self { reads: LaneLadder::new(peak), writes: LaneLadder::new(peak), ticked: Mutex::default(), config }
+        Self {
+            reads: LaneLadder::of("reads", true, peak),
+            writes: LaneLadder::of("writes", false, peak),
+            value_reads: LaneLadder::of("value_reads", true, 0),
+            value_writes: LaneLadder::of("value_writes", false, 0),
+            ticked: Mutex::default(),
+            config,
+        }
     }
 
     /// Counts a read that the policies admit; the rung on which it is served.
@@ -142,6 +163,25 @@ impl Ladder {
     #[inline]
     pub(crate) fn note_write(&self) -> Rung {
         self.writes.note_request()
+    }
+
+    /// Counts a request that the policies admit; the rung on which it is served.
+    #[inline]
+    pub(crate) fn note(&self, operation: Operation) -> Rung {
+        let (node, values) = match operation.is_write() {
+            false => (self.note_read(), &self.value_reads),
+            true => (self.note_write(), &self.value_writes),
+        };
+        if is_of_values(operation) && node != Rung::RoutingOnly { values.rung() } else { node }
+    }
+
+    /// The rung on which a request like this would be served.
+    pub(crate) fn rung_of(&self, operation: Operation) -> Rung {
+        let (node, values) = match operation.is_write() {
+            false => (self.read_rung(), &self.value_reads),
+            true => (self.write_rung(), &self.value_writes),
+        };
+        if is_of_values(operation) && node != Rung::RoutingOnly { values.rung() } else { node }
     }
 
     pub(crate) fn read_rung(&self) -> Rung {
@@ -175,22 +215,28 @@ impl Ladder {
     /// Looks at the load of the last `elapsed`; the changes of rungs.
     pub(crate) fn tick(&self, elapsed: Duration, pulse: &Pulse) -> Vec<Change> {
         let mut ticked = lock(&self.ticked);
-        let Ticked { signals, reads, writes } = &mut *ticked;
+        let Ticked { signals, reads, writes, value_reads, value_writes } = &mut *ticked;
         let rungs = (&self.config.short, &self.config.stale);
         // A tick that comes late says that this process stood still, and nothing of the store.
         let watched = elapsed.min(WATCHED_MAX);
         let reading = signals.read(rungs, &self.config.peak, watched, pulse);
         let changes = [
-            self.step("reads", &self.reads, reads, elapsed, &reading.reads, &reading),
-            self.step("writes", &self.writes, writes, elapsed, &reading.writes, &reading),
+            self.step(&self.reads, reads, elapsed, &reading.reads, &reading),
+            self.step(&self.writes, writes, elapsed, &reading.writes, &reading),
         ];
+        // They differ from those by a pause at most, which the breaker tells.
+        for (lane, climb, strains) in [
+            (&self.value_reads, value_reads, &reading.value_reads),
+            (&self.value_writes, value_writes, &reading.value_writes),
+        ] {
+            self.step(lane, climb, elapsed, strains, &reading);
+        }
         changes.into_iter().flatten().collect()
     }
 
     /// Moves one lane. Only this, a tick at a time, changes its rung; requests say that they went over the peak.
     fn step(
         &self,
-        name: &'static str,
         lane: &LaneLadder,
         climb: &mut Climb,
         elapsed: Duration,
@@ -203,7 +249,7 @@ impl Ladder {
         let (up, because) = if over {
             (Rung::RoutingOnly, Signal::Peak)
         } else {
-            self.called_for(strains, reading, name == "reads")
+            self.called_for(strains, reading, lane.is_read)
         };
         let before = climb.rung;
         let (now, because) = if up > before {
@@ -238,7 +284,7 @@ impl Ladder {
         }
         lane.entered[now.index()].fetch_add(1, Ordering::Relaxed);
         *lock(&lane.because) = if now == Rung::Full { "" } else { because.as_str() };
-        Some(Change { lane: name, before, now, because: because.as_str() })
+        Some(Change { lane: lane.name, before, now, because: because.as_str() })
     }
 
     /// The rung that the load calls for.

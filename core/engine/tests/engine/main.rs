@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod account;
+mod apart;
 mod cache;
 mod close;
 mod config;
@@ -17,6 +18,7 @@ mod jumps;
 mod mixed;
 mod names;
 mod peak;
+mod permits;
 mod promises;
 mod reads;
 mod recovery;
@@ -28,6 +30,8 @@ mod shadow;
 mod simulation;
 mod spans;
 mod taken;
+mod untrusted;
+mod value_faults;
 mod values;
 mod visible;
 mod writes;
