@@ -20,8 +20,8 @@ pub const INTERVAL_MS_DEFAULT: u32 = 100;
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The limit in MiB, compared with the resident memory of this process. 0 takes the limits of the control group
-    /// that the process is in, and of those around it, each compared with the memory of that group without the part
-    /// of the page cache that the system can take back at once; where there is none, the memory of the machine.
+    /// that the process is in, and of those around it, each compared with the memory of that group without its file
+    /// cache, as the memory guard does (`[memory]`); where there is none, the memory of the machine.
     #[schemars(range(max = 16_777_216))]
     pub limit_mib: u32,
     /// The part of the limit in percent from which on requests are degraded. At most `hard_percent`.

@@ -2,11 +2,11 @@
 
 use super::profiles::{ProfileError, Profiles};
 use super::step::{Change, Step, Steps};
-use super::usage::{Gauge, Usage};
-use super::view::MemoryView;
+use super::view::{self, MemoryView};
 use crate::config::Memory;
 use crate::net::head::connection_limits::{Inbound, NodeConnections};
 use hydra_engine::{Engine, MemoryShare};
+use hydra_memory_usage::{Gauge, Usage};
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -75,8 +75,8 @@ impl Drop for Guard {
 fn first(gauge: &Gauge) -> Option<Usage> {
     match gauge.read() {
         Ok(usage) => {
-            let (limit_mib, source) = (usage.limit >> 20, usage.source);
-            tracing::info!(limit_mib, %source, "the memory guard is on");
+            let (limit_mib, source) = (usage.limit >> 20, view::source_name(usage.source));
+            tracing::info!(limit_mib, source, "the memory guard is on");
             Some(usage)
         }
         Err(error) => {

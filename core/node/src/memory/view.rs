@@ -3,7 +3,7 @@
 use super::heap::HeapSizes;
 use super::profiles::Profiles;
 use super::step::Step;
-use super::usage::Usage;
+use hydra_memory_usage::{Source, Usage};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -25,6 +25,11 @@ impl MemoryView {
     /// The use when it was last looked at; `None` without a guard.
     pub(crate) fn usage(&self) -> Option<Usage> {
         *self.last()
+    }
+
+    /// Where the limit comes from; `None` without a guard.
+    pub(crate) fn source(&self) -> Option<&'static str> {
+        self.usage().map(|usage| source_name(usage.source))
     }
 
     /// Whether a step is in effect.
@@ -72,5 +77,14 @@ impl MemoryView {
     /// Nothing that a panic could leave half done is kept behind this lock.
     fn last(&self) -> MutexGuard<'_, Option<Usage>> {
         self.usage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where a limit comes from, in the words of the log and of `hydra status`.
+pub(super) const fn source_name(source: Source) -> &'static str {
+    match source {
+        Source::Given => "memory.limit_mib",
+        Source::ControlGroup => "control group",
+        Source::Machine => "memory of the machine",
     }
 }

@@ -4,8 +4,8 @@ use super::*;
 use crate::config::Config;
 use crate::memory::HeapSizes;
 use crate::memory::heap::Heap;
-use crate::memory::usage::Source;
 use crate::observe::node_view::sample::{self, Sample};
+use hydra_memory_usage::Source;
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -36,7 +36,7 @@ fn guarded() -> (Sample, Watcher, TempDir) {
 }
 
 fn usage(percent: u64) -> Usage {
-    Usage { used: percent, limit: 100, source: Source::Config }
+    Usage { used: percent, limit: 100, source: Source::Given }
 }
 
 #[tokio::test]

@@ -112,7 +112,7 @@ fn memory(memory: &MemoryView) -> Value {
     json!({
         "used_bytes": usage.map(|usage| usage.used),
         "limit_bytes": usage.map(|usage| usage.limit),
-        "limit_source": usage.map(|usage| usage.source.to_string()),
+        "limit_source": memory.source(),
         "steps": steps,
     })
 }

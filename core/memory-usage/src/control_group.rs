@@ -9,7 +9,7 @@ const UNLIMITED_MIN: u64 = 1 << 60;
 
 /// A control group: the process is in it, or in one below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ControlGroup {
+pub(crate) struct ControlGroup {
     dir: PathBuf,
     version: Version,
 }
@@ -23,7 +23,7 @@ enum Version {
 impl ControlGroup {
     /// The groups of a process, the innermost first. `process` is its directory in `/proc`. None where the system has no control
     /// groups, or none for memory.
-    pub(super) fn all_of(process: &Path) -> Vec<Self> {
+    pub(crate) fn all_of(process: &Path) -> Vec<Self> {
         let read = |name: &str| fs::read_to_string(process.join(name)).unwrap_or_default();
         let (groups, mounts) = (read("cgroup"), read("mountinfo"));
         // With both versions in use, memory belongs to the one that has its controller.
@@ -41,14 +41,15 @@ impl ControlGroup {
     ///
     /// # Errors
     /// If the files of the group cannot be read.
-    pub(super) fn read(&self) -> io::Result<Option<(u64, u64)>> {
+    pub(crate) fn read(&self) -> io::Result<Option<(u64, u64)>> {
         let Some(limit) = self.limit()? else { return Ok(None) };
         let (usage, reclaimable): (_, &[&str]) = match self.version {
             Version::V1 => ("memory.usage_in_bytes", &["total_inactive_file", "total_active_file"]),
             Version::V2 => ("memory.current", &["inactive_file", "active_file", "slab_reclaimable"]),
         };
         let used = self.number(usage)?.ok_or_else(|| io::Error::other("a number is missing"))?;
-        let stat = fs::read_to_string(self.dir.join("memory.stat"))?;
+        // Without it all counts.
+        let stat = fs::read_to_string(self.dir.join("memory.stat")).unwrap_or_default();
         let fields = stat.lines().filter_map(|line| line.split_once(' '));
         let reclaimable = fields.filter(|(name, _)| reclaimable.contains(name));
         let reclaimable: u64 = reclaimable.filter_map(|(_, bytes)| bytes.trim().parse::<u64>().ok()).sum();
@@ -63,7 +64,7 @@ impl ControlGroup {
         };
         let mut lowest = None;
         for file in files {
-            let limit = self.number(file)?.filter(|limit| *limit < UNLIMITED_MIN);
+            let limit = self.number(file)?.filter(|limit| (1..UNLIMITED_MIN).contains(limit));
             lowest = [lowest, limit].into_iter().flatten().min();
         }
         Ok(lowest)

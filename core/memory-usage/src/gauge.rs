@@ -1,72 +1,79 @@
-//! How much memory is in use, and of what limit.
+//! Memory in use, compared with its limit.
 
-use super::control_group::ControlGroup;
-use std::fmt;
+use crate::control_group::ControlGroup;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Memory in use, and the limit that it counts against, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Usage {
-    pub(crate) used: u64,
-    pub(crate) limit: u64,
-    pub(crate) source: Source,
+pub struct Usage {
+    /// Of a control group without its file cache, else the resident memory of the process.
+    pub used: u64,
+    /// The limit.
+    pub limit: u64,
+    /// Where the limit comes from.
+    pub source: Source,
 }
 
 /// Where a limit comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Source {
-    Config,
+pub enum Source {
+    /// The caller has given it.
+    Given,
+    /// A control group of the process.
     ControlGroup,
+    /// The memory of the machine: there is no other limit.
     Machine,
 }
 
 impl Usage {
     /// The use in percent of the limit.
-    pub(crate) fn percent(self) -> f64 {
+    pub fn percent(self) -> f64 {
         self.used as f64 * 100.0 / self.limit.max(1) as f64
     }
-}
 
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Config => "memory.limit_mib",
-            Self::ControlGroup => "control group",
-            Self::Machine => "memory of the machine",
-        })
+    /// The use in thousandths of the limit, rounded down.
+    pub fn permille(self) -> u32 {
+        let permille = u128::from(self.used) * 1_000 / u128::from(self.limit.max(1));
+        u32::try_from(permille).unwrap_or(u32::MAX)
     }
 }
 
 /// Reads the use, again and again: limits may change while the process runs.
 #[derive(Debug)]
-pub(super) struct Gauge {
-    limit_configured: Option<u64>,
+pub struct Gauge {
+    limit_given: Option<u64>,
     /// `/proc`.
     proc: PathBuf,
+    /// Those whose files can be read: the use of one further out may be hidden from the process.
     groups: Vec<ControlGroup>,
 }
 
 impl Gauge {
-    /// For this process, with the limit of the config if it sets one.
-    pub(super) fn new(limit_configured: Option<u64>) -> Self {
-        Self::in_system(limit_configured, PathBuf::from("/proc"))
+    /// For this process, with a limit in bytes that is compared with its resident memory, or with those of the system.
+    pub fn new(limit_given: Option<u64>) -> Self {
+        Self::from_proc(Path::new("/proc"), limit_given)
     }
 
-    fn in_system(limit_configured: Option<u64>, proc: PathBuf) -> Self {
-        let groups =
-            if limit_configured.is_some() { Vec::new() } else { ControlGroup::all_of(&proc.join("self")) };
-        Self { limit_configured, proc, groups }
+    /// The same, with the files of `/proc` in another directory. For tests.
+    pub fn from_proc(proc: &Path, limit_given: Option<u64>) -> Self {
+        let mut groups = match limit_given {
+            Some(_) => Vec::new(),
+            None => ControlGroup::all_of(&proc.join("self")),
+        };
+        groups.retain(|group| group.read().is_ok());
+        Self { limit_given, proc: proc.to_owned(), groups }
     }
 
-    /// The use now. Of several limits that one counts of which the largest part is used.
+    /// The use now. Of several limits that one counts of which the largest part is used. Blocks, as long as files of the kernel
+    /// take, which are in memory.
     ///
     /// # Errors
     /// If the system does not say.
-    pub(super) fn read(&self) -> io::Result<Usage> {
-        if let Some(limit) = self.limit_configured {
-            return Ok(Usage { used: self.resident()?, limit, source: Source::Config });
+    pub fn read(&self) -> io::Result<Usage> {
+        if let Some(limit) = self.limit_given {
+            return Ok(Usage { used: self.resident()?, limit, source: Source::Given });
         }
         let mut nearest: Option<Usage> = None;
         for group in &self.groups {
@@ -125,8 +132,8 @@ mod tests {
         machine
     }
 
-    fn read(machine: &TempDir, limit_configured: Option<u64>) -> (u64, u64, Source) {
-        let usage = Gauge::in_system(limit_configured, machine.path().to_owned()).read().unwrap();
+    fn read(machine: &TempDir, limit_given: Option<u64>) -> (u64, u64, Source) {
+        let usage = Gauge::from_proc(machine.path(), limit_given).read().unwrap();
         (usage.used, usage.limit, usage.source)
     }
 
@@ -144,14 +151,14 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_of_the_config_takes_precedence() {
-        assert_eq!(read(&machine("200", "400"), Some(1 << 20)), (512 << 20, 1 << 20, Source::Config));
+    fn a_given_limit_takes_precedence() {
+        assert_eq!(read(&machine("200", "400"), Some(1 << 20)), (512 << 20, 1 << 20, Source::Given));
     }
 
     #[test]
     fn a_limit_that_changes_is_followed() {
         let machine = machine("200", "max");
-        let gauge = Gauge::in_system(None, machine.path().to_owned());
+        let gauge = Gauge::from_proc(machine.path(), None);
         assert_eq!(gauge.read().unwrap().limit, 200);
         fs::write(machine.path().join("cgroup/a/memory.max"), "400").unwrap();
         assert_eq!(gauge.read().unwrap().limit, 400);
@@ -159,6 +166,45 @@ mod tests {
 
     #[test]
     fn a_system_that_does_not_say_is_an_error() {
-        assert!(Gauge::in_system(None, PathBuf::from("/nowhere")).read().is_err());
+        assert!(Gauge::from_proc(Path::new("/nowhere"), None).read().is_err());
+        assert!(Gauge::from_proc(Path::new("/nowhere"), Some(1)).read().is_err());
+    }
+
+    #[test]
+    fn a_group_further_out_whose_use_is_hidden_does_not_count() {
+        let machine = machine("200", "400");
+        fs::remove_file(machine.path().join("cgroup/memory.current")).unwrap();
+        assert_eq!(read(&machine, None), (100, 200, Source::ControlGroup));
+    }
+
+    #[test]
+    fn a_use_that_is_hidden_later_is_an_error() {
+        let machine = machine("200", "max");
+        let gauge = Gauge::from_proc(machine.path(), None);
+        fs::remove_file(machine.path().join("cgroup/a/memory.current")).unwrap();
+        assert!(gauge.read().is_err());
+    }
+
+    #[test]
+    fn parts_of_a_limit_are_rounded_down_and_bounded() {
+        let permille = |used, limit| Usage { used, limit, source: Source::Given }.permille();
+        assert_eq!(
+            [(849, 1_000), (8_499, 10_000), (3, 0)].map(|(used, limit)| permille(used, limit)),
+            [849, 849, 3_000]
+        );
+        assert_eq!(permille(u64::MAX, 1), u32::MAX);
+        assert_eq!(permille(u64::MAX, u64::MAX), 1_000);
+    }
+
+    #[test]
+    fn the_machine_of_this_test_is_measured() {
+        if cfg!(target_os = "linux") {
+            assert!(
+                Gauge::new(Some(1 << 20)).read().unwrap().permille() > 1_000,
+                "this process takes more than a MiB"
+            );
+            let usage = Gauge::new(None).read().unwrap();
+            assert!(usage.used > 0 && usage.used < usage.limit, "{usage:?}");
+        }
     }
 }
