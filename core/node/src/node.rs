@@ -15,6 +15,7 @@ pub use start::StartError;
 
 use crate::config::Config;
 use crate::memory::guard;
+use crate::memory::profiles::Busy;
 use crate::net::head::connection_limits::NodeConnections;
 use crate::net::heads::HeadList;
 use crate::net::routing::table::Table;
@@ -110,7 +111,8 @@ impl Node {
     pub(crate) async fn write_heap_profile(&self, why: &'static str) {
         let profiles = Arc::clone(&self.running.profiles);
         // A panic is logged as one.
-        let _has_ended = tokio::task::spawn_blocking(move || guard::write(&profiles, why)).await.is_ok();
+        let _has_ended =
+            tokio::task::spawn_blocking(move || guard::write(&profiles, why, Busy::Refuse)).await.is_ok();
     }
 
     /// Stops in stages: leave server mode, answer what is under way, write what was taken, close the store, give the

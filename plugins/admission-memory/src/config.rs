@@ -31,6 +31,7 @@ pub struct Config {
     #[schemars(range(min = 1, max = 100))]
     pub hard_percent: u32,
     /// How far the memory must fall below one of these two, in percent of the limit, until it is no longer in force.
+    /// Less than `soft_percent`.
     /// 0 lets requests go back and forth with every measurement.
     #[schemars(range(max = 50))]
     pub recover_percent: u32,
@@ -97,6 +98,12 @@ impl Config {
                 self.soft_percent
             );
             return Err(OpenError::config("soft_percent", message));
+        }
+        if self.recover_percent >= self.soft_percent {
+            let soft = self.soft_percent;
+            let message =
+                format!("requests are degraded from {soft} percent on, and would be for ever: lower it");
+            return Err(OpenError::config("recover_percent", message));
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use libtest_mimic::{Arguments, Trial};
 use node::{Node, program};
 use std::io::Read;
 use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
 
 /// The limit of a node under load. At its start it uses about a fifth of it.
 const LIMIT_BYTES: u64 = 128 << 20;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     };
     let trials = vec![
         trial("a_profile_is_had_on_request_and_by_signal", a_profile_is_had_on_request_and_by_signal),
+        trial("many_signals_are_answered_with_few_profiles", many_signals_are_answered_with_few_profiles),
         trial("a_limit_of_the_config_is_guarded", a_limit_of_the_config_is_guarded),
         trial("a_node_without_a_guard_says_so", a_node_without_a_guard_says_so),
         trial("a_node_full_of_connections_outlives_its_limit", a_node_full_of_connections_outlives_its_limit)
@@ -66,6 +68,19 @@ fn a_profile_is_had_on_request_and_by_signal() {
         assert_profile(&std::fs::read(profile).unwrap());
     }
     assert!(node.metric("hydra_heap_bytes{kind=\"allocated\"}") > 1e6);
+    node.stop();
+}
+
+fn many_signals_are_answered_with_few_profiles() {
+    let mut node = Node::start(&[], |node| node);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(3) {
+        node.signal("-USR2");
+    }
+    let written = |node: &Node| node.metric("hydra_heap_profiles_total{outcome=\"written\"}");
+    node.until("a profile", |node| written(node) >= 1.0);
+    let at_most = begun.elapsed().as_secs_f64() + 2.0;
+    assert!(written(&node) <= at_most, "{} profiles in less than {at_most} s", written(&node));
     node.stop();
 }
 
@@ -111,7 +126,7 @@ fn a_node_full_of_connections_outlives_its_limit() {
     while load.try_wait().unwrap().is_none() {
         assert!(node.has_not_ended(), "the node was killed at {used_max}\n{}", node.log());
         used_max = used_max.max(node.metric("hydra_memory_used_bytes"));
-        std::thread::sleep(std::time::Duration::from_millis(200));
+        std::thread::sleep(Duration::from_millis(200));
     }
     let begun = |step: &str| node.metric(&format!("hydra_memory_steps_total{{step=\"{step}\"}}"));
     assert!(begun("shrink") >= 1.0 && begun("refuse") >= 1.0, "at most {used_max} bytes\n{}", node.log());

@@ -11,6 +11,10 @@ use crate::node::backends::Backends;
 use crate::node::{Node, StartError};
 use crate::observe::otlp::Exporter;
 use hydra_api::{Causes, HeadCount, IdAllocator, IdErrorKind};
+use std::time::Duration;
+
+/// The time after a profile in which signals are only remembered: many of them are answered with one profile.
+const PROFILE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Starts the node, prints the addresses of its heads, and waits for a signal to stop it: also during the start. A second
 /// one, later than a second after the first, ends the process at once.
@@ -87,11 +91,12 @@ async fn serve(
     stopped.inspect(|()| tracing::info!("stopped: the queued records are written and the store is closed"))
 }
 
-/// Writes a heap profile at each signal.
+/// Writes a heap profile at a signal, one at most in [`PROFILE_PAUSE`].
 async fn write_profiles(node: &Node, wanted: &mut ProfileSignal) {
     loop {
         wanted.given().await;
         node.write_heap_profile("signal").await;
+        tokio::time::sleep(PROFILE_PAUSE).await;
     }
 }
 

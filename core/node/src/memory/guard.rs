@@ -1,6 +1,6 @@
 //! The guard: looks at the memory use four times a second, and has the node give up what its steps say.
 
-use super::profiles::{ProfileError, Profiles};
+use super::profiles::{Busy, ProfileError, Profiles};
 use super::step::{Change, Step, Steps};
 use super::view::{self, MemoryView};
 use crate::config::Memory;
@@ -53,6 +53,7 @@ impl Guard {
             closed: None,
             profile_interval: Duration::from_secs(config.profiles.interval_min_s.into()),
             profiled: None,
+            writing: Vec::new(),
             is_readable: true,
         };
         let (stop, stopped) = sync_channel(0);
@@ -97,6 +98,8 @@ struct Watcher {
     profile_interval: Duration,
     /// When a step last had a profile written, and which one.
     profiled: Option<(Instant, Step)>,
+    /// The threads that write profiles, at most one for each step: a disk may never answer.
+    writing: Vec<JoinHandle<()>>,
     /// Whether the last reading succeeded.
     is_readable: bool,
 }
@@ -157,9 +160,11 @@ impl Watcher {
     fn profile(&mut self, step: Step, now: Instant) {
         let is_due =
             |(at, before): (Instant, Step)| step > before || now.duration_since(at) >= self.profile_interval;
-        if self.parts.view.profiles.are_written() && self.profiled.is_none_or(is_due) {
+        self.writing.retain(|thread| !thread.is_finished());
+        let is_free = self.writing.len() < Step::ALL.len();
+        if self.parts.view.profiles.are_written() && is_free && self.profiled.is_none_or(is_due) {
             self.profiled = Some((now, step));
-            write_aside(&self.parts.view.profiles, step);
+            self.writing.extend(write_aside(&self.parts.view.profiles, step));
         }
     }
 
@@ -175,19 +180,19 @@ impl Watcher {
     }
 }
 
-/// Writes a profile on a thread of its own: the guard goes on meanwhile.
-fn write_aside(profiles: &Arc<Profiles>, step: Step) {
+/// Writes a profile on a thread of its own: the guard goes on meanwhile. It waits for one that is being taken on request:
+/// such a request must not cost the profile of a step, which comes once in a while.
+fn write_aside(profiles: &Arc<Profiles>, step: Step) -> Option<JoinHandle<()>> {
     let profiles = Arc::clone(profiles);
     let thread = thread::Builder::new().name("heap-profile".to_owned());
-    let spawned = thread.spawn(move || write(&profiles, step.as_str()));
-    if let Err(error) = spawned {
-        tracing::warn!(%error, "cannot start a thread for a heap profile");
-    }
+    let spawned = thread.spawn(move || write(&profiles, step.as_str(), Busy::Wait));
+    let failed = |error: &io::Error| tracing::warn!(%error, "cannot start a thread for a heap profile");
+    spawned.inspect_err(failed).ok()
 }
 
 /// Writes a profile and logs its file, or why there is none. Blocks.
-pub(crate) fn write(profiles: &Profiles, why: &str) {
-    match profiles.write(why) {
+pub(crate) fn write(profiles: &Profiles, why: &str, busy: Busy) {
+    match profiles.write(why, busy) {
         Ok(file) => tracing::info!(why, file = %file.display(), "a heap profile is written"),
         Err(error @ (ProfileError::Busy | ProfileError::NoFiles | ProfileError::Unsupported)) => {
             tracing::info!(why, %error, "no heap profile is written");

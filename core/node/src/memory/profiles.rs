@@ -6,14 +6,14 @@ use std::fs::{self, DirEntry};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use time::OffsetDateTime;
 
 /// What the names of the files begin and end with.
 const PREFIX: &str = "heap-";
 const SUFFIX: &str = ".pb.gz";
 /// The directory of files that are not complete, in that of the profiles.
-const PARTIAL: &str = "partial";
+const PARTIAL: &str = "heap-partial";
 
 /// Takes the heap profiles of the process, and keeps the last ones.
 #[derive(Debug)]
@@ -26,6 +26,15 @@ pub(crate) struct Profiles {
     turn: Mutex<()>,
     written: AtomicU64,
     failed: AtomicU64,
+}
+
+/// What a profile does while another one is being taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Busy {
+    /// It is not written.
+    Refuse,
+    /// It waits its turn.
+    Wait,
 }
 
 /// Why there is no profile.
@@ -85,12 +94,16 @@ impl Profiles {
     /// bounds. Blocks until it is written.
     ///
     /// # Errors
-    /// [`ProfileError`]; `Busy` instead of waiting for another one.
-    pub(crate) fn write(&self, why: &str) -> Result<PathBuf, ProfileError> {
+    /// [`ProfileError`]; `Busy` if another one is being taken, unless it waits for that.
+    pub(crate) fn write(&self, why: &str, busy: Busy) -> Result<PathBuf, ProfileError> {
         if self.heap.is_some() && self.files_max == 0 {
             return Err(ProfileError::NoFiles);
         }
-        let turn = self.turn()?;
+        let turn = match busy {
+            Busy::Refuse => self.turn()?,
+            // It guards no data.
+            Busy::Wait => self.turn.lock().unwrap_or_else(PoisonError::into_inner),
+        };
         let written = self.counted(self.taken(&turn).and_then(|profile| self.keep(&profile, why)));
         self.written.fetch_add(u64::from(written.is_ok()), Ordering::Relaxed);
         written
@@ -128,11 +141,15 @@ impl Profiles {
         if bytes > self.bytes_max {
             return Err(ProfileError::TooLarge { bytes });
         }
-        self.make_room(bytes)?;
         let name = format!("{PREFIX}{}-{why}{SUFFIX}", timestamp(OffsetDateTime::now_utc()));
         let (partial, path) = (self.dir.join(PARTIAL).join(&name), self.dir.join(&name));
-        fs::write(&partial, profile)?;
-        fs::rename(&partial, &path)?;
+        // Others are removed once this one is complete: a disk that is full takes none, and those before stay.
+        let written = fs::write(&partial, profile).and_then(|()| self.make_room(bytes));
+        if let Err(cause) = written.and_then(|()| fs::rename(&partial, &path)) {
+            // On a full disk its part would be in the way of the next one.
+            let _is_removed = fs::remove_file(&partial).is_ok();
+            return Err(cause.into());
+        }
         Ok(path)
     }
 
@@ -210,7 +227,7 @@ mod tests {
     fn write(profiles: &Profiles) -> PathBuf {
         // Names differ by the millisecond.
         std::thread::sleep(Duration::from_millis(2));
-        profiles.write("shrink").unwrap()
+        profiles.write("shrink", Busy::Refuse).unwrap()
     }
 
     #[test]
@@ -232,7 +249,8 @@ mod tests {
     fn files_of_others_stay_and_those_of_a_killed_process_go() {
         let (_data_dir, profiles) = profiles(mebibyte, 1, 100);
         fs::create_dir_all(profiles.dir.join(PARTIAL)).unwrap();
-        let (notes, left) = (profiles.dir.join("notes.txt"), profiles.dir.join(PARTIAL).join("left"));
+        fs::create_dir_all(profiles.dir.join("partial")).unwrap();
+        let (notes, left) = (profiles.dir.join("partial/notes.txt"), profiles.dir.join(PARTIAL).join("left"));
         fs::write(&notes, "mine").unwrap();
         fs::write(&left, "half of one").unwrap();
         write(&profiles);
@@ -247,23 +265,48 @@ mod tests {
             Ok(vec![0; (1 << 20) + 1])
         }
         let (_data_dir, profiles) = profiles(large, 3, 1);
-        assert!(matches!(profiles.write("shrink"), Err(ProfileError::TooLarge { .. })));
+        assert!(matches!(profiles.write("shrink", Busy::Refuse), Err(ProfileError::TooLarge { .. })));
         assert_eq!((names(&profiles).len(), profiles.counts()), (0, (0, 1)));
         assert_eq!(profiles.take().unwrap().len(), (1 << 20) + 1, "to take it is another matter");
     }
 
     #[test]
+    fn a_write_that_fails_costs_no_file_and_leaves_none() {
+        fn disturbing(partial: &Path) -> io::Result<Vec<u8>> {
+            fs::remove_dir_all(partial)?;
+            mebibyte(partial.parent().unwrap())
+        }
+        let (_data_dir, mut profiles) = profiles(mebibyte, 1, 100);
+        let written = write(&profiles);
+        profiles.heap.as_mut().unwrap().profile = disturbing;
+        assert!(matches!(profiles.write("close", Busy::Refuse), Err(ProfileError::Failed(_))));
+        assert_eq!((names(&profiles), profiles.counts()), (vec![written], (1, 1)));
+    }
+
+    #[test]
+    fn the_profile_of_a_step_waits_for_one_on_request() {
+        let (_data_dir, profiles) = profiles(mebibyte, 1, 100);
+        std::thread::scope(|scope| {
+            let turn = profiles.turn().unwrap();
+            let waits = scope.spawn(|| profiles.write("shrink", Busy::Wait));
+            assert!(matches!(profiles.write("signal", Busy::Refuse), Err(ProfileError::Busy)));
+            drop(turn);
+            assert!(waits.join().unwrap().is_ok());
+        });
+    }
+
+    #[test]
     fn what_goes_wrong_is_told() {
         let (_data_dir, broken) = profiles(broken, 3, 1);
-        let error = broken.write("signal").unwrap_err().to_string();
+        let error = broken.write("signal", Busy::Refuse).unwrap_err().to_string();
         assert_eq!(error, "cannot take a heap profile: no samples");
         let turn = broken.turn().unwrap();
         assert!(matches!(broken.take(), Err(ProfileError::Busy)), "one at a time");
         drop(turn);
         let none = Profiles::new(&Config::default(), None);
-        assert!(matches!(none.write("signal"), Err(ProfileError::Unsupported)));
+        assert!(matches!(none.write("signal", Busy::Refuse), Err(ProfileError::Unsupported)));
         let (_data_dir, no_files) = profiles(mebibyte, 0, 1);
-        assert!(matches!(no_files.write("signal"), Err(ProfileError::NoFiles)));
+        assert!(matches!(no_files.write("signal", Busy::Refuse), Err(ProfileError::NoFiles)));
         assert!(no_files.take().is_ok());
     }
 

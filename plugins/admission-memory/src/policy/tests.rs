@@ -125,6 +125,7 @@ fn a_changed_table_is_taken_up_whole_or_not_at_all() {
         (serde_json::json!({ "soft_percent": 96 }), "soft_percent"),
         (serde_json::json!({ "hard_percent": 101 }), "hard_percent"),
         (serde_json::json!({ "recover_percent": 51 }), "recover_percent"),
+        (serde_json::json!({ "soft_percent": 40, "recover_percent": 40 }), "recover_percent"),
         (serde_json::json!({ "interval_ms": 99 }), "interval_ms"),
         (serde_json::json!({ "limit_mib": 1 << 25 }), "limit_mib"),
         (serde_json::json!({ "soft": 1 }), "soft"),

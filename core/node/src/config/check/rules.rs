@@ -79,6 +79,15 @@ fn memory_steps(memory: &Memory, problems: &mut Vec<Problem>) {
     for (low, high) in steps.iter().zip(steps.iter().skip(1)) {
         order("memory", (low.0, low.1.into()), (high.0, high.1.into()), help, problems);
     }
+    let recover = memory.recover_percent;
+    for (key, percent) in steps.into_iter().filter(|(_, percent)| recover >= *percent).take(1) {
+        let help =
+            "required: `recover_percent` is less than each step that is not 0; else the step never ends";
+        let message = format!("{recover} is not less than `{key}`, which is {percent}");
+        let other = format!("{percent} is not more than `recover_percent`, which is {recover}");
+        let other = Some((KeyPath::root().key("memory").key(key), other));
+        problems.push(Problem { other, ..problem("memory", "recover_percent", &message, help) });
+    }
 }
 
 /// The first of two numbers of a table may not exceed the second.

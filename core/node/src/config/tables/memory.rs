@@ -28,8 +28,8 @@ pub struct Memory {
     /// this step off.
     #[schemars(range(min = 0, max = 100))]
     pub close_percent: u32,
-    /// How far the use must fall below the percentage of a step for the step to end, in percent of the limit. Raise it if the
-    /// node alternates between two steps.
+    /// How far the use must fall below the percentage of a step for the step to end, in percent of the limit; less than the
+    /// percentage of each step. Raise it if the node alternates between two steps.
     #[schemars(range(min = 0, max = 50))]
     pub recover_percent: u32,
     /// The heap profiles that the node writes.

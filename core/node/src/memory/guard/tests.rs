@@ -30,6 +30,7 @@ fn guarded() -> (Sample, Watcher, TempDir) {
         closed: None,
         profile_interval: Duration::from_secs(300),
         profiled: None,
+        writing: Vec::new(),
         is_readable: true,
     };
     (node, watcher, data_dir)
