@@ -22,7 +22,7 @@ const fn rule(folder: &'static str, may: &'static [&'static str]) -> Rule {
 }
 
 /// The first rule whose folder fits counts. A store in memory is what the tests of others take for any store.
-const RULES: [Rule; 17] = [
+const RULES: [Rule; 20] = [
     Rule { never: &["libp2p", "tokio"], ..rule("core/api", &[]) },
     Rule { never: &["libp2p", "tokio"], ..rule("core/striped", &[]) },
     rule("core/kad", &["hydra-striped"]),
@@ -36,9 +36,16 @@ const RULES: [Rule; 17] = [
     rule("core/load", &["hydra-kad"]),
     Rule {
         tests_may: &["hydra-conformance", "hydra-store-memory"],
-        ..rule("core/node", &["hydra-engine", "hydra-kad", "hydra-records", "hydra-api"])
+        ..rule(
+            "core/node",
+            &["hydra-engine", "hydra-kad", "hydra-records", "hydra-memory-usage", "hydra-api"],
+        )
     },
-    rule("core/cli", &["hydra-node", "hydra-load", "hydra-bundle", "hydra-api"]),
+    // Files of the kernel, read for the node and for a policy: no more than the standard library.
+    Rule { never: &["libp2p", "tokio"], ..rule("core/memory-usage", &[]) },
+    // The allocator of a program: no library takes it.
+    Rule { never: &["libp2p", "tokio"], ..rule("core/heap", &[]) },
+    rule("core/cli", &["hydra-node", "hydra-heap", "hydra-load", "hydra-bundle", "hydra-api"]),
     rule("plugins/bundle", &["plugins/", "hydra-api"]),
     // It opens other stores by their tables; its tests put real ones into it.
     Rule {
@@ -49,6 +56,11 @@ const RULES: [Rule; 17] = [
     Rule {
         tests_may: &["hydra-conformance", "hydra-store-memory"],
         ..rule("plugins/store-", &["hydra-api", "hydra-embedded", "hydra-remote"])
+    },
+    // It compares with the figures of the node's guard.
+    Rule {
+        tests_may: &["hydra-conformance"],
+        ..rule("plugins/admission-memory", &["hydra-api", "hydra-memory-usage"])
     },
     // Policies that count by source or by key share the counters.
     Rule { tests_may: &["hydra-conformance"], ..rule("plugins/admission-", &["hydra-api", "hydra-sketch"]) },
@@ -99,6 +111,12 @@ fn an_arrow_the_wrong_way_is_found() {
         ("core/load", "hydra-node", true, false),
         ("core/node", "hydra-load", false, false),
         ("core/cli", "hydra-load", false, true),
+        ("core/cli", "hydra-heap", false, true),
+        ("core/node", "hydra-heap", false, false),
+        ("core/node", "hydra-memory-usage", false, true),
+        ("core/memory-usage", "hydra-api", false, false),
+        ("plugins/admission-memory", "hydra-memory-usage", false, true),
+        ("plugins/admission-two", "hydra-memory-usage", false, false),
         ("plugins/store-two", "hydra-store-one", false, false),
         ("plugins/store-two", "hydra-embedded", false, true),
         ("plugins/store-tiered", "hydra-store-one", false, false),
@@ -123,9 +141,10 @@ fn an_arrow_the_wrong_way_is_found() {
         ("integration-tests/external-plugin", "hydra-conformance", true, true),
     ];
     for (folder, on, test, allowed) in cases {
-        let mut all: BTreeMap<String, Package> = ["api", "engine", "kad", "load", "node", "conformance"]
-            .map(|name| (format!("hydra-{name}"), package(&format!("core/{name}"), "serde", false)))
-            .into();
+        let mut all: BTreeMap<String, Package> =
+            ["api", "engine", "kad", "heap", "load", "memory-usage", "node", "conformance"]
+                .map(|name| (format!("hydra-{name}"), package(&format!("core/{name}"), "serde", false)))
+                .into();
         all.insert("hydra-store-one".to_owned(), package("plugins/store-one", "serde", false));
         all.insert("hydra-embedded".to_owned(), package("plugins/embedded", "serde", false));
         all.insert("hydra-sketch".to_owned(), package("plugins/sketch", "serde", false));

@@ -185,7 +185,7 @@ fn circle(edges: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
 }
 
 /// The rooms of `core/node`, from the top down: each uses those after it and no other.
-const NODE_ROOMS: [&str; 6] = ["cli", "node", "observe", "net", "config", "files"];
+const NODE_ROOMS: [&str; 7] = ["cli", "node", "observe", "memory", "net", "config", "files"];
 
 /// The larger rooms of its `net`, likewise; what stands beside them serves several.
 const NET_ROOMS: [&str; 5] = ["head", "reachability", "requests", "routing", "heads"];

@@ -10,6 +10,7 @@ use crate::background::Background;
 use crate::clock::Clock;
 use crate::config::{Config, Limits};
 use crate::load::Ladder;
+use crate::memory_share::MemoryShare;
 use crate::observe::trace::Watch;
 use crate::observe::{Departure, RequestTrace, Stats, Tracer};
 use crate::parts::Parts;
@@ -246,6 +247,14 @@ impl Engine {
     /// Why reads and writes are on their rungs, in the words of the log; empty on the full one.
     pub fn rung_reasons(&self) -> [&'static str; 2] {
         self.parts.ladder.because()
+    }
+
+    /// Has the caches and the write queue use this share of their configured memory from now on. Cached answers beyond it are
+    /// evicted at once; announcements that were accepted stay until they are written.
+    pub fn set_memory_share(&self, share: MemoryShare) {
+        self.parts.reader.set_share(share);
+        self.parts.values.set_share(share);
+        self.parts.queue.set_share(share);
     }
 
     /// How busy the node is.

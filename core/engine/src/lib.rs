@@ -16,7 +16,7 @@
 //! - Every admitted request is settled exactly once, however it ends.
 //!
 //! The rooms, each using only those below it: [`Engine`] and its background tasks; `read`; `write`; `values`; `store`; `observe`;
-//! `admission` and `load`; `request`, `config` and [`Clock`]. Time comes from the clock, so that all of this runs on
+//! `admission` and `load`; `request`, `config`, [`MemoryShare`] and [`Clock`]. Time comes from the clock, so that all of this runs on
 //! tokio's paused one in tests.
 
 mod admission;
@@ -25,6 +25,7 @@ mod clock;
 mod config;
 mod engine;
 mod load;
+mod memory_share;
 mod observe;
 mod parts;
 mod read;
@@ -41,6 +42,7 @@ pub use config::{
 };
 pub use engine::{CloseReport, Engine, NamedStore, PutRecord, StoreClosed};
 pub use load::{Latency, PermitState};
+pub use memory_share::MemoryShare;
 pub use observe::trace::{self, Account, Watch};
 pub use observe::{
     Background, EstimateNow, Gauge, Health, LaneCount, Pause, Reads, RequestCount, RungCount, Snapshot,

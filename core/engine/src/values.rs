@@ -19,6 +19,7 @@ pub use put::Put;
 
 use crate::clock::Clock;
 use crate::config::Limits;
+use crate::memory_share::MemoryShare;
 use crate::store::Backend;
 use book::Book;
 use checks::Checks;
@@ -74,6 +75,11 @@ impl Values {
     /// Whether this node keeps value records: it is to, and its store does.
     pub(crate) fn are_kept(&self) -> bool {
         self.limits.keeps_values && self.backend.keeps_values()
+    }
+
+    /// Has the cache use this share of its configured memory.
+    pub(crate) fn set_share(&self, share: MemoryShare) {
+        self.book.set_share(share);
     }
 
     pub(crate) fn levels(&self) -> ValueLevels {

@@ -26,6 +26,7 @@ pub(crate) use failure::Failure;
 pub(crate) use output::Output;
 
 use crate::config::{Loaded, load};
+use crate::memory::Heap;
 use args::{Command, ConfigArgs, ConfigCommand, CopyArgs, Invocation, StoreCommand};
 use clap::{CommandFactory, FromArgMatches};
 use hydra_api::Registry;
@@ -39,6 +40,7 @@ const EXTRA_ORDER: usize = 100;
 pub(crate) fn main(
     registry: Registry,
     extra: Vec<ExtraCommand>,
+    heap: Option<Heap>,
     args: impl IntoIterator<Item = OsString>,
 ) -> ExitCode {
     let runs: Vec<_> = extra.iter().map(|extra| (extra.command.get_name().to_owned(), extra.run)).collect();
@@ -69,7 +71,7 @@ pub(crate) fn main(
         Err(answer) => return failure::usage(&answer),
     };
     let mut out = Output::stdout();
-    match dispatch(registry, invocation, program, &mut out) {
+    match dispatch(registry, invocation, (program, heap), &mut out) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
@@ -78,7 +80,7 @@ pub(crate) fn main(
 fn dispatch(
     registry: Registry,
     invocation: Invocation,
-    program: clap::Command,
+    (program, heap): (clap::Command, Option<Heap>),
     out: &mut Output,
 ) -> Result<(), Failure> {
     let Invocation { config, command } = invocation;
@@ -94,7 +96,7 @@ fn dispatch(
                 tracing::warn!("{warning}");
             }
             let reload = reload::Inputs { registry: registry.clone(), sources, level };
-            in_runtime(run::run(&loaded, reload, exporter, out))
+            in_runtime(run::run(&loaded, reload, (exporter, heap), out))
         }
         Command::Check => {
             let loaded = quiet(&registry, &config.sources(None))?;

@@ -14,7 +14,7 @@
 //! ```
 //!
 //! The rooms, each using only those after it: `cli`, the command line; [`node`], which opens, starts and stops; `observe`, what
-//! operators see; `net`, the heads and what they share; [`config`].
+//! operators see; `memory`, the guard and heap profiles; `net`, the heads and what they share; [`config`].
 //!
 //! A program that runs a [`Node`](node::Node) inside of its own gives it an [`Exporter`](telemetry::Exporter) and has the
 //! exporter's layer in its subscriber, beside its own; without, nothing is traced.
@@ -46,11 +46,13 @@
 mod cli;
 pub mod config;
 mod files;
+mod memory;
 mod net;
 pub mod node;
 mod observe;
 
 pub use cli::ExtraCommand;
+pub use memory::{Heap, HeapSizes};
 pub use net::head::connection_limits;
 pub use net::routing::{kad_id, lookup, table};
 pub use net::{address, unique_peers};
@@ -65,19 +67,24 @@ use hydra_api::Registry;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+/// What a program brings besides its plugins.
+#[derive(Debug, Default)]
+pub struct Extras {
+    /// Further commands.
+    pub commands: Vec<ExtraCommand>,
+    /// What its allocator says of the heap. Without it, the node takes no heap profiles.
+    pub heap: Option<Heap>,
+}
+
 /// The whole program: reads the command line and the config, and does what they say.
 ///
 /// The exit code is 0 when that is done, 1 when it failed, 2 when the config or the command line is wrong,
 /// and 3 when a backend cannot be reached at the start.
 pub fn run(registry: Registry, args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    cli::main(registry, Vec::new(), args)
+    run_with(registry, Extras::default(), args)
 }
 
-/// As [`run`], with further commands.
-pub fn run_with(
-    registry: Registry,
-    commands: Vec<ExtraCommand>,
-    args: impl IntoIterator<Item = OsString>,
-) -> ExitCode {
-    cli::main(registry, commands, args)
+/// As [`run`], with further commands and heap profiles.
+pub fn run_with(registry: Registry, extras: Extras, args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    cli::main(registry, extras.commands, extras.heap, args)
 }

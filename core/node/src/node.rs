@@ -14,6 +14,8 @@ pub use crate::net::heads::HeadLine;
 pub use start::StartError;
 
 use crate::config::Config;
+use crate::memory::guard;
+use crate::memory::profiles::Busy;
 use crate::net::head::connection_limits::NodeConnections;
 use crate::net::heads::HeadList;
 use crate::net::routing::table::Table;
@@ -103,6 +105,14 @@ impl Node {
     /// Where the spans of traced requests go, and what became of them.
     pub fn exporter(&self) -> &Exporter {
         &self.running.exporter
+    }
+
+    /// Writes a heap profile to a file, and logs which or why not. `why` is a part of its name.
+    pub(crate) async fn write_heap_profile(&self, why: &'static str) {
+        let profiles = Arc::clone(&self.running.profiles);
+        // A panic is logged as one.
+        let _has_ended =
+            tokio::task::spawn_blocking(move || guard::write(&profiles, why, Busy::Refuse)).await.is_ok();
     }
 
     /// Stops in stages: leave server mode, answer what is under way, write what was taken, close the store, give the

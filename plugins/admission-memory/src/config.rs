@@ -20,8 +20,8 @@ pub const INTERVAL_MS_DEFAULT: u32 = 100;
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The limit in MiB, compared with the resident memory of this process. 0 takes the limits of the control group
-    /// that the process is in, and of those around it, each compared with the memory of that group without the part
-    /// of the page cache that the system can take back at once; where there is none, the memory of the machine.
+    /// that the process is in, and of those around it, each compared with the memory of that group without its file
+    /// cache, as the memory guard does (`[memory]`); where there is none, the memory of the machine.
     #[schemars(range(max = 16_777_216))]
     pub limit_mib: u32,
     /// The part of the limit in percent from which on requests are degraded. At most `hard_percent`.
@@ -31,6 +31,7 @@ pub struct Config {
     #[schemars(range(min = 1, max = 100))]
     pub hard_percent: u32,
     /// How far the memory must fall below one of these two, in percent of the limit, until it is no longer in force.
+    /// Less than `soft_percent`.
     /// 0 lets requests go back and forth with every measurement.
     #[schemars(range(max = 50))]
     pub recover_percent: u32,
@@ -97,6 +98,12 @@ impl Config {
                 self.soft_percent
             );
             return Err(OpenError::config("soft_percent", message));
+        }
+        if self.recover_percent >= self.soft_percent {
+            let soft = self.soft_percent;
+            let message =
+                format!("requests are degraded from {soft} percent on, and would be for ever: lower it");
+            return Err(OpenError::config("recover_percent", message));
         }
         Ok(())
     }

@@ -9,7 +9,6 @@
 mod config;
 mod level;
 mod policy;
-mod probe;
 mod state;
 mod watch;
 

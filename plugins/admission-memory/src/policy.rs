@@ -34,12 +34,12 @@ impl Memory {
     /// # Errors
     /// [`OpenError`] when a value is out of its bounds, or the memory cannot be measured.
     pub fn new(config: Config) -> Result<Self, OpenError> {
-        Self::below(Path::new("/"), config)
+        Self::from_proc(Path::new("/proc"), config)
     }
 
-    /// The same, on a system whose files are below `root`.
-    pub(crate) fn below(root: &Path, config: Config) -> Result<Self, OpenError> {
-        Ok(Self { state: Arc::new(State::new(root, config)?), _watch: None })
+    /// The same, with the files of `/proc` in another directory.
+    pub(crate) fn from_proc(proc: &Path, config: Config) -> Result<Self, OpenError> {
+        Ok(Self { state: Arc::new(State::new(proc, config)?), _watch: None })
     }
 
     /// Measures from now on, on a thread of its own, until it is dropped.

@@ -2,8 +2,8 @@
 
 use crate::config::{Config, Judges};
 use crate::level::Level;
-use crate::probe::Probe;
 use hydra_api::{OpenError, Rung};
+use hydra_memory_usage::{Gauge, Source};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,13 +15,14 @@ pub(crate) struct State {
     /// The level, the requests that it is for and the rung, in one word.
     in_force: AtomicU32,
     measuring: Mutex<Measuring>,
-    root: PathBuf,
+    /// `/proc`.
+    proc: PathBuf,
 }
 
 #[derive(Debug)]
 struct Measuring {
     config: Config,
-    probe: Probe,
+    gauge: Gauge,
     level: Level,
     /// Whether the last measurement failed: that is logged once.
     failed: bool,
@@ -36,16 +37,15 @@ pub(crate) struct InForce {
 }
 
 impl State {
-    /// Measures once. `root` is the root of the file system.
+    /// Measures once. `proc` is the directory `/proc`.
     ///
     /// # Errors
     /// [`OpenError`] when a value is out of its bounds, or the memory cannot be measured.
-    pub(crate) fn new(root: &Path, config: Config) -> Result<Self, OpenError> {
-        let probe = probe(root, &config)?;
-        tracing::info!(limits = %probe, "the memory policy knows its limits");
-        let measuring = Measuring { config, probe, level: Level::Calm, failed: false };
+    pub(crate) fn new(proc: &Path, config: Config) -> Result<Self, OpenError> {
+        let gauge = gauge(proc, &config)?;
+        let measuring = Measuring { config, gauge, level: Level::Calm, failed: false };
         let state =
-            Self { in_force: AtomicU32::new(0), measuring: Mutex::new(measuring), root: root.to_owned() };
+            Self { in_force: AtomicU32::new(0), measuring: Mutex::new(measuring), proc: proc.to_owned() };
         state.measure();
         Ok(state)
     }
@@ -60,9 +60,9 @@ impl State {
     /// # Errors
     /// As [`Self::new`]; then nothing has changed.
     pub(crate) fn change(&self, config: Config) -> Result<(), OpenError> {
-        let probe = probe(&self.root, &config)?;
+        let gauge = gauge(&self.proc, &config)?;
         let mut measuring = self.lock();
-        (measuring.config, measuring.probe) = (config, probe);
+        (measuring.config, measuring.gauge) = (config, gauge);
         measuring.measure(&self.in_force);
         Ok(())
     }
@@ -84,12 +84,12 @@ impl State {
 impl Measuring {
     fn measure(&mut self, word: &AtomicU32) {
         let before = self.level;
-        match self.probe.measure() {
-            Ok(measured) => {
-                self.level = before.next(measured.permille(), &self.config);
+        match self.gauge.read() {
+            Ok(usage) => {
+                self.level = before.next(usage.permille(), &self.config);
                 self.failed = false;
                 if self.level != before {
-                    self.log(before, measured.used >> 20, measured.limit >> 20);
+                    self.log(before, usage.used >> 20, usage.limit >> 20);
                 }
             }
             // What is not known limits nobody.
@@ -137,9 +137,30 @@ impl InForce {
     }
 }
 
-fn probe(root: &Path, config: &Config) -> Result<Probe, OpenError> {
+/// A gauge of the limit of the config, or of those of the system.
+fn gauge(proc: &Path, config: &Config) -> Result<Gauge, OpenError> {
     config.check()?;
-    Probe::find(root, config.limit_mib)
+    let given = (config.limit_mib > 0).then(|| u64::from(config.limit_mib) << 20);
+    let gauge = Gauge::from_proc(proc, given);
+    match gauge.read() {
+        Ok(usage) => {
+            let (limit_mib, source) = (usage.limit >> 20, source(usage.source));
+            tracing::info!(limit_mib, source, "the memory policy knows its limit");
+            Ok(gauge)
+        }
+        Err(_) if given.is_none() => {
+            Err(OpenError::config("limit_mib", "this system tells no limit of the memory: name one"))
+        }
+        Err(cause) => Err(OpenError::unavailable("the memory of this process cannot be measured", cause)),
+    }
+}
+
+const fn source(source: Source) -> &'static str {
+    match source {
+        Source::Given => "limit_mib",
+        Source::ControlGroup => "control group",
+        Source::Machine => "memory of the machine",
+    }
 }
 
 #[cfg(test)]
@@ -156,5 +177,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_system_that_tells_nothing_is_an_error_that_names_the_key() {
+        let proc = tempfile::tempdir().unwrap();
+        let error = State::new(proc.path(), Config::default()).unwrap_err();
+        assert!(
+            matches!(error.kind(), hydra_api::OpenErrorKind::Config { key } if key == "limit_mib"),
+            "{error:?}"
+        );
+        assert!(State::new(proc.path(), Config { limit_mib: 1, ..Config::default() }).is_err());
     }
 }

@@ -183,6 +183,26 @@ fn a_default_is_never_the_place_of_a_mistake() {
 }
 
 #[test]
+fn steps_of_the_memory_guard_out_of_order_or_without_an_end_are_refused() {
+    let hydra = Hydra::new();
+    hydra.file("node.toml", "[memory]\nshrink_percent = 96\n");
+    let message = refused(&hydra, &["--config", "node.toml"], &[]);
+    assert!(message.starts_with("error: node.toml:2:18: memory.shrink_percent: 96 exceeds"), "{message}");
+    assert!(message.contains("shrink ≤ refuse ≤ close"), "{message}");
+    hydra.file("node.toml", "[memory]\nshrink_percent = 0\nrefuse_percent = 30\nrecover_percent = 30\n");
+    let message = refused(&hydra, &["--config", "node.toml"], &[]);
+    assert!(
+        message.starts_with("error: node.toml:4:19: memory.recover_percent: 30 is not less"),
+        "{message}"
+    );
+    hydra.file("node.toml", "[memory.profiles]\nfile_max = 2\n");
+    let message = refused(&hydra, &["--config", "node.toml"], &[]);
+    let expected = "error: node.toml:2:1: memory.profiles.file_max: unknown key; did you mean `files_max`?";
+    assert!(message.starts_with(expected), "{message}");
+    assert_eq!(shown(&hydra, &["--set", "memory.shrink_percent=0"], &[], "memory.shrink_percent"), "0");
+}
+
+#[test]
 fn listen_addresses_that_repeat_or_overlap_are_refused() {
     let hydra = Hydra::new();
     for (listen, at, word) in [

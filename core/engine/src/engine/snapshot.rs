@@ -167,6 +167,7 @@ fn gauge(parts: &Parts) -> Gauge {
         write_queue: parts.queue.level(),
         write_queue_away: parts.queue.away(),
         write_queue_bytes: parts.queue.bytes(),
+        write_queue_bytes_max: parts.queue.bytes_max() as u64,
         waiting: levels.waiting,
         evicted: levels.evicted,
         in_flight: parts.backend.gate.in_flight(),

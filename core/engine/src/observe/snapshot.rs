@@ -225,6 +225,8 @@ pub struct Gauge {
     pub write_queue_away: u32,
     /// About how many bytes the announcements in the write queue take.
     pub write_queue_bytes: u64,
+    /// Limit of its size in bytes.
+    pub write_queue_bytes_max: u64,
     /// Keys waiting for a permit.
     pub waiting: Level,
     /// Keys that newer ones evicted from the line, ever.

@@ -1,17 +1,22 @@
 //! Answers that are kept, one cache for all heads.
 
 use super::answer::Answer;
+use crate::memory_share::MemoryShare;
 use hydra_api::ContentKey;
 use quick_cache::sync::{Cache as Entries, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A cache that is bounded in bytes. Whether an answer is still good is the reader's to judge.
 #[derive(Debug)]
 pub(crate) struct Cache {
     /// Nothing when the config gives the cache no room.
     entries: Option<Entries<ContentKey, Arc<Answer>, Weight>>,
-    bytes_max: u64,
+    /// As configured.
+    bytes_configured: u64,
+    /// The share of them that is used.
+    bytes_max: AtomicU64,
 }
 
 /// The slots of the cache's table, of which a part is free and a part remembers only that a key was there.
@@ -38,7 +43,7 @@ impl Cache {
         let entries = options.ok().filter(|_| bytes_max > 0).map(|options| {
             Entries::with_options(options, Weight, DefaultHashBuilder::default(), DefaultLifecycle::default())
         });
-        Self { entries, bytes_max }
+        Self { entries, bytes_configured: bytes_max, bytes_max: AtomicU64::new(bytes_max) }
     }
 
     pub(crate) fn find(&self, key: &ContentKey) -> Option<Arc<Answer>> {
@@ -64,8 +69,17 @@ impl Cache {
         self.entries.as_ref().map_or(0, Entries::weight)
     }
 
-    pub(crate) const fn bytes_max(&self) -> u64 {
-        self.bytes_max
+    pub(crate) fn bytes_max(&self) -> u64 {
+        self.bytes_max.load(Ordering::Relaxed)
+    }
+
+    /// Uses this share of the configured memory from now on: answers beyond it are evicted at once.
+    pub(crate) fn set_share(&self, share: MemoryShare) {
+        let bytes_max = share.of(self.bytes_configured);
+        self.bytes_max.store(bytes_max, Ordering::Relaxed);
+        if let Some(entries) = &self.entries {
+            entries.set_capacity(bytes_max);
+        }
     }
 }
 
@@ -107,6 +121,23 @@ mod tests {
         let table = cache.entries.as_ref().unwrap().memory_used().total() as u64;
         let answers = cache.len() * (size_of::<Answer>() + 2 * size_of::<usize>()) as u64;
         assert!(table + answers <= BYTES_MAX, "{table} and {answers} bytes");
+    }
+
+    #[test]
+    fn half_of_the_memory_is_given_up_at_once_and_used_again_later() {
+        const BYTES_MAX: u64 = 4 << 20;
+        let cache = Cache::new(BYTES_MAX);
+        let fill = || {
+            let key = |number: u64| ContentKey::new(&number.to_be_bytes()).unwrap();
+            (0..50_000).for_each(|number| cache.put(key(number), answer(number)));
+            cache.bytes()
+        };
+        assert!(fill() > BYTES_MAX / 2 + BYTES_MAX / 4);
+        cache.set_share(MemoryShare::Half);
+        assert!(cache.bytes() <= BYTES_MAX / 2 && cache.bytes() > BYTES_MAX / 4, "{}", cache.bytes());
+        assert!(fill() <= cache.bytes_max() && cache.bytes_max() == BYTES_MAX / 2);
+        cache.set_share(MemoryShare::Full);
+        assert!(fill() > BYTES_MAX / 2 + BYTES_MAX / 4 && cache.bytes_max() == BYTES_MAX);
     }
 
     #[test]

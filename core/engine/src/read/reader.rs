@@ -6,6 +6,7 @@ use super::flights::{Flight, Flights, Joined};
 use super::line::{Line, Request, Taken, Wait};
 use crate::clock::{Clock, Now};
 use crate::config::{Life, Limits};
+use crate::memory_share::MemoryShare;
 use crate::observe::{StoreCall, trace};
 use crate::request::{Ending, Form, Source, form};
 use crate::store::{Backend, Failure, Lane, Permit, ReadLine, gravest};
@@ -151,6 +152,11 @@ impl Reader {
         accept: impl FnOnce() -> Ending,
     ) -> Ending {
         self.flights.accept(record, now.unix, accept)
+    }
+
+    /// Has the cache use this share of its configured memory.
+    pub(crate) fn set_share(&self, share: MemoryShare) {
+        self.flights.cache().set_share(share);
     }
 
     pub(crate) fn levels(&self) -> ReadLevels {

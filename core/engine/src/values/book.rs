@@ -2,6 +2,7 @@
 
 use super::cache::{Cache, Known};
 use crate::config::Limits;
+use crate::memory_share::MemoryShare;
 use crate::request::Ending;
 use crate::sync::lock;
 use bytes::Bytes;
@@ -146,6 +147,11 @@ impl Book {
 
     pub(super) fn level(&self) -> Level {
         Level { used: lock(&self.state).taken.len() as u32, max: self.queue_len as u32 }
+    }
+
+    /// Has the cache use this share of its configured memory. The queue is small and keeps all of its own.
+    pub(super) fn set_share(&self, share: MemoryShare) {
+        self.cache.set_share(share);
     }
 
     /// Records in the cache, and their bytes.

@@ -1,5 +1,6 @@
 //! What was known of value records lately, within a number of bytes.
 
+use crate::memory_share::MemoryShare;
 use hydra_api::{ValueKey, ValueRecord};
 use quick_cache::sync::{Cache as Entries, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
@@ -17,6 +18,8 @@ pub(super) struct Known {
 pub(super) struct Cache {
     /// Nothing when the config gives the cache no room.
     entries: Option<Entries<ValueKey, Known, Weight>>,
+    /// As configured.
+    bytes_configured: u64,
 }
 
 /// What an entry takes beside its value: its slot, free ones and those that only remember a key; the buffer's header.
@@ -40,7 +43,14 @@ impl Cache {
         let entries = options.ok().filter(|_| bytes_max > 0).map(|options| {
             Entries::with_options(options, Weight, DefaultHashBuilder::default(), DefaultLifecycle::default())
         });
-        Self { entries }
+        Self { entries, bytes_configured: bytes_max }
+    }
+
+    /// Uses this share of the configured memory from now on: records beyond it are evicted at once.
+    pub(super) fn set_share(&self, share: MemoryShare) {
+        if let Some(entries) = &self.entries {
+            entries.set_capacity(share.of(self.bytes_configured));
+        }
     }
 
     pub(super) fn find(&self, key: &ValueKey) -> Option<Known> {

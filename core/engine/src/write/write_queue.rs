@@ -3,6 +3,7 @@
 mod entries;
 mod present;
 
+use crate::memory_share::{CurrentShare, MemoryShare};
 use crate::sync::lock;
 use entries::{Entries, size};
 use hydra_api::admission::Level;
@@ -37,9 +38,12 @@ pub(crate) struct WriteQueue {
     queue: Mutex<Queue>,
     present: Present,
     hasher: RandomState,
-    len_max: usize,
-    bytes_max: usize,
-    window_len: usize,
+    // As configured.
+    len_configured: usize,
+    bytes_configured: usize,
+    window_configured: usize,
+    /// The share of them that is used.
+    share: CurrentShare,
     // Copies of what is in `queue`, to be read without the lock.
     len: AtomicU32,
     away: AtomicU32,
@@ -124,9 +128,10 @@ impl WriteQueue {
             queue: Mutex::default(),
             present: Present::new(len_max),
             hasher: RandomState::new(),
-            len_max,
-            bytes_max,
-            window_len: window_len.min(len_max),
+            len_configured: len_max,
+            bytes_configured: bytes_max,
+            window_configured: window_len,
+            share: CurrentShare::default(),
             len: AtomicU32::new(0),
             away: AtomicU32::new(0),
             bytes: AtomicU64::new(0),
@@ -137,6 +142,34 @@ impl WriteQueue {
         }
     }
 
+    /// Uses this share of the configured room from now on. What was accepted stays until it is written: a queue that has more takes
+    /// nothing new until then. Unused memory is given back.
+    pub(crate) fn set_share(&self, share: MemoryShare) {
+        if !self.share.set(share) {
+            return;
+        }
+        let len_max = self.len_max();
+        let mut queue = lock(&self.queue);
+        queue.fresh.shrink_to(len_max);
+        queue.away.shrink_to(len_max / AWAY_PART);
+        drop(queue);
+        // Windows are smaller now, and a whole one may wait.
+        self.window_waits.notify_one();
+    }
+
+    fn len_max(&self) -> usize {
+        self.share.get().of_len(self.len_configured)
+    }
+
+    /// The limit of the size in bytes.
+    pub(crate) fn bytes_max(&self) -> usize {
+        self.share.get().of_len(self.bytes_configured)
+    }
+
+    fn window_len(&self) -> usize {
+        self.window_configured.min(self.len_max())
+    }
+
     /// Takes a record. Those that give way to it are added to `evicted`: they wait for a part of the store, and have more than
     /// their part of the queue.
     pub(crate) fn push(&self, record: ProviderRecord, evicted: &mut Vec<ProviderRecord>) -> Pushed {
@@ -145,7 +178,7 @@ impl WriteQueue {
         if queue.closed {
             return Pushed::Closed;
         }
-        let Some(record) = queue.merge(record, hashes, self.bytes_max, Entries::merge) else {
+        let Some(record) = queue.merge(record, hashes, self.bytes_max(), Entries::merge) else {
             self.note(&queue);
             return Pushed::Merged;
         };
@@ -156,7 +189,7 @@ impl WriteQueue {
         self.note(&queue);
         let ready = queue.fresh.ready();
         drop(queue);
-        if has_room && ready == self.window_len {
+        if has_room && ready == self.window_len() {
             self.window_waits.notify_one();
         }
         if has_room { Pushed::New } else { Pushed::Full }
@@ -194,11 +227,12 @@ impl WriteQueue {
 
     /// Takes the oldest entries in hand, at most a window of them. Not to be called with a window in hand.
     pub(crate) fn take_window(&self) -> Vec<InHand> {
-        let mut window = Vec::with_capacity(self.window_len.min(self.level().used as usize));
-        let away_len = self.away_len(&lock(&self.queue));
+        let window_len = self.window_len();
+        let mut window = Vec::with_capacity(window_len.min(self.level().used as usize));
+        let away_len = Self::away_len(&lock(&self.queue), window_len);
         type Part = fn(&mut Queue) -> &mut Entries;
         let parts: [(Part, usize); 2] =
-            [(|queue| &mut queue.fresh, self.window_len - away_len), (|queue| &mut queue.away, away_len)];
+            [(|queue| &mut queue.fresh, window_len - away_len), (|queue| &mut queue.away, away_len)];
         for (entries, len_max) in parts {
             let first = window.len();
             loop {
@@ -220,9 +254,9 @@ impl WriteQueue {
     }
 
     /// How many records of a part that is away the next window has: its part of them, or as many as there is room for.
-    fn away_len(&self, queue: &Queue) -> usize {
-        let least = (self.window_len / AWAY_WINDOW_PART).max(1).min(self.window_len - 1);
-        let room = self.window_len.saturating_sub(queue.fresh.len());
+    fn away_len(queue: &Queue, window_len: usize) -> usize {
+        let least = (window_len / AWAY_WINDOW_PART).max(1).min(window_len - 1);
+        let room = window_len.saturating_sub(queue.fresh.len());
         queue.away.len().min(least.max(room))
     }
 
@@ -261,7 +295,7 @@ impl WriteQueue {
                 if let Some((tries, is_fresh)) = again
                     // Something newer about it may wait already.
                     && let Some(record) =
-                        queue.merge(waiting.record, hashes, self.bytes_max, Entries::merge_older)
+                        queue.merge(waiting.record, hashes, self.bytes_max(), Entries::merge_older)
                 {
                     let Queue { fresh, away, .. } = &mut *queue;
                     let entries = if is_fresh { fresh } else { away };
@@ -287,7 +321,7 @@ impl WriteQueue {
     }
 
     pub(crate) fn level(&self) -> Level {
-        Level { used: self.len.load(Ordering::Relaxed), max: level_of(self.len_max) }
+        Level { used: self.len.load(Ordering::Relaxed), max: level_of(self.len_max()) }
     }
 
     /// How many records wait for a part of the store that is away.
@@ -299,9 +333,11 @@ impl WriteQueue {
     /// its memory is fuller than its places, as many of these count as used.
     pub(crate) fn open_level(&self) -> Level {
         let (Level { used, max }, away) = (self.level(), self.away());
-        let max = max - away.min(level_of(self.len_max / AWAY_PART));
+        // Both are read once: the share may change meanwhile.
+        let max = max - away.min(max / AWAY_PART as u32);
+        let bytes_max = self.bytes_max();
         let (bytes, away_bytes) = (self.bytes(), self.away_bytes.load(Ordering::Relaxed));
-        let bytes_max = self.bytes_max as u64 - away_bytes.min((self.bytes_max / AWAY_PART) as u64);
+        let bytes_max = bytes_max as u64 - away_bytes.min((bytes_max / AWAY_PART) as u64);
         let by_bytes = u64::from(max).saturating_mul(bytes.saturating_sub(away_bytes)) / bytes_max.max(1);
         Level { used: used.saturating_sub(away).max(by_bytes.min(max.into()) as u32), max }
     }
@@ -315,7 +351,7 @@ impl WriteQueue {
     /// # Cancel safety
     /// A dropped future loses nothing: the length is looked at first.
     pub(crate) async fn window_waits(&self) {
-        while (self.ready.load(Ordering::Relaxed) as usize) < self.window_len {
+        while (self.ready.load(Ordering::Relaxed) as usize) < self.window_len() {
             self.window_waits.notified().await;
         }
     }
@@ -323,7 +359,7 @@ impl WriteQueue {
     /// Whether there is room for a record of so many bytes, as far as records of a part that is away give way: those that came
     /// or were tried last, until all of them have their part of the queue.
     fn make_room(&self, queue: &mut Queue, bytes: usize, evicted: &mut Vec<ProviderRecord>) -> bool {
-        let Self { len_max, bytes_max, .. } = *self;
+        let (len_max, bytes_max) = (self.len_max(), self.bytes_max());
         let is_full = |queue: &Queue| queue.len() >= len_max || queue.bytes() + bytes > bytes_max;
         let kept = (queue.away.len().min(len_max / AWAY_PART), queue.away.bytes.min(bytes_max / AWAY_PART));
         if queue.fresh.len() + kept.0 >= len_max || queue.fresh.bytes + kept.1 + bytes > bytes_max {

@@ -3,28 +3,34 @@
 use super::failure::is_forbidden;
 use super::reload::{Inputs, Reload};
 use super::search;
-use super::stop::{ReloadSignal, StopSignal};
+use super::stop::{ProfileSignal, ReloadSignal, StopSignal};
 use super::{Failure, Output};
 use crate::config::{Http, Loaded};
+use crate::memory::Heap;
 use crate::node::backends::Backends;
 use crate::node::{Node, StartError};
 use crate::observe::otlp::Exporter;
 use hydra_api::{Causes, HeadCount, IdAllocator, IdErrorKind};
+use std::time::Duration;
+
+/// The time after a profile in which signals are only remembered: many of them are answered with one profile.
+const PROFILE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Starts the node, prints the addresses of its heads, and waits for a signal to stop it: also during the start. A second
 /// one, later than a second after the first, ends the process at once.
 pub(crate) async fn run(
     loaded: &Loaded,
     reload: Inputs,
-    exporter: Exporter,
+    (exporter, heap): (Exporter, Option<Heap>),
     out: &mut Output,
 ) -> Result<(), Failure> {
     let failed = |cause| Failure::failed("cannot wait for signals", cause);
     // A config that changes during the start is read again once the node serves.
     let hangup = ReloadSignal::new().map_err(failed)?;
+    let wanted = ProfileSignal::new().map_err(failed)?;
     let (stop, mut hurry) = (StopSignal::new().map_err(failed)?, StopSignal::new().map_err(failed)?);
     tokio::select! {
-        ended = serve(loaded, (reload, hangup), exporter, out, stop) => ended,
+        ended = serve(loaded, (reload, hangup), (exporter, heap, wanted), out, stop) => ended,
         () = hurry.insisted() => {
             Err(Failure::Failed("ended at once by a second signal".to_owned()))
         }
@@ -34,7 +40,7 @@ pub(crate) async fn run(
 async fn serve(
     loaded: &Loaded,
     (reload, mut hangup): (Inputs, ReloadSignal),
-    exporter: Exporter,
+    (exporter, heap, mut wanted): (Exporter, Option<Heap>, ProfileSignal),
     out: &mut Output,
     mut stop: StopSignal,
 ) -> Result<(), Failure> {
@@ -54,7 +60,7 @@ async fn serve(
             return stopped_early();
         }
     }
-    let backends = Backends { exporter, ..opened };
+    let backends = Backends { exporter, heap, ..opened };
     let mut reload = Reload::new(reload, loaded, &backends);
     let config = &loaded.config;
     let node = match Node::start_until(config.clone(), backends, logged(&mut stop)).await {
@@ -75,6 +81,7 @@ async fn serve(
         tokio::select! {
             () = logged(&mut stop) => {}
             () = reload.follow(&mut hangup) => {}
+            () = write_profiles(&node, &mut wanted) => {}
         }
     }
     // The store is closed with its last user.
@@ -82,6 +89,15 @@ async fn serve(
     let stopped = node.stop().await.map_err(|cause| Failure::failed("the node did not stop cleanly", cause));
     printed?;
     stopped.inspect(|()| tracing::info!("stopped: the queued records are written and the store is closed"))
+}
+
+/// Writes a heap profile at a signal, one at most in [`PROFILE_PAUSE`].
+async fn write_profiles(node: &Node, wanted: &mut ProfileSignal) {
+    loop {
+        wanted.given().await;
+        node.write_heap_profile("signal").await;
+        tokio::time::sleep(PROFILE_PAUSE).await;
+    }
 }
 
 /// Whether the HTTP endpoints can be served. They are taken later, so that this says it early and no more.

@@ -1,4 +1,4 @@
-//! The signals that stop a node, and the one that has it read its config again.
+//! The signals that stop a node, and those that have it read its config again or write a heap profile.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -23,6 +23,26 @@ impl ReloadSignal {
     }
 
     /// Waits for the next one. Those that came since the last call count as one.
+    ///
+    /// # Cancel safety
+    /// Yes.
+    pub(crate) async fn given(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// SIGUSR2.
+pub(crate) struct ProfileSignal(Signal);
+
+impl ProfileSignal {
+    /// Takes the signal over from now on: it ends the process no more.
+    pub(crate) fn new() -> io::Result<Self> {
+        signal(SignalKind::user_defined2()).map(Self)
+    }
+
+    /// As [`ReloadSignal::given`].
     ///
     /// # Cancel safety
     /// Yes.

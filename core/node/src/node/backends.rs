@@ -7,6 +7,7 @@ pub use crate::observe::store_opening::StoreOpening;
 pub use error::OpenBackendsError;
 
 use crate::config::{Issue, KeyPath, Loaded};
+use crate::memory::Heap;
 use crate::node::late_store::{LateStore, Opening};
 use crate::node::opening::{self, AttemptError};
 use crate::observe::otlp::Exporter;
@@ -38,6 +39,8 @@ pub struct Backends {
     pub admission: Vec<NamedPolicy>,
     /// The exporter of traces; the default exports nothing. The node stops it during its own shutdown.
     pub exporter: Exporter,
+    /// What the allocator of the program says of the heap, if it can.
+    pub heap: Option<Heap>,
 }
 
 impl Loaded {
@@ -61,7 +64,7 @@ impl Loaded {
         let scope = self.scope(registry, purpose)?;
         let (admission, ids) = self.open_all_but_store(registry, &scope).await?;
         let (store, opening) = self.open_store(registry, &scope).await?;
-        Ok(Backends { store, opening, ids, admission, exporter: Exporter::default() })
+        Ok(Backends { store, opening, ids, admission, exporter: Exporter::default(), heap: None })
     }
 
     /// Looks at every plugin except for the store, for a check.

@@ -1,6 +1,8 @@
 //! What of a node runs, from the first step of its start to the last of its stop.
 
 use crate::config::Config;
+use crate::memory::guard::Guard;
+use crate::memory::profiles::Profiles;
 use crate::net::supervise::Phase;
 use crate::node::backends::{Backends, StoreOpening};
 use crate::node::presence::Presence;
@@ -30,6 +32,9 @@ pub(super) struct Running {
     /// Held until everything else has stopped.
     pub(super) presence: Option<Presence>,
     pub(super) tasks: Tasks,
+    pub(super) profiles: Arc<Profiles>,
+    /// Once the node has connections.
+    pub(super) guard: Option<Guard>,
 }
 
 /// The tasks that run from the start to the stop.
@@ -49,14 +54,28 @@ impl Running {
     /// Opens the engine; nothing else runs yet.
     pub(super) fn new(config: Config, backends: Backends) -> Self {
         let config = Arc::new(config);
-        let Backends { store, opening, ids, admission, exporter } = backends;
+        let Backends { store, opening, ids, admission, exporter, heap } = backends;
+        let profiles = Arc::new(Profiles::new(&config, heap));
         let traces = exporter.tracer().map(|tracer| Traces::start(&config.telemetry.traces, tracer.clone()));
         let watch = traces.clone().map(|traces| -> Arc<dyn Watch> { traces });
         let named = NamedStore { name: config.store.kind.clone(), store: Arc::clone(&store) };
         let engine = Engine::open(named, admission, config.engine.clone(), Clock::system(), watch);
         let (phase, http, tasks) = (watch::Sender::new(Phase::Serving), None, Tasks::default());
-        let presence = None;
-        Self { config, engine, store, opening, ids, traces, exporter, phase, http, presence, tasks }
+        Self {
+            config,
+            engine,
+            store,
+            opening,
+            ids,
+            traces,
+            exporter,
+            phase,
+            http,
+            presence: None,
+            tasks,
+            profiles,
+            guard: None,
+        }
     }
 }
 

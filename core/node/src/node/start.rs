@@ -54,6 +54,7 @@ async fn begin(running: &mut Running) -> Result<Parts, StartError> {
     let kad = settings::kad(&config)?;
     let pages = bind_pages(&config.telemetry.http).await?;
     let parts = Parts::open(running, kad);
+    parts.start_memory_guard(running)?;
     let (candidates, met) = mpsc::channel(CANDIDATES_MAX);
     let heads_begun = parts.spawn_lease_keeper(running, candidates);
     let node_view = parts.node_view(running);

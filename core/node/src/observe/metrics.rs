@@ -11,6 +11,7 @@
 mod admission;
 mod backend;
 mod leases;
+mod memory;
 mod network;
 mod page;
 mod process;
@@ -102,7 +103,7 @@ fn write(node_view: &NodeView, engine: &Snapshot, published: &Published, page: &
     requests::write(engine, page)?;
     admission::write(engine, page)?;
     reads::write(engine, page)?;
-    writes::write(engine, &node_view.config.engine, page)?;
+    writes::write(engine, page)?;
     values::write(engine, page)?;
     store::write(engine, &node_view.config.store.kind, page)?;
     published.write(&node_view.config.store.kind, page)?;
@@ -110,6 +111,7 @@ fn write(node_view: &NodeView, engine: &Snapshot, published: &Published, page: &
     network::write(node_view, page)?;
     routing::write(node_view, page)?;
     traces::write(node_view, page)?;
+    memory::write(&node_view.memory, page)?;
     process::write(page)
 }
 

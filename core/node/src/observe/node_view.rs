@@ -1,6 +1,7 @@
 //! What the operator pages read of a node, at the moment in which they are asked for.
 
 use crate::config::Config;
+use crate::memory::view::MemoryView;
 use crate::net::dial_gate::DialGate;
 use crate::net::head::connection_limits::NodeConnections;
 use crate::net::heads::HeadList;
@@ -42,6 +43,8 @@ pub(crate) struct NodeView {
     pub(crate) report: Arc<Report>,
     /// Connections.
     pub(crate) connections: Arc<NodeConnections>,
+    /// The memory, its guard and the heap profiles.
+    pub(crate) memory: Arc<MemoryView>,
     /// The heads.
     pub(crate) heads: Arc<HeadList>,
     /// Their leases.

@@ -11,22 +11,25 @@ struct Group(TempDir);
 impl Group {
     fn new(used: u32) -> Self {
         let root = TempDir::new().unwrap();
-        for folder in ["proc/self", "sys/fs/cgroup"] {
+        for folder in ["proc/self", "cgroup"] {
             fs::create_dir_all(root.path().join(folder)).unwrap();
         }
+        let mount =
+            format!("30 23 0:26 / {} rw - cgroup2 cgroup2 rw\n", root.path().join("cgroup").display());
         fs::write(root.path().join("proc/self/cgroup"), "0::/\n").unwrap();
-        fs::write(root.path().join("sys/fs/cgroup/memory.max"), "1000\n").unwrap();
+        fs::write(root.path().join("proc/self/mountinfo"), mount).unwrap();
+        fs::write(root.path().join("cgroup/memory.max"), "1000\n").unwrap();
         let group = Self(root);
         group.uses(used);
         group
     }
 
     fn uses(&self, used: u32) {
-        fs::write(self.0.path().join("sys/fs/cgroup/memory.current"), format!("{used}\n")).unwrap();
+        fs::write(self.0.path().join("cgroup/memory.current"), format!("{used}\n")).unwrap();
     }
 
     fn policy(&self, config: Config) -> Memory {
-        Memory::below(self.0.path(), config).unwrap()
+        Memory::from_proc(&self.0.path().join("proc"), config).unwrap()
     }
 }
 
@@ -83,7 +86,7 @@ fn only_what_is_judged_is_limited_and_what_needs_no_store_never() {
 fn memory_that_cannot_be_measured_limits_nobody() {
     let group = Group::new(960);
     let policy = group.policy(Config::default());
-    fs::remove_file(group.0.path().join("sys/fs/cgroup/memory.current")).unwrap();
+    fs::remove_file(group.0.path().join("cgroup/memory.current")).unwrap();
     policy.measure();
     assert_eq!(verdict(&policy, READ), Verdict::Admit);
     group.uses(960);
@@ -122,6 +125,7 @@ fn a_changed_table_is_taken_up_whole_or_not_at_all() {
         (serde_json::json!({ "soft_percent": 96 }), "soft_percent"),
         (serde_json::json!({ "hard_percent": 101 }), "hard_percent"),
         (serde_json::json!({ "recover_percent": 51 }), "recover_percent"),
+        (serde_json::json!({ "soft_percent": 40, "recover_percent": 40 }), "recover_percent"),
         (serde_json::json!({ "interval_ms": 99 }), "interval_ms"),
         (serde_json::json!({ "limit_mib": 1 << 25 }), "limit_mib"),
         (serde_json::json!({ "soft": 1 }), "soft"),

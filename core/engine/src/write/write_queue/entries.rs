@@ -40,6 +40,13 @@ impl Entries {
         self.entries.len() - self.in_hand
     }
 
+    /// Gives back memory that more entries than these, and more than there are, would take.
+    pub(super) fn shrink_to(&mut self, len: usize) {
+        self.entries.shrink_to(len);
+        self.records.shrink_to(len);
+        self.keys.shrink_to(len);
+    }
+
     /// Takes further ones in hand until they are so many; those.
     pub(super) fn take_in_hand(&mut self, len: usize) -> impl Iterator<Item = &Waiting> {
         let end = self.entries.len().min(len).max(self.in_hand);

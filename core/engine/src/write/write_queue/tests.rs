@@ -231,3 +231,33 @@ fn a_long_window_is_worked_through_under_many_short_locks() {
     }
     assert_eq!(queue.level().used, 0);
 }
+
+#[test]
+fn half_of_the_room_takes_nothing_new_until_enough_is_written() {
+    let queue = WriteQueue::new(8, 1 << 20, 6);
+    (0..6).for_each(|provider| _ = push(&queue, record(1, provider, 0)));
+    queue.set_share(MemoryShare::Half);
+    assert_eq!(queue.level(), Level { used: 6, max: 4 });
+    assert_eq!(queue.bytes_max(), 1 << 19);
+    assert_eq!(push(&queue, record(1, 9, 0)), Pushed::Full);
+    assert_eq!(push(&queue, record(1, 5, 7)), Pushed::Merged, "what waits is still changed");
+    assert_eq!(pending(&queue, 1).len(), 6, "what was accepted stays");
+    assert_eq!(queue.take_window().len(), 4, "a window is no larger than the queue");
+    queue.finish_window(&[Fate::Done; 4]);
+    assert_eq!(push(&queue, record(1, 9, 0)), Pushed::New);
+    queue.set_share(MemoryShare::Full);
+    (10..15).for_each(|provider| assert_eq!(push(&queue, record(1, provider, 0)), Pushed::New));
+    assert_eq!((push(&queue, record(1, 16, 0)), queue.level().max), (Pushed::Full, 8));
+}
+
+#[test]
+fn records_of_a_part_that_is_away_give_way_when_half_of_the_room_is_left() {
+    let queue = WriteQueue::new(8, 1 << 20, 8);
+    (0..4).for_each(|provider| _ = push(&queue, record(1, provider, 0)));
+    queue.take_window();
+    queue.finish_window(&[AWAY; 4]);
+    queue.set_share(MemoryShare::Half);
+    let mut evicted = Vec::new();
+    assert_eq!(queue.push(record(1, 9, 0), &mut evicted), Pushed::New);
+    assert_eq!((evicted.len(), queue.level().used, queue.away()), (1, 4, 3));
+}

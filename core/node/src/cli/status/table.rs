@@ -51,6 +51,7 @@ fn lines(status: &Value) -> Vec<(&'static str, String)> {
                 used(&store["write_queue"])
             ),
         ),
+        ("memory", memory(&status["memory"])),
         (
             "peer table",
             format!(
@@ -59,6 +60,18 @@ fn lines(status: &Value) -> Vec<(&'static str, String)> {
             ),
         ),
     ]
+}
+
+/// How much memory is used, and what the node has given up for it.
+fn memory(memory: &Value) -> String {
+    let mib = |bytes: &Value| bytes.as_u64().map(|bytes| bytes >> 20);
+    let (Some(used), Some(limit)) = (mib(&memory["used_bytes"]), mib(&memory["limit_bytes"])) else {
+        return "not guarded".to_owned();
+    };
+    let steps: Vec<_> = memory["steps"].as_array().into_iter().flatten().map(word).collect();
+    let steps =
+        if steps.is_empty() { String::new() } else { format!(", near the limit: {}", steps.join(", ")) };
+    format!("{used} of {limit} MiB ({}){steps}", word(&memory["limit_source"]))
 }
 
 /// How reads or writes are served. The rung "full" is not to be taken for something that has filled up.
@@ -142,6 +155,8 @@ mod tests {
             "writes": { "rung": "full", "because": "", "store_paused": true },
             "store": { "kind": "fjall", "state": "ok", "why": null, "records": 7, "permits": used,
                 "reads_waiting": used, "write_queue": used },
+            "memory": { "used_bytes": 900 << 20, "limit_bytes": 1_000 << 20, "limit_source": "control group",
+                "steps": ["shrink"] },
             "table": { "own": 2, "foreign": 0, "max": 10 },
         });
         let reach = json!({ "tcp/ip4": "reachable", "quic/ip4": "unreachable" });
@@ -159,6 +174,8 @@ mod tests {
                 && text.contains("heads        2 listening of 2\n"),
             "{text}"
         );
+        let memory = "memory       900 of 1000 MiB (control group), near the limit: shrink\n";
+        assert!(text.contains(memory), "{text}");
         let table: Vec<&str> = text.split("\n\n").nth(1).unwrap().lines().collect();
         assert_eq!(
             table[1],

@@ -4,7 +4,7 @@ use super::problem::Problem;
 use super::suggest;
 use crate::config::path::KeyPath;
 use crate::config::secrets::text_concealed;
-use crate::config::tables::{Config, Connections, Endpoint, Heads};
+use crate::config::tables::{Config, Connections, Endpoint, Heads, Memory};
 use multiaddr::Protocol;
 use std::net::IpAddr;
 use tracing_subscriber::EnvFilter;
@@ -21,6 +21,7 @@ pub(in crate::config) fn check(config: &Config) -> Vec<Problem> {
     let help = "required: `frame_bytes_max` ≤ `frames_bytes_max`, as the memory for all frames must hold at least one";
     let (one, all) = (config.kad.frame_bytes_max, config.kad.frames_bytes_max);
     order("kad", ("frame_bytes_max", one.into()), ("frames_bytes_max", all), help, &mut problems);
+    memory_steps(&config.memory, &mut problems);
     log_level(&config.log.level, &mut problems);
     collector(config, &mut problems);
     problems
@@ -63,6 +64,29 @@ fn water_marks(marks: &Connections, problems: &mut Vec<Problem>) {
         (("per_node_high", marks.per_node_high), ("per_node_max", marks.per_node_max)),
     ] {
         order("connections", (low.0, low.1.into()), (high.0, high.1.into()), help, problems);
+    }
+}
+
+/// The steps of the memory guard are in order, but for those that are switched off.
+fn memory_steps(memory: &Memory, problems: &mut Vec<Problem>) {
+    let help = "required: shrink ≤ refuse ≤ close; 0 switches a step off";
+    let steps = [
+        ("shrink_percent", memory.shrink_percent),
+        ("refuse_percent", memory.refuse_percent),
+        ("close_percent", memory.close_percent),
+    ];
+    let steps: Vec<_> = steps.into_iter().filter(|(_, percent)| *percent > 0).collect();
+    for (low, high) in steps.iter().zip(steps.iter().skip(1)) {
+        order("memory", (low.0, low.1.into()), (high.0, high.1.into()), help, problems);
+    }
+    let recover = memory.recover_percent;
+    for (key, percent) in steps.into_iter().filter(|(_, percent)| recover >= *percent).take(1) {
+        let help =
+            "required: `recover_percent` is less than each step that is not 0; else the step never ends";
+        let message = format!("{recover} is not less than `{key}`, which is {percent}");
+        let other = format!("{percent} is not more than `recover_percent`, which is {recover}");
+        let other = Some((KeyPath::root().key("memory").key(key), other));
+        problems.push(Problem { other, ..problem("memory", "recover_percent", &message, help) });
     }
 }
 

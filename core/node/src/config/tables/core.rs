@@ -4,7 +4,7 @@
 //! constants next to each table.
 
 use super::plugin_table::{PluginTable, PolicyTable};
-use super::{Connections, Heads, Kad, Log, Network, Shutdown, Telemetry};
+use super::{Connections, Heads, Kad, Log, Memory, Network, Shutdown, Telemetry};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -29,6 +29,8 @@ pub struct Config {
     pub kad: Kad,
     /// How requests are answered, and how the load on the store is limited.
     pub engine: hydra_engine::Config,
+    /// The memory limit, what the node gives up near it, and heap profiles.
+    pub memory: Memory,
     /// The stages of a shutdown and their time limits.
     pub shutdown: Shutdown,
     /// The log: its level and its format. It goes to standard error.
@@ -79,6 +81,7 @@ impl Default for Config {
             connections: Connections::default(),
             kad: Kad::default(),
             engine: hydra_engine::Config::default(),
+            memory: Memory::default(),
             shutdown: Shutdown::default(),
             log: Log::default(),
             telemetry: Telemetry::default(),

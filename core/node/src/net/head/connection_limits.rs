@@ -9,7 +9,7 @@ mod rounds;
 pub use crate::net::requests::activity::Activity;
 pub use crate::net::requests::answer_size::Agent;
 pub use marks::Marks;
-pub use node::NodeConnections;
+pub use node::{Inbound, NodeConnections};
 pub use places::PlaceLimits;
 pub use refusal::Refusal;
 
@@ -26,7 +26,7 @@ use libp2p::swarm::{
 };
 use libp2p::{Multiaddr, PeerId};
 use places::{Pending, Place, Prefix, Source};
-use rounds::Member;
+use rounds::{Cause, Member};
 use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -34,6 +34,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Instant;
+
+/// Of eight connections, so many stay when some are closed for want of memory.
+const MEMORY_KEEPS: u32 = 7;
 
 /// Refuses connections beyond the maximum, and closes the least useful ones above the high mark: first those of peers
 /// that are not in the table, the longest unused first.
@@ -91,6 +94,14 @@ impl ConnectionLimits {
         }
     }
 
+    /// Whether inbound connections are admitted at all.
+    fn memory(&self) -> Result<(), Refusal> {
+        match self.node.inbound() {
+            Inbound::Admitted => Ok(()),
+            Inbound::Refused => Err(Refusal::Memory),
+        }
+    }
+
     /// Whether there is room for one more established connection.
     fn room(&self) -> Result<(), Refusal> {
         if self.activity.held().len() >= self.head.max as usize {
@@ -100,6 +111,7 @@ impl ConnectionLimits {
     }
 
     fn begin(&mut self, connection: ConnectionId, from: &Multiaddr) -> Result<(), Refusal> {
+        self.memory()?;
         self.room()?;
         let source = Source::of(from);
         if !self.pending_count.has_room(source, self.pending_max) {
@@ -115,6 +127,7 @@ impl ConnectionLimits {
         let place = self.end_pending(connection);
         self.room()?;
         if let Some(mut place) = place {
+            self.memory()?;
             place.establish()?;
             self.inbound.insert(connection, place);
         }
@@ -154,25 +167,29 @@ impl ConnectionLimits {
     /// Closes what is too much after a new connection.
     fn grown(&mut self) {
         if self.staying() > self.head.high as usize {
-            self.trim(self.head.low as usize);
+            self.trim(self.head.low as usize, Cause::HighMark);
         }
         if self.node.staying() > self.node.marks.high {
-            self.node.rounds.begin();
+            self.node.rounds.begin(Cause::HighMark);
             self.take_part();
         }
     }
 
-    /// Closes this head's part of what the node has too much: what all heads keep adds up to the low mark.
+    /// Closes this head's part of what the node has too much: what all heads keep adds up to the low mark, or, for want of memory,
+    /// to all but an eighth.
     fn take_part(&mut self) {
-        if self.node.rounds.is_due(&mut self.member) {
-            let marks = self.node.marks;
-            let part = self.staying() as u64 * u64::from(marks.low) / u64::from(marks.high.max(1));
-            self.trim(part as usize);
-        }
+        let Some(cause) = self.node.rounds.due(&mut self.member) else { return };
+        let marks = self.node.marks;
+        let (keep, of) = match cause {
+            Cause::HighMark => (marks.low, marks.high.max(1)),
+            Cause::Memory => (MEMORY_KEEPS, MEMORY_KEEPS + 1),
+        };
+        let part = self.staying() as u64 * u64::from(keep) / u64::from(of);
+        self.trim(part as usize, cause);
     }
 
     /// Chooses which to close so that `keep` are left.
-    fn trim(&mut self, keep: usize) {
+    fn trim(&mut self, keep: usize, cause: Cause) {
         let surplus = self.staying().saturating_sub(keep);
         if surplus == 0 {
             return;
@@ -196,7 +213,11 @@ impl ConnectionLimits {
         }
         self.closing += ranked.len();
         self.node.closing.fetch_add(ranked.len() as u32, Ordering::Relaxed);
-        self.node.trimmed.fetch_add(ranked.len() as u64, Ordering::Relaxed);
+        let counter = match cause {
+            Cause::HighMark => &self.node.trimmed,
+            Cause::Memory => &self.node.closed_for_memory,
+        };
+        counter.fetch_add(ranked.len() as u64, Ordering::Relaxed);
     }
 
     /// The first of these, once the connections of each host beyond its most recent are ahead of those of others: many

@@ -2,6 +2,8 @@
 
 use super::{StartError, settings};
 use crate::config::{Config, Reachability};
+use crate::memory::guard::{self, Guard};
+use crate::memory::view::MemoryView;
 use crate::net::autonat::Servers;
 use crate::net::dial_gate::DialGate;
 use crate::net::head::connection_limits::{Marks, NodeConnections, PlaceLimits};
@@ -37,6 +39,7 @@ pub(super) struct Parts {
     pub(super) table: Arc<Table>,
     peer_addresses: Arc<PeerAddresses>,
     pub(super) connections: Arc<NodeConnections>,
+    memory: Arc<MemoryView>,
     pub(super) heads: Arc<HeadList>,
     lease_view: Arc<LeaseView>,
     dials: Arc<DialGate>,
@@ -66,6 +69,7 @@ impl Parts {
                 Marks::of_node(&config.connections),
                 PlaceLimits::of_node(&config.connections),
             )),
+            memory: Arc::new(MemoryView::new(Arc::clone(&running.profiles))),
             heads: Arc::default(),
             lease_view: Arc::default(),
             kad,
@@ -76,6 +80,18 @@ impl Parts {
             report: Arc::default(),
             scout,
         }
+    }
+
+    /// Starts the guard of the memory: heads that are started have connections.
+    pub(super) fn start_memory_guard(&self, running: &mut Running) -> Result<(), StartError> {
+        let parts = guard::Parts {
+            engine: Arc::clone(&running.engine),
+            connections: Arc::clone(&self.connections),
+            view: Arc::clone(&self.memory),
+        };
+        running.guard = Guard::start(&running.config.memory, parts)
+            .map_err(|cause| StartError::System { what: "cannot start the memory guard", cause })?;
+        Ok(())
     }
 
     /// Starts the lease keeper, which owns the heads. Servers that they meet go to `candidates`; the receiver is told how the
@@ -127,6 +143,7 @@ impl Parts {
             rounds: Arc::clone(&self.rounds),
             report: Arc::clone(&self.report),
             connections: Arc::clone(&self.connections),
+            memory: Arc::clone(&self.memory),
             heads: Arc::clone(&self.heads),
             leases: Arc::clone(&self.lease_view),
             traces: running.traces.clone(),

@@ -1,5 +1,7 @@
 //! The state of the node and of its heads as JSON: what `hydra status` shows. The fields are documented in docs/OPERATING.md.
 
+use crate::memory::Step;
+use crate::memory::view::MemoryView;
 use crate::net::heads::Traffic;
 use crate::observe::node_view::NodeView;
 use hydra_api::admission::Level;
@@ -97,7 +99,21 @@ pub(super) async fn status(node_view: &NodeView) -> Value {
             "reads_waiting": of(gauge.waiting),
             "write_queue": of(gauge.write_queue),
         },
+        "memory": memory(&node_view.memory),
         "table": { "own": own.len(), "foreign": foreign.len(), "max": node_view.table.len_max() },
+    })
+}
+
+/// The memory use, and the steps in effect.
+fn memory(memory: &MemoryView) -> Value {
+    let usage = memory.usage();
+    let steps: Vec<_> =
+        Step::ALL.into_iter().filter(|step| memory.is_active(*step)).map(Step::as_str).collect();
+    json!({
+        "used_bytes": usage.map(|usage| usage.used),
+        "limit_bytes": usage.map(|usage| usage.limit),
+        "limit_source": memory.source(),
+        "steps": steps,
     })
 }
 

@@ -3,6 +3,7 @@
 use super::accept;
 use super::api;
 use super::probes::{self, Check};
+use crate::memory::profiles::ProfileError;
 use crate::observe::metrics::Metrics;
 use crate::observe::node_view::NodeView;
 use axum::Router;
@@ -20,6 +21,7 @@ const PAGES: &str = "/metrics  metrics for Prometheus
 /version  the version of the node
 /api/v1/status  the node as a whole, as JSON
 /api/v1/heads   every head, as JSON
+/debug/pprof/heap  a profile of the heap, for pprof
 ";
 
 /// What the pages are made from.
@@ -40,6 +42,7 @@ pub(super) fn router(node_view: Arc<NodeView>) -> Router {
         .route("/version", get(version))
         .route("/api/v1/status", get(status))
         .route("/api/v1/heads", get(heads))
+        .route("/debug/pprof/heap", get(heap))
         .fallback(|| async { (StatusCode::NOT_FOUND, format!("unknown page; the pages are\n\n{PAGES}")) })
         .with_state(Arc::new(Site { node_view, metrics }))
 }
@@ -103,6 +106,30 @@ async fn heads(State(site): State<Arc<Site>>) -> Response {
 fn json_page(value: &serde_json::Value) -> Response {
     let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     (headers, format!("{value}\n")).into_response()
+}
+
+/// A heap profile, at the path that `go tool pprof` knows.
+async fn heap(State(site): State<Arc<Site>>) -> Response {
+    let profiles = Arc::clone(&site.node_view.memory.profiles);
+    let (status, why) = match tokio::task::spawn_blocking(move || profiles.take()).await {
+        Ok(Ok(profile)) => {
+            let headers = [
+                (header::CONTENT_TYPE, "application/octet-stream"),
+                (header::CONTENT_DISPOSITION, "attachment; filename=\"heap.pb.gz\""),
+                (header::CACHE_CONTROL, "no-store"),
+            ];
+            return (headers, profile).into_response();
+        }
+        Ok(Err(error)) => match error {
+            ProfileError::Busy => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+            ProfileError::Unsupported => (StatusCode::NOT_IMPLEMENTED, error.to_string()),
+            ProfileError::NoFiles | ProfileError::TooLarge { .. } | ProfileError::Failed(_) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+            }
+        },
+        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "taking the heap profile panicked".to_owned()),
+    };
+    (status, why + "\n").into_response()
 }
 
 async fn version(State(site): State<Arc<Site>>) -> Response {

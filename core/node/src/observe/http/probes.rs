@@ -80,7 +80,9 @@ pub(super) fn ready(node_view: &NodeView) -> Vec<Check> {
     let store = Check { note, ..check("store", opening.or(stalled).or(paused)) };
     // What only a router or the config mends is no reason to take the node out of service.
     let reachability = Check { note: in_words(&node_view.heads), ..check("reachability", None) };
-    vec![check("node", node), check("leases", leases), check("heads", heads), reachability, store]
+    // A node that gives up some of its work serves the rest.
+    let memory = Check { note: node_view.memory.in_words(), ..check("memory", None) };
+    vec![check("node", node), check("leases", leases), check("heads", heads), reachability, memory, store]
 }
 
 /// Why calls for provider records are paused: what fails the probe, and what is only told. A node whose writes alone are paused

@@ -86,7 +86,7 @@ fn connections(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
     page.counters(
         "hydra_connections_refused_total",
         "Connections refused because a limit was reached, by whose: the node, a head, the remote peer, host or network; the \
-         pending ones are the limits of connections that are being established.",
+         pending ones are the limits of connections that are being established, and memory is that of the process.",
         Refusal::ALL.map(|reason| ([("reason", reason.as_str())], connections.refused(reason))),
     )?;
     page.counter(
@@ -98,6 +98,11 @@ fn connections(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
         "hydra_connections_trimmed_total",
         "Connections closed because a high-water mark was exceeded.",
         connections.trimmed(),
+    )?;
+    page.counter(
+        "hydra_connections_closed_for_memory_total",
+        "Connections closed because the memory use was near the limit.",
+        connections.closed_for_memory(),
     )?;
     page.gauges(
         "hydra_unique_peers",

@@ -1,10 +1,10 @@
 //! Announcements on their way to the store.
 
 use super::page::Page;
-use hydra_engine::{Config, Snapshot};
+use hydra_engine::Snapshot;
 use std::fmt;
 
-pub(super) fn write(engine: &Snapshot, config: &Config, page: &mut Page<'_>) -> fmt::Result {
+pub(super) fn write(engine: &Snapshot, page: &mut Page<'_>) -> fmt::Result {
     let (writes, gauge) = (&engine.writes, &engine.gauge);
     page.gauge("hydra_write_queue_records", "Announcements in the write queue.", gauge.write_queue.used)?;
     page.gauge(
@@ -25,7 +25,7 @@ pub(super) fn write(engine: &Snapshot, config: &Config, page: &mut Page<'_>) -> 
     page.gauge(
         "hydra_write_queue_max_bytes",
         "Limit of the size of the write queue in bytes.",
-        u64::from(config.write_queue_mib_max) << 20,
+        gauge.write_queue_bytes_max,
     )?;
     page.counters(
         "hydra_records_dropped_total",

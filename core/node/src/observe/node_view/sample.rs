@@ -2,6 +2,8 @@
 
 use super::NodeView;
 use crate::config::{Config, Connections};
+use crate::memory::profiles::Profiles;
+use crate::memory::view::MemoryView;
 use crate::net::dial_gate::DialGate;
 use crate::net::head::connection_limits::{Marks, NodeConnections, PlaceLimits};
 use crate::net::heads::{Head, HeadList, Status};
@@ -36,6 +38,7 @@ pub(crate) fn node(heads: u32) -> Sample {
     let store: Arc<dyn ProviderStore> = Arc::new(Nothing);
     let named = NamedStore { name: "nothing".to_owned(), store: Arc::clone(&store) };
     let config = Config::default();
+    let memory = MemoryView::new(Arc::new(Profiles::new(&config, None)));
     let limits = Limits {
         len_max: 100,
         bucket_len_max: 20,
@@ -57,6 +60,7 @@ pub(crate) fn node(heads: u32) -> Sample {
             Marks { max: 3, high: 2, low: 1 },
             PlaceLimits::of_node(&Connections::default()),
         )),
+        memory: Arc::new(memory),
         heads: Arc::new(list),
         leases: Arc::new(leases),
         traces: None,

@@ -3,12 +3,12 @@
 use super::marks::Marks;
 use super::places::{PlaceLimits, Places};
 use super::refusal::{Refusal, Refusals};
-use super::rounds::Rounds;
+use super::rounds::{Cause, Rounds};
 use crate::net::unique_peers::UniquePeers;
 use hydra_api::Causes;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 /// The time between two log lines of failures to accept, in seconds.
@@ -28,8 +28,19 @@ pub struct NodeConnections {
     accept_failure_logged_s: AtomicU64,
     began: Instant,
     pub(super) trimmed: AtomicU64,
+    pub(super) closed_for_memory: AtomicU64,
+    refuses_inbound: AtomicBool,
     pub(super) unique_peers: UniquePeers,
     pub(super) rounds: Rounds,
+}
+
+/// What becomes of connections that others make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inbound {
+    /// Within the limits they are admitted.
+    Admitted,
+    /// All are refused: the process is near its memory limit.
+    Refused,
 }
 
 impl NodeConnections {
@@ -45,6 +56,8 @@ impl NodeConnections {
             accept_failure_logged_s: AtomicU64::new(0),
             began: Instant::now(),
             trimmed: AtomicU64::new(0),
+            closed_for_memory: AtomicU64::new(0),
+            refuses_inbound: AtomicBool::new(false),
             unique_peers: UniquePeers::new(Instant::now()),
             rounds: Rounds::default(),
         }
@@ -103,5 +116,25 @@ impl NodeConnections {
     /// Connections closed so far because there were too many.
     pub fn trimmed(&self) -> u64 {
         self.trimmed.load(Ordering::Relaxed)
+    }
+
+    /// Connections closed so far by [`Self::close_least_useful`].
+    pub fn closed_for_memory(&self) -> u64 {
+        self.closed_for_memory.load(Ordering::Relaxed)
+    }
+
+    /// Admits or refuses inbound connections from now on, those that are being established included.
+    pub fn set_inbound(&self, inbound: Inbound) {
+        self.refuses_inbound.store(inbound == Inbound::Refused, Ordering::Relaxed);
+    }
+
+    /// Has every head close an eighth of its connections, the least useful ones, unless connections are being closed already.
+    pub fn close_least_useful(&self) {
+        self.rounds.begin(Cause::Memory);
+    }
+
+    /// What becomes of inbound connections now.
+    pub fn inbound(&self) -> Inbound {
+        if self.refuses_inbound.load(Ordering::Relaxed) { Inbound::Refused } else { Inbound::Admitted }
     }
 }

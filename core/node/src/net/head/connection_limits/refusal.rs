@@ -32,11 +32,14 @@ pub enum Refusal {
     /// The network of the remote address has its maximum of connections that are being established.
     #[error("the remote network has its maximum of connections that are being established")]
     PendingNetwork,
+    /// The process is near its memory limit.
+    #[error("the node is near its memory limit")]
+    Memory,
 }
 
 impl Refusal {
     /// Every reason, in the order of their discriminants.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Node,
         Self::Head,
         Self::Peer,
@@ -46,6 +49,7 @@ impl Refusal {
         Self::PendingHead,
         Self::PendingHost,
         Self::PendingNetwork,
+        Self::Memory,
     ];
 
     /// The word for it in metrics.
@@ -60,6 +64,7 @@ impl Refusal {
             Self::PendingHead => "pending_head",
             Self::PendingHost => "pending_host",
             Self::PendingNetwork => "pending_network",
+            Self::Memory => "memory",
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Trimming the whole node: once it has too many connections each head closes its part, one that nobody connects to
-//! as well.
+//! Trimming the whole node: once it has too many connections, or too little memory, each head closes its part, one that nobody
+//! connects to as well.
 
 use futures::task::AtomicWaker;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,9 +15,20 @@ pub(super) struct Rounds {
     state: Mutex<State>,
 }
 
+/// Why connections of every head are closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Cause {
+    /// The node has more of them than its high mark.
+    #[default]
+    HighMark,
+    /// The process is near its memory limit.
+    Memory,
+}
+
 #[derive(Debug, Default)]
 struct State {
     number: u64,
+    cause: Cause,
     /// How many heads have not closed their part yet.
     due: usize,
     /// Every head, to be woken when a round begins.
@@ -42,12 +53,13 @@ impl Rounds {
     }
 
     /// Begins a round, unless one is under way.
-    pub(super) fn begin(&self) {
+    pub(super) fn begin(&self, cause: Cause) {
         let mut state = self.state();
         if state.due > 0 {
             return;
         }
         state.number += 1;
+        state.cause = cause;
         state.due = state.heads.len();
         self.number.store(state.number, Ordering::Release);
         for head in &state.heads {
@@ -55,16 +67,16 @@ impl Rounds {
         }
     }
 
-    /// Whether this head has a part to close now. It says yes once in each round.
-    pub(super) fn is_due(&self, member: &mut Member) -> bool {
+    /// Why this head has a part to close now, if it has. It is told once in each round.
+    pub(super) fn due(&self, member: &mut Member) -> Option<Cause> {
         let number = self.number.load(Ordering::Acquire);
         if member.seen == number {
-            return false;
+            return None;
         }
         member.seen = number;
         let mut state = self.state();
         state.due = state.due.saturating_sub(1);
-        true
+        Some(state.cause)
     }
 
     /// The head has ended; nobody waits for its part.

@@ -232,3 +232,35 @@ fn a_connection_that_is_not_established_gives_its_place_back() {
     assert_eq!(fixture.node.pending(), 0);
     let _admitted = fixture.connect(&mut head);
 }
+
+#[test]
+fn near_the_memory_limit_inbound_connections_are_refused_also_those_that_are_being_established() {
+    let mut fixture = Fixture::new(MANY);
+    let mut head = fixture.head(MANY);
+    let (from, pending) = (address(), ConnectionId::new_unchecked(90));
+    head.handle_pending_inbound_connection(pending, &address(), &from).unwrap();
+    fixture.node.set_inbound(Inbound::Refused);
+    assert!(!admits(&mut head));
+    let established =
+        head.handle_established_inbound_connection(pending, PeerId::random(), &address(), &from);
+    assert!(established.is_err());
+    assert_eq!((fixture.node.refused(Refusal::Memory), fixture.node.pending()), (2, 0));
+    fixture.node.set_inbound(Inbound::Admitted);
+    fixture.connect(&mut head);
+}
+
+#[test]
+fn near_the_memory_limit_every_head_closes_an_eighth_of_its_connections_the_longest_unused_first() {
+    let mut fixture = Fixture::new(MANY);
+    let mut heads: Vec<_> = (0..2).map(|_| fixture.head(MANY)).collect();
+    let held: Vec<Vec<_>> =
+        heads.iter_mut().map(|head| (0..16).map(|_| fixture.connect(head)).collect()).collect();
+    fixture.node.close_least_useful();
+    for (head, held) in heads.iter_mut().zip(&held) {
+        assert_eq!(close(head), [held[0].0, held[1].0]);
+        assert_eq!(close(head), [], "once in a round");
+    }
+    assert_eq!((fixture.node.closed_for_memory(), fixture.node.trimmed(), fixture.node.held()), (4, 0, 28));
+    fixture.node.close_least_useful();
+    assert_eq!(heads.iter_mut().map(|head| close(head).len()).sum::<usize>(), 4, "14 - 12 each");
+}

@@ -1,0 +1,205 @@
+//! The guard: looks at the memory use four times a second, and has the node give up what its steps say.
+
+use super::profiles::{Busy, ProfileError, Profiles};
+use super::step::{Change, Step, Steps};
+use super::view::{self, MemoryView};
+use crate::config::Memory;
+use crate::net::head::connection_limits::{Inbound, NodeConnections};
+use hydra_engine::{Engine, MemoryShare};
+use hydra_memory_usage::{Gauge, Usage};
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// The time from one look at the memory use to the next.
+const INTERVAL: Duration = Duration::from_millis(250);
+/// The time from one closing of connections to the next: what they took has to be given back meanwhile.
+const CLOSE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// The thread of the guard, which ends when this is dropped. It is no task: a runtime that is short of memory or time does not hold
+/// it up.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    stop: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the guard acts on.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) connections: Arc<NodeConnections>,
+    pub(crate) view: Arc<MemoryView>,
+}
+
+impl Guard {
+    /// Starts the guard, unless the config switches it off.
+    ///
+    /// # Errors
+    /// If the thread cannot be started.
+    pub(crate) fn start(config: &Memory, parts: Parts) -> io::Result<Option<Self>> {
+        if config.limit_mib == Some(0) {
+            return Ok(None);
+        }
+        let gauge = Gauge::new(config.limit_mib.map(|mib| u64::from(mib) << 20));
+        let Some(usage) = first(&gauge) else { return Ok(None) };
+        parts.view.note_usage(usage);
+        let watcher = Watcher {
+            parts,
+            gauge,
+            steps: Steps::new(config),
+            closed: None,
+            profile_interval: Duration::from_secs(config.profiles.interval_min_s.into()),
+            profiled: None,
+            writing: Vec::new(),
+            is_readable: true,
+        };
+        let (stop, stopped) = sync_channel(0);
+        let thread = thread::Builder::new().name("memory-guard".to_owned());
+        let thread = thread.spawn(move || watcher.run(&stopped))?;
+        Ok(Some(Self { stop: Some(stop), thread: Some(thread) }))
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(Err(_)) = self.thread.take().map(JoinHandle::join) {
+            tracing::error!("the memory guard panicked");
+        }
+    }
+}
+
+/// The use at the start; `None` where the system does not say.
+fn first(gauge: &Gauge) -> Option<Usage> {
+    match gauge.read() {
+        Ok(usage) => {
+            let (limit_mib, source) = (usage.limit >> 20, view::source_name(usage.source));
+            tracing::info!(limit_mib, source, "the memory guard is on");
+            Some(usage)
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the memory guard is off: the memory use cannot be read");
+            None
+        }
+    }
+}
+
+/// What the thread works with.
+#[derive(Debug)]
+struct Watcher {
+    parts: Parts,
+    gauge: Gauge,
+    steps: Steps,
+    /// When connections were last closed.
+    closed: Option<Instant>,
+    profile_interval: Duration,
+    /// When a step last had a profile written, and which one.
+    profiled: Option<(Instant, Step)>,
+    /// The threads that write profiles, at most one for each step: a disk may never answer.
+    writing: Vec<JoinHandle<()>>,
+    /// Whether the last reading succeeded.
+    is_readable: bool,
+}
+
+impl Watcher {
+    fn run(mut self, stopped: &Receiver<()>) {
+        while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+            match self.gauge.read() {
+                Ok(usage) => {
+                    self.is_readable = true;
+                    self.look(usage, Instant::now());
+                }
+                Err(error) if self.is_readable => {
+                    self.is_readable = false;
+                    tracing::warn!(%error, "cannot read the memory use");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn look(&mut self, usage: Usage, now: Instant) {
+        self.parts.view.note_usage(usage);
+        let mut begun = None;
+        for change in self.steps.at(usage.percent()) {
+            match change {
+                Change::Begins(step) => {
+                    self.begin(step, usage);
+                    begun = Some(step);
+                }
+                Change::Ends(step) => self.end(step, usage),
+            }
+        }
+        if let Some(step) = begun {
+            self.profile(step, now);
+        }
+        if self.steps.is_active(Step::Close)
+            && self.closed.is_none_or(|closed| now.duration_since(closed) >= CLOSE_INTERVAL)
+        {
+            self.closed = Some(now);
+            self.parts.connections.close_least_useful();
+        }
+    }
+
+    fn begin(&self, step: Step, usage: Usage) {
+        match step {
+            Step::Shrink => self.parts.engine.set_memory_share(MemoryShare::Half),
+            Step::Refuse => self.parts.connections.set_inbound(Inbound::Refused),
+            // With every look.
+            Step::Close => {}
+        }
+        self.parts.view.note_begun(step);
+        let (used_mib, limit_mib, meaning) = (usage.used >> 20, usage.limit >> 20, step.meaning());
+        tracing::warn!(step = step.as_str(), used_mib, limit_mib, "memory use is near the limit: {meaning}");
+    }
+
+    /// Has a profile written, unless one was lately and not at a lower step.
+    fn profile(&mut self, step: Step, now: Instant) {
+        let is_due =
+            |(at, before): (Instant, Step)| step > before || now.duration_since(at) >= self.profile_interval;
+        self.writing.retain(|thread| !thread.is_finished());
+        let is_free = self.writing.len() < Step::ALL.len();
+        if self.parts.view.profiles.are_written() && is_free && self.profiled.is_none_or(is_due) {
+            self.profiled = Some((now, step));
+            self.writing.extend(write_aside(&self.parts.view.profiles, step));
+        }
+    }
+
+    fn end(&self, step: Step, usage: Usage) {
+        match step {
+            Step::Shrink => self.parts.engine.set_memory_share(MemoryShare::Full),
+            Step::Refuse => self.parts.connections.set_inbound(Inbound::Admitted),
+            Step::Close => {}
+        }
+        self.parts.view.note_ended(step);
+        let (used_mib, limit_mib) = (usage.used >> 20, usage.limit >> 20);
+        tracing::info!(step = step.as_str(), used_mib, limit_mib, "memory use has fallen, the step ends");
+    }
+}
+
+/// Writes a profile on a thread of its own: the guard goes on meanwhile. It waits for one that is being taken on request:
+/// such a request must not cost the profile of a step, which comes once in a while.
+fn write_aside(profiles: &Arc<Profiles>, step: Step) -> Option<JoinHandle<()>> {
+    let profiles = Arc::clone(profiles);
+    let thread = thread::Builder::new().name("heap-profile".to_owned());
+    let spawned = thread.spawn(move || write(&profiles, step.as_str(), Busy::Wait));
+    let failed = |error: &io::Error| tracing::warn!(%error, "cannot start a thread for a heap profile");
+    spawned.inspect_err(failed).ok()
+}
+
+/// Writes a profile and logs its file, or why there is none. Blocks.
+pub(crate) fn write(profiles: &Profiles, why: &str, busy: Busy) {
+    match profiles.write(why, busy) {
+        Ok(file) => tracing::info!(why, file = %file.display(), "a heap profile is written"),
+        Err(error @ (ProfileError::Busy | ProfileError::NoFiles | ProfileError::Unsupported)) => {
+            tracing::info!(why, %error, "no heap profile is written");
+        }
+        Err(error) => tracing::warn!(why, %error, "no heap profile is written"),
+    }
+}
+
+#[cfg(test)]
+mod tests;
