@@ -9,7 +9,7 @@ mod values;
 pub use breaker::Breaker;
 pub use cache::ReadCache;
 pub(crate) use limits::{Capacity, Life, Limits};
-pub use rungs::{Peak, Short, Stale};
+pub use rungs::{NearOnly, Peak, Short, Stale};
 pub use values::ValueRecords;
 
 use schemars::JsonSchema;
@@ -122,6 +122,9 @@ pub struct Config {
     /// The rung "stale": answers may be some minutes old, and a read waits only for one of the next store calls.
     pub stale: Stale,
 
+    /// The rung "near_only": the store is asked only for keys to which the head that was asked is near.
+    pub near_only: NearOnly,
+
     /// The rungs on which the store is not read: full decline above a rate of requests, and a store that has stalled.
     pub peak: Peak,
 }
@@ -198,6 +201,7 @@ impl Default for Config {
             breaker: Breaker::default(),
             short: Short::default(),
             stale: Stale::default(),
+            near_only: NearOnly::default(),
             peak: Peak::default(),
         }
     }

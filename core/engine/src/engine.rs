@@ -14,7 +14,7 @@ use crate::observe::trace::Watch;
 use crate::observe::{Departure, RequestTrace, Stats, Tracer};
 use crate::parts::Parts;
 use crate::read::Reply;
-use crate::request::{Caller, Ending, Refused, Source, announced};
+use crate::request::{Caller, Distance, Ending, Nearness, Refused, Source, announced};
 use crate::store::Backend;
 use crate::values::{self, Put, ValueReply};
 use bytes::Bytes;
@@ -70,6 +70,12 @@ impl Engine {
         Arc::new(Self { background: Background::start(&parts), parts })
     }
 
+    /// Measures by this from now on which head is near to which key (rung `near_only`). The first one stays; without one
+    /// every key is near, and the node does not enter that rung by itself.
+    pub fn set_nearness(&self, nearness: Arc<dyn Nearness>) {
+        self.parts.ladder.set_nearness(nearness);
+    }
+
     /// The providers of a key.
     ///
     /// # Errors
@@ -97,7 +103,8 @@ impl Engine {
                 return Ok(Reply::nothing(turned_away.ending, turned_away.rung));
             }
         };
-        let reply = parts.reader.read(content, rung, now, &trace.span).await;
+        let distance = parts.ladder.distance_on(rung, &caller, key);
+        let reply = parts.reader.read(content, (rung, distance), now, &trace.span).await;
         // What the cache answers takes no time that is worth another look at the clock.
         let ended = if reply.source == Source::Cache { now.instant } else { parts.clock.now() };
         let took = ended.saturating_duration_since(now.instant);
@@ -143,6 +150,11 @@ impl Engine {
                 return Ok(turned_away.ending);
             }
         };
+        if parts.ladder.distance_on(rung, &caller, key) == Distance::Far {
+            trace.end(&Departure::at_once(Ending::Shed, rung));
+            ticket.settle(&Ending::Shed.outcome(rung, Duration::ZERO), now.instant);
+            return Ok(Ending::Shed);
+        }
         let expires = now.unix.saturating_add(parts.limits.record_ttl);
         let record = ProviderRecord { key: content, provider: caller.peer, addresses: addresses(), expires };
         let mut evicted = Vec::new();
@@ -182,7 +194,8 @@ impl Engine {
                 return ValueReply::nothing(turned_away.ending, turned_away.rung);
             }
         };
-        let reply = parts.values.get(value_key, rung, now).await;
+        let distance = parts.ladder.distance_on(rung, &caller, key);
+        let reply = parts.values.get(value_key, (rung, distance), now).await;
         self.settle(trace, ticket, (reply.ending, reply.rung, Some(reply.source)), now.instant);
         reply
     }
@@ -212,7 +225,8 @@ impl Engine {
                 return Put::of(turned_away.ending);
             }
         };
-        let ending = parts.values.put(&caller, (value_key, record.value), rung, now).await;
+        let distance = parts.ladder.distance_on(rung, &caller, key);
+        let ending = parts.values.put(&caller, (value_key, record.value), (rung, distance), now).await;
         self.settle(trace, ticket, (ending, rung, None), now.instant);
         Put::of(ending)
     }
@@ -246,6 +260,11 @@ impl Engine {
     /// Why reads and writes are on their rungs, in the words of the log; empty on the full one.
     pub fn rung_reasons(&self) -> [&'static str; 2] {
         self.parts.ladder.because()
+    }
+
+    /// What reads and writes do without on their rungs, in the words of the log; empty on the full one.
+    pub fn rung_effects(&self) -> [&'static str; 2] {
+        self.parts.ladder.effects()
     }
 
     /// How busy the node is.

@@ -36,7 +36,7 @@ mod write;
 
 pub use admission::{Chain, Judged, NamedPolicy, PolicyMode, Ticket, Verdicts};
 pub use clock::Clock;
-pub use config::{AnnouncedKeys, Breaker, Config, Peak, ReadCache, Short, Stale, ValueRecords};
+pub use config::{AnnouncedKeys, Breaker, Config, NearOnly, Peak, ReadCache, Short, Stale, ValueRecords};
 pub use engine::{CloseReport, Engine, NamedStore, PutRecord, StoreClosed};
 pub use load::Latency;
 pub use observe::trace::{self, Account, Watch};
@@ -45,5 +45,5 @@ pub use observe::{
     StoreCall, ValueCounts, Writes,
 };
 pub use read::{Answer, Reply};
-pub use request::{Caller, Ending, ReadCall, Refused, Source};
+pub use request::{Caller, Ending, Nearness, ReadCall, Refused, Source};
 pub use values::{Put, ValueReply};

@@ -6,6 +6,7 @@ pub use key::Refused;
 pub(crate) use key::{Form, announced, form};
 
 use hydra_api::{Operation, Outcome, PeerId, Request, Rung};
+use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,20 @@ impl Caller {
     pub(crate) const fn request(self, operation: Operation, key: &[u8]) -> Request<'_> {
         Request::new(operation, self.peer, self.address, self.head, key)
     }
+}
+
+/// Which head is near to which key: among the servers closest to it, at which clients look for its records.
+pub trait Nearness: fmt::Debug + Send + Sync {
+    /// Whether the head of this slot is near to the key. Asked for single requests, and only while the answer decides
+    /// what is shed: it neither waits nor takes a lock.
+    fn is_near(&self, head: u32, key: &[u8]) -> bool;
+}
+
+/// How far the head that was asked is from the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Distance {
+    Near,
+    Far,
 }
 
 /// How a request, or a part of it, has ended.

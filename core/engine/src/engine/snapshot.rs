@@ -101,6 +101,8 @@ fn reads(parts: &Parts) -> Reads {
         batched: read(&reads.batched),
         wanted: wants.sum(|wants| &wants.wanted),
         denied: wants.sum(|wants| &wants.denied),
+        lost: wants.sum(|wants| &wants.lost),
+        far: wants.sum(|wants| &wants.far),
         unknown: read(&reads.unknown),
     }
 }

@@ -119,6 +119,10 @@ pub struct Reads {
     pub wanted: u64,
     /// Those of them that got none in time.
     pub denied: u64,
+    /// Those of them that the store was never asked for, because the line had no room for them.
+    pub lost: u64,
+    /// Requests whose key was not read on the rung `near_only`, because the head that was asked is far from it.
+    pub far: u64,
     /// Keys of which a store call that did not fail could say nothing.
     pub unknown: u64,
 }

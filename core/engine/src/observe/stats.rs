@@ -106,6 +106,10 @@ pub(crate) struct Wants {
     /// Keys that wanted a permit, and those of them that got none in time.
     pub(crate) wanted: AtomicU64,
     pub(crate) denied: AtomicU64,
+    /// Those of them that left the line, or found no room in it, without having been read.
+    pub(crate) lost: AtomicU64,
+    /// Requests whose key was not read because the head that was asked is far from it.
+    pub(crate) far: AtomicU64,
 }
 
 /// What is counted of calls that read.
@@ -158,7 +162,8 @@ pub(crate) struct ValueStats {
 
 impl Stats {
     pub(crate) fn new(config: &Config) -> Self {
-        let ceilings = [config.short.read_p90_ms, config.stale.read_p90_ms];
+        let ceilings =
+            [config.short.read_p90_ms, config.stale.read_p90_ms, config.near_only.read_p90_ms];
         let ceilings = ceilings.map(|ms| Duration::from_millis(u64::from(ms)));
         Self { read_pace: Pace { ceilings, ..Pace::default() }, ..Self::default() }
     }
@@ -168,8 +173,9 @@ impl Stats {
         Demand {
             wanted: self.wants.sum(|wants| &wants.wanted),
             denied: self.wants.sum(|wants| &wants.denied),
+            lost: self.wants.sum(|wants| &wants.lost),
             ended: read(&self.read_pace.ended),
-            above: [read(&self.read_pace.above[0]), read(&self.read_pace.above[1])],
+            above: self.read_pace.above.each_ref().map(read),
             begun: read(&self.read_pace.begun),
         }
     }

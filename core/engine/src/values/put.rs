@@ -5,7 +5,7 @@ use super::book::Took;
 use super::cache::Known;
 use super::judge::{Claim, is_better};
 use crate::clock::Now;
-use crate::request::{Caller, Ending};
+use crate::request::{Caller, Distance, Ending};
 use crate::sync::add;
 use bytes::Bytes;
 use hydra_api::{Rung, UnixSeconds, ValueKey, ValueRecord};
@@ -42,18 +42,21 @@ impl Values {
         &self,
         caller: &Caller,
         (key, value): (ValueKey, &Bytes),
-        rung: Rung,
+        (rung, distance): (Rung, Distance),
         now: Now,
     ) -> Ending {
         let stats = &self.backend.stats.values;
         if rung == Rung::RoutingOnly || self.is_closing() {
             return Ending::Shed;
         }
-        let plan = self.plan(rung);
+        let plan = self.plan((rung, distance));
         let cached = self.book.find(&key);
         if let Some(held) = self.holds(&key, cached.as_ref(), value, now) {
             // Repaired again and again: neither a signature is checked nor a statement made.
             return self.refresh(key, &held, rung, now);
+        }
+        if distance == Distance::Far {
+            return Ending::Shed;
         }
         let known = cached.filter(|known| known.is_within(plan.life, now));
         let mut known = known.map(|known| known.record).or_else(|| self.book.taken(&key).map(Some));

@@ -16,6 +16,7 @@ mod frozen;
 mod jumps;
 mod mixed;
 mod names;
+mod near;
 mod peak;
 mod promises;
 mod reads;
