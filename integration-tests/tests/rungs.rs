@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 const PROTOCOL: &str = "/ipfs/kad/1.0.0";
 /// How long a node has to come onto a rung, or back. It takes seconds; many tests share two cores.
 const PATIENCE: Duration = Duration::from_secs(90);
-const RUNGS: [&str; 5] = ["full", "short", "stale", "cache_only", "routing_only"];
+const RUNGS: [&str; 6] = ["full", "short", "stale", "near_only", "cache_only", "routing_only"];
 const LANES: [&str; 2] = ["reads", "writes"];
 
 /// The rung on which the node stands, as its page says: exactly one.

@@ -22,7 +22,7 @@ pub use path::{KeyPath, Step};
 pub(crate) use secrets::{concealed, text_concealed};
 pub(crate) use show::{reference, schema};
 pub use tables::{
-    AddressPolicy, Cidr, CidrError, Config, Connections, Diversity, Heads, Http, Kad, Log, LogFormat,
+    AddressPolicy, Cidr, CidrError, Config, Connections, Diversity, Ebb, Heads, Http, Kad, Log, LogFormat,
     Network, Otlp, OtlpProtocol, PeerAddress, PeerAddressError, PluginTable, PolicyTable, Ports,
     Reachability, Shutdown, SmallAnswers, Telemetry, Traces, Transport,
 };

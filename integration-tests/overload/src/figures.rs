@@ -55,7 +55,7 @@ pub(crate) struct Figures {
 const LAG_MS_MAX: f64 = 250.0;
 
 /// The rungs from the lowest to the highest.
-const RUNGS: [&str; 5] = ["full", "short", "stale", "cache_only", "routing_only"];
+const RUNGS: [&str; 6] = ["full", "short", "stale", "near_only", "cache_only", "routing_only"];
 
 impl Figures {
     /// The figures of a step: `rows` are those of its seconds.

@@ -3,7 +3,7 @@
 use crate::net::reachability::in_words;
 use crate::net::supervise::Phase;
 use crate::observe::node_view::NodeView;
-use hydra_api::Sharing;
+use hydra_api::{Rung, Sharing};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -59,6 +59,11 @@ pub(super) fn ready(node_view: &NodeView) -> Vec<Check> {
         Phase::Stopping => Some("stopping".to_owned()),
     };
     let heads = (listening == 0).then(|| format!("none of {all} heads listens"));
+    let (running, ebbed) = node_view.heads.ebb();
+    let note = (ebbed > 0).then(|| {
+        format!("{ebbed} of {running} heads have left server mode, as all reads were declined for long")
+    });
+    let heads = Check { note, ..check("heads", heads) };
     let leases = node_view.leases.proven.load(Ordering::Relaxed) == 0;
     let leases = leases.then(|| format!("none of {all} leases is proven"));
     let health = node_view.engine.health();
@@ -75,7 +80,21 @@ pub(super) fn ready(node_view: &NodeView) -> Vec<Check> {
     let store = Check { note, ..check("store", opening.or(stalled).or(paused)) };
     // What only a router or the config mends is no reason to take the node out of service.
     let reachability = Check { note: in_words(&node_view.heads), ..check("reachability", None) };
-    vec![check("node", node), check("leases", leases), check("heads", heads), reachability, store]
+    vec![check("node", node), check("leases", leases), heads, reachability, store]
+}
+
+/// Reads and writes if they are degraded. The node serves all the same, and is left in service.
+pub(super) fn degraded(node_view: &NodeView) -> Vec<Check> {
+    let engine = &node_view.engine;
+    let (reasons, effects) = (engine.rung_reasons(), engine.rung_effects());
+    let lanes = [("reads", engine.read_rung()), ("writes", engine.write_rung())];
+    let lanes = lanes.into_iter().zip(reasons.into_iter().zip(effects));
+    let degraded = lanes.filter(|((_, rung), _)| *rung > Rung::Full);
+    let told = degraded.map(|((name, rung), (because, effect))| {
+        let note = Some(format!("on the rung {rung} ({because}): {effect}"));
+        Check { note, ..check(name, None) }
+    });
+    told.collect()
 }
 
 fn check(name: &'static str, wrong: Option<String>) -> Check {
