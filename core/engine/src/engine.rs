@@ -7,7 +7,7 @@ pub use close::{CloseReport, StoreClosed};
 
 use crate::admission::{Chain, NamedPolicy, Ticket};
 use crate::background::Background;
-use crate::clock::Clock;
+use crate::clock::{Clock, Now};
 use crate::config::{Config, Limits};
 use crate::load::Ladder;
 use crate::observe::trace::Watch;
@@ -150,20 +150,36 @@ impl Engine {
                 return Ok(turned_away.ending);
             }
         };
-        if parts.ladder.distance_on(rung, &caller, key) == Distance::Far {
-            trace.end(&Departure::at_once(Ending::Shed, rung));
-            ticket.settle(&Ending::Shed.outcome(rung, Duration::ZERO), now.instant);
-            return Ok(Ending::Shed);
-        }
-        let expires = now.unix.saturating_add(parts.limits.record_ttl);
-        let record = ProviderRecord { key: content, provider: caller.peer, addresses: addresses(), expires };
-        let mut evicted = Vec::new();
-        let take = || parts.writer.take(record.clone(), rung, now, &mut evicted);
-        let ending = parts.reader.accept(&record, now, take);
-        parts.writer.drop_evicted(&evicted);
+        let far = parts.ladder.distance_on(rung, &caller, key) == Distance::Far;
+        let ending = if far {
+            parts.writer.shed_far()
+        } else {
+            let expires = now.unix.saturating_add(parts.limits.record_ttl);
+            let (provider, addresses) = (caller.peer, addresses());
+            let record = ProviderRecord { key: content, provider, addresses, expires };
+            self.take(&record, (rung, || parts.ladder.distance(&caller, key)), now)
+        };
         trace.end(&Departure::at_once(ending, rung));
         ticket.settle(&ending.outcome(rung, Duration::ZERO), now.instant);
         Ok(ending)
+    }
+
+    /// Takes an announcement, unless it is refused.
+    fn take(
+        &self,
+        record: &ProviderRecord,
+        (rung, distance): (Rung, impl FnOnce() -> Distance),
+        now: Now,
+    ) -> Ending {
+        let parts = &*self.parts;
+        if let Some(ending) = parts.writer.refuses(record, rung, distance, now) {
+            return ending;
+        }
+        let mut evicted = Vec::new();
+        let take = || parts.writer.take(record.clone(), now, &mut evicted);
+        let ending = parts.reader.accept(record, now, take);
+        parts.writer.drop_evicted(&evicted);
+        ending
     }
 
     /// Whether value records are kept: the config lets them be, and the store keeps them.

@@ -36,7 +36,9 @@ mod write;
 
 pub use admission::{Chain, Judged, NamedPolicy, PolicyMode, Ticket, Verdicts};
 pub use clock::Clock;
-pub use config::{AnnouncedKeys, Breaker, Config, NearOnly, Peak, ReadCache, Short, Stale, ValueRecords};
+pub use config::{
+    AnnouncedKeys, Breaker, Config, NearOnly, Peak, ReadCache, Shares, Shedding, Short, Stale, ValueRecords,
+};
 pub use engine::{CloseReport, Engine, NamedStore, PutRecord, StoreClosed};
 pub use load::Latency;
 pub use observe::trace::{self, Account, Watch};

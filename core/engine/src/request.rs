@@ -62,6 +62,8 @@ pub enum Ending {
     NotKept,
     /// The write queue had no room for it.
     QueueFull,
+    /// As many providers of its key are known as there may be, and it is none of them.
+    KeyFull,
     /// The store has no room for it.
     NoRoom,
     /// A better value record of its key is known.
@@ -74,7 +76,7 @@ pub enum Ending {
 
 impl Ending {
     /// Every ending, in the order of their discriminants.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Served,
         Self::Known,
         Self::Late,
@@ -84,6 +86,7 @@ impl Ending {
         Self::Shed,
         Self::NotKept,
         Self::QueueFull,
+        Self::KeyFull,
         Self::NoRoom,
         Self::Outdated,
         Self::Refused,
@@ -102,6 +105,7 @@ impl Ending {
             Self::Shed => "shed",
             Self::NotKept => "not_kept",
             Self::QueueFull => "queue_full",
+            Self::KeyFull => "key_full",
             Self::NoRoom => "no_room",
             Self::Outdated => "outdated",
             Self::Refused => "refused",
@@ -118,7 +122,7 @@ impl Ending {
             Self::Late => Outcome::Late { took },
             Self::NoPermit => Outcome::NoPermit { took },
             Self::StoreFailed => Outcome::StoreFailed { took },
-            Self::Shed | Self::QueueFull | Self::NoRoom => Outcome::Shed,
+            Self::Shed | Self::QueueFull | Self::KeyFull | Self::NoRoom => Outcome::Shed,
             Self::Declined => Outcome::NeverStarted,
             Self::Abandoned => Outcome::Abandoned,
         }

@@ -90,6 +90,10 @@ pub struct NearOnly {
     /// How full the write queue is when writes enter this rung, in percent. 0 switches this signal off.
     #[schemars(range(min = 0, max = 100))]
     pub write_queue_percent: u32,
+
+    /// As `engine.providers_per_key_max` on this rung and above, if that is more or 0. 0 sets no limit of its own.
+    #[schemars(range(min = 0, max = 65_535))]
+    pub providers_per_key_max: u32,
 }
 
 /// When the node stops asking the store altogether, and when it starts again.
@@ -181,6 +185,8 @@ impl NearOnly {
     pub const READ_P90_MS: u32 = 500;
     /// The default of [`Self::write_queue_percent`].
     pub const WRITE_QUEUE_PERCENT: u32 = 95;
+    /// The default of [`Self::providers_per_key_max`]: as many as a short answer has.
+    pub const PROVIDERS_PER_KEY_MAX: u32 = 32;
 }
 
 impl Default for NearOnly {
@@ -191,6 +197,7 @@ impl Default for NearOnly {
             lost_percent: Self::LOST_PERCENT,
             read_p90_ms: Self::READ_P90_MS,
             write_queue_percent: Self::WRITE_QUEUE_PERCENT,
+            providers_per_key_max: Self::PROVIDERS_PER_KEY_MAX,
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::parts::Parts;
 use crate::request::Ending;
 use crate::store::Lane;
 use crate::sync::{lock, read};
+use crate::write::Rank;
 use hydra_api::{Operation, Rung, StoreErrorKind, ValueEstimate};
 
 impl Engine {
@@ -109,7 +110,11 @@ fn reads(parts: &Parts) -> Reads {
 
 fn writes(parts: &Parts) -> Writes {
     let writes = &parts.stats.writes;
+    let shed = Rank::ALL.map(|rank| (rank.as_str(), read(&writes.shed[rank as usize])));
+    let [far_refresh, near_refresh, far_new, near_new] = shed;
     Writes {
+        shed: [far_refresh, near_refresh, far_new, near_new, ("far", read(&writes.shed_far))],
+        dropped_key_full: read(&writes.dropped_key_full),
         merged: read(&writes.merged),
         windows: read(&writes.windows),
         written: read(&writes.written),

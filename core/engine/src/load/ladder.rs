@@ -7,8 +7,8 @@ use crate::config::Config;
 use crate::request::{Caller, Distance, Nearness};
 use crate::sync::lock;
 use hydra_api::Rung;
-use std::sync::{Arc, Mutex, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 /// How often the ladder looks at the load.

@@ -130,6 +130,10 @@ pub struct Reads {
 /// The announcements on their way to the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Writes {
+    /// Announcements that were shed by their worth, by name; "far" are those of far keys on the rung `near_only`.
+    pub shed: [(&'static str, u64); 5],
+    /// Announcements of a further provider of a key that has as many as it may have.
+    pub dropped_key_full: u64,
     /// Announcements that replaced a waiting one of the same key and provider.
     pub merged: u64,
     /// Windows taken from the write queue.

@@ -131,6 +131,10 @@ pub(crate) struct WriteStats {
     pub(crate) retried: AtomicU64,
     pub(crate) dropped_queue_full: AtomicU64,
     pub(crate) dropped_part_away: AtomicU64,
+    pub(crate) dropped_key_full: AtomicU64,
+    /// Announcements that were shed, by their worth, and those of far keys that were not looked at any further.
+    pub(crate) shed: [AtomicU64; 4],
+    pub(crate) shed_far: AtomicU64,
     pub(crate) dropped_no_room: AtomicU64,
     pub(crate) dropped_refused: AtomicU64,
     pub(crate) dropped_after_retries: AtomicU64,
@@ -162,8 +166,7 @@ pub(crate) struct ValueStats {
 
 impl Stats {
     pub(crate) fn new(config: &Config) -> Self {
-        let ceilings =
-            [config.short.read_p90_ms, config.stale.read_p90_ms, config.near_only.read_p90_ms];
+        let ceilings = [config.short.read_p90_ms, config.stale.read_p90_ms, config.near_only.read_p90_ms];
         let ceilings = ceilings.map(|ms| Duration::from_millis(u64::from(ms)));
         Self { read_pace: Pace { ceilings, ..Pace::default() }, ..Self::default() }
     }

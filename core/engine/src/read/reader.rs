@@ -10,7 +10,7 @@ use crate::observe::{StoreCall, trace};
 use crate::request::{Distance, Ending, Form, Source, form};
 use crate::store::{Backend, Failure, Lane, Permit, ReadLine, gravest};
 use crate::sync::{add, lock};
-use crate::write::{Readers, WriteQueue};
+use crate::write::{OfKey, Readers, WriteQueue};
 use hydra_api::admission::Level;
 use hydra_api::{ContentKey, Found, ProviderRecord, ProviderStore, Rung};
 use std::num::NonZeroU32;
@@ -398,6 +398,13 @@ impl Readers for Reader {
     fn retract(&self, record: &ProviderRecord) {
         let waits_again = || self.queue.has_pending(record);
         self.flights.retract(record, waits_again);
+    }
+
+    fn told(&self, record: &ProviderRecord) -> Option<OfKey> {
+        let answer = self.flights.cache().peek(&record.key)?;
+        let providers = answer.providers();
+        let provider = providers.iter().find(|known| known.peer == record.provider).cloned();
+        Some(OfKey { len: providers.len(), provider })
     }
 }
 

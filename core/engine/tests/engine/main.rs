@@ -26,6 +26,7 @@ mod rows;
 mod rungs;
 mod settle;
 mod shadow;
+mod shedding;
 mod simulation;
 mod spans;
 mod taken;

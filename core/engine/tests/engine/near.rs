@@ -36,7 +36,13 @@ struct Clients {
 
 impl Clients {
     fn of(engine: &Arc<Engine>, per_second: u64) -> Self {
-        Self { engine: engine.clone(), per_second, next: 1 << 40, good: Arc::default(), rungs: vec![Rung::Full] }
+        Self {
+            engine: engine.clone(),
+            per_second,
+            next: 1 << 40,
+            good: Arc::default(),
+            rungs: vec![Rung::Full],
+        }
     }
 
     async fn offer(&mut self, time: Duration) -> Good {
@@ -182,7 +188,8 @@ async fn the_store_is_asked_only_for_near_keys() {
     assert_eq!(engine.announce(caller(2), &key(near), || addresses(2)), Ok(Ending::Served));
     assert_eq!(engine.announce(caller(2), &key(far), || unreachable!("not built")), Ok(Ending::Shed));
     sleep(millis(600)).await;
-    let written: Vec<_> = store.batches().iter().flat_map(|batch| batch.to_vec()).map(|row| row.key).collect();
+    let written: Vec<_> =
+        store.batches().iter().flat_map(|batch| batch.to_vec()).map(|row| row.key).collect();
     assert_eq!(written.iter().map(|key| key.as_bytes().to_vec()).collect::<Vec<_>>(), [key(near)]);
     // What the cache has is given at any distance.
     let found = degraded(&store, Rung::Full).providers(caller(0), &key(far)).await.unwrap();
