@@ -2,6 +2,7 @@
 
 use crate::sync::lock;
 use hydra_api::admission::Level;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -140,7 +141,11 @@ impl Gate {
     }
 
     /// Gives out permits as long as some are free and someone waits. To be called after each change of either.
+    ///
+    /// A call that ends before this returns, as every one does once the runtime has shut down, gives its permit to the round that
+    /// goes on: a round within each would need a stack as deep as the line is long.
     pub(crate) fn advance(self: &Arc<Self>) {
+        let Some(_round) = Round::begin(Arc::as_ptr(self).addr()) else { return };
         loop {
             let reads = self.reads.get().and_then(Weak::upgrade);
             let waits = reads.as_ref().is_some_and(|reads| reads.waits());
@@ -284,6 +289,30 @@ impl Drop for Place {
         // A sender that is still there is dropped without the lock.
         let left = lock(&self.gate.state).background.remove(&self.id);
         drop(left);
+    }
+}
+
+/// Gives out permits on this thread until it is dropped.
+struct Round {
+    before: usize,
+}
+
+thread_local! {
+    /// The gate of which this thread gives out permits.
+    static ROUND: Cell<usize> = const { Cell::new(0) };
+}
+
+impl Round {
+    /// Nothing if this thread gives out permits of this gate already.
+    fn begin(gate: usize) -> Option<Self> {
+        let before = ROUND.replace(gate);
+        (before != gate).then(|| Self { before })
+    }
+}
+
+impl Drop for Round {
+    fn drop(&mut self) {
+        ROUND.set(self.before);
     }
 }
 

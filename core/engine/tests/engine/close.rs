@@ -205,3 +205,24 @@ async fn a_close_that_was_dropped_is_taken_up_by_the_next() {
     assert!(report.is_clean(), "{report:?}");
     assert!((0..200).all(|number| store.knows(&key(number), peer(number))));
 }
+
+/// Every call that was waiting for a permit began within the end of the one before it.
+#[test]
+fn a_runtime_that_ends_with_a_long_line_does_not_end_the_process() {
+    let store = Store::new(1, 1);
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let engine = runtime.block_on(async {
+        let engine = open(&store, vec![], permits(1));
+        store.set_reads(Mood::Frozen);
+        for number in 0..1_000 {
+            let engine = engine.clone();
+            tokio::spawn(async move { engine.providers(caller(0), &key(number)).await });
+        }
+        sleep(millis(100)).await;
+        engine
+    });
+    assert!(engine.load().waiting.used > 900, "{:?}", engine.load());
+    drop(runtime);
+    assert_eq!(engine.load().in_flight.used, 0);
+}

@@ -4,8 +4,14 @@ use hydra_engine::Config;
 use serde_json::{Value, json};
 
 /// The tables in the table, and what the schema calls them.
-const TABLES: [(&str, &str); 4] =
-    [("cache", "ReadCache"), ("short", "Short"), ("stale", "Stale"), ("peak", "Peak")];
+const TABLES: [(&str, &str); 6] = [
+    ("cache", "ReadCache"),
+    ("short", "Short"),
+    ("stale", "Stale"),
+    ("near_only", "NearOnly"),
+    ("shedding", "Shedding"),
+    ("peak", "Peak"),
+];
 
 #[test]
 fn the_defaults_are_what_an_empty_table_gives() {
@@ -32,7 +38,7 @@ fn every_key_is_described_and_every_number_bounded() {
     for (table, definition) in TABLES {
         numbers += check(&schema["$defs"][definition]["properties"], &defaults[table]);
     }
-    assert_eq!(numbers, 36);
+    assert_eq!(numbers, 43);
 }
 
 fn schema() -> Value {
