@@ -164,6 +164,10 @@ impl Writer {
 
     /// Whether the store has this record for a while yet, with these addresses, as far as is known.
     fn is_refresh(&self, record: &ProviderRecord, now: Now) -> bool {
+        // The addresses that the store got last are not the newest while others wait.
+        if self.queue.has_other_addresses(record) {
+            return false;
+        }
         if self.recent.expires(record, now.unix).is_some_and(|expires| expires > now.unix) {
             return true;
         }
