@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn heads_leave_after_ten_minutes_a_tenth_of_them_a_minute_one_by_one() {
         let away = away(100, 1_300, |_| true);
-        assert_eq!(away[604], 0);
+        assert_eq!((away[603], away[604]), (0, 1));
         for minute in 0..10 {
             let (before, after) = (away[598 + 60 * minute], away[598 + 60 * (minute + 1)]);
             assert!(after - before <= 10 && after >= 10 * minute, "{before} to {after} in minute {minute}");
