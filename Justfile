@@ -46,14 +46,19 @@ lock:
 bench name="*":
     cargo bench --workspace --locked --bench '{{ name }}'
 
-# A node under up to twenty times the load that saturates its database; docs/overload has what it showed. `--short` tries it out.
+# Nodes under up to fifty times the load that saturates their database, and what happens to it; docs/OVERLOAD.md has what it showed.
+# A quarter of an hour; `--short` takes less than three minutes, `--full` some hours, `--arm no-gate --trigger freeze-10` one trigger.
 overload *args:
     cargo build --release --locked --bin hydra
     cargo run --release --locked -p hydra-overload -- {{ args }}
 
 # Feeds the decoders until `seconds` are over, target by target. Needs cargo-fuzz and a nightly toolchain.
 fuzz seconds="300":
-    cd core/kad && for target in $(cargo +nightly fuzz list); do cargo +nightly fuzz run "$target" -- -max_total_time={{ seconds }} || exit 1; done
+    for crate in core/kad core/records; do \
+        cd "{{ justfile_directory() }}/$crate" && for target in $(cargo +nightly fuzz list); do \
+            cargo +nightly fuzz run "$target" -- -max_total_time={{ seconds }} || exit 1; \
+        done || exit 1; \
+    done
 
 # A node; arguments go to hydra.
 run *args:

@@ -27,10 +27,11 @@ type identified struct {
 
 // identifyPeer tells what the server says of itself and how the connection came about.
 func identifyPeer(ctx context.Context, o *options) error {
-	h, to, err := connectedHost(ctx, o)
+	h, servers, err := connectedHost(ctx, o)
 	if err != nil {
 		return err
 	}
+	to := servers[0]
 	defer h.Close()
 	// Connect returns once identify is done, whether it succeeded or not.
 	protocols, err := h.Peerstore().GetProtocols(to.ID)
@@ -88,11 +89,11 @@ func serve(ctx context.Context, o *options) error {
 	}
 	defer d.Close()
 	if o.peer != "" {
-		to, err := server(o)
+		to, err := servers(o)
 		if err != nil {
 			return err
 		}
-		if err := h.Connect(ctx, to); err != nil {
+		if err := h.Connect(ctx, to[0]); err != nil {
 			return err
 		}
 	}

@@ -138,11 +138,7 @@ func findNode(ctx context.Context, o *options) error {
 		return err
 	}
 	defer c.close()
-	messenger, err := pb.NewProtocolMessenger(c.dht.MessageSender())
-	if err != nil {
-		return err
-	}
-	peers, err := messenger.GetClosestPeers(ctx, c.server.ID, target)
+	peers, err := c.messenger.GetClosestPeers(ctx, c.server.ID, target)
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,10 @@ var commands = map[string]func(context.Context, *options) error{
 	"identify":  identifyPeer,
 	"serve":     serve,
 	"records":   records,
+	"judge":     judge,
+	"keys":      keys,
+	"put-value": putValue,
+	"get-value": getValue,
 }
 
 // options are the same for all commands; each command takes what it needs.
@@ -43,6 +47,12 @@ type options struct {
 	follow    bool
 	host      string
 	autonat   bool
+	owner     string
+	publicKey bool
+	sequence  uint64
+	lifetime  time.Duration
+	quorum    int
+	also      string
 }
 
 func parse(args []string) (string, *options, error) {
@@ -59,6 +69,12 @@ func parse(args []string) (string, *options, error) {
 	flags.BoolVar(&o.follow, "follow", false, "dial the peers that --peer tells of, too")
 	flags.StringVar(&o.host, "host", "127.0.0.1", "the IPv4 address to listen on")
 	flags.BoolVar(&o.autonat, "autonat", false, "serve: test the addresses of others by AutoNAT v2")
+	flags.StringVar(&o.also, "also", "", "a second server that the library knows")
+	flags.StringVar(&o.owner, "owner", "", "put-value, get-value: the private key whose record it is, as protobuf in hex")
+	flags.BoolVar(&o.publicKey, "public-key", false, "put-value, get-value: the public key of --owner, not its IPNS record")
+	flags.Uint64Var(&o.sequence, "sequence", 0, "put-value: the sequence of the IPNS record")
+	flags.DurationVar(&o.lifetime, "lifetime", time.Hour, "put-value: when the IPNS record ends, from now")
+	flags.IntVar(&o.quorum, "quorum", 0, "get-value: how many values are enough; 0 asks everybody")
 	if len(args) == 0 {
 		return "", nil, fmt.Errorf("%w: no command, expected one of %s", errUsage, strings.Join(names(), ", "))
 	}

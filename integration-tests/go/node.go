@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
 	dht "github.com/libp2p/go-libp2p-kad-dht"
+	pb "github.com/libp2p/go-libp2p-kad-dht/pb"
 	"github.com/libp2p/go-libp2p/core/control"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -42,29 +44,40 @@ func infosOut(infos []*peer.AddrInfo) []peerOut {
 	return out
 }
 
-// onlyPeer refuses to dial anyone but one peer, so that an answer can only have come from there.
-type onlyPeer struct{ id peer.ID }
+// onlyServers refuses to dial anyone else, so that an answer can only have come from there.
+type onlyServers []peer.AddrInfo
 
-func (g onlyPeer) InterceptPeerDial(p peer.ID) bool                 { return p == g.id }
-func (g onlyPeer) InterceptAddrDial(p peer.ID, _ ma.Multiaddr) bool { return p == g.id }
-func (g onlyPeer) InterceptAccept(network.ConnMultiaddrs) bool      { return true }
-func (g onlyPeer) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason) {
+func (g onlyServers) has(p peer.ID) bool {
+	return slices.ContainsFunc(g, func(server peer.AddrInfo) bool { return server.ID == p })
+}
+
+func (g onlyServers) InterceptPeerDial(p peer.ID) bool                 { return g.has(p) }
+func (g onlyServers) InterceptAddrDial(p peer.ID, _ ma.Multiaddr) bool { return g.has(p) }
+func (g onlyServers) InterceptAccept(network.ConnMultiaddrs) bool      { return true }
+func (g onlyServers) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason) {
 	return true, 0
 }
-func (g onlyPeer) InterceptSecured(network.Direction, peer.ID, network.ConnMultiaddrs) bool {
+func (g onlyServers) InterceptSecured(network.Direction, peer.ID, network.ConnMultiaddrs) bool {
 	return true
 }
 
-// server is the peer the command talks to, taken from --peer.
-func server(o *options) (peer.AddrInfo, error) {
+// servers are the peers the command talks to: that of --peer first, then that of --also if there is one.
+func servers(o *options) ([]peer.AddrInfo, error) {
 	if o.peer == "" {
-		return peer.AddrInfo{}, fmt.Errorf("%w: --peer is missing", errUsage)
+		return nil, fmt.Errorf("%w: --peer is missing", errUsage)
 	}
-	info, err := peer.AddrInfoFromString(o.peer)
-	if err != nil {
-		return peer.AddrInfo{}, fmt.Errorf("%w: --peer: %w", errUsage, err)
+	var infos []peer.AddrInfo
+	for _, text := range []string{o.peer, o.also} {
+		if text == "" {
+			continue
+		}
+		info, err := peer.AddrInfoFromString(text)
+		if err != nil {
+			return nil, fmt.Errorf("%w: --peer, --also: %w", errUsage, err)
+		}
+		infos = append(infos, *info)
 	}
-	return *info, nil
+	return infos, nil
 }
 
 // newHost speaks one transport only and listens on loopback, unless --host says otherwise.
@@ -102,9 +115,11 @@ func newHost(o *options, extra ...libp2p.Option) (host.Host, error) {
 
 // client is a host that is connected to the server, with the real DHT client on it.
 type client struct {
-	host   host.Host
-	dht    *dht.IpfsDHT
-	server peer.AddrInfo
+	host host.Host
+	dht  *dht.IpfsDHT
+	// Sends one message to one server.
+	messenger *pb.ProtocolMessenger
+	server    peer.AddrInfo
 }
 
 func (c *client) close() {
@@ -112,28 +127,30 @@ func (c *client) close() {
 	_ = c.host.Close()
 }
 
-// connectedHost opens a host and connects it to the server of --peer.
-func connectedHost(ctx context.Context, o *options) (host.Host, peer.AddrInfo, error) {
-	to, err := server(o)
+// connectedHost opens a host and connects it to its servers.
+func connectedHost(ctx context.Context, o *options) (host.Host, []peer.AddrInfo, error) {
+	to, err := servers(o)
 	if err != nil {
-		return nil, to, err
+		return nil, nil, err
 	}
 	var extra []libp2p.Option
 	if !o.follow {
-		extra = append(extra, libp2p.ConnectionGater(onlyPeer{to.ID}))
+		extra = append(extra, libp2p.ConnectionGater(onlyServers(to)))
 	}
 	h, err := newHost(o, extra...)
 	if err != nil {
-		return nil, to, err
+		return nil, nil, err
 	}
-	if err := h.Connect(ctx, to); err != nil {
-		_ = h.Close()
-		return nil, to, fmt.Errorf("connect: %w", err)
+	for _, server := range to {
+		if err := h.Connect(ctx, server); err != nil {
+			_ = h.Close()
+			return nil, nil, fmt.Errorf("connect: %w", err)
+		}
 	}
 	return h, to, nil
 }
 
-// newClient connects and waits until the library has taken the server into its routing table: the library
+// newClient connects and waits until the library has taken its servers into its routing table: the library
 // does so only with a server that lists the protocol and answers a FIND_NODE.
 func newClient(ctx context.Context, o *options) (*client, error) {
 	h, to, err := connectedHost(ctx, o)
@@ -146,16 +163,24 @@ func newClient(ctx context.Context, o *options) (*client, error) {
 		_ = h.Close()
 		return nil, fmt.Errorf("dht: %w", err)
 	}
-	c := &client{host: h, dht: d, server: to}
+	messenger, err := pb.NewProtocolMessenger(d.MessageSender())
+	if err != nil {
+		_ = d.Close()
+		_ = h.Close()
+		return nil, fmt.Errorf("messenger: %w", err)
+	}
+	c := &client{host: h, dht: d, messenger: messenger, server: to[0]}
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for d.RoutingTable().Find(to.ID) == "" {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			protocols, _ := h.Peerstore().GetProtocols(to.ID)
-			c.close()
-			return nil, fmt.Errorf("the server never entered the routing table; it lists %v", protocols)
+	for _, server := range to {
+		for d.RoutingTable().Find(server.ID) == "" {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				protocols, _ := h.Peerstore().GetProtocols(server.ID)
+				c.close()
+				return nil, fmt.Errorf("the server never entered the routing table; it lists %v", protocols)
+			}
 		}
 	}
 	return c, nil

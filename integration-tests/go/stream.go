@@ -45,10 +45,11 @@ func stream(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	h, to, err := connectedHost(ctx, o)
+	h, servers, err := connectedHost(ctx, o)
 	if err != nil {
 		return err
 	}
+	to := servers[0]
 	defer h.Close()
 	target := h.ID()
 	if o.target != "" {

@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util'
 import { CID } from 'multiformats/cid'
 import { peerIdFromString } from '@libp2p/peer-id'
 import { open, infoOut, usage } from './node.mjs'
+import * as values from './values.mjs'
 
 const OPTIONS = {
   peer: { type: 'string' },
@@ -18,10 +19,23 @@ const OPTIONS = {
   security: { type: 'string' },
   deadline: { type: 'string', default: '30' },
   stay: { type: 'boolean', default: false },
-  follow: { type: 'boolean', default: false }
+  follow: { type: 'boolean', default: false },
+  owner: { type: 'string' },
+  'public-key': { type: 'boolean', default: false },
+  sequence: { type: 'string', default: '0' },
+  lifetime: { type: 'string', default: '1h' }
 }
 
-const COMMANDS = { provide, find, 'find-node': findNode, identify }
+const COMMANDS = {
+  provide,
+  find,
+  'find-node': findNode,
+  identify,
+  'put-value': values.putValue,
+  'get-value': values.getValue,
+  records: values.records,
+  judge: values.judge
+}
 
 function print (event) {
   process.stdout.write(JSON.stringify(event) + '\n')
@@ -136,7 +150,7 @@ async function main () {
     console.error('client.mjs: still running after its deadline')
     process.exit(1)
   }, deadlineMs + 2000).unref()
-  await COMMANDS[name](options, AbortSignal.timeout(deadlineMs))
+  await COMMANDS[name](options, AbortSignal.timeout(deadlineMs), print)
 }
 
 try {

@@ -9,6 +9,8 @@ import { tls } from '@libp2p/tls'
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { peerIdFromString } from '@libp2p/peer-id'
+import { ipnsSelector } from 'ipns/selector'
+import { ipnsValidator } from 'ipns/validator'
 
 const SECURITY = { tls: [tls()], noise: [noise()] }
 const TRANSPORT = {
@@ -57,6 +59,8 @@ export async function open (options, signal) {
     protocol: options.protocol,
     clientMode: true,
     peerInfoMapper: passthroughMapper,
+    validators: { ipns: ipnsValidator },
+    selectors: { ipns: ipnsSelector },
     initialQuerySelfInterval: 0
   })
   const node = await createLibp2p({

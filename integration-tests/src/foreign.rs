@@ -4,8 +4,11 @@
 //! any case. What a program needs may be missing from a machine: [`Client::go`], [`Client::js`] and
 //! [`kubo::Program::find`] say so.
 
+mod event;
 pub mod kubo;
 pub mod rust;
+
+pub use event::{Answer, Event, Judged, Peer, Told};
 
 use std::{
     env, fmt, io,
@@ -15,9 +18,8 @@ use std::{
     time::Duration,
 };
 
-use serde::Deserialize;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader, Lines},
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     process::{Child, ChildStdout, Command},
     time::timeout,
 };
@@ -31,95 +33,6 @@ pub const RUN_DEADLINE: Duration = Duration::from_secs(60);
 pub fn required() -> bool {
     let is = |name: &str, wanted: &str| env::var(name).is_ok_and(|value| value == wanted);
     is("CI", "true") || is("TEST_REQUIRE", "all")
-}
-
-/// A peer as a client saw it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Peer {
-    /// The peer id in base58.
-    pub id: String,
-    /// The addresses, without the `/p2p` part.
-    pub addrs: Vec<String>,
-}
-
-/// One answer that the Go client read from its stream.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Answer {
-    /// The message type by its name in the specification, for example `FIND_NODE`.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// The key of the answer, in hex.
-    pub key_hex: String,
-    /// The closer peers.
-    pub closer: Vec<Peer>,
-    /// The providers.
-    pub providers: Vec<Peer>,
-}
-
-/// What a client printed.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(tag = "event", rename_all = "kebab-case")]
-pub enum Event {
-    /// The Go client serves a DHT.
-    Listening {
-        /// The server.
-        peer: Peer,
-    },
-    /// A record was sent.
-    Provided {
-        /// The content id as it was given.
-        cid: String,
-        /// The client itself, as it announced itself.
-        provider: Peer,
-    },
-    /// A search for providers ended.
-    Found {
-        /// The content id as it was given.
-        cid: String,
-        /// The providers, with the addresses the server told.
-        providers: Vec<Peer>,
-        /// The closer peers of the server's answer.
-        closer: Vec<Peer>,
-    },
-    /// A search for a peer ended.
-    FoundNode {
-        /// The peer id as it was given.
-        target: String,
-        /// What the client's library made of the answers.
-        found: Option<Peer>,
-        /// The peers of the server's answer.
-        peers: Vec<Peer>,
-    },
-    /// Several requests on one stream: FIND_NODE, ADD_PROVIDER, FIND_NODE, GET_PROVIDERS, then half-closed.
-    Stream {
-        /// The types sent, in order.
-        sent: Vec<String>,
-        /// The answers, in order.
-        answers: Vec<Answer>,
-        /// How the server ended its side: `eof`, `reset`, `extra` (one answer too many) or an error.
-        end: String,
-        /// The client itself, as its ADD_PROVIDER announced it.
-        provider: Peer,
-    },
-    /// What the server says of itself.
-    Identified {
-        /// The server with the addresses it listens on.
-        peer: Peer,
-        /// Its agent version.
-        agent: String,
-        /// Its protocol version.
-        protocol_version: String,
-        /// Its protocols, sorted.
-        protocols: Vec<String>,
-        /// The security protocol of the connection; Go says nothing for QUIC, js says `native`.
-        security: String,
-        /// The multiplexer of the connection; Go says nothing for QUIC, js says `quic`.
-        muxer: String,
-        /// `tcp` or `quic-v1`.
-        transport: String,
-        /// The round trip of a ping, in microseconds.
-        ping_us: u64,
-    },
 }
 
 /// Why a client cannot run on this machine.
@@ -160,7 +73,7 @@ impl Client {
     /// There is no Node.js, or the client's packages are not installed.
     pub fn js() -> Result<Self, Missing> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("js");
-        if !folder.join("node_modules/@libp2p/kad-dht").exists() {
+        if !["@libp2p/kad-dht", "ipns"].iter().all(|name| folder.join("node_modules").join(name).exists()) {
             return Err(Missing("the npm packages of integration-tests/js are not installed".to_owned()));
         }
         Ok(Self { program: tool("node")?, before: vec![folder.join("client.mjs")] })
@@ -173,18 +86,32 @@ impl Client {
     /// The client failed, printed nothing that can be read, or took longer than [`RUN_DEADLINE`]; the message
     /// carries what it wrote on stderr.
     pub async fn run(&self, args: &[&str]) -> io::Result<Event> {
-        let child = self.command(args).stdin(Stdio::null()).stderr(Stdio::piped()).spawn()?;
-        let output = timeout(RUN_DEADLINE, child.wait_with_output())
+        let mut printed = self.run_with(args, String::new()).await?;
+        printed.pop().ok_or_else(|| io::Error::other(format!("{args:?} printed nothing")))
+    }
+
+    /// Runs the client on this input to its end and returns all that it printed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::run`].
+    pub async fn run_with(&self, args: &[&str], input: String) -> io::Result<Vec<Event>> {
+        let mut child = self.command(args).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut stdin = child.stdin.take().ok_or_else(|| io::Error::other("stdin is not piped"))?;
+        // Both at a time: a client that prints while it reads would wait for ever otherwise. It closes stdin at its end.
+        let fed = async move { stdin.write_all(input.as_bytes()).await };
+        let both = async { tokio::join!(fed, child.wait_with_output()) };
+        let (fed, output) = timeout(RUN_DEADLINE, both)
             .await
-            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, format!("{args:?} did not end")))??;
+            .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, format!("{args:?} did not end")))?;
+        let output = output?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             return Err(io::Error::other(format!("{args:?}: {}: {said}", output.status)));
         }
+        fed?;
         let printed = String::from_utf8_lossy(&output.stdout);
-        let last =
-            printed.lines().last().ok_or_else(|| io::Error::other(format!("{args:?} printed nothing")))?;
-        serde_json::from_str(last).map_err(|error| io::Error::other(format!("{error}: {last}")))
+        printed.lines().map(event).collect()
     }
 
     /// Starts the client and returns its first event and the running client, for `serve` and `--stay`.
@@ -225,7 +152,7 @@ impl Running {
             .await
             .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the client printed nothing"))??
             .ok_or_else(|| io::Error::other("the client ended"))?;
-        serde_json::from_str(&line).map_err(|error| io::Error::other(format!("{error}: {line}")))
+        event(&line)
     }
 
     /// The process id.
@@ -233,6 +160,10 @@ impl Running {
     pub fn id(&self) -> Option<u32> {
         self.child.id()
     }
+}
+
+fn event(line: &str) -> io::Result<Event> {
+    serde_json::from_str(line).map_err(|error| io::Error::other(format!("{error}: {line}")))
 }
 
 /// A program from the PATH, or from where `.ci/install` puts what it had to bring.

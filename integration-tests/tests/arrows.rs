@@ -22,7 +22,7 @@ const fn rule(folder: &'static str, may: &'static [&'static str]) -> Rule {
 }
 
 /// The first rule whose folder fits counts. A store in memory is what the tests of others take for any store.
-const RULES: [Rule; 15] = [
+const RULES: [Rule; 16] = [
     Rule { never: &["libp2p", "tokio"], ..rule("core/api", &[]) },
     rule("core/kad", &[]),
     Rule { never: &["libp2p", "tokio"], ..rule("core/records", &[]) },
@@ -49,6 +49,8 @@ const RULES: [Rule; 15] = [
         tests_may: &["hydra-conformance", "hydra-store-memory"],
         ..rule("plugins/store-", &["hydra-api", "hydra-embedded", "hydra-remote"])
     },
+    // Policies that count by source or by key share the counters.
+    Rule { tests_may: &["hydra-conformance"], ..rule("plugins/admission-", &["hydra-api", "hydra-sketch"]) },
     Rule { tests_may: &["hydra-conformance", "hydra-store-memory"], ..rule("plugins/", &["hydra-api"]) },
     // As a third party's: what its library and its `main` need.
     Rule {
@@ -101,6 +103,9 @@ fn an_arrow_the_wrong_way_is_found() {
         ("plugins/store-tiered", "hydra-store-one", false, false),
         ("plugins/store-tiered", "hydra-store-one", true, true),
         ("plugins/ids-two", "hydra-embedded", false, false),
+        ("plugins/admission-two", "hydra-sketch", false, true),
+        ("plugins/admission-two", "hydra-embedded", false, false),
+        ("plugins/store-two", "hydra-sketch", false, false),
         ("plugins/embedded", "hydra-store-one", false, false),
         ("plugins/embedded", "hydra-conformance", true, true),
         ("core/node", "hydra-embedded", false, false),
@@ -122,6 +127,7 @@ fn an_arrow_the_wrong_way_is_found() {
             .into();
         all.insert("hydra-store-one".to_owned(), package("plugins/store-one", "serde", false));
         all.insert("hydra-embedded".to_owned(), package("plugins/embedded", "serde", false));
+        all.insert("hydra-sketch".to_owned(), package("plugins/sketch", "serde", false));
         all.insert("hydra-subject".to_owned(), package(folder, on, test));
         assert_eq!(broken(&all).is_empty(), allowed, "{folder} on {on}");
     }

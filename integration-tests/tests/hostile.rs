@@ -5,14 +5,16 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as it does")]
 
+use futures::StreamExt;
 use futures::future::join_all;
 use hydra_integration_tests::network::PROTOCOL;
 use hydra_integration_tests::node::Node;
 use hydra_integration_tests::peer::Peer;
 use hydra_integration_tests::raw::{RawPeer, RawStream, declared, framed};
 use hydra_kad::Request;
-use libp2p::PeerId;
 use libp2p::multiaddr::Protocol;
+use libp2p::swarm::{SwarmEvent, dummy};
+use libp2p::{PeerId, SwarmBuilder};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -314,4 +316,36 @@ async fn addresses_that_do_not_parse_are_not_kept() {
     judged(&node, 3, round).await;
     let answer = Peer::client(PROTOCOL).providers(head, &key(2)).await.unwrap();
     assert!(answer.providers.is_empty());
+}
+
+/// Over QUIC a client says how many streams the head may open. Requests for streams that wait until they time out have made
+/// libp2p-swarm panic, and the head restart.
+#[tokio::test]
+async fn a_client_that_permits_the_head_no_stream_loses_its_connection_alone() {
+    let node = Node::start(&["heads.count=1"]).await.unwrap();
+    let bystander = Bystander::start(&node);
+    let mut swarm = SwarmBuilder::with_new_identity()
+        .with_tokio()
+        .with_quic_config(|mut config| {
+            config.max_concurrent_stream_limit = 0;
+            config
+        })
+        .with_behaviour(|_| dummy::Behaviour)
+        .unwrap()
+        .with_swarm_config(|config| config.with_idle_connection_timeout(2 * PATIENCE))
+        .build();
+    swarm.dial(node.heads()[0].quic().clone()).unwrap();
+    let mut was_there = false;
+    let closed = async {
+        loop {
+            match swarm.select_next_some().await {
+                SwarmEvent::ConnectionEstablished { .. } => was_there = true,
+                SwarmEvent::ConnectionClosed { .. } => return,
+                SwarmEvent::OutgoingConnectionError { error, .. } => panic!("{error}"),
+                _ => {}
+            }
+        }
+    };
+    timeout(PATIENCE, closed).await.expect("the head closes it");
+    assert!(was_there && bystander.end().await > 0);
 }

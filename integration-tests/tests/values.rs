@@ -11,7 +11,7 @@ use hydra_integration_tests::raw::RawPeer;
 use hydra_kad::{Answer, Record, Request};
 use hydra_records::Timestamp;
 use libp2p::identity::Keypair;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Puts a record over a new connection: whether it is answered, or the stream reset.
 async fn is_answered(head: &Head, request: Request) -> bool {
@@ -170,4 +170,98 @@ async fn a_node_that_keeps_no_value_records_resets_puts() {
     assert!(!is_answered(head, put(&name.key(), &name.record(1).unwrap())).await);
     let answer = answer_to(&Peer::client(PROTOCOL), head, Request::GetValue { key: name.key() }).await;
     assert_eq!((answer.record, answer.closer.len()), (None, 1));
+}
+
+/// The statements for value records that the node has made.
+async fn statements(node: &Node) -> f64 {
+    node.metrics().await.unwrap().sum("hydra_value_statements_total", &[])
+}
+
+async fn puts(node: &Node, result: &str) -> f64 {
+    node.metrics().await.unwrap().sum("hydra_value_puts_total", &[("result", result)])
+}
+
+async fn checks(node: &Node, result: &str) -> f64 {
+    node.metrics().await.unwrap().sum("hydra_value_signature_checks_total", &[("result", result)])
+}
+
+/// The address of a head over TCP, of one family.
+fn tcp<'h>(head: &'h Head, family: &str) -> &'h libp2p::Multiaddr {
+    let mut addresses = head.addresses.iter().map(|address| (address, address.to_string()));
+    let found = addresses.find(|(_, text)| text.starts_with(family) && text.contains("/tcp/"));
+    found.map(|(address, _)| address).unwrap_or_else(|| panic!("no {family} among {:?}", head.addresses))
+}
+
+/// Puts records with wrong signatures until it is ended.
+async fn flood(head: Head, names: usize) {
+    let client = Peer::client(PROTOCOL);
+    let forged: Vec<_> = (0..names)
+        .map(|_| {
+            let name = Name::default();
+            let mut record = name.record(1).unwrap().to_vec();
+            record[10] ^= 1;
+            put(&name.key(), &record.into())
+        })
+        .collect();
+    for request in forged.iter().cycle() {
+        // One that is checked is reset, the others are answered without a record.
+        if let Ok(answer) = client.ask(tcp(&head, "/ip4/"), request.clone()).await {
+            assert_eq!(answer.record, None, "what is forged is never taken");
+        }
+    }
+}
+
+/// A prefix that sends nothing but wrong signatures uses up its own checks, and neither statements nor what others have.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_signatures_of_one_prefix_cost_few_checks_and_no_statement_and_nothing_of_others() {
+    const PER_SECOND: u32 = 10;
+    let per_prefix = format!("engine.values.checks_per_prefix_per_second={PER_SECOND}");
+    // A machine that is busy with other tests may take its time.
+    let settings = [
+        "heads.count=2",
+        "heads.listen=[\"127.0.0.1\", \"::1\"]",
+        &per_prefix,
+        "store.kind=memory",
+        "engine.flush_interval_ms=50",
+        "engine.soft_deadline_ms=5000",
+        "engine.waiting_ms_max=100",
+        "engine.peak.requests_per_second=0",
+    ];
+    let node = Node::start(&settings).await.unwrap();
+    // Over IPv6, and so of another prefix than the others.
+    let honest = Peer::client(PROTOCOL);
+    let begun = Instant::now();
+    let flooding: Vec<_> = (0..8).map(|at| tokio::spawn(flood(node.heads()[at % 2].clone(), 50))).collect();
+    let before = statements(&node).await;
+    while puts(&node, "checks_used_up").await < 500.0 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(statements(&node).await, before, "a record with a wrong signature costs no statement");
+
+    let refused = puts(&node, "checks_used_up").await;
+    for number in 0..60u32 {
+        let (name, head) = (Name::default(), &node.heads()[number as usize % 2]);
+        let record = name.record(number.into()).unwrap();
+        // Its own budget is as small: it does not ask for more of it.
+        while f64::from(number) > begun.elapsed().as_secs_f64() * f64::from(PER_SECOND) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        for request in [put(&name.key(), &record), name.get()] {
+            let answer = honest.ask(tcp(head, "/ip6/"), request).await.unwrap();
+            assert_eq!(answer.record.map(|record| record.value).as_ref(), Some(&record), "{number}");
+        }
+    }
+    assert!(puts(&node, "checks_used_up").await > refused, "the flood went on meanwhile");
+    flooding.iter().for_each(tokio::task::JoinHandle::abort);
+    for flood in flooding {
+        assert!(flood.await.is_err_and(|ended| ended.is_cancelled()), "nothing forged was taken");
+    }
+    // Two seconds of a budget are saved up; a wrong one takes as much as ten, and some may be checked at a time.
+    let most = (begun.elapsed().as_secs_f64() + 2.0) * f64::from(PER_SECOND) / 10.0 + 8.0;
+    let (wrong, valid) = (checks(&node, "wrong").await, checks(&node, "valid").await);
+    assert!((1.0..=most).contains(&wrong), "{wrong} wrong signatures were checked, and {most} may be");
+    assert_eq!(valid, 60.0);
+    // A read and a write for each of the others' names, at most.
+    assert!(statements(&node).await - before <= 120.0);
+    assert_eq!(node.metrics().await.unwrap().sum("hydra_store_calls_failed_total", &[]), 0.0);
 }

@@ -40,7 +40,8 @@ pub trait AdmissionPolicy: Debug + Send + Sync + 'static {
 
     /// Takes up a changed table of the config, as [`Plugin::Config`](crate::Plugin::Config) reads it, while the policy
     /// is open. All of it is taken, or nothing. It may block as long as opening does: the node calls it on a thread for
-    /// that, while requests are judged.
+    /// that, while requests are judged. Before, the node has opened the table for a check
+    /// ([`Purpose::Check`](crate::Purpose::Check)): what that logged need not be logged again.
     ///
     /// # Errors
     /// [`ReconfigureError`] when the change cannot be taken up by an open policy, which is the default.
@@ -123,8 +124,9 @@ impl Operation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Load {
-    /// Records waiting to be written, the window in hand included. Those that wait for a part of the store which does not answer are
-    /// left out, and what they keep of the queue, at most half, is not in the maximum.
+    /// Records waiting to be written, the window in hand included; more of them where the memory of the queue is fuller than its
+    /// places. Those that wait for a part of the store which does not answer are left out, and what they keep of the queue, at most
+    /// half, is not in the maximum.
     pub write_queue: Level,
     /// Reads waiting for a permit of the store gate.
     pub waiting: Level,

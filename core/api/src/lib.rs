@@ -60,4 +60,6 @@ pub use store::{
     StoreErrorKind, StoreProfile,
 };
 pub use time::UnixSeconds;
-pub use value::{FoundValue, PutOutcome, ValueEstimate, ValueKey, ValuePut, ValueRecord, ValueStore};
+pub use value::{
+    FoundValue, PutOutcome, ValueEstimate, ValueKey, ValuePage, ValuePut, ValueRecord, ValueStore,
+};

@@ -4,7 +4,7 @@ mod key;
 
 pub use key::{ValueKey, ValueKeyError};
 
-use crate::{Purged, StoreError, StoreErrorKind, UnixSeconds};
+use crate::{Cursor, Purged, StoreError, StoreErrorKind, UnixSeconds};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::borrow::Cow;
@@ -39,6 +39,10 @@ use std::time::Duration;
 /// - **R13** `put_if` has one outcome per record of the batch, in its order; a record that is `Stored` is read by the next call, and
 ///   one that is `Changed`, `NoRoom` or `Refused` has changed nothing.
 /// - **R14** `delete_values` removes the records of its keys and no others; one that is absent is no error.
+/// - **R15** `scan_values` returns at most `limit` records a page, none of them expired. From no cursor to the page without one, it
+///   returns a record of each key that has a live one during the whole scan, whatever is written meanwhile.
+/// - **R16** A cursor of `scan_values` is good for the same store until its records are gone, after it was closed and opened again too;
+///   what is no cursor of the store is [`StoreErrorKind::Refused`].
 #[async_trait]
 pub trait ValueStore: Debug + Send + Sync {
     /// The live records of at most [`BATCH_LEN_MAX`] keys.
@@ -75,6 +79,22 @@ pub trait ValueStore: Debug + Send + Sync {
     /// # Errors
     /// [`StoreError`]: some may have been removed.
     async fn delete_values(&self, keys: Arc<[ValueKey]>) -> Result<u64, StoreError>;
+
+    /// One page of all records, from the beginning without a cursor, in an order of the store's own. It reads a bounded number of rows
+    /// and bytes, so a page may have fewer records than `limit`, or none, and not be the last. For operators; a node that serves does
+    /// not call it.
+    ///
+    /// # Errors
+    /// [`StoreError`]: the same page can be asked for again. [`StoreError::not_supported`] is the default.
+    async fn scan_values(
+        &self,
+        from: Option<Cursor>,
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<ValuePage, StoreError> {
+        let _ = (from, now, limit);
+        Err(StoreError::not_supported("scan_values"))
+    }
 }
 
 /// Keys of one [`get`](ValueStore::get), records of one [`put_if`](ValueStore::put_if): 1.3 MiB at most.
@@ -130,6 +150,23 @@ pub enum PutOutcome {
     Refused(Cow<'static, str>),
     /// It may or may not be stored. It is tried again as this kind of error says.
     Unknown(StoreErrorKind),
+}
+
+/// One page of a scan of value records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ValuePage {
+    /// The records of the page with their keys. There may be none of them on a page that is not the last.
+    pub records: Vec<(ValueKey, ValueRecord)>,
+    /// Where the next page begins; `None` on the last page.
+    pub next: Option<Cursor>,
+}
+
+impl ValuePage {
+    /// A page of these records.
+    pub const fn new(records: Vec<(ValueKey, ValueRecord)>, next: Option<Cursor>) -> Self {
+        Self { records, next }
+    }
 }
 
 /// About how many value records a store holds.

@@ -69,7 +69,7 @@ use counting::Counter;
 use hydra_api::{
     ContentKey, Cursor, Deleted, Deletion, Estimate, Found, FoundValue, Inserted, Metric, Page,
     ProviderRecord, ProviderStore, Purged, PutOutcome, StoreError, StoreProfile, UnixSeconds, ValueEstimate,
-    ValueKey, ValuePut, ValueStore, async_trait,
+    ValueKey, ValuePage, ValuePut, ValueStore, async_trait,
 };
 use std::fmt::Debug;
 use std::num::NonZeroU32;
@@ -118,6 +118,11 @@ impl Call {
         }
     }
 
+    /// Whether it is a call of value records.
+    pub const fn is_of_values(self) -> bool {
+        matches!(self, Self::GetValues(_) | Self::PutValues(_) | Self::UpkeepOfValues(_))
+    }
+
     /// What the call costs a store: its records or keys, and one for any other.
     pub const fn rows(self) -> usize {
         match self {
@@ -144,6 +149,10 @@ pub enum Calls {
     Writes,
     /// `purge_expired`, `estimate`, `delete` and `scan`, and those of values.
     Upkeep,
+    /// All calls of value records.
+    OfValues,
+    /// All but those of value records and `close`.
+    OfProviders,
     /// `close`.
     Close,
     /// All, and `close`.
@@ -164,6 +173,8 @@ impl Calls {
                     Call::PurgeExpired | Call::Estimate | Call::Delete | Call::Scan | Call::UpkeepOfValues(_)
                 )
             }
+            Self::OfValues => call.is_of_values(),
+            Self::OfProviders => !call.is_of_values() && !matches!(call, Call::Close),
             Self::Close => matches!(call, Call::Close),
         }
     }
@@ -394,6 +405,16 @@ impl<B: Behaviour> ValueStore for Double<B> {
     async fn delete_values(&self, keys: Arc<[ValueKey]>) -> Result<u64, StoreError> {
         let in_flight = self.enter(Call::UpkeepOfValues("delete_values")).await?;
         in_flight.ended(self.inner_values("delete_values")?.delete_values(keys).await)
+    }
+
+    async fn scan_values(
+        &self,
+        from: Option<Cursor>,
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<ValuePage, StoreError> {
+        let in_flight = self.enter(Call::UpkeepOfValues("scan_values")).await?;
+        in_flight.ended(self.inner_values("scan_values")?.scan_values(from, now, limit).await)
     }
 }
 

@@ -14,6 +14,7 @@ mod shared;
 mod shop;
 mod upkeep;
 
+pub(crate) use delete::supports;
 pub(crate) use shop::{all_known, all_taken};
 
 use crate::check::{Kept, Outcome, ensure};

@@ -3,6 +3,7 @@
 mod history;
 mod put;
 mod read;
+mod scan;
 pub(crate) mod shop;
 mod upkeep;
 
@@ -15,7 +16,7 @@ const fn rule(id: &'static str, text: &'static str) -> Rule {
 
 /// The rules of [`ValueStore`](hydra_api::ValueStore), as its documentation words them. They do not apply to a store that keeps no value
 /// records.
-pub const RULES: [Rule; 14] = [
+pub const RULES: [Rule; 16] = [
     rule(
         "R1",
         "put_if stores a record if the key has what was seen: those bytes, or nothing. Else it is Changed, and \
@@ -73,11 +74,21 @@ pub const RULES: [Rule; 14] = [
         "R14",
         "delete_values removes the records of its keys and no others; one that is absent is no error.",
     ),
+    rule(
+        "R15",
+        "scan_values returns at most limit records a page, none of them expired. From no cursor to the page without one, \
+         it returns a record of each key that has a live one during the whole scan, whatever is written meanwhile.",
+    ),
+    rule(
+        "R16",
+        "A cursor of scan_values is good for the same store until its records are gone, after it was closed and opened \
+         again too; what is no cursor of the store is StoreErrorKind::Refused.",
+    ),
 ];
 
 pub(crate) fn cases() -> Vec<Case<Store>> {
-    use {history::*, put::*, read::*, upkeep::*};
-    let [r1, r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12, r13, r14] = RULES;
+    use {history::*, put::*, read::*, scan::*, upkeep::*};
+    let [r1, r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12, r13, r14, r15, r16] = RULES;
     vec![
         case!(r1, r1_a_put_needs_what_was_seen),
         case!(r1, r1_r2_r3_r4_r6_r8_r10_r14_random_calls_agree_with_a_model),
@@ -99,6 +110,10 @@ pub(crate) fn cases() -> Vec<Case<Store>> {
         case!(r13, r13_each_put_has_its_outcome),
         case!(r13, r13_what_has_no_room_changes_nothing),
         case!(r14, r14_a_deletion_removes_its_keys),
+        case!(r15, r15_a_scan_returns_every_live_value),
+        case!(r15, r15_what_is_put_meanwhile_hides_no_value),
+        case!(r16, r15_r16_a_scan_of_values_goes_on_after_a_restart),
+        case!(r16, r16_what_is_no_cursor_of_values_is_refused),
     ]
 }
 

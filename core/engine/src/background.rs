@@ -3,7 +3,7 @@
 use crate::load::TICK;
 use crate::observe::{Stats, StoreCall, trace};
 use crate::parts::Parts;
-use crate::store::{Failure, Lane, Permit};
+use crate::store::{Elapsed, Failure, Lane, Permit};
 use crate::sync::add;
 use crate::values;
 use crate::write::flush;
@@ -117,8 +117,9 @@ async fn watch_load(parts: Arc<Parts>) {
         ticks.tick().await;
         let now = Instant::now();
         parts.clock.sync();
-        parts.backend.tick(&parts.limits, now.into_std());
-        for change in parts.ladder.tick(now - last, &parts.pulse()) {
+        let (elapsed, write_queue) = (now - last, parts.queue.open_level());
+        parts.backend.tick(&parts.limits, &Elapsed { now: now.into_std(), elapsed, write_queue });
+        for change in parts.ladder.tick(elapsed, &parts.pulse()) {
             let (lane, before, rung, because) = (change.lane, change.before, change.now, change.because);
             let effect = change.effect;
             if rung > before {
@@ -132,7 +133,7 @@ async fn watch_load(parts: Arc<Parts>) {
     }
 }
 
-/// Asks a paused store, one call at a time, whether it answers again; reads and writes each at their own pace.
+/// Asks a paused store, one call at a time, whether it answers again; each lane at its own pace.
 async fn probe(parts: Arc<Parts>) {
     let backend = &parts.backend;
     loop {
@@ -147,14 +148,28 @@ async fn probe(parts: Arc<Parts>) {
 /// come for long.
 fn probe_idle(parts: &Parts, lane: Lane) {
     let backend = &parts.backend;
-    let waits = parts.queue.level().used > 0 || parts.values.unwritten() > 0;
-    if lane == Lane::Writes && waits {
+    let waits = match lane {
+        Lane::Writes => parts.queue.level().used,
+        Lane::ValueWrites => parts.values.unwritten(),
+        Lane::Reads | Lane::ValueReads => 0,
+    };
+    if waits > 0 {
         // The next try of these is the probe: a store that purges may still take no record.
         return;
     }
-    if lane == Lane::Writes && backend.expiry() == Expiry::ByItself {
+    // A store that is away as a whole is asked once: no call for value records waits, and they are asked for when it is back.
+    let is_away = match lane {
+        Lane::ValueReads => backend.breaker.is_open(Lane::Reads),
+        Lane::ValueWrites => backend.breaker.is_open(Lane::Writes),
+        Lane::Reads | Lane::Writes => false,
+    };
+    if is_away {
+        return;
+    }
+    let is_write = matches!(lane, Lane::Writes | Lane::ValueWrites);
+    if is_write && backend.expiry() == Expiry::ByItself {
         // Nothing but an insert would tell, and there is none to be made.
-        return backend.resume_writes();
+        return backend.resume_writes(lane);
     }
     let Some(permit) = backend.gate.try_acquire(lane) else { return };
     // What they bring is noted where they end.
@@ -165,6 +180,11 @@ fn probe_idle(parts: &Parts, lane: Lane) {
             Err(permit) => drop(backend.estimate(permit)),
         },
         Lane::Writes => drop(purge_call(parts, permit)),
+        Lane::ValueReads => match parts.values.probe(permit) {
+            Ok(()) => {}
+            Err(permit) => drop(backend.estimate_values(permit)),
+        },
+        Lane::ValueWrites => drop(values_call(parts, permit)),
     }
 }
 
@@ -172,7 +192,7 @@ async fn purge(parts: Arc<Parts>) {
     let mut rests_since = Instant::now();
     loop {
         sleep(parts.limits.purge_interval).await;
-        while let Some(permit) = purge_permit(&parts, rests_since.elapsed()).await {
+        while let Some(permit) = purge_permit(&parts, Lane::Writes, rests_since.elapsed()).await {
             match purge_call(&parts, permit).await.ok().flatten() {
                 Some(PurgeProgress::More) => {}
                 Some(_) => {
@@ -196,7 +216,7 @@ async fn purge_pause(parts: &Parts) {
 /// Purges the value records to the end, if the store keeps any.
 async fn purge_values(parts: &Parts, rests_for: Duration) {
     while parts.values.are_kept() {
-        let Some(permit) = purge_permit(parts, rests_for).await else { return };
+        let Some(permit) = purge_permit(parts, Lane::ValueWrites, rests_for).await else { return };
         if values_call(parts, permit).await.ok().flatten() != Some(PurgeProgress::More) {
             return;
         }
@@ -213,7 +233,7 @@ fn values_call(parts: &Parts, permit: Permit) -> JoinHandle<Option<PurgeProgress
         let values = store.values().ok_or_else(|| StoreError::not_supported("values"))?;
         Ok(values.purge_values(now, limit).await?)
     };
-    backend.start(permit, StoreCall::PurgeValues, span, call, move |step: Result<Purged, Failure>| {
+    backend.start(permit, StoreCall::PurgeValues, 0, span, call, move |step: Result<Purged, Failure>| {
         purged(&stats, step, limit)
     })
 }
@@ -231,25 +251,25 @@ async fn estimate_values(parts: &Parts) {
     if parts.writer.is_closing() || !parts.values.are_kept() {
         return;
     }
-    let permit = backend.gate.acquire(Lane::Reads).await;
+    let permit = backend.gate.acquire(Lane::ValueReads).await;
     if let Some(bytes) = backend.estimate_values(permit).await.ok().flatten() {
         parts.values.note_bytes(bytes);
     }
 }
 
 /// A permit for a step, if the node's rung allows one.
-async fn purge_permit(parts: &Parts, rests_for: Duration) -> Option<Permit> {
+async fn purge_permit(parts: &Parts, lane: Lane, rests_for: Duration) -> Option<Permit> {
     let backend = &parts.backend;
     // A purge that a paused store obeys would count as its answer to writes.
-    let is_paused = || backend.breaker.is_open(Lane::Writes);
+    let is_paused = || backend.breaker.is_open(lane);
     if parts.writer.is_closing() || backend.expiry() == Expiry::ByItself || is_paused() {
         return None;
     }
     let permit = match parts.ladder.rung() {
-        Rung::Full => backend.gate.acquire(Lane::Writes).await,
-        Rung::Short => backend.gate.try_acquire(Lane::Writes)?,
+        Rung::Full => backend.gate.acquire(lane).await,
+        Rung::Short => backend.gate.try_acquire(lane)?,
         _ if rests_for < PURGE_REST_MAX => return None,
-        _ => backend.gate.acquire(Lane::Writes).await,
+        _ => backend.gate.acquire(lane).await,
     };
     // It may have been paused meanwhile, and this the permit of its probe.
     (!is_paused()).then_some(permit)
@@ -259,12 +279,16 @@ async fn purge_permit(parts: &Parts, rests_for: Duration) -> Option<Permit> {
 fn purge_call(parts: &Parts, permit: Permit) -> JoinHandle<Option<PurgeProgress>> {
     let (backend, stats, limit) = (&parts.backend, parts.stats.clone(), parts.limits.purge_len);
     let (store, now) = (backend.store.clone(), parts.clock.sure_date());
-    if let Some(latest) = parts.clock.latest_date() {
-        store.expire_by(latest.saturating_add(parts.limits.record_ttl));
-    }
+    let latest = parts.clock.latest_date().map(|latest| latest.saturating_add(parts.limits.record_ttl));
     let span = trace::background(&backend.tracer, StoreCall::PurgeExpired, 0);
-    let call = async move { Ok(store.purge_expired(now, limit).await?) };
-    backend.start(permit, StoreCall::PurgeExpired, span, call, move |step: Result<Purged, Failure>| {
+    let call = async move {
+        // Here, so that a panic counts as one of the call.
+        if let Some(latest) = latest {
+            store.expire_by(latest);
+        }
+        Ok(store.purge_expired(now, limit).await?)
+    };
+    backend.start(permit, StoreCall::PurgeExpired, 0, span, call, move |step: Result<Purged, Failure>| {
         purged(&stats, step, limit)
     })
 }

@@ -3,6 +3,7 @@
 mod breaker;
 mod cache;
 mod limits;
+mod permits;
 mod rungs;
 mod shedding;
 mod values;
@@ -10,6 +11,7 @@ mod values;
 pub use breaker::Breaker;
 pub use cache::ReadCache;
 pub(crate) use limits::{Capacity, Life, Limits};
+pub use permits::{PermitMode, Permits};
 pub use rungs::{NearOnly, Peak, Short, Stale};
 pub use shedding::{Shares, Shedding};
 pub use values::ValueRecords;
@@ -28,8 +30,8 @@ pub struct Config {
     pub soft_deadline_ms: u32,
 
     /// The maximum number of store calls at a time. If unset: two for each core of this machine and one more. Never
-    /// more than the store serves at a time, whatever is set here. Raise it if the node is degraded while the store
-    /// has capacity left.
+    /// more than the store serves at a time, whatever is set here. How many there are below this bound is a matter of
+    /// `permits`. Raise it if the node is degraded while the store has capacity left and the limit is at this bound.
     #[schemars(range(min = 1, max = 4_096))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permits_max: Option<u32>,
@@ -115,6 +117,9 @@ pub struct Config {
     /// two. On the rung "short" (`short.refresh_left_hours`) and above these are not written again. 0 remembers none.
     #[schemars(range(min = 0, max = 268_435_456))]
     pub recent_writes_max: u32,
+
+    /// The number of permits: the limit of the store calls at a time, from 1 to the bound.
+    pub permits: Permits,
 
     /// Answers kept in memory, so that the store is not asked for them again.
     pub cache: ReadCache,
@@ -209,6 +214,7 @@ impl Default for Config {
             purge_len_max: Self::PURGE_LEN_MAX,
             estimate_interval_s: Self::ESTIMATE_INTERVAL_S,
             recent_writes_max: Self::RECENT_WRITES_MAX,
+            permits: Permits::default(),
             cache: ReadCache::default(),
             values: ValueRecords::default(),
             breaker: Breaker::default(),

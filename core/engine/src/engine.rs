@@ -318,14 +318,14 @@ impl Engine {
         ticket: &mut Ticket<'a, '_>,
     ) -> Result<Rung, Departure> {
         let parts = &*self.parts;
-        let is_read = !trace.operation().is_write();
-        let standing = if is_read { parts.ladder.read_rung() } else { parts.ladder.write_rung() };
+        let operation = trace.operation();
+        let standing = parts.ladder.rung_of(operation);
         if parts.writer.is_closing() {
             return Err(Departure::at_once(Ending::Shed, standing));
         }
         let declined = |_| Departure::at_once(Ending::Declined, Rung::RoutingOnly);
         trace.admit(ticket, &parts.load(standing)).map_err(declined)?;
-        let node_rung = if is_read { parts.ladder.note_read() } else { parts.ladder.note_write() };
+        let node_rung = parts.ladder.note(operation);
         if node_rung == Rung::RoutingOnly {
             ticket.shed();
             return Err(Departure::at_once(Ending::Shed, node_rung));

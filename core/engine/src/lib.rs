@@ -37,14 +37,15 @@ mod write;
 pub use admission::{Chain, Judged, NamedPolicy, PolicyMode, Ticket, Verdicts};
 pub use clock::Clock;
 pub use config::{
-    AnnouncedKeys, Breaker, Config, NearOnly, Peak, ReadCache, Shares, Shedding, Short, Stale, ValueRecords,
+    AnnouncedKeys, Breaker, Config, NearOnly, Peak, PermitMode, Permits, ReadCache, Shares, Shedding, Short,
+    Stale, ValueRecords,
 };
 pub use engine::{CloseReport, Engine, NamedStore, PutRecord, StoreClosed};
-pub use load::Latency;
+pub use load::{Latency, PermitState};
 pub use observe::trace::{self, Account, Watch};
 pub use observe::{
-    Background, EstimateNow, Gauge, Health, Pause, Reads, RequestCount, RungCount, Snapshot, Statements,
-    StoreCall, ValueCounts, Writes,
+    Background, EstimateNow, Gauge, Health, LaneCount, Pause, Reads, RequestCount, RungCount, Snapshot,
+    Statements, StoreCall, ValueCounts, Writes,
 };
 pub use read::{Answer, Reply};
 pub use request::{Caller, Ending, Nearness, ReadCall, Refused, Source};

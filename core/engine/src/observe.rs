@@ -9,8 +9,8 @@ pub mod trace;
 pub(crate) use report::{Reports, shortened};
 pub(crate) use request_trace::{Departure, RequestTrace};
 pub use snapshot::{
-    Background, EstimateNow, Gauge, Health, Pause, Reads, RequestCount, RungCount, Snapshot, Statements,
-    ValueCounts, Writes,
+    Background, EstimateNow, Gauge, Health, LaneCount, Pause, Reads, RequestCount, RungCount, Snapshot,
+    Statements, ValueCounts, Writes,
 };
 pub(crate) use stats::Stats;
 pub use stats::StoreCall;

@@ -72,12 +72,14 @@ impl Parts {
     pub(crate) fn pulse(&self) -> Pulse {
         let in_flight = self.backend.gate.in_flight();
         Pulse {
-            busy: in_flight.used >= in_flight.max,
+            // Beyond a lower limit of the moment, probes of a stalled store may start.
+            busy: in_flight.used >= self.backend.permits().0,
             released: self.backend.gate.released(),
             write_queue: self.queue.open_level(),
             waiting: self.reader.take_waiting_peak(),
             paused: Lane::ALL.map(|lane| self.backend.breaker.is_open(lane)),
             demand: self.stats.demand(),
+            writes: self.stats.inserts(),
         }
     }
 

@@ -6,6 +6,6 @@ mod breaker;
 mod gate;
 mod statement;
 
-pub(crate) use backend::Backend;
+pub(crate) use backend::{Backend, Elapsed};
 pub(crate) use gate::{Lane, Permit, ReadLine};
-pub(crate) use statement::{Failure, gravest};
+pub(crate) use statement::{Failure, WRITE_WAIT_MAX, gravest};

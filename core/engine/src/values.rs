@@ -22,11 +22,13 @@ use crate::config::Limits;
 use crate::store::Backend;
 use book::Book;
 use checks::Checks;
+use hydra_api::ValueKey;
 use hydra_api::admission::Level;
 use room::Room;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 
 /// Reads value records, takes them, and sees to it that they are written.
 #[derive(Debug)]
@@ -37,6 +39,10 @@ pub(crate) struct Values {
     book: Book,
     checks: Checks,
     room: Room,
+    /// The write that was left behind, as it had not ended for long.
+    hangs: Mutex<Option<AbortHandle>>,
+    /// The key of the last read that failed: it is read again to see whether the store answers.
+    failed: Mutex<Option<ValueKey>>,
     closing: AtomicBool,
     closed: Notify,
 }
@@ -58,6 +64,8 @@ impl Values {
             backend,
             limits,
             clock,
+            hangs: Mutex::default(),
+            failed: Mutex::default(),
             closing: AtomicBool::new(false),
             closed: Notify::new(),
         })
@@ -65,7 +73,7 @@ impl Values {
 
     /// Whether this node keeps value records: it is to, and its store does.
     pub(crate) fn are_kept(&self) -> bool {
-        self.limits.keeps_values && self.backend.store.values().is_some()
+        self.limits.keeps_values && self.backend.keeps_values()
     }
 
     pub(crate) fn levels(&self) -> ValueLevels {

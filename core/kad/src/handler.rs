@@ -20,7 +20,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// How long the negotiation of a stream may take.
 const NEGOTIATION_WAIT: Duration = Duration::from_secs(10);
@@ -135,9 +134,9 @@ impl<S: Service> ConnectionHandler for Handler<S> {
                 continue;
             }
             self.opening_len += 1;
-            let wait = ask.deadline.saturating_duration_since(Instant::now()).min(NEGOTIATION_WAIT);
-            let protocol =
-                SubstreamProtocol::new(Upgrade::all(&self.config.protocols), ask).with_timeout(wait);
+            // Who asks waits until the deadline of the ask and no longer, whatever comes of the stream.
+            let protocol = SubstreamProtocol::new(Upgrade::all(&self.config.protocols), ask)
+                .with_timeout(NEGOTIATION_WAIT);
             return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol });
         }
         Poll::Pending

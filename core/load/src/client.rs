@@ -101,8 +101,10 @@ impl Client {
 }
 
 fn session(plan: &Plan, index: u32, head: &Head, nth: u64) -> io::Result<Session> {
-    let key = identity(plan.seed, plan.first_id + id_number(plan, index, nth));
-    Session::new(plan, head.clone(), key)
+    let id = id_number(plan, index, nth);
+    let sources = plan.sources.len() as u64;
+    let source = id.checked_rem(sources).and_then(|nth| plan.sources.get(nth as usize)).copied();
+    Session::new(plan, head.clone(), identity(plan.seed, plan.first_id + id), source)
 }
 
 /// The identity of a client's `nth` session. Each client rotates over identities that no other client has.

@@ -37,6 +37,7 @@ mod report;
 mod run;
 mod second;
 mod session;
+mod source;
 mod stop;
 mod tally;
 

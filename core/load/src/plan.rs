@@ -10,6 +10,7 @@ pub(crate) use head::Transport;
 pub use mix::Mix;
 
 use libp2p::{Multiaddr, StreamProtocol};
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// What a run sends, and to whom. [`Plan::new`] gives the defaults; the bounds are checked by [`run`](crate::run).
@@ -62,6 +63,9 @@ pub struct Plan {
     /// [`Outcome::Unsent`](crate::Outcome::Unsent). The abusive client has a limit of its own of the same size. Default
     /// 10,000.
     pub outstanding_max: u32,
+    /// The local addresses that connections come from, one identity after the other; TCP alone. Default none: the system
+    /// chooses. On Linux every address of 127.0.0.0/8 can be one.
+    pub sources: Vec<IpAddr>,
     /// The addresses in announcements. Default `/ip4/127.0.0.1/tcp/4001`.
     pub provider_addresses: Vec<Multiaddr>,
     /// The process id of the server, to measure its CPU, memory and descriptors (Linux). Default none.
@@ -162,6 +166,7 @@ impl Plan {
             late_after: Duration::from_secs(1),
             timeout: Duration::from_secs(10),
             outstanding_max: 10_000,
+            sources: Vec::new(),
             provider_addresses: "/ip4/127.0.0.1/tcp/4001".parse().into_iter().collect(),
             server_pid: None,
         }

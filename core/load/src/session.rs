@@ -1,12 +1,16 @@
 //! One identity and its connection to one head.
 
 use crate::plan::{Head, Plan, Transport};
+use crate::source::Source;
 use futures::StreamExt;
 use hydra_kad::{AskError, Behaviour, Client, ClientStream, Config, Peer};
+use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::swarm::NetworkBehaviour;
-use libp2p::{Swarm, SwarmBuilder, identify, noise, tcp, yamux};
+use libp2p::{Swarm, SwarmBuilder, Transport as _, identify, noise, tcp, yamux};
+use std::error::Error;
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
@@ -36,11 +40,11 @@ struct SessionBehaviour {
 }
 
 impl Session {
-    /// A session that connects with its first request.
+    /// A session that connects with its first request, from this local address if there is one.
     ///
     /// # Errors
     /// If the swarm cannot be built, as on a system without a resolver config.
-    pub(crate) fn new(plan: &Plan, head: Head, key: Keypair) -> io::Result<Self> {
+    pub(crate) fn new(plan: &Plan, head: Head, key: Keypair, source: Option<IpAddr>) -> io::Result<Self> {
         let mut config = Config::new([plan.protocol.clone()]);
         // Each request in flight holds one; a timed-out dial may hold it a little longer.
         config.limits.requests_max = 2 * plan.streams_per_client_max as usize;
@@ -49,7 +53,11 @@ impl Session {
         let provider = Peer::new(&key.public().to_peer_id(), &plan.provider_addresses);
         let kad = Behaviour::client_only(config);
         let client = kad.client();
-        let mut swarm = swarm(key, &head, SessionBehaviour { kad, identify })?;
+        let behaviour = SessionBehaviour { kad, identify };
+        let mut swarm = match source {
+            Some(source) => from_source(key, source, behaviour)?,
+            None => swarm(key, &head, behaviour)?,
+        };
         let swarm = tokio::spawn(async move {
             loop {
                 swarm.select_next_some().await;
@@ -92,6 +100,27 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.swarm.abort();
     }
+}
+
+/// A swarm over TCP that connects from a local address.
+fn from_source(
+    key: Keypair,
+    source: IpAddr,
+    behaviour: SessionBehaviour,
+) -> io::Result<Swarm<SessionBehaviour>> {
+    let transport = |key: &Keypair| {
+        let noise = noise::Config::new(key)?;
+        let upgraded = Source(source).upgrade(Version::V1Lazy).authenticate(noise);
+        Ok::<_, Box<dyn Error + Send + Sync>>(upgraded.multiplex(yamux::Config::default()))
+    };
+    let builder = SwarmBuilder::with_existing_identity(key).with_tokio();
+    Ok(builder
+        .with_other_transport(transport)
+        .map_err(io::Error::other)?
+        .with_behaviour(|_| behaviour)
+        .unwrap_or_else(|never| match never {})
+        .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE))
+        .build())
 }
 
 /// A swarm over the head's transport.

@@ -217,3 +217,17 @@ async fn a_stopped_run_reports_what_ran_and_one_without_a_server_fails() {
     let gone = Plan { heads: vec![head.parse().unwrap()], ..gone };
     assert!(run(gone, |_| {}, std::future::pending()).await.is_err());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn identities_connect_from_the_local_addresses_in_turn() {
+    let _alone = alone().await;
+    let double = Double::start(Behaves::default()).await;
+    let sources = ["127.0.0.2", "127.7.7.7"].map(|source| source.parse().unwrap());
+    let plan = Plan { sources: sources.into(), ..plan(&double, vec![step(RATE, 500)]) };
+    let total = report(plan).await.total.ordinary;
+    assert_eq!(total.outcomes.full, total.offered);
+    let connections = double.seen.connections.lock().unwrap().clone();
+    let from =
+        |source: &str| connections.iter().filter(|of| of.contains(&format!("/ip4/{source}/tcp/"))).count();
+    assert_eq!((from("127.0.0.2"), from("127.7.7.7"), connections.len()), (8, 8, 16), "{connections:?}");
+}

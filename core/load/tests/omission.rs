@@ -47,25 +47,24 @@ async fn an_open_loop_sees_a_stall_as_its_schedule_implies() {
     assert_eq!(full.count, report.total.ordinary.offered, "none is left out: {report}");
     for (share, measured) in [(0.9, full.p90_ms), (0.99, full.p99_ms), (1.0, full.max_ms)] {
         let expected = expected_ms(share);
-        // The noise of the machine, and of a Poisson process of 600 arrivals: 3 standard deviations.
+        // The noise of a Poisson process of 600 arrivals: 3 standard deviations. A busy machine makes a latency longer, never shorter.
         let spread = 3.0 * (share * (1.0 - share) / 600.0_f64).sqrt() * RUN_MS + 400.0;
         assert!(
-            (measured - expected).abs() <= spread,
-            "p{}: {measured} not {expected:.0} ± {spread:.0}",
+            measured >= expected - spread,
+            "p{}: {measured} below {expected:.0} - {spread:.0}",
             100.0 * share
         );
     }
-    assert!(full.p50_ms < STALL_MS / 4.0, "most requests were due outside of the stall: {full:?}");
+    assert!(full.p50_ms < full.p90_ms / 2.0, "most requests were due outside of the stall: {full:?}");
     let mean = DELAY_MS + STALL_MS * STALL_MS / 2.0 / RUN_MS;
-    assert!((full.mean_ms - mean).abs() <= 0.25 * mean, "mean {} not {mean}", full.mean_ms);
+    assert!(full.mean_ms >= 0.75 * mean, "mean {} below {mean}", full.mean_ms);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_loop_does_not_see_it() {
     let report = stalled(Pace::Closed { concurrency: 4 }).await;
     let full = report.total.ordinary.operations[&Operation::Get].full.unwrap();
-    assert!(full.p90_ms < STALL_MS / 4.0 && full.p50_ms >= DELAY_MS, "{full:?}");
-    assert!(full.max_ms >= STALL_MS * 0.9, "{full:?}");
-    assert!(expected_ms(0.9) > 3.0 * full.p90_ms, "the open loop sees more: {full:?}");
+    assert!(full.p50_ms >= DELAY_MS && full.max_ms >= STALL_MS * 0.9, "{full:?}");
+    assert!(full.p90_ms < expected_ms(0.9) / 2.0, "the open loop sees more: {full:?}");
     assert_eq!(report.total.lag, None);
 }

@@ -1,5 +1,6 @@
 //! Makes IPNS records.
 
+use crate::{Namespace, RecordKey};
 use bytes::Bytes;
 use libp2p_identity::{Keypair, SigningError};
 use prost::encoding::encode_varint;
@@ -18,16 +19,19 @@ pub struct Draft<'a> {
 }
 
 impl Draft<'_> {
-    /// The record, signed by the owner of the name: with V2 fields alone, the public key in the name (specification, *Record
-    /// Creation*).
+    /// The record, signed by the owner of the name: with V2 fields alone, and with the public key unless the name contains it
+    /// (specification, *Record Creation*).
     ///
     /// # Errors
     /// [`SigningError`] of the key, which an Ed25519 key does not have.
     pub fn sign(&self, owner: &Keypair) -> Result<Bytes, SigningError> {
         let data = self.data();
         let signature = owner.sign(&[b"ipns-signature:", data.as_slice()].concat())?;
+        let public = owner.public();
+        let name = RecordKey::new(Namespace::Ipns, public.to_peer_id());
+        let public = name.inlined().is_none().then(|| public.encode_protobuf());
         let mut record = Vec::new();
-        for (tag, field) in [(8, &signature), (9, &data)] {
+        for (tag, field) in public.iter().map(|key| (7, key)).chain([(8, &signature), (9, &data)]) {
             record.push(tag << 3 | 2);
             encode_varint(field.len() as u64, &mut record);
             record.extend_from_slice(field);
@@ -94,16 +98,25 @@ fn bytes(bytes: &[u8], out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Entry, Namespace, RecordKey, Timestamp};
+    use crate::{Entry, Timestamp};
 
     #[test]
     fn a_signed_draft_is_a_record_that_verifies() {
-        let owner = Keypair::generate_ed25519();
+        verifies(&Keypair::generate_ed25519());
+        verifies(&Keypair::generate_secp256k1());
+    }
+
+    #[test]
+    fn a_signed_draft_brings_the_key_that_its_name_does_not_contain() {
+        verifies(&Keypair::generate_ecdsa());
+    }
+
+    fn verifies(owner: &Keypair) {
         let key = RecordKey::new(Namespace::Ipns, owner.public().to_peer_id());
         for sequence in [0, 23, 24, 255, 256, 65_535, 65_536, u64::from(u32::MAX), 1 << 32, u64::MAX] {
             let draft =
                 Draft { value: "/ipfs/x", sequence, eol: "2030-01-02T03:04:05Z", ttl: 60_000_000_000 };
-            let entry = Entry::parse(&key, draft.sign(&owner).unwrap()).unwrap();
+            let entry = Entry::parse(&key, draft.sign(owner).unwrap()).unwrap();
             let record = entry.verify(Timestamp::from_unix_seconds(1_800_000_000)).unwrap();
             let ipns = record.ipns().unwrap();
             assert_eq!(

@@ -1,61 +1,77 @@
 //! The figures of a step.
 
+use crate::csv::row;
 use crate::load::{ABSENT_SHARE, Row};
+use crate::sample::{NodeSample, rung_of};
 use hydra_load::{Operation, StepReport};
-use std::str::FromStr;
 
-/// What a step showed.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Figures {
-    /// The rate in multiples of the one that saturates the server.
-    pub(crate) multiple: f64,
-    /// Requests per second that were to be sent.
-    pub(crate) rate: f64,
-    /// Requests per second that were due.
-    pub(crate) offered: f64,
-    /// Full answers per second, of all requests.
-    pub(crate) full: f64,
-    /// Answers per second to GET_PROVIDERS for keys that have providers, with providers.
-    pub(crate) found: f64,
-    /// The share of these among all GET_PROVIDERS for such keys.
-    pub(crate) found_share: f64,
-    /// Latencies of all answers to GET_PROVIDERS.
-    pub(crate) get_p50_ms: f64,
-    pub(crate) get_p99_ms: f64,
-    /// The highest 99th percentile of the latencies of an operation.
-    pub(crate) p99_ms: f64,
-    pub(crate) lag_p99_ms: f64,
-    /// Requests without an answer.
-    pub(crate) unanswered: u64,
-    /// Statements and commands of the server per second, and store calls of the node.
-    pub(crate) statements: f64,
-    pub(crate) commands: f64,
-    pub(crate) store_calls: f64,
-    pub(crate) active_max: f64,
-    pub(crate) permits_max: f64,
-    /// Connections that the node opened during the step.
-    pub(crate) connections_opened: f64,
-    /// CPU in cores.
-    pub(crate) store_cpu: f64,
-    pub(crate) node_cpu: f64,
-    pub(crate) generator_cpu: f64,
-    pub(crate) node_rss_mib: f64,
-    /// Of the reads that the cache answers, the share.
-    pub(crate) cache_hit_share: f64,
-    /// Of the keys that needed a permit, those that got none in time.
-    pub(crate) denied_share: f64,
-    pub(crate) store_failures: f64,
-    /// The highest rung of the reads, and of the writes.
-    pub(crate) read_rung: String,
-    pub(crate) write_rung: String,
-    pub(crate) load_average: f64,
-}
+row!(
+    /// What a step showed.
+    Figures {
+        /// The rate in multiples of the one that saturates the server.
+        multiple: f64 = "multiple",
+        /// Requests per second that were to be sent.
+        rate: f64 = "rate",
+        /// Requests per second that were due.
+        offered: f64 = "offered_per_s",
+        /// Full answers per second, of all requests.
+        full: f64 = "full_per_s",
+        /// Answers per second to GET_PROVIDERS for keys that have providers, with providers.
+        found: f64 = "found_per_s",
+        /// The share of these among all GET_PROVIDERS for such keys.
+        found_share: f64 = "found_share",
+        /// Latencies of all answers to GET_PROVIDERS.
+        get_p50_ms: f64 = "get_p50_ms",
+        get_p99_ms: f64 = "get_p99_ms",
+        /// The highest 99th percentile of the latencies of an operation.
+        p99_ms: f64 = "p99_ms",
+        lag_p99_ms: f64 = "lag_p99_ms",
+        /// Requests without an answer.
+        unanswered: u64 = "unanswered",
+        /// Statements and commands of the server per second, and store calls of the node.
+        statements: f64 = "statements_per_s",
+        commands: f64 = "commands_per_s",
+        store_calls: f64 = "store_calls_per_s",
+        active_max: f64 = "active_max",
+        permits_max: f64 = "permits_max",
+        /// Connections that the node opened during the step.
+        connections_opened: f64 = "connections_opened",
+        /// CPU in cores.
+        store_cpu: f64 = "store_cpu_cores",
+        node_cpu: f64 = "node_cpu_cores",
+        generator_cpu: f64 = "generator_cpu_cores",
+        node_rss_mib: f64 = "node_rss_mib",
+        /// Of the reads that the cache answers, the share.
+        cache_hit_share: f64 = "cache_hit_share",
+        /// Of the keys that needed a permit, those that got none in time.
+        denied_share: f64 = "denied_share",
+        store_failures: f64 = "store_failures",
+        /// The highest rung of the reads, and of the writes.
+        read_rung: String = "read_rung",
+        write_rung: String = "write_rung",
+        load_average: f64 = "load_average",
+        /// Store calls per second that write.
+        writes: f64 = "writes_per_s",
+        /// The mean duration of a store call, in milliseconds.
+        call_ms: f64 = "call_ms",
+        /// The most announcements in the write queue, and requests outstanding.
+        write_queue_max: f64 = "write_queue_max",
+        outstanding_max: f64 = "outstanding_max",
+        /// Requests that ended late, and of those without an answer the resets and the time-outs.
+        late: u64 = "late",
+        resets: u64 = "resets",
+        timeouts: u64 = "timeouts",
+        /// Second attempts.
+        retries: u64 = "retries",
+        /// The 99th percentile of the latencies of FIND_NODE, which needs no store.
+        find_p99_ms: f64 = "find_p99_ms",
+        /// How many GET_PROVIDERS for keys that have providers the shares are of.
+        present: f64 = "present",
+    }
+);
 
 /// A generator that starts requests later than this, at the 99th percentile, cannot offer the load.
 const LAG_MS_MAX: f64 = 250.0;
-
-/// The rungs from the lowest to the highest.
-const RUNGS: [&str; 6] = ["full", "short", "stale", "near_only", "cache_only", "routing_only"];
 
 impl Figures {
     /// The figures of a step: `rows` are those of its seconds.
@@ -68,10 +84,6 @@ impl Figures {
         let answered = get.and_then(|get| get.answered).unwrap_or_default();
         let p99s = load.operations.values().filter_map(|figures| Some(figures.answered?.p99_ms));
         let max = |of: &dyn Fn(&Row) -> f64| rows.iter().map(of).fold(0.0, f64::max);
-        let rung = |of: &dyn Fn(&Row) -> &str| {
-            let highest = rows.iter().filter_map(|row| RUNGS.iter().position(|rung| *rung == of(row))).max();
-            RUNGS[highest.unwrap_or_default()].to_owned()
-        };
         Self {
             multiple,
             rate: report.rate.unwrap_or_default(),
@@ -84,35 +96,47 @@ impl Figures {
             p99_ms: p99s.fold(0.0, f64::max),
             lag_p99_ms: report.lag.map_or(0.0, |lag| lag.p99_ms),
             unanswered: unanswered(report),
-            node_cpu: report.server.map_or(0.0, |node| node.cpu_cores),
+            late: load.outcomes.late,
+            resets: load.outcomes.reset,
+            timeouts: load.outcomes.timeout,
+            retries: load.retries,
+            find_p99_ms: load
+                .operations
+                .get(&Operation::Find)
+                .and_then(|find| find.answered)
+                .map_or(0.0, |of| of.p99_ms),
+            present: (1.0 - ABSENT_SHARE) * gets,
             generator_cpu: report.generator.map_or(0.0, |generator| generator.cpu_cores),
-            node_rss_mib: max(&|row| row.second.server.map_or(0.0, |node| node.rss_mib)),
+            node_rss_mib: max(&|row| row.sample.node_rss_mib),
+            write_queue_max: max(&|row| row.sample.node.write_queue),
+            outstanding_max: max(&|row| row.second.outstanding as f64),
             active_max: max(&|row| row.sample.store.active),
             permits_max: max(&|row| row.sample.node.permits_max),
             load_average: max(&|row| row.sample.load_average),
-            read_rung: rung(&|row| &row.sample.node.read_rung),
-            write_rung: rung(&|row| &row.sample.node.write_rung),
+            read_rung: highest_rung(rows, |row| &row.sample.node.read_rung),
+            write_rung: highest_rung(rows, |row| &row.sample.node.write_rung),
             ..Self::of_counters(rows)
         }
     }
 
     /// What the counters of the server and the node show between the first and the last sample.
     fn of_counters(rows: &[Row]) -> Self {
-        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Self::default() };
-        let (first, last) = (&first.sample, &last.sample);
-        let seconds = last.at_s - first.at_s;
-        if seconds <= 0.0 {
-            return Self::default();
-        }
+        let store = |of: fn(&Row) -> f64| increase(rows, of);
+        let node = |of: fn(&NodeSample) -> f64| increase(rows, |row| of(&row.sample.node));
+        let rate = |count: f64, seconds: f64| if seconds > 0.0 { count / seconds } else { 0.0 };
         let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
-        let node = |of: fn(&crate::sample::NodeSample) -> f64| of(&last.node) - of(&first.node);
+        let (store_s, node_s) = (store(|row| row.sample.at_s), store(|row| row.sample.node_at_s));
         let (hits, misses) = (node(|node| node.cache_hits), node(|node| node.cache_misses));
+        let calls = node(|node| node.store_calls);
         Self {
-            statements: (last.store.statements - first.store.statements) / seconds,
-            commands: (last.store.commands - first.store.commands) / seconds,
-            store_calls: node(|node| node.store_reads + node.store_writes) / seconds,
-            connections_opened: last.store.connections - first.store.connections,
-            store_cpu: (last.store_cpu_s - first.store_cpu_s) / seconds,
+            statements: rate(store(|row| row.sample.store.statements), store_s),
+            commands: rate(store(|row| row.sample.store.commands), store_s),
+            store_calls: rate(node(|node| node.store_reads + node.store_writes), node_s),
+            writes: rate(node(|node| node.store_writes), node_s),
+            connections_opened: store(|row| row.sample.store.connections),
+            store_cpu: rate(store(|row| row.sample.store_cpu_s), store_s),
+            node_cpu: rate(store(|row| row.sample.node_cpu_s), node_s),
+            call_ms: 1e3 * share(node(|node| node.store_call_s), calls),
             cache_hit_share: share(hits, hits + misses),
             denied_share: share(node(|node| node.reads_denied), node(|node| node.reads_wanted)),
             store_failures: node(|node| node.store_failures),
@@ -124,86 +148,26 @@ impl Figures {
     pub(crate) fn is_beyond_generator(&self) -> bool {
         self.lag_p99_ms > LAG_MS_MAX
     }
-
-    /// The names of the columns of [`Self::csv`].
-    pub(crate) fn csv_header() -> &'static str {
-        "multiple,rate,offered_per_s,full_per_s,found_per_s,found_share,get_p50_ms,get_p99_ms,p99_ms,lag_p99_ms,\
-         unanswered,statements_per_s,commands_per_s,store_calls_per_s,active_max,permits_max,connections_opened,store_cpu_cores,\
-         node_cpu_cores,generator_cpu_cores,node_rss_mib,cache_hit_share,denied_share,store_failures,read_rung,\
-         write_rung,load_average"
-    }
-
-    /// The step as a line of CSV, without a line feed.
-    pub(crate) fn csv(&self) -> String {
-        let numbers = [
-            self.multiple,
-            self.rate,
-            self.offered,
-            self.full,
-            self.found,
-            self.found_share,
-            self.get_p50_ms,
-            self.get_p99_ms,
-            self.p99_ms,
-            self.lag_p99_ms,
-            self.unanswered as f64,
-            self.statements,
-            self.commands,
-            self.store_calls,
-            self.active_max,
-            self.permits_max,
-            self.connections_opened,
-            self.store_cpu,
-            self.node_cpu,
-            self.generator_cpu,
-            self.node_rss_mib,
-            self.cache_hit_share,
-            self.denied_share,
-            self.store_failures,
-        ];
-        let numbers: Vec<_> = numbers.iter().map(|number| format!("{number:.4}")).collect();
-        format!("{},{},{},{:.2}", numbers.join(","), self.read_rung, self.write_rung, self.load_average)
-    }
 }
 
-impl FromStr for Figures {
-    type Err = String;
+/// By how much a number rose over these rows. One that falls began anew from 0, as the counters of a server that was restarted.
+pub(crate) fn increase(rows: &[Row], of: impl Fn(&Row) -> f64) -> f64 {
+    let step = |pair: &[Row]| match pair {
+        [one, next] if of(next) >= of(one) => of(next) - of(one),
+        [_, next] => of(next),
+        _ => 0.0,
+    };
+    rows.windows(2).map(step).sum()
+}
 
-    /// Reads a line of CSV.
-    fn from_str(line: &str) -> Result<Self, String> {
-        let mut cells = line.split(',');
-        let mut text = || cells.next().ok_or_else(|| format!("too few columns: {line}"));
-        let mut number = || text()?.parse::<f64>().map_err(|cause| format!("not a number, {cause}: {line}"));
-        Ok(Self {
-            multiple: number()?,
-            rate: number()?,
-            offered: number()?,
-            full: number()?,
-            found: number()?,
-            found_share: number()?,
-            get_p50_ms: number()?,
-            get_p99_ms: number()?,
-            p99_ms: number()?,
-            lag_p99_ms: number()?,
-            unanswered: number()? as u64,
-            statements: number()?,
-            commands: number()?,
-            store_calls: number()?,
-            active_max: number()?,
-            permits_max: number()?,
-            connections_opened: number()?,
-            store_cpu: number()?,
-            node_cpu: number()?,
-            generator_cpu: number()?,
-            node_rss_mib: number()?,
-            cache_hit_share: number()?,
-            denied_share: number()?,
-            store_failures: number()?,
-            read_rung: text()?.to_owned(),
-            write_rung: text()?.to_owned(),
-            load_average: text()?.parse().map_err(|cause| format!("not a number, {cause}: {line}"))?,
-        })
-    }
+/// The highest rung of these rows.
+pub(crate) fn highest_rung(rows: &[Row], of: impl Fn(&Row) -> &str) -> String {
+    rows.iter()
+        .map(of)
+        .filter(|rung| !rung.is_empty())
+        .max_by_key(|rung| rung_of(rung))
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// Of the GET_PROVIDERS for keys that have providers, the share that was answered in time with providers. How many of the
@@ -229,6 +193,7 @@ fn unanswered(report: &StepReport) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::csv;
     use crate::sample::{NodeSample, Sample};
     use crate::server::Counts;
     use hydra_load::{Counts as Outcomes, OperationFigures};
@@ -236,7 +201,7 @@ mod tests {
     fn row(at_s: f64, statements: f64, rung: &str) -> Row {
         let node = NodeSample { read_rung: rung.to_owned(), ..NodeSample::default() };
         let store = Counts { statements, active: at_s, ..Counts::default() };
-        Row { sample: Sample { at_s, store, node, ..Sample::default() }, ..Row::default() }
+        Row { sample: Sample { at_s, store, node, node_at_s: at_s, ..Sample::default() }, ..Row::default() }
     }
 
     fn report(get: Outcomes) -> StepReport {
@@ -261,15 +226,20 @@ mod tests {
         let figures = Figures::of(2.0, &report(Outcomes::default()), &rows);
         assert_eq!((figures.statements, figures.active_max), (100.0, 5.0));
         assert_eq!(figures.read_rung, "stale");
-        assert_eq!(figures.csv().split(',').count(), Figures::csv_header().split(',').count());
     }
 
     #[test]
     fn a_line_of_csv_is_read_as_it_was_written() {
         let rows = [row(1.0, 100.0, "full"), row(2.0, 150.0, "stale")];
         let figures = Figures::of(2.0, &report(Outcomes { full: 9, ..Outcomes::default() }), &rows);
-        assert_eq!(figures.csv().parse(), Ok(figures.clone()));
-        assert!(Figures::csv_header().parse::<Figures>().is_err() && "1,2".parse::<Figures>().is_err());
+        assert_eq!(csv::read(&csv::write(std::slice::from_ref(&figures))), Ok(vec![figures]));
+    }
+
+    #[test]
+    fn a_counter_that_began_anew_is_counted_from_0() {
+        let rows = [row(1.0, 100.0, ""), row(2.0, 150.0, ""), row(3.0, 10.0, ""), row(4.0, 30.0, "")];
+        assert_eq!(increase(&rows, |row| row.sample.store.statements), 80.0);
+        assert_eq!(increase(&rows[..1], |row| row.sample.store.statements), 0.0);
     }
 
     #[test]

@@ -1,26 +1,37 @@
-//! The overload laboratory: offers a node more than its database can take, and counts at the database what becomes of it.
+//! The overload laboratory: offers nodes more than their database can take, lets happen to it what happens in production, and counts at
+//! the database what becomes of it.
 //!
-//! `just overload` runs it; docs/overload/README.md says what it measures and what it found.
+//! `just overload` runs it; docs/overload/README.md says what it measures, docs/OVERLOAD.md what it found.
 
 mod args;
 mod arm;
 mod booster;
 mod chart;
+mod csv;
+mod curve;
 mod figures;
+mod form;
+mod ground;
 mod judge;
 mod load;
+mod memory;
+mod place;
 mod preload;
 mod quota;
 mod report;
+mod results;
 mod run;
 mod sample;
 mod server;
+mod soak;
 mod stairs;
+mod trigger;
 mod warm_up;
 
 use args::Args;
-use arm::{Arm, Scale};
+use arm::Arm;
 use clap::Parser;
+use results::Results;
 use std::io;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
@@ -34,8 +45,11 @@ async fn main() -> ExitCode {
         stopped = stopped() => Err(stopped.err().unwrap_or_else(|| io::Error::other("stopped"))),
     };
     match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(2),
+        Ok(wrong) if wrong.is_empty() => ExitCode::SUCCESS,
+        Ok(wrong) => {
+            wrong.iter().for_each(|what| eprintln!("{what}"));
+            ExitCode::from(2)
+        }
         Err(cause) => {
             eprintln!("{cause}");
             ExitCode::FAILURE
@@ -43,21 +57,19 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Measures all arms, one after the other; whether all figures are reached.
-async fn all(args: &Args) -> io::Result<bool> {
-    let out = args.out();
-    std::fs::create_dir_all(&out)?;
-    let scale = if args.short { Scale::SHORT } else { Scale::FULL };
-    let mut arms = args.backends().into_iter().flat_map(Arm::of).filter(|arm| args.wants(&arm.name));
-    if args.redraw {
-        return arms.try_for_each(|arm| report::redraw(&arm, &out)).map(|()| true);
+/// Measures what was asked for, one after the other, and writes the reports; what is wrong.
+async fn all(args: &Args) -> io::Result<Vec<String>> {
+    let (arms, results) = (Arm::all()?, Results::of(&args.out())?);
+    eprintln!("the results are in {}", args.out().display());
+    let mut wrong = Vec::new();
+    if !args.redraw {
+        let program = args.program()?;
+        for place in args.places() {
+            wrong.extend(run::measure(args, &place, &arms, &program, &results).await?);
+        }
     }
-    let (program, mut passed) = (args.program()?, true);
-    for arm in arms {
-        let measured = run::measure(&arm, &scale, &program).await?;
-        passed &= report::write(&measured, &scale, &out)?;
-    }
-    Ok(passed)
+    wrong.extend(report::write(&results, &arms, args.summary().as_deref())?);
+    Ok(wrong)
 }
 
 /// Returns when the program is told to stop.

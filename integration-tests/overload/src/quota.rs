@@ -7,13 +7,18 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The controllers of version 1 of control groups that are used: the quota, and the CPU that was used under it.
 const CONTROLLERS: [&str; 2] = ["/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpuacct"];
+/// The bounds of the kernel.
+const QUOTA_US_MIN: u64 = 1_000;
+const PERIOD_US_MAX: u64 = 1_000_000;
+/// How often is looked whether processes in turn are to be stopped again.
+const LOOK: Duration = Duration::from_millis(5);
 /// Tells the groups of one process apart.
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -30,6 +35,16 @@ impl Share {
     pub(crate) fn cores(self) -> f64 {
         self.quota_us as f64 / self.period_us as f64
     }
+
+    /// So small a part of it; none if the kernel cannot hold that.
+    fn slower(self, times: u32) -> Option<Self> {
+        let period_us = self.period_us * u64::from(times);
+        if period_us <= PERIOD_US_MAX {
+            return Some(Self { period_us, ..self });
+        }
+        let quota_us = self.quota_us * PERIOD_US_MAX / period_us;
+        (quota_us >= QUOTA_US_MIN).then_some(Self { quota_us, period_us: PERIOD_US_MAX })
+    }
 }
 
 impl fmt::Display for Share {
@@ -39,11 +54,36 @@ impl fmt::Display for Share {
     }
 }
 
+/// How fast held processes may run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speed {
+    /// By their share.
+    Usual,
+    /// As fast as the machine lets them.
+    Lifted,
+    /// As somebody else stops and continues them: no signal is sent.
+    Frozen,
+    /// By so small a part of their share.
+    Slower(u32),
+}
+
 /// Processes that are held to their share until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Quota {
-    server: u32,
+    held: Arc<Held>,
+    share: Share,
     holder: Holder,
+    /// What is slower than a group can hold is stopped and continued besides.
+    slowed: Mutex<Option<Turns>>,
+}
+
+/// Whose processes are held, and how.
+#[derive(Debug)]
+struct Held {
+    server: AtomicU32,
+    /// A child that is left out; 0 is none.
+    exempt: AtomicU32,
+    speed: Mutex<Speed>,
 }
 
 #[derive(Debug)]
@@ -59,19 +99,68 @@ impl Quota {
     /// # Errors
     /// If the process has ended.
     pub(crate) fn hold(server: u32, exempt: Option<u32>, share: Share) -> io::Result<Self> {
-        let holder = match Group::create(share) {
-            Ok(group) => {
-                // The parent first: what it starts from then on is in the group already.
-                group.add(server)?;
-                for child in children(server)?.into_iter().filter(|child| Some(*child) != exempt) {
-                    // A child that ends meanwhile needs no quota.
-                    let _has_ended = group.add(child).is_err();
-                }
-                Holder::Group(group)
-            }
-            Err(_) => Holder::Turns { _running: Turns::start(server, exempt, share)? },
+        let held = Held {
+            server: AtomicU32::new(server),
+            exempt: AtomicU32::new(exempt.unwrap_or_default()),
+            speed: Mutex::new(Speed::Usual),
         };
-        Ok(Self { server, holder })
+        let held = Arc::new(held);
+        let holder = match Group::create(share) {
+            Ok(group) => Holder::Group(group),
+            Err(_) => Holder::Turns { _running: Turns::start(Arc::clone(&held), share)? },
+        };
+        let quota = Self { held, share, holder, slowed: Mutex::default() };
+        quota.gather()?;
+        Ok(quota)
+    }
+
+    /// Holds the process that has taken the place of the first one, and its children but for another one.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub(crate) fn hold_again(&self, server: u32, exempt: Option<u32>) -> io::Result<()> {
+        self.held.server.store(server, Ordering::Release);
+        self.held.exempt.store(exempt.unwrap_or_default(), Ordering::Release);
+        self.gather()?;
+        if let (Holder::Group(group), Some(exempt)) = (&self.holder, exempt) {
+            group.release(exempt);
+        }
+        Ok(())
+    }
+
+    /// Adds the children that are not held yet.
+    fn gather(&self) -> io::Result<()> {
+        let Holder::Group(group) = &self.holder else { return Ok(()) };
+        // The parent first: what it starts from then on is in the group already.
+        group.add(self.held.server.load(Ordering::Acquire))?;
+        for child in self.held.children()? {
+            // A child that ends meanwhile needs no quota.
+            let _has_ended = group.add(child).is_err();
+        }
+        Ok(())
+    }
+
+    /// Lets the processes run at another speed.
+    ///
+    /// # Errors
+    /// If the kernel refuses it.
+    pub(crate) fn set(&self, speed: Speed) -> io::Result<()> {
+        *lock(&self.held.speed) = speed;
+        *lock(&self.slowed) = None;
+        let Holder::Group(group) = &self.holder else { return Ok(()) };
+        match speed {
+            Speed::Usual => group.limit(Some(self.share)),
+            Speed::Lifted => group.limit(None),
+            Speed::Frozen => Ok(()),
+            Speed::Slower(times) => match self.share.slower(times) {
+                Some(share) => group.limit(Some(share)),
+                None => {
+                    group.limit(None)?;
+                    *lock(&self.slowed) = Some(Turns::start(Arc::clone(&self.held), self.share)?);
+                    Ok(())
+                }
+            },
+        }
     }
 
     /// How the processes are held, for the report.
@@ -90,11 +179,35 @@ impl Quota {
         match &self.holder {
             Holder::Group(group) => group.cpu_time(),
             Holder::Turns { .. } => {
-                let children = children(self.server)?;
-                let used = children.iter().filter_map(|child| measure::cpu_time(*child).ok());
-                Ok(measure::cpu_time(self.server)? + used.sum::<Duration>())
+                let all = self.held.all().unwrap_or_default();
+                Ok(all.iter().filter_map(|pid| measure::cpu_time(*pid).ok()).sum())
             }
         }
+    }
+
+    /// Sends a signal to all processes but the exempt one.
+    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
+        let server = self.held.server.load(Ordering::Acquire);
+        // One that is stopped starts no child while the others are looked for.
+        send(&[server], signal);
+        send(&self.held.children()?, signal);
+        Ok(())
+    }
+}
+
+impl Held {
+    /// The children but for the exempt one.
+    fn children(&self) -> io::Result<Vec<u32>> {
+        let exempt = self.exempt.load(Ordering::Acquire);
+        let mut children = children(self.server.load(Ordering::Acquire))?;
+        children.retain(|child| *child != exempt);
+        Ok(children)
+    }
+
+    fn all(&self) -> io::Result<Vec<u32>> {
+        let mut all = self.children()?;
+        all.push(self.server.load(Ordering::Acquire));
+        Ok(all)
     }
 }
 
@@ -115,13 +228,28 @@ impl Group {
                 Ok(()) => group.0.push(path),
             }
         }
-        group.write("cpu.cfs_period_us", share.period_us)?;
-        group.write("cpu.cfs_quota_us", share.quota_us)?;
+        group.limit(Some(share))?;
         Ok(group)
+    }
+
+    /// Holds it to a share, or to none.
+    fn limit(&self, share: Option<Share>) -> io::Result<()> {
+        self.write("cpu.cfs_quota_us", "-1")?;
+        let Some(share) = share else { return Ok(()) };
+        self.write("cpu.cfs_period_us", &share.period_us.to_string())?;
+        self.write("cpu.cfs_quota_us", &share.quota_us.to_string())
     }
 
     fn add(&self, pid: u32) -> io::Result<()> {
         self.0.iter().try_for_each(|path| fs::write(path.join("cgroup.procs"), pid.to_string()))
+    }
+
+    /// Moves a process to the group above.
+    fn release(&self, pid: u32) {
+        for above in self.0.iter().filter_map(|path| path.parent()) {
+            // What has ended meanwhile is in no group.
+            let _has_ended = fs::write(above.join("cgroup.procs"), pid.to_string()).is_err();
+        }
     }
 
     fn cpu_time(&self) -> io::Result<Duration> {
@@ -130,9 +258,9 @@ impl Group {
         Ok(Duration::from_nanos(fs::read_to_string(path)?.trim().parse().map_err(io::Error::other)?))
     }
 
-    fn write(&self, file: &str, value: u64) -> io::Result<()> {
+    fn write(&self, file: &str, value: &str) -> io::Result<()> {
         let path = self.0.first().ok_or_else(|| io::Error::other("no group"))?;
-        fs::write(path.join(file), value.to_string())
+        fs::write(path.join(file), value)
     }
 }
 
@@ -161,26 +289,46 @@ struct Turns {
 }
 
 impl Turns {
-    fn start(server: u32, exempt: Option<u32>, share: Share) -> io::Result<Self> {
+    fn start(held: Arc<Held>, share: Share) -> io::Result<Self> {
         let ended = Arc::new(AtomicBool::new(false));
         let over = Arc::clone(&ended);
-        let run = Duration::from_micros(share.quota_us);
-        let rest = Duration::from_micros(share.period_us.saturating_sub(share.quota_us));
         let turns = move || {
             while !over.load(Ordering::Acquire) {
-                // Of its children those that are there at the beginning of the turn.
-                let mut all = children(server).unwrap_or_default();
-                all.retain(|child| Some(*child) != exempt);
-                all.push(server);
-                send(&all, Signal::SIGSTOP);
-                std::thread::sleep(rest);
-                send(&all, Signal::SIGCONT);
-                std::thread::sleep(run);
+                turn(&held, share, &over);
             }
         };
         let thread = std::thread::Builder::new().name("turns".to_owned()).spawn(turns)?;
         Ok(Self { ended, thread: Some(thread) })
     }
+}
+
+/// Stops the processes, and lets them run for their share of the period.
+fn turn(held: &Held, share: Share, over: &AtomicBool) {
+    let speed = *lock(&held.speed);
+    let times = match speed {
+        Speed::Usual => 1,
+        Speed::Slower(times) => times,
+        Speed::Lifted | Speed::Frozen => {
+            std::thread::sleep(LOOK);
+            return;
+        }
+    };
+    let run = Duration::from_micros(share.quota_us);
+    let rest = Duration::from_micros(share.period_us.saturating_mul(times.into())).saturating_sub(run);
+    send(&held.all().unwrap_or_default(), Signal::SIGSTOP);
+    let since = Instant::now();
+    while since.elapsed() < rest && !over.load(Ordering::Acquire) && *lock(&held.speed) == speed {
+        std::thread::sleep(LOOK.min(rest.saturating_sub(since.elapsed())));
+    }
+    // Looked for while none of them runs: that takes longer than a turn of some shares.
+    let all = held.all().unwrap_or_default();
+    // Locked, so that nobody freezes them in between.
+    let speed = lock(&held.speed);
+    if *speed != Speed::Frozen {
+        send(&all, Signal::SIGCONT);
+    }
+    drop(speed);
+    std::thread::sleep(run);
 }
 
 impl Drop for Turns {
@@ -189,6 +337,10 @@ impl Drop for Turns {
         // It ends with its turn, and leaves all processes running.
         let _ended = self.thread.take().map(JoinHandle::join);
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn send(pids: &[u32], signal: Signal) {
@@ -248,10 +400,19 @@ mod tests {
             std::thread::sleep(Duration::from_millis(1));
         }
         let share = Share { quota_us: 2_000, period_us: 20_000 };
-        let turns = Turns::start(busy.0.id(), None, share).unwrap();
-        let used = used_in_a_second(&busy);
-        drop(turns);
-        assert!(used < Duration::from_millis(300), "{used:?} in turns");
+        let held = |speed| {
+            Arc::new(Held {
+                server: AtomicU32::new(busy.0.id()),
+                exempt: AtomicU32::new(0),
+                speed: Mutex::new(speed),
+            })
+        };
+        for speed in [Speed::Usual, Speed::Slower(50)] {
+            let turns = Turns::start(held(speed), share).unwrap();
+            let used = used_in_a_second(&busy);
+            drop(turns);
+            assert!(used < Duration::from_millis(300), "{used:?} in turns, {speed:?}");
+        }
         let quota = Quota::hold(busy.0.id(), None, share).unwrap();
         let used = used_in_a_second(&busy);
         assert!(used < Duration::from_millis(300), "{used:?} by {}", quota.means());
@@ -266,6 +427,34 @@ mod tests {
         assert!(!paths.is_empty() && paths.iter().all(|path| path.exists()));
         drop(quota);
         assert!(!paths.iter().any(|path| path.exists()));
+    }
+
+    #[test]
+    fn what_is_held_can_be_slowed_and_frozen() {
+        let busy = Busy::start();
+        while children(busy.0.id()).unwrap().is_empty() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let quota = Quota::hold(busy.0.id(), None, Share { quota_us: 4_000, period_us: 20_000 }).unwrap();
+        for slower in [2, 10, 2_000] {
+            quota.set(Speed::Slower(slower)).unwrap();
+            let used = used_in_a_second(&busy);
+            assert!(used < Duration::from_millis(300), "{used:?} at {slower} times slower");
+        }
+        quota.set(Speed::Frozen).unwrap();
+        quota.signal(Signal::SIGSTOP).unwrap();
+        assert!(used_in_a_second(&busy) < Duration::from_millis(50));
+        quota.signal(Signal::SIGCONT).unwrap();
+        quota.set(Speed::Lifted).unwrap();
+        assert!(used_in_a_second(&busy) > Duration::from_millis(100));
+    }
+
+    #[test]
+    fn a_part_of_a_share_is_within_the_bounds_of_the_kernel() {
+        let share = Share { quota_us: 4_000, period_us: 40_000 };
+        assert_eq!(share.slower(10), Some(Share { quota_us: 4_000, period_us: 400_000 }));
+        assert_eq!(share.slower(100), Some(Share { quota_us: 1_000, period_us: 1_000_000 }));
+        assert_eq!(share.slower(101), None);
     }
 
     #[test]

@@ -1,136 +1,152 @@
-//! One measurement, from the start of the server to its figures.
+//! The run at a place: arm after arm, its curve first, then its triggers.
 
-use crate::arm::{Arm, Base, MULTIPLES, Scale};
-use crate::figures::Figures;
-use crate::load::{self, Row};
-use crate::preload::preload;
-use crate::sample::Sampler;
-use crate::server::{Backend, Server};
-use crate::stairs::{Saturation, climb};
-use crate::warm_up::warm_up;
-use hydra_integration_tests::node::{Home, Node, command};
-use hydra_load::{KeySpace, StepReport};
-use serde_json::{Map, Value};
+use crate::args::Args;
+use crate::arm::{Arm, SHIPPED};
+use crate::chart;
+use crate::curve;
+use crate::form::Form;
+use crate::ground::{Ground, REST, Site, say};
+use crate::judge::{self, Verdict};
+use crate::place::{Base, Place};
+use crate::results::{Results, Setup};
+use crate::soak::soak;
+use crate::stairs::climb;
+use crate::trigger::{self, Trial, Trigger};
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::path::Path;
 use tokio::time::sleep;
 
-/// The deployment's config files.
-const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config");
-/// What the node is told beyond its config file.
-pub(crate) const SETTINGS: [&str; 2] = ["heads.count=10", "engine.cache.mib_max=4"];
-/// How long node and server have to come to rest before the load.
-const REST: Duration = Duration::from_secs(2);
-/// The generator cannot keep up if it starts requests later than this for so many seconds.
-const LAG_MS_MAX: f64 = 1_000.0;
-const LATE_SECONDS: usize = 3;
-
-/// What an arm showed.
-#[derive(Debug)]
-pub(crate) struct Measured {
-    pub(crate) arm: Arm,
-    /// How the server was held to its share.
-    pub(crate) means: &'static str,
-    pub(crate) saturation: Option<Saturation>,
-    /// The rate that the multiples are of.
-    pub(crate) base: f64,
-    pub(crate) steps: Vec<Figures>,
-    /// One for each second of the steps.
-    pub(crate) rows: Vec<Row>,
-}
-
-/// Measures an arm with a node of this program.
+/// Measures the arms at a place, and keeps what they show as it comes; what is wrong with a soak.
 ///
 /// # Errors
-/// If a server, the node or the load does not start.
-pub(crate) async fn measure(arm: &Arm, scale: &Scale, program: &Path) -> io::Result<Measured> {
-    say(arm, "starting the server");
-    let server = Server::start(arm.backend)?;
-    say(arm, &format!("writing {} records", scale.keys));
-    fill(&server, arm.backend, scale.keys).await?;
-    server.settle()?;
-    let node = start(&server, arm.backend, program).await?;
-    let probe = server.probe().await?;
-    warm_up(&node, &server, scale).await?;
-    sleep(REST).await;
-    let quota = Arc::new(server.hold(&probe, arm.share)?);
-    say(arm, &format!("the server has {}, by {}", arm.share, quota.means()));
-    let address = node.http().ok_or_else(|| io::Error::other("the node has no metrics"))?;
-    let sampler = Sampler::start(probe, Arc::clone(&quota), address);
-    let (base, saturation) = match arm.base {
-        Base::Fixed(rate) => (rate, None),
-        Base::Measured { from } => {
-            let found = climb(&node, &sampler, scale, from).await?;
-            say(arm, &format!("saturated at {} requests/s: {:?}", found.rate, found.stairs));
-            (found.rate, Some(found))
+/// If a server, a node or a load does not start.
+pub(crate) async fn measure(
+    args: &Args,
+    place: &Place,
+    all: &[Arm],
+    program: &Path,
+    results: &Results,
+) -> io::Result<Vec<String>> {
+    let form = args.form();
+    let mut site = Site::prepare(place, form, program).await?;
+    let mut base = known_base(args, place, results)?;
+    if let (Some(lasts), Some(arm)) = (args.soak(), args.arms(all)?.first()) {
+        let base = base.ok_or_else(|| {
+            io::Error::other("measure the curve of the shipped default first, or give --base")
+        })?;
+        return soak(&mut site, arm, base, lasts, results).await;
+    }
+    for arm in args.arms(all)? {
+        let name = place.file_of(&arm.name);
+        if !args.no_curve || base.is_none() {
+            let ground = site.ground(arm, 1, base.unwrap_or(1.0)).await?;
+            say(&name, &format!("the server has {}, by {}", place.share, ground.quota.means()));
+            let base = match base {
+                Some(base) => base,
+                None => *base.insert(find_base(&site, &ground, results, arm).await?),
+            };
+            if args.base.is_some() || matches!(place.base, Base::Fixed(_)) {
+                results.keep_setup(setup(place, &ground, form, base, 0))?;
+            }
+            if !args.no_curve {
+                sleep(REST).await;
+                let curve = curve::measure(&name, &ground, form, base).await?;
+                results.keep_curve(place, &arm.name, &curve)?;
+            }
+            ground.stop().await?;
         }
-    };
-    sleep(REST).await;
-    let rates = MULTIPLES.map(|multiple| multiple * base);
-    let ran = load::send(&node, &sampler, scale.keys, load::steps(rates, scale.step), |rows| {
-        if let Some(row) = rows.last() {
-            say(arm, &format!("{:.0} requests/s were offered", row.second.rate.unwrap_or_default()));
+        let triggers = args.triggers(arm, place.backend)?;
+        happen_all(&mut site, arm, &triggers, base.unwrap_or(1.0), results).await?;
+    }
+    Ok(Vec::new())
+}
+
+/// Lets triggers happen, one after the other. Nodes that did not recover from one are replaced before the next, as are those of the curve
+/// before the first: what is before a trigger is a node that is well.
+async fn happen_all(
+    site: &mut Site<'_>,
+    arm: &Arm,
+    triggers: &[Trigger],
+    base: f64,
+    results: &Results,
+) -> io::Result<()> {
+    let mut ground: Option<Ground> = None;
+    for trigger in triggers {
+        if ground.as_ref().is_some_and(|ground| ground.nodes.len() != trigger.nodes())
+            && let Some(ground) = ground.take()
+        {
+            ground.stop().await?;
         }
-        !is_beyond_generator(rows)
-    });
-    let ran = ran.await?;
-    // A step that was cut off is left out.
-    let is_whole = |report: &StepReport| report.duration_s >= 0.9 * scale.step[1].as_secs_f64();
-    let measured = ran.report.steps.iter().enumerate().skip(1).step_by(2).zip(MULTIPLES);
-    let measured = measured.filter(|((_, report), _)| is_whole(report));
-    let steps = measured.map(|((nth, report), multiple)| {
-        let rows: Vec<Row> = ran.rows.iter().filter(|row| row.second.step == nth).cloned().collect();
-        Figures::of(multiple, report, &rows)
-    });
-    let steps = steps.collect();
-    let (means, rows) = (quota.means(), ran.rows);
-    drop(sampler);
-    node.stop().await?;
-    Ok(Measured { arm: arm.clone(), means, saturation, base, steps, rows })
+        let mut on = match ground.take() {
+            Some(ground) => ground,
+            None => site.ground(arm, trigger.nodes(), base).await?,
+        };
+        let has_recovered = happen(*trigger, site, &mut on, arm, base, results).await?;
+        if has_recovered && !trigger.is_last() {
+            ground = Some(on);
+        } else {
+            on.stop().await?;
+        }
+    }
+    match ground {
+        Some(ground) => ground.stop().await,
+        None => Ok(()),
+    }
 }
 
-/// Whether the generator cannot keep up: what it would measure at a higher rate is itself.
-fn is_beyond_generator(rows: &[Row]) -> bool {
-    let last = rows.iter().rev().take(LATE_SECONDS);
-    let late = last.filter(|row| row.second.lag_p99_ms.is_some_and(|lag| lag > LAG_MS_MAX));
-    late.count() == LATE_SECONDS
+/// The rate of 1x if it need not be measured.
+fn known_base(args: &Args, place: &Place, results: &Results) -> io::Result<Option<f64>> {
+    if let (Some(base), _) | (None, Base::Fixed(base)) = (args.base, place.base) {
+        return Ok(Some(base));
+    }
+    // With the shipped default it is measured anew.
+    let is_measured = args.arms(&Arm::all()?)?.iter().any(|arm| arm.name == SHIPPED);
+    let is_measured = is_measured && !args.no_curve && args.soak().is_none();
+    let known = results.setups()?.into_iter().find(|setup| setup.place == place.name);
+    Ok(known.filter(|_| !is_measured).map(|setup| setup.base))
 }
 
-/// What goes on, for who watches.
-fn say(arm: &Arm, what: &str) {
-    eprintln!("{}: {what}", arm.name);
+/// Finds the rate of 1x.
+async fn find_base(site: &Site<'_>, ground: &Ground, results: &Results, arm: &Arm) -> io::Result<f64> {
+    let Site { place, form, .. } = site;
+    if arm.name != SHIPPED {
+        return Err(io::Error::other("run the shipped default first, or give --base"));
+    }
+    let Base::Measured { from } = place.base else { return Err(io::ErrorKind::InvalidInput.into()) };
+    let found = climb(ground, form, from).await?;
+    say(&place.name, &format!("saturated at {} requests/s: {:?}", found.rate, found.stairs));
+    results.keep_setup(setup(place, ground, form, found.rate, u64::from(found.is_reached)))?;
+    Ok(found.rate)
 }
 
-async fn fill(server: &Server, backend: Backend, keys: u64) -> io::Result<()> {
-    let plan = load::plan(Vec::new(), keys, Vec::new());
-    let space = KeySpace::new(&plan).map_err(io::Error::other)?;
-    preload(backend.name(), store_table(server, backend)?, &space, keys).await
+fn setup(place: &Place, ground: &Ground, form: &Form, base: f64, is_saturated: u64) -> Setup {
+    Setup {
+        place: place.name.clone(),
+        means: ground.quota.means().to_owned(),
+        base,
+        is_saturated,
+        keys: form.keys,
+        step_s: form.step[1].as_secs_f64(),
+    }
 }
 
-/// The table `[store]` of the config file, for this server.
-fn store_table(server: &Server, backend: Backend) -> io::Result<Value> {
-    let text = std::fs::read_to_string(config_file(backend))?;
-    let config: Map<String, Value> = toml::from_str(&text).map_err(io::Error::other)?;
-    let mut store = config.get("store").cloned().unwrap_or_default();
-    let table = store.as_object_mut().ok_or_else(|| io::Error::other("no table [store]"))?;
-    table.remove("kind");
-    table.insert("hosts".to_owned(), Value::from(vec![format!("127.0.0.1:{}", server.port())]));
-    // Batches of the preload may take longer than those of a node.
-    table.insert("statement_timeout_ms".to_owned(), Value::from(60_000));
-    Ok(store)
-}
-
-fn config_file(backend: Backend) -> PathBuf {
-    Path::new(CONFIG).join(format!("{}.toml", backend.name()))
-}
-
-async fn start(server: &Server, backend: Backend, program: &Path) -> io::Result<Node> {
-    let hosts = format!("store.hosts=[\"127.0.0.1:{}\"]", server.port());
-    let settings: Vec<&str> = SETTINGS.iter().copied().chain([&*hosts]).collect();
-    let home = Home::new()?;
-    let mut command = command(program, &home, &settings);
-    command.env("HYDRA_CONFIG", config_file(backend));
-    Node::launch(&home, command).await
+/// Lets a trigger happen; whether the nodes have recovered from it.
+async fn happen(
+    trigger: Trigger,
+    site: &mut Site<'_>,
+    ground: &mut Ground,
+    arm: &Arm,
+    base: f64,
+    results: &Results,
+) -> io::Result<bool> {
+    let name = site.place.file_of(&arm.name);
+    say(&name, &trigger.to_string());
+    let (trial, rows) = trigger::measure(trigger, ground, &mut site.server, site.form, base).await?;
+    let trial = Trial { place: site.place.name.clone(), arm: arm.name.clone(), ..trial };
+    let has_missed = |verdict: &Verdict| verdict.id == "recovered" && !verdict.passed;
+    let has_recovered = !judge::trial(&trial).iter().any(has_missed);
+    let svg = chart::timeline(site.place, arm, trigger, &rows);
+    results.write(&format!("{name}-{trigger}.svg"), &svg)?;
+    results.keep_trial(site.place, trial, &rows)?;
+    Ok(has_recovered)
 }

@@ -1,136 +1,142 @@
-//! What the server and the node say of themselves, once a second.
+//! What the server and the nodes say of themselves, once a second.
+
+mod node;
+mod sockets;
+
+pub(crate) use node::{NodeSample, rung_of};
+pub(crate) use sockets::unread;
 
 use crate::quota::Quota;
-use crate::server::{Counts, Probe};
+use crate::server::{Address, Counts, Probe};
 use hydra_integration_tests::exposition::{Exposition, Format};
-use hydra_integration_tests::http;
+use hydra_integration_tests::{http, measure};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::AbortHandle;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// The statements that run are counted more often than the rest: they change from one moment to the next.
 const LOOKS: u32 = 5;
+/// How long a node may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// One look at everything.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Sample {
-    /// In seconds from the first sample.
+    /// When the server was asked, in seconds from the first sample.
     pub(crate) at_s: f64,
     /// What the server says; of its active statements the most of this second.
     pub(crate) store: Counts,
     /// The CPU that the server has used, in seconds.
     pub(crate) store_cpu_s: f64,
+    /// Connections to the server with bytes that it has not read: statements that wait for it.
+    pub(crate) unread: f64,
+    /// When the nodes were asked.
+    pub(crate) node_at_s: f64,
+    /// All nodes together.
     pub(crate) node: NodeSample,
+    /// The CPU that the nodes have used, in seconds, and their memory.
+    pub(crate) node_cpu_s: f64,
+    pub(crate) node_rss_mib: f64,
     /// The load average of the machine over a minute.
     pub(crate) load_average: f64,
-    /// Samples that could not be taken so far.
+    /// Samples of the server that could not be taken so far.
     pub(crate) failed: u32,
 }
 
-/// What the node's metrics say.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct NodeSample {
-    pub(crate) read_rung: String,
-    pub(crate) write_rung: String,
-    pub(crate) reads_wanted: f64,
-    pub(crate) reads_denied: f64,
-    pub(crate) permits_used: f64,
-    pub(crate) permits_max: f64,
-    pub(crate) cache_hits: f64,
-    pub(crate) cache_misses: f64,
-    pub(crate) store_reads: f64,
-    pub(crate) store_writes: f64,
-    pub(crate) store_failures: f64,
-    pub(crate) records_written: f64,
-    pub(crate) records_dropped: f64,
-    pub(crate) write_queue: f64,
-}
-
-impl NodeSample {
-    /// What a scrape says.
-    pub(crate) fn of(scrape: &Exposition) -> Self {
-        let sum = |name: &str, labels: &[(&str, &str)]| scrape.sum(name, labels);
-        let calls = |operation| sum("hydra_store_call_duration_seconds_count", &[("operation", operation)]);
-        Self {
-            read_rung: rung(scrape, "reads"),
-            write_rung: rung(scrape, "writes"),
-            reads_wanted: sum("hydra_store_reads_wanted_total", &[]),
-            reads_denied: sum("hydra_store_reads_denied_total", &[]),
-            permits_used: sum("hydra_store_permits_used", &[]),
-            permits_max: sum("hydra_store_permits_max", &[]),
-            cache_hits: sum("hydra_cache_hits_total", &[]),
-            cache_misses: sum("hydra_cache_misses_total", &[]),
-            store_reads: calls("providers"),
-            store_writes: calls("insert"),
-            store_failures: sum("hydra_store_calls_failed_total", &[]),
-            records_written: sum("hydra_records_written_total", &[]),
-            records_dropped: sum("hydra_records_dropped_total", &[]),
-            write_queue: sum("hydra_write_queue_records", &[]),
-        }
-    }
-}
-
-/// The rung on which a lane stands.
-fn rung(scrape: &Exposition, lane: &str) -> String {
-    let is_on =
-        |labels: &std::collections::BTreeMap<String, String>| labels.get("lane").is_some_and(|of| of == lane);
-    let found = scrape
-        .samples()
-        .find(|(name, labels, value)| name == "hydra_lane_rung" && *value == 1.0 && is_on(labels));
-    found.and_then(|(_, labels, _)| labels.get("rung").cloned()).unwrap_or_default()
+/// A node to be sampled.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sampled {
+    pub(crate) http: SocketAddr,
+    pub(crate) pid: u32,
 }
 
 /// Takes samples until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Sampler {
-    latest: Arc<Mutex<Sample>>,
-    task: AbortHandle,
+    shared: Arc<Shared>,
+    tasks: [AbortHandle; 2],
+}
+
+#[derive(Debug)]
+struct Shared {
+    start: Instant,
+    latest: Mutex<Sample>,
+    /// The process that serves the probe.
+    probe: Mutex<Option<u32>>,
 }
 
 impl Sampler {
-    /// Samples the server by this probe, and the node at this address.
-    pub(crate) fn start(probe: Probe, quota: Arc<Quota>, node: SocketAddr) -> Self {
-        let latest = Arc::new(Mutex::new(Sample::default()));
-        let task = tokio::spawn(sample(probe, quota, node, Arc::clone(&latest))).abort_handle();
-        Self { latest, task }
+    /// Samples the server by this probe, and the nodes. Each has a task of its own: neither waits for the other.
+    pub(crate) fn start(at: Address, probe: Probe, quota: Arc<Quota>, nodes: Vec<Sampled>) -> Self {
+        let shared =
+            Shared { start: Instant::now(), latest: Mutex::default(), probe: Mutex::new(probe.pid()) };
+        let shared = Arc::new(shared);
+        let server = tokio::spawn(sample_server(Arc::clone(&shared), at, probe, quota)).abort_handle();
+        let nodes = tokio::spawn(sample_nodes(Arc::clone(&shared), nodes)).abort_handle();
+        Self { shared, tasks: [server, nodes] }
     }
 
-    /// The latest sample; one whose time is 0 if there is none yet.
+    /// The latest sample; one whose times are 0 if there is none yet.
     pub(crate) fn latest(&self) -> Sample {
-        lock(&self.latest).clone()
+        lock(&self.shared.latest).clone()
+    }
+
+    /// The process of the server that serves the probe now.
+    pub(crate) fn probe_pid(&self) -> Option<u32> {
+        *lock(&self.shared.probe)
     }
 }
 
 impl Drop for Sampler {
     fn drop(&mut self) {
-        self.task.abort();
+        self.tasks.iter().for_each(AbortHandle::abort);
     }
 }
 
-async fn sample(mut probe: Probe, quota: Arc<Quota>, node: SocketAddr, latest: Arc<Mutex<Sample>>) {
-    let start = Instant::now();
+async fn sample_server(shared: Arc<Shared>, at: Address, probe: Probe, quota: Arc<Quota>) {
+    let mut probe = Some(probe);
     let mut ticks = interval(SECOND);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        match take(&mut probe, &quota, node, start).await {
-            Ok(sample) => {
-                let failed = lock(&latest).failed;
-                *lock(&latest) = Sample { failed, ..sample };
+        let looked = match probe.as_mut() {
+            Some(probe) => look(probe).await,
+            None => match at.probe().await {
+                Ok(fresh) => {
+                    *lock(&shared.probe) = fresh.pid();
+                    probe = Some(fresh);
+                    Ok(None)
+                }
+                Err(cause) => Err(cause),
+            },
+        };
+        let cpu = quota.cpu_time();
+        let unread = unread(at.port);
+        let mut latest = lock(&shared.latest);
+        match (looked, cpu) {
+            (Ok(Some(store)), Ok(cpu)) => {
+                latest.store = store;
+                latest.store_cpu_s = cpu.as_secs_f64();
+                latest.at_s = shared.start.elapsed().as_secs_f64();
             }
-            Err(cause) => {
-                lock(&latest).failed += 1;
-                eprintln!("no sample: {cause}");
+            (Ok(None), _) => {}
+            (Err(_), _) | (_, Err(_)) => {
+                latest.failed += 1;
+                probe = None;
+                *lock(&shared.probe) = None;
             }
         }
+        latest.unread = unread;
+        latest.load_average = load_average();
     }
 }
 
-async fn take(probe: &mut Probe, quota: &Quota, node: SocketAddr, start: Instant) -> io::Result<Sample> {
+/// A look at the server, over most of a second.
+async fn look(probe: &mut Probe) -> io::Result<Option<Counts>> {
     let mut active: f64 = 0.0;
     for _ in 1..LOOKS {
         active = active.max(probe.active().await?.unwrap_or_default());
@@ -138,10 +144,34 @@ async fn take(probe: &mut Probe, quota: &Quota, node: SocketAddr, start: Instant
     }
     let mut store = probe.counts().await?;
     store.active = store.active.max(active);
-    // The counts belong to this moment.
-    let (at_s, store_cpu_s) = (start.elapsed().as_secs_f64(), quota.cpu_time()?.as_secs_f64());
-    let node = node_sample(node).await?;
-    Ok(Sample { at_s, store, store_cpu_s, node, load_average: load_average(), failed: 0 })
+    Ok(Some(store))
+}
+
+async fn sample_nodes(shared: Arc<Shared>, nodes: Vec<Sampled>) {
+    let mut last = vec![NodeSample::default(); nodes.len()];
+    let mut cpu_s = vec![0.0; nodes.len()];
+    let mut ticks = interval(SECOND);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let mut rss_mib = 0.0;
+        for ((node, last), cpu_s) in nodes.iter().zip(&mut last).zip(&mut cpu_s) {
+            match timeout(PATIENCE, node_sample(node.http)).await {
+                Ok(Ok(sample)) => *last = sample,
+                // What it has counted stays, so that the sum does not fall.
+                Ok(Err(_)) | Err(_) => last.stop(),
+            }
+            if let Ok(cpu) = measure::cpu_time(node.pid) {
+                *cpu_s = cpu.as_secs_f64();
+            }
+            rss_mib += measure::memory_bytes(node.pid).unwrap_or_default() as f64 / f64::from(1 << 20);
+        }
+        let mut latest = lock(&shared.latest);
+        latest.node = last.iter().fold(NodeSample::default(), NodeSample::with);
+        latest.node_cpu_s = cpu_s.iter().sum();
+        latest.node_rss_mib = rss_mib;
+        latest.node_at_s = shared.start.elapsed().as_secs_f64();
+    }
 }
 
 /// What the node at this address says.
@@ -161,30 +191,4 @@ fn load_average() -> f64 {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_scrape_of_the_node_is_read() {
-        let page = "\
-# HELP hydra_lane_rung The rung.
-# TYPE hydra_lane_rung gauge
-hydra_lane_rung{lane=\"reads\",rung=\"full\"} 0
-hydra_lane_rung{lane=\"reads\",rung=\"short\"} 1
-hydra_lane_rung{lane=\"writes\",rung=\"full\"} 1
-# HELP hydra_cache_hits_total Hits.
-# TYPE hydra_cache_hits_total counter
-hydra_cache_hits_total{kind=\"present\"} 3
-hydra_cache_hits_total{kind=\"absent\"} 4
-# HELP hydra_store_permits_max The limit.
-# TYPE hydra_store_permits_max gauge
-hydra_store_permits_max 5
-";
-        let sample = NodeSample::of(&Exposition::parse(page, Format::Text).unwrap());
-        assert_eq!((sample.read_rung.as_str(), sample.write_rung.as_str()), ("short", "full"));
-        assert_eq!((sample.cache_hits, sample.permits_max), (7.0, 5.0));
-    }
 }

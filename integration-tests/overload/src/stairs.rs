@@ -1,10 +1,8 @@
 //! Finds the highest rate at which the store layer is not degraded, by a staircase of rates.
 
-use crate::arm::Scale;
-use crate::load::{ABSENT_SHARE, Row, send, steps};
-use crate::sample::Sampler;
-use hydra_integration_tests::node::Node;
-use hydra_load::{Mix, Operation};
+use crate::form::Form;
+use crate::ground::Ground;
+use crate::load::{self, ABSENT_SHARE, Row, get_share, steps};
 use std::io;
 
 /// Each stair is this much higher than the one before.
@@ -35,16 +33,12 @@ pub(crate) struct Saturation {
 ///
 /// # Errors
 /// If no client can connect, or if the first stair is degraded.
-pub(crate) async fn climb(
-    node: &Node,
-    sampler: &Sampler,
-    scale: &Scale,
-    from: f64,
-) -> io::Result<Saturation> {
+pub(crate) async fn climb(ground: &Ground, form: &Form, from: f64) -> io::Result<Saturation> {
     let rates: Vec<f64> = (0..STAIRS_MAX).map(|nth| (from * RISE.powi(nth)).round()).collect();
-    let all = steps(rates.iter().copied(), scale.stair);
+    let all = steps(rates.iter().copied(), form.stair);
     let goes_on = |rows: &[Row]| saturation(&rates, rows).is_none();
-    let ran = send(node, sampler, scale.keys, all, goes_on).await?;
+    let plan = load::plan(load::heads(&ground.nodes)?, form.keys, all);
+    let ran = load::send(plan, &ground.sampler, |_| {}, goes_on).await?;
     let found = saturation(&rates, &ran.rows).unwrap_or_else(|| {
         let stairs = stairs(&rates, &ran.rows);
         Saturation { rate: highest(&stairs), is_reached: false, stairs }
@@ -81,23 +75,28 @@ fn highest(stairs: &[(f64, f64)]) -> f64 {
 /// The stairs whose measured step has rows.
 fn stairs(rates: &[f64], rows: &[Row]) -> Vec<(f64, f64)> {
     let stair = |(nth, rate): (usize, &f64)| {
-        let measured = rows.iter().filter(|row| row.second.step == 2 * nth + 1);
-        let (offered, empty) = measured.fold((0, 0), |(offered, empty), row| {
-            let outcomes = &row.second.outcomes;
-            let failed = outcomes.late + outcomes.reset + outcomes.timeout + outcomes.refused;
-            (offered + row.second.offered, empty + outcomes.empty + failed + outcomes.unsent)
-        });
-        let present = offered as f64 * get_share() * (1.0 - ABSENT_SHARE);
-        (present > 0.0).then(|| (*rate, empty as f64 / present))
+        let measured: Vec<Row> = rows.iter().filter(|row| row.second.step == 2 * nth + 1).cloned().collect();
+        missing(&measured).map(|missing| (*rate, missing))
     };
     rates.iter().enumerate().filter_map(stair).collect()
 }
 
-/// The share of GET_PROVIDERS in the mix.
-fn get_share() -> f64 {
-    let mix = Mix::default();
-    let all: u32 = Operation::ALL.iter().map(|operation| mix.weight(*operation)).sum();
-    f64::from(mix.weight(Operation::Get)) / f64::from(all)
+/// Of the GET_PROVIDERS for keys that have providers, the share that these seconds show without providers: empty answers, and the part of
+/// what failed or was late that falls to such keys. None if nothing was sent.
+pub(crate) fn missing(rows: &[Row]) -> Option<f64> {
+    let (offered, missing) = rows.iter().fold((0, 0.0), |(offered, missing), row| {
+        let outcomes = &row.second.outcomes;
+        let failed = outcomes.late + outcomes.reset + outcomes.timeout + outcomes.refused + outcomes.unsent;
+        let of_present = (1.0 - ABSENT_SHARE) * failed as f64;
+        (offered + row.second.offered, missing + outcomes.empty as f64 + of_present)
+    });
+    let present = present(offered);
+    (present > 0.0).then(|| (missing / present).min(1.0))
+}
+
+/// Of so many requests, the GET_PROVIDERS for keys that have providers.
+pub(crate) fn present(offered: u64) -> f64 {
+    offered as f64 * get_share() * (1.0 - ABSENT_SHARE)
 }
 
 #[cfg(test)]

@@ -1,20 +1,17 @@
 //! Brings a node to where it is after hours: what it keeps ready is there, and what is bounded has been full once.
 
-use crate::arm::Scale;
+use crate::form::Form;
 use crate::load;
 use crate::sample::node_sample;
 use crate::server::Server;
 use hydra_integration_tests::node::Node;
-use hydra_load::{Pace, Step};
 use std::io;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 /// What a connection of the store plans and caches with its first statements would take seconds of a small share.
 const FIRST: Duration = Duration::from_secs(4);
-const FIRST_RATE: f64 = 1_500.0;
-/// The load while the server is frozen.
-const FROZEN_RATE: f64 = 6_000.0;
+const FIRST_RATE: f64 = 1_000.0;
 /// How often it is looked whether the node has come to rest, and for how long at most.
 const LOOK: Duration = Duration::from_millis(500);
 const REST_MAX: Duration = Duration::from_secs(120);
@@ -24,18 +21,19 @@ const REST_MAX: Duration = Duration::from_secs(120);
 ///
 /// # Errors
 /// If the load cannot be sent, or the node does not come to rest.
-pub(crate) async fn warm_up(node: &Node, server: &Server, scale: &Scale) -> io::Result<()> {
-    send(node, scale.keys, FIRST_RATE, FIRST).await?;
+pub(crate) async fn warm_up(nodes: &[Node], server: &Server, form: &Form) -> io::Result<()> {
+    send(nodes, form.keys, FIRST_RATE, FIRST).await?;
     let frozen = Frozen::new(server)?;
-    send(node, scale.keys, FROZEN_RATE, scale.frozen).await?;
+    send(nodes, form.keys, form.frozen_rate, form.frozen).await?;
     drop(frozen);
-    rest(node).await
+    for node in nodes {
+        rest(node).await?;
+    }
+    Ok(())
 }
 
-async fn send(node: &Node, keys: u64, per_second: f64, duration: Duration) -> io::Result<()> {
-    let heads = node.heads().iter().map(|head| head.tcp().to_string().parse());
-    let heads = heads.collect::<Result<_, _>>().map_err(io::Error::other)?;
-    let plan = load::plan(heads, keys, vec![Step { pace: Pace::Open { per_second }, duration }]);
+async fn send(nodes: &[Node], keys: u64, per_second: f64, duration: Duration) -> io::Result<()> {
+    let plan = load::plan(load::heads(nodes)?, keys, vec![load::step(per_second, duration)]);
     hydra_load::run(plan, |_| {}, std::future::pending()).await.map(drop).map_err(io::Error::other)
 }
 

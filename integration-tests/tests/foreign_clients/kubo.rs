@@ -1,7 +1,7 @@
 //! kubo at the heads of a private network: what one node provides, another finds before it is written and fetches, also
 //! after the heads were away.
 
-use crate::{Transport, trial};
+use crate::{NO_TRANSPORT, Transport, trial};
 use hydra_integration_tests::foreign::Missing;
 use hydra_integration_tests::foreign::kubo::{Kubo, PROTOCOL, Program};
 use hydra_integration_tests::node::{Home, Node};
@@ -32,7 +32,7 @@ pub(crate) fn trial_of_bootstrap() -> Trial {
     let program = Program::find();
     let missing = program.as_ref().err().cloned();
     let name = "the_bootstrap_peers_of_amino_toml_are_those_of_kubo";
-    trial(name, Transport::Tcp, missing, async move || same_bootstrap(&program?).await)
+    trial(name, NO_TRANSPORT, missing, async move || same_bootstrap(&program?).await)
 }
 
 pub(crate) fn trials(transport: Transport) -> [Trial; 4] {

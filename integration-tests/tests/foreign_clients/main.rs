@@ -2,6 +2,8 @@
 //! A case needs only what it uses. What this machine lacks shows as ignored, and fails where [`required`] says so.
 
 mod kubo;
+mod values;
+mod vectors;
 
 use hydra_integration_tests::foreign::{Client, Event, Missing, Peer, required, rust};
 use hydra_integration_tests::node::{Head, Node};
@@ -15,6 +17,8 @@ const PROTOCOL: &str = "/ipfs/kad/1.0.0";
 const CID: &str = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy";
 /// How often a record is asked for: it is written an interval after it came.
 const TRIES: usize = 40;
+/// Of a case without connections.
+const NO_TRANSPORT: Option<Transport> = None;
 const PAUSE: Duration = Duration::from_millis(250);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,8 +65,10 @@ fn main() {
                 }));
             }
         }
+        trials.extend(values::trials(transport, &go, &js));
         trials.extend(kubo::trials(transport));
     }
+    trials.extend(vectors::trials(&go, &js));
     trials.push(kubo::trial_of_bootstrap());
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
@@ -70,7 +76,7 @@ fn main() {
 /// A case of the libraries that it needs.
 fn trial_of<F>(
     name: &str,
-    transport: Transport,
+    transport: impl Into<Option<Transport>>,
     needed: &[&Library],
     case: impl FnOnce(Vec<Library>) -> F + Send + 'static,
 ) -> Trial
@@ -85,7 +91,7 @@ where
 /// A case, unless something that it needs is missing.
 fn trial<F>(
     name: &str,
-    transport: Transport,
+    transport: impl Into<Option<Transport>>,
     missing: Option<Missing>,
     case: impl FnOnce() -> F + Send + 'static,
 ) -> Trial
@@ -93,7 +99,8 @@ where
     F: Future<Output = Result<(), Failed>>,
 {
     let ignored = missing.is_some() && !required();
-    let name = format!("{name}_over_{}", transport.name());
+    let over = transport.into().map(|transport| format!("_over_{}", transport.name()));
+    let name = [name, over.as_deref().unwrap_or_default()].concat();
     if let Some(why) = &missing {
         eprintln!("{name}: {why}");
     }

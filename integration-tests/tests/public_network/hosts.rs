@@ -10,22 +10,22 @@ use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-const TARGET: &[u8] = b"any target";
+pub(crate) const TARGET: &[u8] = b"any target";
 const SILENT: usize = 256;
 /// Generous: many tests share two cores.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-fn settings() -> [String; 2] {
+pub(crate) fn settings() -> [String; 2] {
     [format!("heads.listen=[\"{}\"]", HOSTS[0]), "heads.count=2".to_owned()]
 }
 
-fn address(head: &Head) -> SocketAddr {
+pub(crate) fn address(head: &Head) -> SocketAddr {
     let port =
         head.tcp().iter().find_map(|part| if let Protocol::Tcp(port) = part { Some(port) } else { None });
     (HOSTS[0], port.unwrap()).into()
 }
 
-async fn connect(from: Ipv4Addr, to: SocketAddr) -> TcpStream {
+pub(crate) async fn connect(from: Ipv4Addr, to: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind((from, 0).into()).unwrap();
     socket.connect(to).await.unwrap()

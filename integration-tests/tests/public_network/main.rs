@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "this is a test")]
 
 mod families;
+mod forged;
 mod hosts;
 mod namespace;
 mod reachability;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         inside("q7_q8_a_public_node_tells_public_addresses_alone", || run(public_addresses_alone())),
         inside("silent_connections_of_one_host_leave_others_their_room", || run(hosts::silent())),
         inside("one_host_has_its_part_of_the_connections_and_no_more", || run(hosts::many_identities())),
+        inside("forged_sources_of_quic_leave_places_to_others_and_to_tcp", || run(forged::sources())),
         inside("a_node_without_a_resolver_dials_by_number_and_takes_up_a_later_one", || {
             run(resolver::mended())
         }),

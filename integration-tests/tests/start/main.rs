@@ -199,10 +199,11 @@ async fn a_damaged_store_ends_its_process_unless_others_use_it() {
     assert!(verbose.1.lines().any(|line| line.starts_with(&format!("[!]{said}"))), "{verbose:?}");
 }
 
-/// Starts the program and waits until it has taken over the signals.
+/// Starts the program, with its log in the file of its home, and waits until it has taken over the signals.
 async fn launch(home: &Home, settings: &[&str]) -> tokio::process::Child {
     let mut command = command(&program().unwrap(), home, settings);
-    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let log = std::fs::File::create(home.path().join("log")).unwrap();
+    let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
     const TERM: u64 = 1 << 14;
     let status = format!("/proc/{}/status", child.id().unwrap());
     let caught = || {
@@ -223,9 +224,9 @@ fn terminate(child: &tokio::process::Child) {
     assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
 }
 
-async fn ended(child: tokio::process::Child) -> (Option<i32>, String) {
-    let output = timeout(PATIENCE, child.wait_with_output()).await.expect("it ends").unwrap();
-    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+async fn ended(home: &Home, mut child: tokio::process::Child) -> (Option<i32>, String) {
+    let status = timeout(PATIENCE, child.wait()).await.expect("it ends").unwrap();
+    (status.code(), home.log())
 }
 
 #[tokio::test]
@@ -238,23 +239,27 @@ async fn a_signal_ends_a_start_whose_store_does_not_open() {
         sleep(Duration::from_millis(300)).await;
         let asked = Instant::now();
         terminate(&child);
-        let (code, log) = ended(child).await;
+        let (code, log) = ended(&home, child).await;
         assert_eq!(code, Some(0), "{log}");
         assert!(log.contains("stopped before the start was complete"), "{log}");
         assert!(asked.elapsed() < Duration::from_secs(10), "{how}: {:?}", asked.elapsed());
     }
 }
 
-/// Ten thousand heads: the search takes longer than the test waits before it stops the node.
+/// Ten thousand heads: the search goes on long after its first progress, at which the test stops the node.
 #[tokio::test]
 async fn a_signal_ends_the_first_search_for_identities_which_shows_its_progress() {
     let home = Home::new().unwrap();
     let settings = ["heads.count=10000", "log.format=\"json\""];
     let child = launch(&home, &settings).await;
     // Into the search, and past the first line about it.
-    sleep(Duration::from_secs(8)).await;
+    let since = Instant::now();
+    while !home.log().contains("searching for identities") {
+        assert!(since.elapsed() < PATIENCE, "no progress: {}", home.log());
+        sleep(Duration::from_millis(50)).await;
+    }
     terminate(&child);
-    let (code, log) = ended(child).await;
+    let (code, log) = ended(&home, child).await;
     assert_eq!(code, Some(0), "{log}");
     let told: serde_json::Value = log
         .lines()

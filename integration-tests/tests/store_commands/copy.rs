@@ -1,10 +1,14 @@
 //! Copies between stores of any kinds.
 
 use crate::cli::{Running, config, prints, progress, run, stderr};
-use crate::stores::{all, fill, open, same};
+use crate::stores::{all, all_values, fill, fill_values, open, same};
+use hydra_api::{UnixSeconds, ValueKey, ValuePut, ValueRecord};
 use hydra_conformance::servers::{Postgres, Redis};
+use hydra_integration_tests::names::Name;
 use hydra_integration_tests::node::Home;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The number of keys in a copy that is interrupted: more than it gets through in a moment.
 const KEYS: u64 = 40_000;
@@ -15,6 +19,24 @@ async fn filled(home: &Home, name: &str, store: &Value, keys: u64) -> crate::sto
     let records = all(&*opened).await;
     opened.close().await.unwrap();
     records
+}
+
+type Values = BTreeMap<ValueKey, ValueRecord>;
+
+async fn filled_with_values(home: &Home, name: &str, store: &Value, keys: u64) -> Values {
+    let opened = open(home, name, store).await;
+    fill_values(&*opened, keys).await;
+    let values = all_values(&*opened).await;
+    opened.close().await.unwrap();
+    assert_eq!(values.len() as u64, keys);
+    values
+}
+
+async fn kept_values(home: &Home, name: &str, store: &Value) -> Values {
+    let opened = open(home, name, store).await;
+    let values = all_values(&*opened).await;
+    opened.close().await.unwrap();
+    values
 }
 
 async fn kept(home: &Home, name: &str, store: &Value) -> crate::stores::Records {
@@ -38,10 +60,13 @@ pub(crate) async fn four_kinds() {
     let files: Vec<_> = stores.iter().map(|(name, store)| config(&home, name, store)).collect();
     let original = filled(&home, stores[0].0, &stores[0].1, 3000).await;
     assert!(original.len() > 3000);
+    let values = filled_with_values(&home, stores[0].0, &stores[0].1, 1000).await;
     for (at, to) in stores.iter().enumerate().skip(1) {
         let copied = prints(&home, &["store", "copy", "--from", &files[at - 1], "--to", &files[at]]);
         assert_eq!(copied["records"], json!(original.len()), "{copied}");
         assert_eq!((&copied["refused"], &copied["malformed"]), (&json!(0), &json!(0)));
+        assert_eq!((&copied["values"], &copied["values_refused"]), (&json!(1000), &json!(0)));
+        assert!(kept_values(&home, to.0, &to.1).await == values, "other value records");
         same(&kept(&home, to.0, &to.1).await, &original, u32::try_from(2 * at).unwrap());
     }
     // From a machine without a node: there is no data directory.
@@ -82,6 +107,45 @@ pub(crate) async fn killed() {
     let again = prints(&home, &args);
     assert_eq!(again["records"], json!(original.len()), "{again}");
     same(&kept(&home, "to", &to).await, &original, 2);
+}
+
+/// A copy that is ended among the value records goes on there, and what the target has that is better stays.
+pub(crate) async fn killed_among_values() {
+    let home = Home::new().unwrap();
+    let (from, to) = (json!({ "kind": "sled" }), json!({ "kind": "fjall" }));
+    let files = [config(&home, "from", &from), config(&home, "to", &to)];
+    let values = filled_with_values(&home, "from", &from, KEYS).await;
+    let name = Name::default();
+    let key = ValueKey::new(&name.key()).unwrap();
+    for (store, kind, sequence) in [("from", &from, 1), ("to", &to, 2)] {
+        let opened = open(&home, store, kind).await;
+        let now = UnixSeconds::now();
+        let expires = now.saturating_add(Duration::from_secs(90_000));
+        let record = ValueRecord { value: name.record(sequence).unwrap(), received: now, expires };
+        let put = ValuePut { key, seen: None, record };
+        opened.values().unwrap().put_if([put].into(), now).await.unwrap();
+        opened.close().await.unwrap();
+    }
+    let args = ["store", "copy", "--from", &files[0], "--to", &files[1], "--page", "10"];
+    let dir = home.path().join("to-data");
+    for signal in ["INT", "KILL"] {
+        let before = progress(&dir);
+        let mut copy = Running::start(&home, &args);
+        copy.until_progress(&dir, before.as_deref());
+        copy.end(signal);
+        let state = String::from_utf8(progress(&dir).unwrap()).unwrap();
+        assert!(state.contains("\"of_values\":true"), "{state}");
+    }
+    let output = run(&home, &args);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("continuing"), "{}", stderr(&output));
+    let copied: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(copied["values"], json!(KEYS + 1), "{copied}");
+    let mut kept = kept_values(&home, "to", &to).await;
+    let best = kept.remove(&key).unwrap();
+    assert_eq!(best.value, name.record(2).unwrap(), "the better record stays");
+    assert!(kept == values, "other value records");
+    assert_eq!(progress(&dir), None, "there is nothing to go on with");
 }
 
 pub(crate) async fn no_room() {

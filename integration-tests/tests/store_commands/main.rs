@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         Needs::Postgres => Postgres::installed().is_some(),
         Needs::All => Postgres::installed().is_some() && Redis::installed().is_some(),
     };
-    let trials: [(&str, Needs, Test); 10] = [
+    let trials: [(&str, Needs, Test); 11] = [
         ("what_a_node_took_is_printed_and_deleted", Needs::Nothing, || Box::pin(records::took())),
         ("stats_check_and_migrate_tell_of_the_store", Needs::Nothing, || Box::pin(records::about())),
         ("a_check_and_a_migration_of_postgres_do_what_they_say", Needs::Postgres, || {
@@ -41,6 +41,9 @@ fn main() -> ExitCode {
         }),
         ("a_copy_over_four_kinds_keeps_every_record", Needs::All, || Box::pin(copy::four_kinds())),
         ("a_copy_that_is_killed_goes_on", Needs::Nothing, || Box::pin(copy::killed())),
+        ("a_copy_that_is_ended_among_value_records_goes_on", Needs::Nothing, || {
+            Box::pin(copy::killed_among_values())
+        }),
         ("a_store_without_room_stops_a_copy", Needs::Nothing, || Box::pin(copy::no_room())),
         ("an_import_that_is_killed_goes_on_and_counts_bad_rows", Needs::Postgres, || {
             Box::pin(import::killed())

@@ -1,8 +1,9 @@
 //! Stores that the test opens itself, to fill them and to look into them.
 
+use hydra_api::value::BATCH_LEN_MAX;
 use hydra_api::{
-    Addresses, ContentKey, Inserted, KeyProvider, PeerId, ProviderRecord, ProviderStore, Registry, Scope,
-    Store, UnixSeconds,
+    Addresses, ContentKey, Inserted, KeyProvider, PeerId, ProviderRecord, ProviderStore, PutOutcome,
+    Registry, Scope, Store, UnixSeconds, ValueKey, ValuePut, ValueRecord,
 };
 use hydra_conformance::given::{addresses, key, peer};
 use hydra_integration_tests::node::Home;
@@ -44,6 +45,37 @@ pub(crate) async fn fill(store: &dyn ProviderStore, keys: u64) {
     for (records, at) in [(old, now.saturating_sub(Duration::from_secs(5 * 3600))), (new, now)] {
         for batch in records.chunks(1000) {
             assert_eq!(store.insert(Arc::from(batch), at).await.unwrap(), Inserted::All);
+        }
+    }
+}
+
+/// Value records, those of a hundred longer than most.
+pub(crate) async fn fill_values(store: &dyn ProviderStore, keys: u64) {
+    let now = UnixSeconds::now();
+    let puts: Vec<_> = (0..keys)
+        .map(|number| {
+            let key = ValueKey::new(&[b"/ipns/", peer(number).as_bytes()].concat()).unwrap();
+            let value = vec![number as u8; if number < 100 { 10_240 } else { 400 }].into();
+            let expires = now.saturating_add(Duration::from_secs(86_400 + number % 1000));
+            ValuePut { key, seen: None, record: ValueRecord { value, received: now, expires } }
+        })
+        .collect();
+    for batch in puts.chunks(BATCH_LEN_MAX) {
+        let outcomes = store.values().unwrap().put_if(batch.into(), now).await.unwrap();
+        assert!(outcomes.iter().all(|outcome| *outcome == PutOutcome::Stored));
+    }
+}
+
+/// All value records that have not expired.
+pub(crate) async fn all_values(store: &dyn ProviderStore) -> BTreeMap<ValueKey, ValueRecord> {
+    let (mut records, mut cursor) = (BTreeMap::new(), None);
+    loop {
+        let limit = NonZeroU32::new(1000).unwrap();
+        let page = store.values().unwrap().scan_values(cursor, UnixSeconds::now(), limit).await.unwrap();
+        records.extend(page.records);
+        cursor = page.next;
+        if cursor.is_none() {
+            return records;
         }
     }
 }

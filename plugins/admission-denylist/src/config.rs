@@ -20,8 +20,7 @@ pub const FILE_MIB_MAX_DEFAULT: u32 = 256;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// The denylist files. `/ipns/` rules have no effect. The last rule that
-    /// matches a key counts, and rules of later files come after those of earlier ones. A relative path starts at the
+    /// The denylist files. The last rule that matches a key counts, and rules of later files come after those of earlier ones. A relative path starts at the
     /// node's data directory. The node does not start if one is missing.
     pub files: Vec<PathBuf>,
     /// Seconds between two checks of the files' sizes, times and contents. A changed file is used when two successive checks

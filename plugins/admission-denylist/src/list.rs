@@ -21,6 +21,17 @@ pub(crate) struct Lists {
     rules_max: u32,
     file_bytes_max: u64,
     purpose: Purpose,
+    /// Whether each line that is ignored is logged, or their number alone.
+    lines: Told,
+}
+
+/// Who learns of the lines that are ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// The log has each of them.
+    Each,
+    /// It had each of them a moment ago, as the same files were checked.
+    Number,
 }
 
 /// The rules, and of what they were made.
@@ -76,7 +87,13 @@ impl Lists {
             rules_max: config.rules_max,
             file_bytes_max: u64::from(config.file_mib_max) << 20,
             purpose: scope.purpose(),
+            lines: Told::Each,
         })
+    }
+
+    /// The same, telling so much of the lines that are ignored.
+    pub(crate) fn telling(self, lines: Told) -> Self {
+        Self { lines, ..self }
     }
 
     pub(crate) fn paths(&self) -> &[PathBuf] {
@@ -123,7 +140,7 @@ impl Lists {
                 None => format!("it is longer than {LINE_BYTES_MAX} bytes, or not UTF-8"),
             };
             counts.bad += 1;
-            if counts.bad <= TOLD_MAX {
+            if self.tells(counts.bad) {
                 tracing::warn!(file = %path.display(), line = line.number, why, "a line of a denylist is not a rule and is ignored");
             }
         }
@@ -136,6 +153,11 @@ impl Lists {
             tracing::info!(file = %path.display(), rules, paths, domains, empty, bad, "a denylist was read");
         }
         Ok(Read { content: lines.into_reader().get_ref().content()?, counts })
+    }
+
+    /// Whether a line is logged that is ignored as the `nth` of its kind.
+    fn tells(&self, nth: u64) -> bool {
+        self.lines == Told::Each && nth <= TOLD_MAX
     }
 
     fn put(
@@ -152,7 +174,7 @@ impl Lists {
             Line::Domain => counts.domains += 1,
             Line::Rule(Effect::Deny, target) if empty::is_named_by(&target) => {
                 counts.empty += 1;
-                if counts.empty <= TOLD_MAX {
+                if self.tells(counts.empty) {
                     tracing::warn!(
                         file = %path.display(), line = number,
                         "a rule of a denylist is ignored: it names the empty block, file or directory, which is \

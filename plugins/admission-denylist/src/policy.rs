@@ -1,7 +1,7 @@
 //! The policy: a request whose key is listed is declined.
 
 use crate::config::Config;
-use crate::list::{Lists, Loaded};
+use crate::list::{Lists, Loaded, Told};
 use crate::reload::Watched;
 use crate::rules::{Rules, Space};
 use arc_swap::ArcSwap;
@@ -34,7 +34,7 @@ pub struct Denylist {
 impl Denylist {
     /// Reads the lists of this table. Blocks.
     pub(crate) fn load(config: &Config, scope: &Scope) -> Result<Self, OpenError> {
-        let (lists, Loaded { rules, files }) = read(config, scope)?;
+        let (lists, Loaded { rules, files }) = read(config, scope, Told::Each)?;
         Ok(Self {
             rules: Arc::new(ArcSwap::from_pointee(rules)),
             watched: Arc::new(Watched::new(lists, files, config.reload_interval())),
@@ -51,12 +51,13 @@ impl Denylist {
     }
 }
 
-fn read(config: &Config, scope: &Scope) -> Result<(Lists, Loaded), OpenError> {
-    let lists = Lists::of(config, scope)?;
+fn read(config: &Config, scope: &Scope, told: Told) -> Result<(Lists, Loaded), OpenError> {
+    let lists = Lists::of(config, scope)?.telling(told);
     let loaded = lists.load().map_err(|(path, why)| {
         OpenError::config("files", format!("the denylist {} {why}", path.display()))
     })?;
-    Ok((lists, loaded))
+    // What changes later, nobody has checked.
+    Ok((lists.telling(Told::Each), loaded))
 }
 
 impl AdmissionPolicy for Denylist {
@@ -82,9 +83,10 @@ impl AdmissionPolicy for Denylist {
     }
 
     /// Every key is taken up: the files are read before the old rules are replaced. When one cannot be used, nothing changes.
+    /// Lines that are ignored are told by the check that comes before.
     fn reconfigure(&self, table: Value) -> Result<(), ReconfigureError> {
         let config: Config = ReconfigureError::parse(table)?;
-        let (lists, loaded) = read(&config, &self.scope).map_err(|error| {
+        let (lists, loaded) = read(&config, &self.scope, Told::Number).map_err(|error| {
             ReconfigureError::from_open(&error).unwrap_or(ReconfigureError::needs_restart())
         })?;
         self.watched.replace(&self.rules, lists, loaded, config.reload_interval());

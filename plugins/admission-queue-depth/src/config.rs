@@ -38,11 +38,11 @@ impl Default for Config {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Judges {
-    /// GET_PROVIDERS.
+    /// GET_PROVIDERS and GET_VALUE.
     Reads,
-    /// ADD_PROVIDER.
+    /// ADD_PROVIDER and PUT_VALUE.
     Writes,
-    /// GET_PROVIDERS and ADD_PROVIDER.
+    /// All four.
     Both,
     /// None.
     Nothing,

@@ -22,6 +22,12 @@ pub fn add_all(registry: &mut Registry) {
     registry.add::<hydra_admission_queue_depth::QueueDepth>();
     #[cfg(feature = "admission-denylist")]
     registry.add::<hydra_admission_denylist::Denylist>();
+    #[cfg(feature = "admission-fair")]
+    registry.add::<hydra_admission_fair::Fair>();
+    #[cfg(feature = "admission-memory")]
+    registry.add::<hydra_admission_memory::Memory>();
+    #[cfg(feature = "admission-hot-key")]
+    registry.add::<hydra_admission_hot_key::HotKey>();
     #[cfg(feature = "ids-balanced")]
     registry.add::<hydra_ids_balanced::Balanced>();
     // Without any feature nothing is added.

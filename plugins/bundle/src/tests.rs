@@ -32,6 +32,9 @@ fn every_feature_adds_its_plugin_and_no_other() {
     assert_eq!(kinds::<Store>(&registry), stores);
     let admissions = on(&[
         ("denylist", cfg!(feature = "admission-denylist")),
+        ("fair", cfg!(feature = "admission-fair")),
+        ("hot-key", cfg!(feature = "admission-hot-key")),
+        ("memory", cfg!(feature = "admission-memory")),
         ("queue-depth", cfg!(feature = "admission-queue-depth")),
         ("token-bucket", cfg!(feature = "admission-token-bucket")),
     ]);

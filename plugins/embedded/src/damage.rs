@@ -6,7 +6,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// The file that says that a call found damage.
 pub(crate) const MARKER: &str = "damaged";
@@ -23,6 +23,8 @@ pub struct Damage {
     is_found: Arc<AtomicBool>,
     /// What becomes of the records, once a node has found damage.
     advice: Arc<OnceLock<Arc<str>>>,
+    /// The damage that the last call met which was answered in part.
+    in_part: Arc<Mutex<Option<String>>>,
 }
 
 impl Damage {
@@ -32,6 +34,7 @@ impl Damage {
             is_of_node: purpose == Purpose::Serve,
             is_found: Arc::default(),
             advice: Arc::default(),
+            in_part: Arc::default(),
         }
     }
 
@@ -53,6 +56,17 @@ impl Damage {
     #[cfg(test)]
     pub(crate) fn is_marked(&self) -> bool {
         self.marker.exists()
+    }
+
+    /// Looks at a fault that leaves a part of a call open: the caller gets its kind alone.
+    pub fn noted_in_part(&self, fault: Fault) {
+        let because = Causes(&self.noted(fault)).to_string();
+        *self.in_part.lock().unwrap_or_else(PoisonError::into_inner) = Some(because);
+    }
+
+    /// The last damage that left a part of a call open, with what becomes of the records.
+    pub fn in_part(&self) -> Option<String> {
+        self.in_part.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Looks at a fault on its way to the caller. The first damage that a node meets is written to a file. The error of any says what

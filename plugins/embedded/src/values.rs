@@ -8,10 +8,11 @@
 //! Numbers are little-endian. The kinds of rows are upper case and so come before those of provider records.
 
 use crate::fault::{DamagedRow, Fault};
+use crate::place::ScanPlace;
 use crate::rows::{RowKey, joined};
 use bytes::Bytes;
-use hydra_api::value::{PutOutcome, ValueEstimate, ValueKey, ValuePut, ValueRecord};
-use hydra_api::{PurgeProgress, Purged, UnixSeconds};
+use hydra_api::value::{PutOutcome, ValueEstimate, ValueKey, ValuePage, ValuePut, ValueRecord};
+use hydra_api::{ContentKey, PurgeProgress, Purged, UnixSeconds};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -55,6 +56,40 @@ pub fn decode_value(row: &[u8]) -> Result<ValueRecord, DamagedRow> {
         })
     };
     decoded().ok_or(DamagedRow("value records"))
+}
+
+/// One page of the live records of `rows`, which are all those after `from`; `tag` names the kind of store in cursors.
+///
+/// # Errors
+/// Those of `rows`, and a damaged row.
+pub fn value_page<K: AsRef<[u8]>, V: AsRef<[u8]>, E: From<DamagedRow>>(
+    rows: impl Iterator<Item = Result<(K, V), E>>,
+    from: Option<ScanPlace>,
+    now: UnixSeconds,
+    limit: usize,
+    tag: u8,
+) -> Result<ValuePage, E> {
+    const DAMAGED: DamagedRow = DamagedRow("value records");
+    let (mut records, mut bytes, mut last) = (Vec::new(), 0, from);
+    for (looked_at, row) in rows.enumerate() {
+        if looked_at == ROWS_MAX || bytes >= BYTES_MAX || records.len() == limit {
+            return Ok(ValuePage::new(records, last.and_then(|place| place.cursor(tag))));
+        }
+        let (row_key, row) = row?;
+        let key = ValueKey::new(row_key.as_ref().get(1..).unwrap_or_default()).map_err(|_| DAMAGED)?;
+        let record = decode_value(row.as_ref())?;
+        bytes += row.as_ref().len();
+        last = ContentKey::new(key.as_bytes()).ok().map(|key| ScanPlace { key, number: 0 });
+        if record.expires > now {
+            records.push((key, record));
+        }
+    }
+    Ok(ValuePage::new(records, None))
+}
+
+/// The rows of value records after a place.
+pub fn value_rows_from(place: Option<&ScanPlace>) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+    value_rows(&place.map(|place| joined(VALUES, &[place.key.as_bytes()]).to_vec()).unwrap_or_default())
 }
 
 fn encode_value(record: &ValueRecord) -> Vec<u8> {
@@ -145,6 +180,15 @@ impl ValueTally {
     }
 }
 
+/// What became of a batch of puts.
+#[derive(Debug)]
+pub struct Puts<E> {
+    /// One outcome a put.
+    pub outcomes: Vec<PutOutcome>,
+    /// The first damage that leaves one of them open.
+    pub damaged: Option<E>,
+}
+
 /// What one call changes of value records, until it is written. One call at a time changes them.
 #[derive(Debug)]
 pub struct ValueChange {
@@ -184,6 +228,36 @@ impl ValueChange {
         }
         self.replace(row_key, before, Some(put.record.clone()));
         Ok(PutOutcome::Stored)
+    }
+
+    /// The outcomes of a batch, one put after the other. A damaged row leaves its own put open, and no other.
+    ///
+    /// # Errors
+    /// Those of `read` that are no damage; that of the damage, if it is all that there is.
+    pub fn put_all<V: AsRef<[u8]>, E: From<DamagedRow> + AsRef<Fault>>(
+        &mut self,
+        batch: &[ValuePut],
+        now: UnixSeconds,
+        records_max: u64,
+        read: impl Fn(&[u8]) -> Result<Option<V>, E>,
+    ) -> Result<Puts<E>, E> {
+        let mut puts = Puts { outcomes: Vec::with_capacity(batch.len()), damaged: None };
+        for put in batch {
+            puts.outcomes.push(match self.put(put, now, records_max, &read) {
+                Ok(outcome) => outcome,
+                Err(fault) if fault.as_ref().is_damage() => {
+                    let kind = fault.as_ref().kind();
+                    puts.damaged.get_or_insert(fault);
+                    PutOutcome::Unknown(kind)
+                }
+                Err(fault) => return Err(fault),
+            });
+        }
+        let is_open = |outcome: &PutOutcome| matches!(outcome, PutOutcome::Unknown(_));
+        match puts.damaged.take() {
+            Some(damaged) if puts.outcomes.iter().all(is_open) => Err(damaged),
+            damaged => Ok(Puts { damaged, ..puts }),
+        }
     }
 
     /// Stores a record again that was stored before, whatever its key has now.

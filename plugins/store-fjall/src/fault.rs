@@ -7,6 +7,12 @@ use hydra_embedded::DamagedRow;
 #[error(transparent)]
 pub(crate) struct Fault(#[from] pub(crate) hydra_embedded::Fault);
 
+impl AsRef<hydra_embedded::Fault> for Fault {
+    fn as_ref(&self) -> &hydra_embedded::Fault {
+        &self.0
+    }
+}
+
 impl From<DamagedRow> for Fault {
     fn from(row: DamagedRow) -> Self {
         Self(row.into())

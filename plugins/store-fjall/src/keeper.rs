@@ -6,7 +6,8 @@ use crate::fault::Fault;
 use crate::open;
 use crate::readers::Readers;
 use fjall::PersistMode;
-use hydra_api::{Causes, StoreError};
+use hydra_api::{Causes, PutOutcome, StoreError, UnixSeconds, ValuePut};
+use hydra_embedded::values::Puts;
 use hydra_embedded::{
     Damage, Ended, Fault as EngineFault, Outage, ROOM_BYTES, Refused, Rows, guarded, probe,
 };
@@ -77,6 +78,19 @@ impl Keeper {
             return Err(fault.into_error(operation));
         }
         Err(self.begin_outage(fault).error(operation))
+    }
+
+    /// Puts value records. Those whose rows are damaged are left open.
+    pub(crate) fn put_values(
+        &mut self,
+        batch: &[ValuePut],
+        now: UnixSeconds,
+    ) -> Result<Vec<PutOutcome>, StoreError> {
+        let Puts { outcomes, damaged } = self.write("put_if", |engine| engine.put_values(batch, now))?;
+        if let Some(Fault(damaged)) = damaged {
+            self.damage.noted_in_part(damaged);
+        }
+        Ok(outcomes)
     }
 
     fn refused(&self) -> Option<&Refused> {

@@ -3,7 +3,7 @@
 use crate::fault::Fault;
 use crate::layout::{self, Entry, Row};
 use fjall::{Database, Keyspace, Readable, Snapshot};
-use hydra_api::{ContentKey, Found, Provider, UnixSeconds};
+use hydra_api::{ContentKey, Found, Provider, StoreErrorKind, UnixSeconds};
 use hydra_embedded::values::ValueTally;
 use hydra_embedded::{DamagedRow, ProviderCache};
 use std::sync::Arc;
@@ -16,6 +16,44 @@ pub(crate) struct Reader {
     pub(crate) by_number: Arc<ProviderCache>,
     pub(crate) turn: AtomicU32,
     pub(crate) values: Arc<ValueTally>,
+}
+
+/// What a read found.
+#[derive(Debug)]
+pub(crate) struct Answer<T> {
+    /// One entry a key.
+    pub(crate) found: Vec<T>,
+    /// The damage for which the first of those that are unknown is.
+    pub(crate) damaged: Option<Fault>,
+}
+
+impl<T> Answer<T> {
+    /// Reads each key. Damage costs the keys that it meets and no others; if it meets all of them the call fails, which says more.
+    pub(crate) fn of<K>(
+        keys: &[K],
+        known: impl Fn(&K) -> Result<T, Fault>,
+        unknown: impl Fn(StoreErrorKind) -> T,
+    ) -> Result<Self, Fault> {
+        let (mut answer, mut known_len) = (Self { found: Vec::with_capacity(keys.len()), damaged: None }, 0);
+        for key in keys {
+            answer.found.push(match known(key) {
+                Ok(found) => {
+                    known_len += 1;
+                    found
+                }
+                Err(Fault(fault)) if fault.is_damage() => {
+                    let kind = fault.kind();
+                    answer.damaged.get_or_insert(Fault(fault));
+                    unknown(kind)
+                }
+                Err(fault) => return Err(fault),
+            });
+        }
+        match answer.damaged.take() {
+            Some(damaged) if known_len == 0 => Err(damaged),
+            damaged => Ok(Self { damaged, ..answer }),
+        }
+    }
 }
 
 impl std::fmt::Debug for Reader {
@@ -31,9 +69,10 @@ impl Reader {
         keys: &[ContentKey],
         now: UnixSeconds,
         limit: usize,
-    ) -> Result<Vec<Found>, Fault> {
+    ) -> Result<Answer<Found>, Fault> {
         let snapshot = self.db.snapshot();
-        keys.iter().map(|key| self.of_key(&snapshot, key, now, limit).map(Found::Known)).collect()
+        let of_key = |key: &_| self.of_key(&snapshot, key, now, limit).map(Found::Known);
+        Answer::of(keys, of_key, Found::Unknown)
     }
 
     fn of_key(

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::fault::Fault;
 use crate::keeper::Keeper;
 use crate::open;
-use crate::read::Reader;
+use crate::read::{Answer, Reader};
 use crate::readers::Readers;
 use crate::scan;
 use crate::watchdog::Pulse;
@@ -120,6 +120,19 @@ impl Fjall {
         read.map_err(|Fault(fault)| self.damage.noted(fault).into_error(operation))
     }
 
+    /// Reads keys, of which those are unknown that are damaged.
+    async fn read_each<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        read: impl FnOnce(&Reader) -> Result<Answer<T>, Fault> + Send + 'static,
+    ) -> Result<Vec<T>, StoreError> {
+        let Answer { found, damaged } = self.read(operation, read).await?;
+        if let Some(Fault(damaged)) = damaged {
+            self.damage.noted_in_part(damaged);
+        }
+        Ok(found)
+    }
+
     /// Has the writer do something, and waits for it unless the writer is stuck.
     async fn write<T>(
         &self,
@@ -196,7 +209,8 @@ impl ProviderStore for Fjall {
         now: UnixSeconds,
         limit: NonZeroU32,
     ) -> Result<Vec<Found>, StoreError> {
-        self.read("providers", move |reader| reader.providers(&keys, now, limit.get() as usize)).await
+        let read = move |reader: &Reader| reader.providers(&keys, now, limit.get() as usize);
+        self.read_each("providers", read).await
     }
 
     async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError> {
@@ -222,6 +236,10 @@ impl ProviderStore for Fjall {
         self.open_for("scan")?;
         let from = from.map(|cursor| ScanPlace::of_cursor(&cursor, scan::TAG)).transpose()?;
         self.read("scan", move |reader| reader.page(from, now, limit.get() as usize)).await
+    }
+
+    fn unknown_because(&self) -> Option<String> {
+        self.damage.in_part()
     }
 
     async fn estimate(&self) -> Result<Estimate, StoreError> {

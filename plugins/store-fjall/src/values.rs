@@ -2,24 +2,22 @@
 
 use crate::engine::Engine;
 use crate::fault::Fault;
-use crate::read::Reader;
+use crate::read::{Answer, Reader};
 use fjall::Readable;
-use hydra_api::value::{FoundValue, PutOutcome, ValueKey, ValuePut};
+use hydra_api::value::{FoundValue, ValueKey, ValuePage, ValuePut};
 use hydra_api::{Purged, UnixSeconds};
-use hydra_embedded::values::{VALUE_COUNTS, ValueChange, decode_value, value_key, value_rows};
+use hydra_embedded::ScanPlace;
+use hydra_embedded::values::{
+    Puts, VALUE_COUNTS, ValueChange, decode_value, value_key, value_page, value_rows, value_rows_from,
+};
 
 impl Engine {
     /// Puts a batch, all of it that is stored or nothing. On disk there is room for every record: a full one fails the write.
-    pub(crate) fn put_values(
-        &mut self,
-        batch: &[ValuePut],
-        now: UnixSeconds,
-    ) -> Result<Vec<PutOutcome>, Fault> {
+    pub(crate) fn put_values(&mut self, batch: &[ValuePut], now: UnixSeconds) -> Result<Puts<Fault>, Fault> {
         let mut change = self.value_change();
-        let put = |put| change.put(put, now, u64::MAX, |row| Ok::<_, Fault>(self.rows.get(row)?));
-        let outcomes = batch.iter().map(put).collect::<Result<_, _>>()?;
+        let puts = change.put_all(batch, now, u64::MAX, |row| Ok::<_, Fault>(self.rows.get(row)?))?;
         self.commit_values(&change)?;
-        Ok(outcomes)
+        Ok(puts)
     }
 
     /// One step: removes up to `limit` value records.
@@ -65,13 +63,26 @@ impl Engine {
 
 impl Reader {
     /// The live value record of each key, all as of the same moment.
-    pub(crate) fn values(&self, keys: &[ValueKey], now: UnixSeconds) -> Result<Vec<FoundValue>, Fault> {
+    pub(crate) fn values(&self, keys: &[ValueKey], now: UnixSeconds) -> Result<Answer<FoundValue>, Fault> {
         let snapshot = self.db.snapshot();
-        let of_key = |key| {
+        let of_key = |key: &ValueKey| {
             let row = snapshot.get(&self.rows, value_key(key))?;
             let record = row.map(|row| decode_value(&row)).transpose()?;
             Ok(FoundValue::Known(record.filter(|record| record.expires > now)))
         };
-        keys.iter().map(of_key).collect()
+        Answer::of(keys, of_key, FoundValue::Unknown)
+    }
+
+    /// A page of the value records after a place, as of one moment.
+    pub(crate) fn value_page(
+        &self,
+        from: Option<ScanPlace>,
+        now: UnixSeconds,
+        limit: usize,
+        tag: u8,
+    ) -> Result<ValuePage, Fault> {
+        let snapshot = self.db.snapshot();
+        let rows = snapshot.range::<Vec<u8>, _>(&self.rows, value_rows_from(from.as_ref()));
+        value_page(rows.map(|row| row.into_inner().map_err(Fault::from)), from, now, limit, tag)
     }
 }

@@ -153,9 +153,7 @@ fn work(keeper: &mut Keeper, job: Job) -> Wrote {
         Job::Delete { deletion, limit, reply } => {
             answer(reply, || keeper.write("delete", |engine| engine.delete(*deletion, limit)))
         }
-        Job::PutValues { batch, now, reply } => {
-            answer(reply, || keeper.write("put_if", |engine| engine.put_values(&batch, now)))
-        }
+        Job::PutValues { batch, now, reply } => answer(reply, || keeper.put_values(&batch, now)),
         Job::PurgeValues { now, limit, reply } => {
             answer(reply, || keeper.write("purge_values", |engine| engine.purge_values(now, limit)))
         }

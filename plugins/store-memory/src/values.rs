@@ -1,9 +1,12 @@
 //! Value records: one per key, in parts with a lock each.
 
 use crate::room::Room;
+use crate::scan::Place;
 use bytes::Bytes;
-use hydra_api::value::{FoundValue, PutOutcome, ValueEstimate, ValueKey, ValuePut, ValueRecord};
-use hydra_api::{PurgeProgress, Purged, StoreError, UnixSeconds, ValueStore, async_trait};
+use hydra_api::value::{FoundValue, PutOutcome, ValueEstimate, ValueKey, ValuePage, ValuePut, ValueRecord};
+use hydra_api::{
+    ContentKey, Cursor, PurgeProgress, Purged, StoreError, UnixSeconds, ValueStore, async_trait,
+};
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::num::NonZeroU32;
@@ -12,6 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 const PARTS: usize = 64;
+
+/// Records of a page, whatever its limit.
+const PAGE_LEN_MAX: usize = 1024;
 
 /// Bytes of a record beside its value: its place in the table with the slack of the table, and the header of the buffer.
 const RECORD_BYTES: u64 = 320;
@@ -26,6 +32,8 @@ pub(crate) struct Values {
     /// Of keys and values.
     bytes: AtomicU64,
     purged_part: AtomicUsize,
+    /// What cursors of scans of these records name.
+    id: u64,
     closed: AtomicBool,
 }
 
@@ -33,6 +41,7 @@ impl Values {
     pub(crate) fn new(room: Arc<Room>) -> Self {
         Self {
             parts: (0..PARTS).map(|_| Mutex::default()).collect(),
+            id: std::hash::RandomState::new().hash_one(()),
             hasher: std::hash::RandomState::new(),
             room,
             records: AtomicU64::new(0),
@@ -93,6 +102,23 @@ impl Values {
         self.room.give_back(value + RECORD_BYTES);
         self.records.fetch_sub(1, Ordering::Relaxed);
         self.bytes.fetch_sub(key.as_bytes().len() as u64 + value, Ordering::Relaxed);
+    }
+
+    /// Up to `limit` live records of a part after a key, in the order of their keys, and whether these are all.
+    fn after(
+        &self,
+        number: usize,
+        after: Option<&[u8]>,
+        now: UnixSeconds,
+        limit: usize,
+    ) -> (Vec<(ValueKey, ValueRecord)>, bool) {
+        let part = self.part(number);
+        let is_after = |key: &ValueKey| after.is_none_or(|after| key.as_bytes() > after);
+        let mut live: Vec<_> =
+            part.iter().filter(|(key, record)| is_after(key) && record.expires > now).collect();
+        let is_all = live.len() <= limit;
+        live.sort_unstable_by_key(|(key, _)| **key);
+        (live.into_iter().take(limit).map(|(key, record)| (*key, record.clone())).collect(), is_all)
     }
 
     /// Removes up to `limit` expired records of a part; how many, and whether none is left.
@@ -162,5 +188,41 @@ impl ValueStore for Values {
             record.inspect(|record| self.forget(key, record)).is_some()
         };
         Ok(keys.iter().filter(|key| removed(key)).count() as u64)
+    }
+
+    /// One part after another, each in the order of its keys.
+    async fn scan_values(
+        &self,
+        from: Option<Cursor>,
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<ValuePage, StoreError> {
+        self.open_for("scan_values")?;
+        let place = match &from {
+            None => Place { store: self.id, shard: 0, after: None },
+            Some(cursor) => {
+                let place = Place::decode(cursor, self.id).filter(|place| usize::from(place.shard) < PARTS);
+                place.ok_or_else(|| StoreError::foreign_cursor("scan_values"))?
+            }
+        };
+        let limit = (limit.get() as usize).min(PAGE_LEN_MAX);
+        let (mut records, mut after) = (Vec::new(), place.after.map(|(key, _)| key));
+        for shard in place.shard..PARTS as u8 {
+            let left = limit - records.len();
+            let (of_part, is_all) =
+                self.after(shard.into(), after.take().as_ref().map(ContentKey::as_bytes), now, left);
+            let last = of_part.last().and_then(|(key, _)| ContentKey::new(key.as_bytes()).ok());
+            records.extend(of_part);
+            let is_last_part = usize::from(shard) + 1 == PARTS;
+            let place = match is_all {
+                false => Place { store: self.id, shard, after: last.map(|key| (key, 0)) },
+                true if is_last_part => break,
+                true => Place { store: self.id, shard: shard + 1, after: None },
+            };
+            if records.len() == limit {
+                return Ok(ValuePage::new(records, place.encode()));
+            }
+        }
+        Ok(ValuePage::new(records, None))
     }
 }

@@ -7,8 +7,8 @@ use crate::store::Postgres;
 use crate::time::{of_column, to_column};
 use bytes::Bytes;
 use hydra_api::{
-    FoundValue, Purged, PutOutcome, StoreError, UnixSeconds, ValueEstimate, ValueKey, ValuePut, ValueRecord,
-    ValueStore, async_trait,
+    Cursor, FoundValue, Purged, PutOutcome, StoreError, UnixSeconds, ValueEstimate, ValueKey, ValuePage,
+    ValuePut, ValueRecord, ValueStore, async_trait,
 };
 use hydra_remote::rounds;
 use sqlx::{AssertSqlSafe, Row};
@@ -41,6 +41,16 @@ ON CONFLICT (key) DO UPDATE SET value = excluded.value, received = excluded.rece
 WHERE CASE WHEN r.expires > $6 THEN r.value = ($2::bytea[])[array_position($1::bytea[], excluded.key)]
     ELSE ($2::bytea[])[array_position($1::bytea[], excluded.key)] IS NULL END
 RETURNING r.key, r.expires > $7";
+
+/// Expired rows are read too: however many there are, a page is one short walk along the index.
+const SCAN: &str = "
+SELECT key, value, received, expires FROM {s}.value_records WHERE key > $1 ORDER BY key LIMIT $2";
+
+/// Marks a cursor as one of the value records of this kind of store.
+const TAG: u8 = b'P';
+
+/// Rows of a page, whatever its limit: 10 MiB at most.
+const PAGE_LEN_MAX: u32 = 1024;
 
 /// The expiry of a row that never lived.
 const NEVER: i32 = i32::MIN;
@@ -134,6 +144,24 @@ impl ValueStore for Postgres {
         self.connections.count_rows("delete_values", usize::try_from(removed).unwrap_or(usize::MAX));
         Ok(removed)
     }
+
+    async fn scan_values(
+        &self,
+        from: Option<Cursor>,
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<ValuePage, StoreError> {
+        self.open_for("scan_values")?;
+        let after = match &from {
+            // No key is empty.
+            None => Vec::new(),
+            Some(cursor) => {
+                let key = cursor.as_bytes().strip_prefix(&[TAG]).and_then(|key| ValueKey::new(key).ok());
+                key.ok_or_else(|| StoreError::foreign_cursor("scan_values"))?.as_bytes().to_vec()
+            }
+        };
+        page(&self.connections, &self.tables, after, now, limit.get().min(PAGE_LEN_MAX)).await
+    }
 }
 
 async fn get(
@@ -150,15 +178,8 @@ async fn get(
                 let keys: Vec<&[u8]> = keys.iter().map(ValueKey::as_bytes).collect();
                 let query = sqlx::query(AssertSqlSafe(text)).persistent(persistent);
                 let rows = query.bind(keys).bind(to_column(now)).fetch_all(connection).await?;
-                let record = |row: &sqlx::postgres::PgRow| {
-                    let record = ValueRecord {
-                        value: Bytes::from(row.try_get::<Vec<u8>, _>(1)?),
-                        received: of_column(row.try_get(2)?),
-                        expires: of_column(row.try_get(3)?),
-                    };
-                    Ok((row.try_get::<i32, _>(0)?, record))
-                };
-                rows.iter().map(record).collect::<Result<Vec<_>, sqlx::Error>>()
+                let row = |row: &sqlx::postgres::PgRow| Ok((row.try_get::<i32, _>(0)?, record(row)?));
+                rows.iter().map(row).collect::<Result<Vec<_>, sqlx::Error>>()
             })
         })
         .await?;
@@ -170,6 +191,44 @@ async fn get(
         }
     }
     Ok(found)
+}
+
+/// The live records of up to `limit` rows after a key.
+async fn page(
+    connections: &Connections,
+    tables: &Tables,
+    after: Vec<u8>,
+    now: UnixSeconds,
+    limit: u32,
+) -> Result<ValuePage, StoreError> {
+    let (text, persistent) = (tables.sql(SCAN), connections.is_prepared());
+    let rows = connections
+        .run("scan_values", move |connection| {
+            Box::pin(async move {
+                let query = sqlx::query(AssertSqlSafe(text)).persistent(persistent);
+                let rows = query.bind(after).bind(i64::from(limit)).fetch_all(connection).await?;
+                let row = |row: &sqlx::postgres::PgRow| Ok((row.try_get::<Vec<u8>, _>(0)?, record(row)?));
+                rows.iter().map(row).collect::<Result<Vec<_>, sqlx::Error>>()
+            })
+        })
+        .await?;
+    connections.count_rows("scan_values", rows.len());
+    let is_last = rows.len() < limit as usize;
+    let next = rows.last().filter(|_| !is_last);
+    let next = next.and_then(|(key, _)| Cursor::new([&[TAG][..], key].concat()).ok());
+    let live = rows.into_iter().filter(|(_, record)| record.expires > now);
+    // A row that was changed by hand may have no key.
+    let records = live.filter_map(|(key, record)| Some((ValueKey::new(&key).ok()?, record)));
+    Ok(ValuePage::new(records.collect(), next))
+}
+
+/// The record of a row, after its first column.
+fn record(row: &sqlx::postgres::PgRow) -> Result<ValueRecord, sqlx::Error> {
+    Ok(ValueRecord {
+        value: Bytes::from(row.try_get::<Vec<u8>, _>(1)?),
+        received: of_column(row.try_get(2)?),
+        expires: of_column(row.try_get(3)?),
+    })
 }
 
 /// Puts some records of a batch, each key once; the keys that have theirs now.

@@ -3,6 +3,7 @@
 mod estimate;
 mod packed;
 mod plain;
+mod scan;
 
 use crate::change::MARGIN_S;
 use crate::keyspace::Keyspace;
@@ -11,8 +12,8 @@ use crate::net::{Class, Fault, Request, during};
 use crate::scripts;
 use crate::store::Redis;
 use hydra_api::{
-    FoundValue, Purged, PutOutcome, StoreError, StoreErrorKind, UnixSeconds, ValueEstimate, ValueKey,
-    ValuePut, ValueStore, async_trait,
+    Cursor, FoundValue, Purged, PutOutcome, StoreError, StoreErrorKind, UnixSeconds, ValueEstimate, ValueKey,
+    ValuePage, ValuePut, ValueStore, async_trait,
 };
 use hydra_remote::rounds;
 use packed::{pack, unpack};
@@ -97,6 +98,20 @@ impl ValueStore for Redis {
             delete(&self.keys, &keys).await.map_err(|fault| fault.into_error("delete_values"))
         };
         during("delete_values", delete).await
+    }
+
+    async fn scan_values(
+        &self,
+        from: Option<Cursor>,
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<ValuePage, StoreError> {
+        self.open_for("scan_values")?;
+        let page = async {
+            self.look().await;
+            scan::page(&self.keys, from, now, limit).await
+        };
+        during("scan_values", page).await
     }
 }
 

@@ -8,6 +8,12 @@ use std::io;
 #[error(transparent)]
 pub(crate) struct Fault(#[from] pub(crate) EngineFault);
 
+impl AsRef<hydra_embedded::Fault> for Fault {
+    fn as_ref(&self) -> &hydra_embedded::Fault {
+        &self.0
+    }
+}
+
 impl From<DamagedRow> for Fault {
     fn from(row: DamagedRow) -> Self {
         Self(row.into())

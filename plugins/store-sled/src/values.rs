@@ -2,9 +2,10 @@
 
 use crate::engine::Engine;
 use crate::fault::Fault;
-use hydra_api::value::{PutOutcome, ValueKey, ValuePut, ValueRecord};
+use hydra_api::value::{ValueKey, ValuePage, ValuePut, ValueRecord};
 use hydra_api::{Purged, UnixSeconds};
-use hydra_embedded::values::{decode_value, value_key, value_rows};
+use hydra_embedded::ScanPlace;
+use hydra_embedded::values::{Puts, decode_value, value_key, value_page, value_rows, value_rows_from};
 use std::sync::PoisonError;
 
 /// Records that a step of the purge removes at most, whatever its limit: sled lets nobody read during a write.
@@ -19,13 +20,12 @@ impl Engine {
     }
 
     /// Puts a batch, all of it that is stored or nothing. A new key needs room among all records. Only one caller at a time.
-    pub(crate) fn put_values(&self, batch: &[ValuePut], now: UnixSeconds) -> Result<Vec<PutOutcome>, Fault> {
+    pub(crate) fn put_values(&self, batch: &[ValuePut], now: UnixSeconds) -> Result<Puts<Fault>, Fault> {
         let mut change = self.values.change();
         let records_max = self.records_max.saturating_sub(self.counts().records);
-        let put = |put| change.put(put, now, records_max, |row_key| self.values.row(row_key));
-        let outcomes = batch.iter().map(put).collect::<Result<_, _>>()?;
+        let puts = change.put_all(batch, now, records_max, |row_key| self.values.row(row_key))?;
         self.values.commit(&change)?;
-        Ok(outcomes)
+        Ok(puts)
     }
 
     /// Stores records again that were stored before. Only one caller at a time.
@@ -35,6 +35,18 @@ impl Engine {
             change.restore(key, record, |row_key| self.values.row(row_key))?;
         }
         self.values.commit(&change)
+    }
+
+    /// A page of the value records after a place.
+    pub(crate) fn value_page(
+        &self,
+        from: Option<ScanPlace>,
+        now: UnixSeconds,
+        limit: usize,
+        tag: u8,
+    ) -> Result<ValuePage, Fault> {
+        let rows = self.values.tree.range::<Vec<u8>, _>(value_rows_from(from.as_ref()));
+        value_page(rows.map(|row| row.map_err(Fault::from)), from, now, limit, tag)
     }
 
     /// One step: removes up to `limit` value records. Only one caller at a time.

@@ -71,6 +71,7 @@ impl ProviderStore for Tiered {
             .write_batch_len_max(writes.batch_len_max)
             .durability(last.durability)
             .sharing(last.sharing)
+            .sharers(last.sharers)
             .expiry(expiry)
             // What the last tier has left behind is filled into a tier that leaves as much behind again.
             .refresh_slack(last.refresh_slack.saturating_add(slack))

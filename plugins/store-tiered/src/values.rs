@@ -6,8 +6,8 @@
 
 use crate::store::Tiered;
 use hydra_api::{
-    Expiry, FoundValue, PurgeProgress, Purged, PutOutcome, StoreError, UnixSeconds, ValueEstimate, ValueKey,
-    ValuePut, ValueStore, async_trait,
+    Cursor, Expiry, FoundValue, PurgeProgress, Purged, PutOutcome, StoreError, UnixSeconds, ValueEstimate,
+    ValueKey, ValuePage, ValuePut, ValueStore, async_trait,
 };
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -44,5 +44,14 @@ impl ValueStore for Tiered {
 
     async fn delete_values(&self, keys: Arc<[ValueKey]>) -> Result<u64, StoreError> {
         self.last_values("delete_values")?.delete_values(keys).await
+    }
+
+    async fn scan_values(
+        &self,
+        from: Option<Cursor>,
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<ValuePage, StoreError> {
+        self.last_values("scan_values")?.scan_values(from, now, limit).await
     }
 }

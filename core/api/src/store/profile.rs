@@ -1,6 +1,6 @@
 //! What a store is able to do.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 /// What a store is able to do. Made by [`StoreProfile::builder`].
@@ -17,6 +17,9 @@ pub struct StoreProfile {
     pub durability: Durability,
     /// Whether other processes see the same records.
     pub sharing: Sharing,
+    /// How many nodes use it now, as far as it knows: one that knows of others says so, and of their going within the time of their
+    /// lease. Adaptive permits have their bound divided by it, so that the nodes together make no more calls than one alone.
+    pub sharers: NonZeroU32,
     /// Who removes expired records.
     pub expiry: Expiry,
     /// An insert that would move a record's expiry by no more than this may leave it as it is (rule S2): a refresh of a record
@@ -78,6 +81,7 @@ impl StoreProfile {
             writes: lane,
             durability: Durability::InMemory,
             sharing: Sharing::OneProcess,
+            sharers: NonZeroU32::MIN,
             expiry: Expiry::ByPurge,
             refresh_slack: Duration::ZERO,
             system: None,
@@ -132,6 +136,12 @@ impl StoreProfileBuilder {
     /// Sets whether other processes see the same records.
     pub const fn sharing(mut self, sharing: Sharing) -> Self {
         self.0.sharing = sharing;
+        self
+    }
+
+    /// Sets how many nodes use it now.
+    pub const fn sharers(mut self, nodes: NonZeroU32) -> Self {
+        self.0.sharers = nodes;
         self
     }
 

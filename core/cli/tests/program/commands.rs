@@ -125,7 +125,7 @@ fn plugins_lists_every_kind_with_its_role() {
     };
     assert_eq!(named("store"), ["fjall", "memory", "postgres", "redis", "sled", "tiered"]);
     assert_eq!(named("ids"), ["balanced"]);
-    assert_eq!(named("admission"), ["denylist", "queue-depth", "token-bucket"]);
+    assert_eq!(named("admission"), ["denylist", "fair", "hot-key", "memory", "queue-depth", "token-bucket"]);
     assert_eq!(named("import"), ["hydra-booster-postgres"]);
 }
 

@@ -18,7 +18,7 @@ pub(super) const NO_DELETION: Kept = Kept::NotApplicable("the store has no delet
 const ANY: NonZeroU32 = NonZeroU32::new(1000).unwrap();
 
 /// Whether the store has the operation that gave this result for a key or a page that may not be there.
-pub(super) fn supports<T>(result: Result<T, StoreError>) -> Result<bool, Broken> {
+pub(crate) fn supports<T>(result: Result<T, StoreError>) -> Result<bool, Broken> {
     match result {
         Err(error) if error.is_not_supported() => Ok(false),
         result => result.map(|_| true).map_err(Broken::from),

@@ -145,6 +145,14 @@ const TABLE: &[(Sabotage, &str)] = &[
     (Sabotage::R14RemovesNothing, "r14_a_deletion_removes_its_keys"),
     (Sabotage::R14FailsTheAbsent, "r14_a_deletion_removes_its_keys"),
     (Sabotage::R14CountsTheAbsent, "r14_a_deletion_removes_its_keys"),
+    (Sabotage::R15LeavesOutTheLast, "r15_a_scan_returns_every_live_value"),
+    (Sabotage::R15MoreThanTheLimit, "r15_a_scan_returns_every_live_value"),
+    (Sabotage::R15ReturnsTheExpired, "r15_a_scan_returns_every_live_value"),
+    (Sabotage::R15ForgetsWhenItCame, "r15_a_scan_returns_every_live_value"),
+    (Sabotage::R15ByNumber, "r15_what_is_put_meanwhile_hides_no_value"),
+    (Sabotage::R15ByExpiry, "r15_what_is_put_meanwhile_hides_no_value"),
+    (Sabotage::R16ForgetsItsCursors, "r15_r16_a_scan_of_values_goes_on_after_a_restart"),
+    (Sabotage::R16TakesAnyCursor, "r16_what_is_no_cursor_of_values_is_refused"),
 ];
 
 /// Cases of other rules that need the one that is broken: some records are deleted during a scan, expiries are lowered by a

@@ -1,6 +1,6 @@
 //! The config as the engine works with it.
 
-use super::{AnnouncedKeys, Config, Shedding};
+use super::{AnnouncedKeys, Config, PermitMode, Permits, Shedding};
 use hydra_api::StoreProfile;
 use std::num::NonZeroU32;
 use std::thread::available_parallelism;
@@ -22,6 +22,8 @@ const PERMITS_MAX: usize = 4_096;
 pub(crate) struct Limits {
     pub(crate) soft_deadline: Duration,
     pub(crate) permits_wanted: usize,
+    /// What the controller of the permits goes by; none if they are fixed.
+    pub(crate) permits: Option<Permits>,
     pub(crate) waiting: Duration,
     pub(crate) waiting_len: usize,
     pub(crate) answer_len: NonZeroU32,
@@ -92,6 +94,7 @@ impl Limits {
         Self {
             soft_deadline,
             permits_wanted: config.permits_max.map_or(2 * cores + 1, |permits| permits as usize),
+            permits: (config.permits.mode == PermitMode::Adaptive).then(|| config.permits.clone()),
             waiting: ms(config.waiting_ms_max),
             waiting_len: len(config.waiting_len_max),
             answer_len: positive(config.providers_per_answer_max),
@@ -147,6 +150,9 @@ impl Limits {
     /// What this store serves at a time.
     pub(crate) fn capacity(&self, store: &StoreProfile) -> Capacity {
         let permits = self.permits_wanted.clamp(1, store.concurrency_max.get()).min(PERMITS_MAX);
+        // What is fixed is what each node gets.
+        let sharers = if self.permits.is_some() { store.sharers.get() as usize } else { 1 };
+        let permits = (permits / sharers).max(1);
         let calls = |calls: usize| calls.clamp(1, permits) as u32;
         Capacity {
             permits: permits as u32,

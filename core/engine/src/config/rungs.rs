@@ -19,7 +19,8 @@ pub struct Short {
     #[schemars(range(min = 0, max = 100))]
     pub waiting_percent: u32,
 
-    /// How full the write queue is when writes enter this rung, in percent. 0 switches this signal off.
+    /// How full the write queue is when writes enter this rung, in percent of its announcements or of its memory,
+    /// whichever is higher. 0 switches this signal off.
     #[schemars(range(min = 0, max = 100))]
     pub write_queue_percent: u32,
 
@@ -54,7 +55,8 @@ pub struct Stale {
     #[schemars(range(min = 0, max = 100))]
     pub waiting_percent: u32,
 
-    /// How full the write queue is when writes enter this rung, in percent. 0 switches this signal off.
+    /// How full the write queue is when writes enter this rung, in percent of its announcements or of its memory,
+    /// whichever is higher. 0 switches this signal off.
     #[schemars(range(min = 0, max = 100))]
     pub write_queue_percent: u32,
 
@@ -100,10 +102,10 @@ pub struct NearOnly {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Peak {
-    /// The peak, in GET_PROVIDERS and ADD_PROVIDER requests per second that the policies admit, over all heads. While
-    /// more come, all announcements are dropped; while reads alone are more, all reads are answered with closer peers
-    /// alone, too (rung "routing_only"). The node leaves this rung when no request came above the peak for `calm_ms`.
-    /// Bursts of a quarter of a second pass. 0 switches the peak off.
+    /// The peak, in requests per second that the policies admit, over all heads: GET_PROVIDERS, ADD_PROVIDER, GET_VALUE
+    /// and PUT_VALUE. While more come, all writes are dropped; while reads alone are more, all reads are answered with
+    /// closer peers alone, too (rung "routing_only"). The node leaves this rung when no request came above the peak for
+    /// `calm_ms`. Bursts of a quarter of a second pass. 0 switches the peak off.
     #[schemars(range(min = 0, max = 100_000_000))]
     pub requests_per_second: u32,
 
@@ -118,7 +120,8 @@ pub struct Peak {
 
     /// The time during which no store call ends after which the store counts as stalled, in milliseconds. If all
     /// permits are in use, it is not read until a call ends (rung "cache_only"). If some are free and a read is under way,
-    /// no request waits for it (rung "stale"). 0 switches this off.
+    /// no request waits for it; if a write is under way, no known record is written again (rung "stale" of reads, or of
+    /// writes). Until then writes stay on their rung: announcements wait in the write queue. 0 switches this off.
     #[schemars(range(min = 0, max = 60_000))]
     pub stall_ms: u32,
 }

@@ -12,6 +12,9 @@ use tracing::Span;
 /// a quarter, half of it for the close.
 const CLOSE_SHARE: u32 = 4;
 
+/// The most time that a close is given: no clock holds the end of any time.
+const WITHIN_MAX: Duration = Duration::from_secs(86_400);
+
 /// The result of closing.
 #[derive(Debug)]
 pub struct CloseReport {
@@ -75,6 +78,7 @@ impl Engine {
     /// each other.
     pub async fn close(&self, within: Duration) -> CloseReport {
         let parts = &self.parts;
+        let within = within.min(WITHIN_MAX);
         let deadline = Instant::now() + within;
         let share = within / CLOSE_SHARE;
         parts.writer.close();
@@ -102,7 +106,7 @@ impl Engine {
         // With every permit in hand no call is under way; one of them is then for the store's own close. It is not kept
         // from a store that is paused.
         let gate = &parts.backend.gate;
-        gate.close();
+        parts.backend.close_gate();
         let mut permits = Vec::new();
         while gate.in_flight().used > permits.len() as u32 || permits.is_empty() {
             let Ok(permit) = timeout_at(deadline - share / 2, gate.acquire(Lane::Writes)).await else {
@@ -117,7 +121,7 @@ impl Engine {
                 let store = parts.backend.store.clone();
                 let call = async move { Ok(store.close().await) };
                 let closing =
-                    parts.backend.start(permit, StoreCall::Close, Span::none(), call, |closed| closed);
+                    parts.backend.start(permit, StoreCall::Close, 0, Span::none(), call, |closed| closed);
                 match timeout_at(deadline, closing).await {
                     Ok(Ok(Ok(Ok(())))) => StoreClosed::Closed,
                     Ok(Ok(Ok(Err(error)))) => StoreClosed::Failed(error),

@@ -3,8 +3,8 @@
 use super::Engine;
 use crate::load::Latency;
 use crate::observe::{
-    Background, EstimateNow, Gauge, Health, Pause, Reads, RequestCount, RungCount, Snapshot, Statements,
-    StoreCall, ValueCounts, Writes,
+    Background, EstimateNow, Gauge, Health, LaneCount, Pause, Reads, RequestCount, RungCount, Snapshot,
+    Statements, StoreCall, ValueCounts, Writes,
 };
 use crate::parts::Parts;
 use crate::request::Ending;
@@ -37,11 +37,8 @@ impl Engine {
                 .into(),
             writes: writes(parts),
             values: values(parts),
-            background: Background {
-                purged: read(&stats.purged),
-                panics: read(&stats.background_panics),
-                paused: read(&stats.breaker_opened),
-            },
+            lanes: Lane::ALL.map(|lane| lane_count(parts, lane)).into(),
+            background: Background { purged: read(&stats.purged), panics: read(&stats.background_panics) },
             gauge: gauge(parts),
             estimate: estimate(parts),
             value_estimate: value_estimate(parts),
@@ -51,26 +48,34 @@ impl Engine {
     /// Whether the engine is well.
     pub fn health(&self) -> Health {
         let parts = &self.parts;
-        let now = parts.clock.now();
-        let open = [Lane::Reads, Lane::Writes].map(|lane| parts.backend.breaker.is_open(lane));
-        let calls = match open {
-            [true, false] => Lane::Reads.as_str(),
-            [false, true] => Lane::Writes.as_str(),
-            _ => "reads and writes",
-        };
-        let reads = open[0];
-        let paused = parts.backend.breaker.paused().map(|(since, because)| {
-            let since = now.saturating_duration_since(since);
-            Pause { calls, reads, since, because }
-        });
         Health {
             ticked: parts.since_tick(),
             background_runs: parts.writer.is_closing() || self.background.runs(),
             stalled: parts.ladder.stalled(),
-            paused,
+            paused: pause(parts, [Lane::Reads, Lane::Writes]),
+            values_paused: pause(parts, [Lane::ValueReads, Lane::ValueWrites]),
             corrupt: parts.backend.reports.corrupt(),
         }
     }
+}
+
+fn lane_count(parts: &Parts, lane: Lane) -> LaneCount {
+    let breaker = &parts.backend.breaker;
+    LaneCount { name: lane.as_str(), is_paused: breaker.is_open(lane), pauses: breaker.opened(lane) }
+}
+
+/// The pause of the reads and writes of one kind of records.
+fn pause(parts: &Parts, lanes: [Lane; 2]) -> Option<Pause> {
+    let breaker = &parts.backend.breaker;
+    let [reads, writes] = lanes.map(|lane| breaker.is_open(lane));
+    let calls = match (reads, writes) {
+        (true, false) => "reads",
+        (false, true) => "writes",
+        _ => "reads and writes",
+    };
+    let (since, because) = breaker.paused(&lanes)?;
+    let since = parts.clock.now().saturating_duration_since(since);
+    Some(Pause { calls, reads, since, because })
 }
 
 fn requests(parts: &Parts) -> Vec<RequestCount> {
@@ -163,6 +168,7 @@ fn failures(parts: &Parts) -> Vec<(StoreCall, &'static str, u64)> {
 
 fn gauge(parts: &Parts) -> Gauge {
     let (levels, values) = (parts.reader.levels(), parts.values.levels());
+    let (permits_bound, permit_state) = parts.backend.permits();
     let (read_rung, write_rung) = (parts.ladder.read_rung(), parts.ladder.write_rung());
     Gauge {
         write_queue: parts.queue.level(),
@@ -171,6 +177,8 @@ fn gauge(parts: &Parts) -> Gauge {
         waiting: levels.waiting,
         evicted: levels.evicted,
         in_flight: parts.backend.gate.in_flight(),
+        permits_bound,
+        permit_state,
         flights: levels.flights,
         cache_len: levels.cache_len,
         cache_bytes: levels.cache_bytes,
@@ -181,7 +189,6 @@ fn gauge(parts: &Parts) -> Gauge {
         rung: read_rung.max(write_rung),
         read_rung,
         write_rung,
-        paused: parts.backend.breaker.paused().is_some(),
     }
 }
 

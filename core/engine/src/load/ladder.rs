@@ -6,7 +6,7 @@ use super::signals::{Pulse, Reading, Signal, Signals, Strains};
 use crate::config::Config;
 use crate::request::{Caller, Distance, Nearness};
 use crate::sync::lock;
-use hydra_api::Rung;
+use hydra_api::{Operation, Rung};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -37,6 +37,9 @@ pub(crate) struct Ladder {
     config: Config,
     reads: LaneLadder,
     writes: LaneLadder,
+    /// Those of value records: a pause of the others is none of theirs. The peak is that of all.
+    value_reads: LaneLadder,
+    value_writes: LaneLadder,
     ticked: Mutex<Ticked>,
     nearness: OnceLock<Arc<dyn Nearness>>,
 }
@@ -44,6 +47,9 @@ pub(crate) struct Ladder {
 /// The rung of reads or of writes. The writes' peak counts reads too: what is above the peak is shed of writes first.
 #[derive(Debug)]
 struct LaneLadder {
+    /// Its name in the log.
+    name: &'static str,
+    is_read: bool,
     peak: Peak,
     /// As of the last tick.
     rung: AtomicU8,
@@ -72,6 +78,8 @@ struct Ticked {
     signals: Signals,
     reads: Climb,
     writes: Climb,
+    value_reads: Climb,
+    value_writes: Climb,
 }
 
 #[derive(Debug)]
@@ -107,8 +115,10 @@ impl Default for Climb {
 }
 
 impl LaneLadder {
-    fn new(peak: u32) -> Self {
+    fn of(name: &'static str, is_read: bool, peak: u32) -> Self {
         Self {
+            name,
+            is_read,
             peak: Peak::new(peak),
             rung: AtomicU8::new(Rung::Full as u8),
             over: AtomicBool::new(false),
@@ -139,12 +149,18 @@ impl LaneLadder {
     }
 }
 
+const fn is_of_values(operation: Operation) -> bool {
+    matches!(operation, Operation::GetValue | Operation::PutValue)
+}
+
 impl Ladder {
     pub(crate) fn new(config: Config) -> Self {
         let peak = config.peak.requests_per_second;
         Self {
-            reads: LaneLadder::new(peak),
-            writes: LaneLadder::new(peak),
+            reads: LaneLadder::of("reads", true, peak),
+            writes: LaneLadder::of("writes", false, peak),
+            value_reads: LaneLadder::of("value_reads", true, 0),
+            value_writes: LaneLadder::of("value_writes", false, 0),
             ticked: Mutex::default(),
             nearness: OnceLock::new(),
             config,
@@ -184,6 +200,25 @@ impl Ladder {
         self.writes.note_request()
     }
 
+    /// Counts a request that the policies admit; the rung on which it is served.
+    #[inline]
+    pub(crate) fn note(&self, operation: Operation) -> Rung {
+        let (node, values) = match operation.is_write() {
+            false => (self.note_read(), &self.value_reads),
+            true => (self.note_write(), &self.value_writes),
+        };
+        if is_of_values(operation) && node != Rung::RoutingOnly { values.rung() } else { node }
+    }
+
+    /// The rung on which a request like this would be served.
+    pub(crate) fn rung_of(&self, operation: Operation) -> Rung {
+        let (node, values) = match operation.is_write() {
+            false => (self.read_rung(), &self.value_reads),
+            true => (self.write_rung(), &self.value_writes),
+        };
+        if is_of_values(operation) && node != Rung::RoutingOnly { values.rung() } else { node }
+    }
+
     pub(crate) fn read_rung(&self) -> Rung {
         self.reads.rung()
     }
@@ -220,22 +255,28 @@ impl Ladder {
     /// Looks at the load of the last `elapsed`; the changes of rungs.
     pub(crate) fn tick(&self, elapsed: Duration, pulse: &Pulse) -> Vec<Change> {
         let mut ticked = lock(&self.ticked);
-        let Ticked { signals, reads, writes } = &mut *ticked;
+        let Ticked { signals, reads, writes, value_reads, value_writes } = &mut *ticked;
         let rungs = (&self.config.short, &self.config.stale, &self.config.near_only);
         // A tick that comes late says that this process stood still, and nothing of the store.
         let watched = elapsed.min(WATCHED_MAX);
         let reading = signals.read(rungs, &self.config.peak, watched, pulse);
         let changes = [
-            self.step("reads", &self.reads, reads, elapsed, &reading.reads, &reading),
-            self.step("writes", &self.writes, writes, elapsed, &reading.writes, &reading),
+            self.step(&self.reads, reads, elapsed, &reading.reads, &reading),
+            self.step(&self.writes, writes, elapsed, &reading.writes, &reading),
         ];
+        // They differ from those by a pause at most, which the breaker tells.
+        for (lane, climb, strains) in [
+            (&self.value_reads, value_reads, &reading.value_reads),
+            (&self.value_writes, value_writes, &reading.value_writes),
+        ] {
+            self.step(lane, climb, elapsed, strains, &reading);
+        }
         changes.into_iter().flatten().collect()
     }
 
     /// Moves one lane. Only this, a tick at a time, changes its rung; requests say that they went over the peak.
     fn step(
         &self,
-        name: &'static str,
         lane: &LaneLadder,
         climb: &mut Climb,
         elapsed: Duration,
@@ -247,7 +288,7 @@ impl Ladder {
         let over = lane.over.load(Ordering::Relaxed);
         let before = climb.rung;
         let is_near_only_due = self.is_near_only_due(climb, elapsed, strains);
-        let (up, because) = match self.called_for(strains, reading, name == "reads") {
+        let (up, because) = match self.called_for(strains, reading, lane.is_read) {
             _ if over => (Rung::RoutingOnly, Signal::Peak),
             (lower, _) if lower < Rung::NearOnly && is_near_only_due => (Rung::NearOnly, strains.near_only.1),
             called_for => called_for,
@@ -284,8 +325,8 @@ impl Ladder {
         }
         lane.entered[now.index()].fetch_add(1, Ordering::Relaxed);
         *lock(&lane.because) = if now == Rung::Full { "" } else { because.as_str() };
-        let effect = if name == "reads" { effects::of_reads(now) } else { effects::of_writes(now) };
-        Some(Change { lane: name, before, now, because: because.as_str(), effect })
+        let effect = if lane.is_read { effects::of_reads(now) } else { effects::of_writes(now) };
+        Some(Change { lane: lane.name, before, now, because: because.as_str(), effect })
     }
 
     /// The rung that the load calls for.

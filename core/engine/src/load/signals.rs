@@ -28,9 +28,18 @@ pub(crate) struct Pulse {
     pub(crate) write_queue: Level,
     /// The longest line of reads since the last tick.
     pub(crate) waiting: Level,
-    /// Whether the breaker has paused reads, and writes.
-    pub(crate) paused: [bool; 2],
+    /// Whether the breaker has paused reads, writes, and those of value records.
+    pub(crate) paused: [bool; 4],
     pub(crate) demand: Demand,
+    /// Writes of provider records.
+    pub(crate) writes: Calls,
+}
+
+/// How many calls of a kind have begun and ended, ever.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Calls {
+    pub(crate) begun: u64,
+    pub(crate) ended: u64,
 }
 
 /// How many reads there were, ever.
@@ -46,6 +55,33 @@ pub(crate) struct Demand {
     pub(crate) above: [u64; 3],
     /// Store reads that have begun.
     pub(crate) begun: u64,
+}
+
+/// For how long no call of a kind has ended while some were under way.
+#[derive(Debug, Default)]
+struct Stillness {
+    /// How many had ended at the last tick.
+    ended: u64,
+    /// Calls under way when another one ended: that one shows that the store moves, though these may hang.
+    overtaken: u64,
+    lasts: Duration,
+}
+
+impl Stillness {
+    fn tick(&mut self, elapsed: Duration, calls: Calls) {
+        let under_way = calls.begun.saturating_sub(calls.ended);
+        let moved = calls.ended != self.ended;
+        self.overtaken = if moved { under_way } else { self.overtaken.min(under_way) };
+        let is_still = !moved && under_way > self.overtaken;
+        self.ended = calls.ended;
+        self.lasts = if is_still { self.lasts + elapsed } else { Duration::ZERO };
+    }
+
+    /// How near it comes to the time after which the store counts as stalled.
+    fn strain(&self, peak: &Peak) -> Strain {
+        let lasts = u32::try_from(self.lasts.as_millis()).unwrap_or(u32::MAX);
+        nearest([(lasts, peak.stall_ms, Signal::Stalled)])
+    }
 }
 
 /// Why a rung was entered.
@@ -88,11 +124,8 @@ pub(super) struct Signals {
     released: u64,
     /// For how long no store call has ended while all permits were in use.
     still_for: Duration,
-    /// How many store reads had ended at the last tick, and for how long none has ended while some were under way.
-    reads_ended: u64,
-    reads_still_for: Duration,
-    /// Reads under way when another one ended: that one shows that the store moves, though these may hang.
-    overtaken: u64,
+    reads: Stillness,
+    writes: Stillness,
     /// The demand when the last window began, and when this one did.
     marks: [Demand; 2],
     window_for: Duration,
@@ -103,6 +136,9 @@ pub(super) struct Signals {
 pub(super) struct Reading {
     pub(super) reads: Strains,
     pub(super) writes: Strains,
+    /// Those of value records: the same but for the pause.
+    pub(super) value_reads: Strains,
+    pub(super) value_writes: Strains,
     /// The store counts as stalled.
     pub(super) stalled: bool,
     /// The store has not moved for half of the time after which it counts as stalled.
@@ -119,6 +155,21 @@ pub(super) struct Strains {
 }
 
 impl Strains {
+    /// Those of value records. While the calls for provider records are paused, their line and their queue fill up whatever the store
+    /// can do.
+    const fn of_values(self, paused: bool) -> Self {
+        const CALM: Strain = (0, Signal::Calm);
+        if self.paused {
+            return Self { short: CALM, stale: CALM, near_only: CALM, paused };
+        }
+        Self { paused, ..self }
+    }
+
+    /// The same with that of calls of this lane that do not end.
+    fn stalled(self, stalled: Strain) -> Self {
+        Self { stale: nearer(self.stale, stalled), ..self }
+    }
+
     pub(super) const fn of(&self, rung: Rung) -> Strain {
         match rung {
             Rung::Short => self.short,
@@ -152,28 +203,32 @@ impl Signals {
         };
         let writes = |threshold: u32| nearest([(pulse.write_queue.percent(), threshold, Signal::WriteQueue)]);
         self.stand_still(elapsed, pulse);
-        self.reads_stand_still(elapsed, pulse.demand);
-        let stuck = u32::try_from(self.reads_still_for.as_millis()).unwrap_or(u32::MAX);
+        let Demand { begun, ended, .. } = pulse.demand;
+        self.reads.tick(elapsed, Calls { begun, ended });
+        self.writes.tick(elapsed, pulse.writes);
+        let [reads_paused, writes_paused, value_reads_paused, value_writes_paused] = pulse.paused;
+        let reads = Strains {
+            short: reads([short.denied_percent, short.waiting_percent, short.read_p90_ms], slow[0]),
+            stale: reads([stale.denied_percent, stale.waiting_percent, stale.read_p90_ms], slow[1]),
+            near_only: nearest([
+                (lost, near_only.lost_percent, Signal::Lost),
+                (slow[2], ceiling(near_only.read_p90_ms), Signal::Slow),
+            ]),
+            paused: reads_paused,
+        };
+        let writes = Strains {
+            short: writes(short.write_queue_percent),
+            stale: writes(stale.write_queue_percent),
+            near_only: writes(near_only.write_queue_percent),
+            paused: writes_paused,
+        };
         Reading {
-            reads: Strains {
-                short: reads([short.denied_percent, short.waiting_percent, short.read_p90_ms], slow[0]),
-                // With permits left the store is still asked, so that a single call that hangs does not hold the rung.
-                stale: nearer(
-                    reads([stale.denied_percent, stale.waiting_percent, stale.read_p90_ms], slow[1]),
-                    nearest([(stuck, peak.stall_ms, Signal::Stalled)]),
-                ),
-                near_only: nearest([
-                    (lost, near_only.lost_percent, Signal::Lost),
-                    (slow[2], ceiling(near_only.read_p90_ms), Signal::Slow),
-                ]),
-                paused: pulse.paused[0],
-            },
-            writes: Strains {
-                short: writes(short.write_queue_percent),
-                stale: writes(stale.write_queue_percent),
-                near_only: writes(near_only.write_queue_percent),
-                paused: pulse.paused[1],
-            },
+            // With permits left the store is still asked, so that a single call that hangs does not hold the rung.
+            reads: reads.stalled(self.reads.strain(peak)),
+            // A part of the permits is kept for reads, so that writes alone never use them all.
+            writes: writes.stalled(self.writes.strain(peak)),
+            value_reads: reads.of_values(value_reads_paused),
+            value_writes: writes.of_values(value_writes_paused),
             stalled: self.stalled(peak).is_some(),
             still: peak.stall_ms > 0 && self.still_for >= stall(peak) / 2,
         }
@@ -183,15 +238,6 @@ impl Signals {
         let still = pulse.busy && pulse.released == self.released;
         self.released = pulse.released;
         self.still_for = if still { self.still_for + elapsed } else { Duration::ZERO };
-    }
-
-    fn reads_stand_still(&mut self, elapsed: Duration, demand: Demand) {
-        let under_way = demand.begun.saturating_sub(demand.ended);
-        let moved = demand.ended != self.reads_ended;
-        self.overtaken = if moved { under_way } else { self.overtaken.min(under_way) };
-        let still = !moved && under_way > self.overtaken;
-        self.reads_ended = demand.ended;
-        self.reads_still_for = if still { self.reads_still_for + elapsed } else { Duration::ZERO };
     }
 
     /// For how long the store has stood still, if it counts as stalled.

@@ -26,7 +26,7 @@ pub(crate) struct Reports {
     gave_up: Mutex<Option<Said>>,
     no_room: Mutex<Option<Said>>,
     part_away: Mutex<Option<Said>>,
-    inserts_hang: Mutex<Option<Said>>,
+    writes_hang: Mutex<Option<Said>>,
     /// A part of the store that fails, by call.
     in_part: [Mutex<Option<Said>>; StoreCall::ALL.len()],
 }
@@ -218,14 +218,11 @@ impl Reports {
         }
     }
 
-    /// Notes that no insert has ended for so long although writes are not paused, and logs it unless it was so before.
-    pub(crate) fn inserts_hang(&self, waited: Duration) {
-        if changed(&self.inserts_hang, "hangs").is_some() {
+    /// Notes that no write has ended for so long although writes are not paused, and logs it unless it was so before.
+    pub(crate) fn writes_hang(&self, waited: Duration) {
+        if changed(&self.writes_hang, "hangs").is_some() {
             let seconds = waited.as_secs();
-            tracing::warn!(
-                seconds,
-                "no insert has ended for a long time; those that hang keep their permits"
-            );
+            tracing::warn!(seconds, "no write has ended for a long time; those that hang keep their permits");
         }
     }
 

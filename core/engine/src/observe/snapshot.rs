@@ -2,7 +2,7 @@
 
 use super::stats::StoreCall;
 use crate::admission::Verdicts;
-use crate::load::Latency;
+use crate::load::{Latency, PermitState};
 use crate::request::Ending;
 use hydra_api::admission::Level;
 use hydra_api::{Estimate, Operation, Rung, ValueEstimate};
@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub failures: Vec<(StoreCall, &'static str, u64)>,
     /// How often each rung was entered, from above or below, in the order of [`Rung::ALL`].
     pub rungs: Vec<RungCount>,
+    /// The calls of the store that are paused together.
+    pub lanes: Vec<LaneCount>,
     /// Background tasks.
     pub background: Background,
     /// How full what is bounded is.
@@ -207,8 +209,18 @@ pub struct Background {
     pub purged: u64,
     /// Background tasks that panicked and were started again.
     pub panics: u64,
-    /// How often the store was paused because it was unavailable.
-    pub paused: u64,
+}
+
+/// Calls of the store that the breaker pauses together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LaneCount {
+    /// Which: `reads`, `writes`, `value_reads` or `value_writes`.
+    pub name: &'static str,
+    /// Whether they are paused because the store is unavailable.
+    pub is_paused: bool,
+    /// How often they were.
+    pub pauses: u64,
 }
 
 /// How full what is bounded is.
@@ -227,6 +239,10 @@ pub struct Gauge {
     pub evicted: u64,
     /// Permits in use, and how many there are at the moment.
     pub in_flight: Level,
+    /// The most permits that there may be: `permits_max`, what the store serves, or less after it said that it is overloaded.
+    pub permits_bound: u32,
+    /// Why there are as many permits as there are.
+    pub permit_state: PermitState,
     /// Keys that are being read or wait to be.
     pub flights: u64,
     /// Answers in the cache.
@@ -247,8 +263,6 @@ pub struct Gauge {
     pub read_rung: Rung,
     /// The rung of writes.
     pub write_rung: Rung,
-    /// Whether the store is paused because it is unavailable.
-    pub paused: bool,
 }
 
 /// The last estimate and how old it is by now.
@@ -272,8 +286,10 @@ pub struct Health {
     /// For how long no store call has ended, all permits in use, when that is so long that the store counts as stalled
     /// (`peak.stall_ms`).
     pub stalled: Option<Duration>,
-    /// Since when the store is paused because it is unavailable, and why.
+    /// Since when the store's calls for provider records are paused because it is unavailable, and why.
     pub paused: Option<Pause>,
+    /// The same of its calls for value records.
+    pub values_paused: Option<Pause>,
     /// What the store said is damaged. It stays so until the node is started again.
     pub corrupt: Option<String>,
 }

@@ -1,9 +1,9 @@
 //! The counters, each counted up where its thing happens.
 
 use crate::config::Config;
-use crate::load::{Demand, Histogram, Latency, Pace};
+use crate::load::{Calls, Demand, Histogram, Latency, Pace, Work};
 use crate::request::Ending;
-use crate::sync::{Striped, read};
+use crate::sync::{Striped, add, read};
 use hydra_api::{Estimate, Operation, Rung, StoreErrorKind, ValueEstimate};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
@@ -76,19 +76,27 @@ pub(crate) struct Stats {
     pub(crate) values: ValueStats,
     pub(crate) latencies: [Histogram; StoreCall::ALL.len()],
     pub(crate) read_pace: Pace,
+    insert_calls: CallCounts,
+    /// Reads, and writes.
+    pub(crate) work: [WorkStats; 2],
     pub(crate) statements_started: AtomicU64,
     pub(crate) statements_ended: AtomicU64,
     /// Calls that failed, by call and kind.
     pub(crate) failed: [[AtomicU64; FAILURES]; StoreCall::ALL.len()],
     pub(crate) purged: AtomicU64,
     pub(crate) background_panics: AtomicU64,
-    pub(crate) breaker_opened: AtomicU64,
     pub(crate) estimate: Mutex<Option<(Estimate, Instant)>>,
     pub(crate) value_estimate: Mutex<Option<(ValueEstimate, Instant)>>,
 }
 
 #[derive(Debug, Default)]
 struct Requests([[[Histogram; Rung::ALL.len()]; Ending::ALL.len()]; Operation::ALL.len()]);
+
+#[derive(Debug, Default)]
+struct CallCounts {
+    begun: AtomicU64,
+    ended: AtomicU64,
+}
 
 /// What the cache answers.
 #[derive(Debug, Default)]
@@ -118,6 +126,42 @@ pub(crate) struct ReadStats {
     pub(crate) statements: AtomicU64,
     pub(crate) batched: AtomicU64,
     pub(crate) unknown: AtomicU64,
+}
+
+/// What the calls of a lane have done that succeeded, or failed slowly.
+#[derive(Debug, Default)]
+pub(crate) struct WorkStats {
+    /// Longer is slow; zero for never.
+    ceiling: Duration,
+    calls: AtomicU64,
+    items: AtomicU64,
+    busy_us: AtomicU64,
+    slow: AtomicU64,
+}
+
+impl WorkStats {
+    /// Counts a call with so many keys or records. One that failed is counted if it took longer than the ceiling: a refusal takes no
+    /// time, and would make the store look fast.
+    pub(crate) fn note(&self, items: usize, took: Duration, succeeded: bool) {
+        let is_slow = !self.ceiling.is_zero() && took > self.ceiling;
+        if !succeeded && !is_slow {
+            return;
+        }
+        add(&self.calls, 1);
+        add(&self.items, if succeeded { items as u64 } else { 0 });
+        add(&self.busy_us, u64::try_from(took.as_micros()).unwrap_or(u64::MAX >> 1));
+        add(&self.slow, u64::from(is_slow));
+    }
+
+    /// What there was so far.
+    pub(crate) fn read(&self) -> Work {
+        Work {
+            calls: read(&self.calls),
+            items: read(&self.items),
+            busy: Duration::from_micros(read(&self.busy_us)),
+            slow: read(&self.slow),
+        }
+    }
 }
 
 /// What is counted of writes.
@@ -168,7 +212,13 @@ impl Stats {
     pub(crate) fn new(config: &Config) -> Self {
         let ceilings = [config.short.read_p90_ms, config.stale.read_p90_ms, config.near_only.read_p90_ms];
         let ceilings = ceilings.map(|ms| Duration::from_millis(u64::from(ms)));
-        Self { read_pace: Pace { ceilings, ..Pace::default() }, ..Self::default() }
+        let permits = [config.permits.read_p90_ms_max, config.permits.write_p90_ms_max];
+        let work = permits.map(|ms| Duration::from_millis(u64::from(ms)));
+        Self {
+            read_pace: Pace { ceilings, ..Pace::default() },
+            work: work.map(|ceiling| WorkStats { ceiling, ..WorkStats::default() }),
+            ..Self::default()
+        }
     }
 
     /// How the reads fared so far.
@@ -180,6 +230,31 @@ impl Stats {
             ended: read(&self.read_pace.ended),
             above: self.read_pace.above.each_ref().map(read),
             begun: read(&self.read_pace.begun),
+        }
+    }
+
+    /// How many writes of provider records have begun and ended.
+    pub(crate) fn inserts(&self) -> Calls {
+        Calls { begun: read(&self.insert_calls.begun), ended: read(&self.insert_calls.ended) }
+    }
+
+    /// Notes that a store call begins.
+    pub(crate) fn begins(&self, call: StoreCall) {
+        add(&self.statements_started, 1);
+        match call {
+            StoreCall::Providers => self.read_pace.begin(),
+            StoreCall::Insert => add(&self.insert_calls.begun, 1),
+            _ => {}
+        }
+    }
+
+    /// Notes that a store call has ended after so long.
+    pub(crate) fn ends(&self, call: StoreCall, took: Duration) {
+        self.latencies[call as usize].note(took);
+        match call {
+            StoreCall::Providers => self.read_pace.note(took),
+            StoreCall::Insert => add(&self.insert_calls.ended, 1),
+            _ => {}
         }
     }
 
@@ -202,5 +277,21 @@ impl Stats {
     pub(crate) fn failures(&self, call: StoreCall, kind: Option<StoreErrorKind>) -> &AtomicU64 {
         let index = kind.and_then(|kind| StoreErrorKind::ALL.iter().position(|known| *known == kind));
         &self.failed[call as usize][index.unwrap_or(FAILURES - 1)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A refusal takes no time, and does nothing.
+    #[test]
+    fn what_failed_at_once_makes_no_store_look_fast() {
+        let ms = Duration::from_millis;
+        let work = WorkStats { ceiling: ms(25), ..WorkStats::default() };
+        work.note(32, ms(2), true);
+        work.note(32, ms(1), false);
+        work.note(32, ms(30), false);
+        assert_eq!(work.read(), Work { calls: 2, items: 32, busy: ms(32), slow: 1 });
     }
 }

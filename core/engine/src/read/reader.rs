@@ -198,7 +198,7 @@ impl Reader {
             async move { checked(store.providers([key].into(), now, NonZeroU32::MIN).await?, 1, &*store) };
         let span = trace::reading(&self.backend.tracer, &[], 1);
         // What it brings is noted where it ends.
-        drop(self.backend.start(permit, StoreCall::Providers, span, call, drop));
+        drop(self.backend.start(permit, StoreCall::Providers, 1, span, call, drop));
         Ok(())
     }
 
@@ -419,7 +419,7 @@ impl ReadLine for Reader {
         let now = self.clock.read();
         let capacity = self.backend.capacity();
         let Taken { flights, expired } =
-            self.line.take(capacity.read_batch_len, capacity.permits as usize, now.instant);
+            self.line.take(capacity.read_batch_len, self.backend.gate.in_flight().max as usize, now.instant);
         expired.iter().for_each(|flight| self.turn_away(flight, now));
         if flights.is_empty() {
             return;
@@ -443,7 +443,7 @@ impl ReadLine for Reader {
         let call = async move { checked(store.providers(keys, now.unix, len_max).await?, len, &*store) };
         let aboard = Aboard { reader: me, flights, len_max, departed: now };
         // Requests wait for their flights, not for the call.
-        drop(self.backend.start(permit, StoreCall::Providers, span, call, |found| aboard.land(found)));
+        drop(self.backend.start(permit, StoreCall::Providers, len, span, call, |found| aboard.land(found)));
     }
 }
 

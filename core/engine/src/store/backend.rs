@@ -2,11 +2,13 @@
 
 use super::breaker::Breaker;
 use super::gate::{Gate, Lane, Permit};
-use super::statement::Failure;
+use super::statement::{Failure, cause_of};
 use crate::clock::monotonic;
 use crate::config::{Capacity, Limits};
+use crate::load::{Knee, PermitState, Settings, Tick, Work};
 use crate::observe::{Reports, Stats, StoreCall, Tracer, shortened, trace};
-use crate::sync::{add, lock};
+use crate::sync::{add, lock, read};
+use hydra_api::admission::Level;
 use hydra_api::{Estimate, Expiry, ProviderStore, StoreError, StoreErrorKind, StoreProfile, ValueEstimate};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,12 +40,76 @@ pub(crate) struct Backend {
 #[derive(Debug)]
 struct Permits {
     capacity: Capacity,
-    /// What the store is given while it is overloaded.
+    /// What the store is given at most: fewer than it serves while it is overloaded.
     allowed: u32,
+    /// What the controller gives it; none if the permits are fixed.
+    adaptive: Option<Adaptive>,
     /// When it is given one more.
     relief_until: Option<Instant>,
     /// When the permits were last halved: the calls of one burst halve them once.
     halved_at: Option<Instant>,
+}
+
+/// The controller, and what was counted at its last tick.
+#[derive(Debug)]
+struct Adaptive {
+    knee: Knee,
+    limit: u32,
+    ended: u64,
+    work: [Work; 2],
+    denied: u64,
+}
+
+/// The time since the last tick, and the pressure in it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Elapsed {
+    pub(crate) now: Instant,
+    pub(crate) elapsed: Duration,
+    /// Announcements that wait.
+    pub(crate) write_queue: Level,
+}
+
+/// A write queue that is filled to this part, in percent, shows that writes come faster than they are written.
+const PRESSED_PERCENT: u32 = 25;
+
+impl Permits {
+    /// Takes up what the store serves now, and gives it a permit more if it is time.
+    fn follow(&mut self, capacity: Capacity, now: Instant) {
+        if self.relief_until.is_none() {
+            self.allowed = capacity.permits;
+        } else if self.relief_until.is_some_and(|until| now >= until) {
+            self.allowed += (self.capacity.permits / GROWTH_PART).max(1);
+            self.relief_until = Some(now + RELIEF[0]);
+        }
+        if self.allowed >= capacity.permits {
+            self.allowed = capacity.permits;
+            self.relief_until = None;
+        }
+        self.capacity = capacity;
+    }
+
+    fn limit(&self) -> u32 {
+        self.adaptive.as_ref().map_or(self.allowed, |adaptive| adaptive.limit.min(self.allowed))
+    }
+}
+
+impl Adaptive {
+    /// Tells the controller what there was since its last tick.
+    fn tick(&mut self, stats: &Stats, bound: u32, gate: (u32, bool), elapsed: &Elapsed) {
+        let (ended, work) = (read(&stats.statements_ended), [0, 1].map(|lane| stats.work[lane].read()));
+        let denied = stats.wants.sum(|wants| &wants.denied);
+        let tick = Tick {
+            elapsed: elapsed.elapsed,
+            bound,
+            in_flight: gate.0,
+            ended: ended.saturating_sub(self.ended),
+            work: [0, 1].map(|lane| work[lane].since(&self.work[lane])),
+            limited: gate.1,
+            pressed: denied > self.denied || elapsed.write_queue.percent() >= PRESSED_PERCENT,
+        };
+        (self.ended, self.work, self.denied) = (ended, work, denied);
+        self.limit = self.knee.tick(&tick);
+    }
 }
 
 impl Backend {
@@ -58,19 +124,23 @@ impl Backend {
         let profile = profile(&*store).unwrap_or(StoreProfile::builder().build());
         tracer.learn(&profile);
         let capacity = limits.capacity(&profile);
+        let adaptive = limits.permits.as_ref().map(|permits| Adaptive {
+            knee: Knee::new(Settings::of(permits)),
+            limit: permits.start.clamp(1, capacity.permits),
+            ended: 0,
+            work: Default::default(),
+            denied: 0,
+        });
+        let permits =
+            Permits { capacity, allowed: capacity.permits, adaptive, relief_until: None, halved_at: None };
         Arc::new(Self {
             store,
-            gate: Gate::new(capacity.permits, capacity.reads),
+            gate: Gate::new(permits.limit(), capacity.reads),
             breaker: Breaker::new(limits.breaker_failures, limits.probe_interval),
             reports: Reports::new(profile.sharing),
             stats,
             tracer,
-            permits: Mutex::new(Permits {
-                capacity,
-                allowed: capacity.permits,
-                relief_until: None,
-                halved_at: None,
-            }),
+            permits: Mutex::new(permits),
             runtime: Handle::current(),
         })
     }
@@ -80,29 +150,39 @@ impl Backend {
         profile(&*self.store).map_or(Expiry::ByPurge, |profile| profile.expiry)
     }
 
+    /// Whether the store keeps value records; not when it panics instead.
+    pub(crate) fn keeps_values(&self) -> bool {
+        catch_unwind(AssertUnwindSafe(|| self.store.values().is_some())).unwrap_or_default()
+    }
+
     /// What the store serves at a time.
     pub(crate) fn capacity(&self) -> Capacity {
         lock(&self.permits).capacity
     }
 
-    /// Starts a call. It runs to its end whoever waits for it, and the permit with it; a call that panics gives the
+    /// The bound of the permits at the moment, and why there are as many as there are.
+    pub(crate) fn permits(&self) -> (u32, PermitState) {
+        let permits = lock(&self.permits);
+        (permits.allowed, permits.adaptive.as_ref().map_or(PermitState::Held, |it| it.knee.state()))
+    }
+
+    /// Starts a call with so many keys or records. It runs to its end whoever waits for it, and the permit with it; a call that panics gives the
     /// permit back too and counts as failed. There are never more such tasks than permits. `then` is called with the
     /// outcome after the permit has been passed on. What the store traces is a part of `span`.
     pub(crate) fn start<T: Send + 'static, U: Send + 'static>(
         self: &Arc<Self>,
         permit: Permit,
         call: StoreCall,
+        items: usize,
         span: Span,
         running: impl Future<Output = Result<T, Failure>> + Send + 'static,
         then: impl FnOnce(Result<T, Failure>) -> U + Send + 'static,
     ) -> JoinHandle<U> {
-        add(&self.stats.statements_started, 1);
-        if call == StoreCall::Providers {
-            self.stats.read_pace.begin();
-        }
+        self.stats.begins(call);
         let in_flight = InFlight {
             backend: self.clone(),
             call,
+            items,
             started: monotonic(),
             span: span.clone(),
             permit: Some(permit),
@@ -125,10 +205,10 @@ impl Backend {
     }
 
     /// Lets writes start again without knowing that they succeed.
-    pub(crate) fn resume_writes(self: &Arc<Self>) {
-        if self.breaker.succeeded(Lane::Writes, &self.gate) {
+    pub(crate) fn resume_writes(self: &Arc<Self>, lane: Lane) {
+        if self.breaker.succeeded(lane, &self.gate) {
             self.gate.advance();
-            tracing::info!(lane = Lane::Writes.as_str(), "writes to the store start again");
+            tracing::info!(lane = lane.as_str(), "writes to the store start again");
         }
     }
 
@@ -137,7 +217,7 @@ impl Backend {
         let (store, stats) = (self.store.clone(), self.stats.clone());
         let span = trace::background(&self.tracer, StoreCall::Estimate, 0);
         let call = async move { Ok(store.estimate().await?) };
-        self.start(permit, StoreCall::Estimate, span, call, move |estimate: Result<Estimate, Failure>| {
+        self.start(permit, StoreCall::Estimate, 0, span, call, move |estimate: Result<Estimate, Failure>| {
             match estimate {
                 Ok(estimate) => {
                     *lock(&stats.estimate) = Some((estimate, monotonic()));
@@ -161,38 +241,41 @@ impl Backend {
             *lock(&stats.value_estimate) = Some((estimate, monotonic()));
             Some(estimate.bytes)
         };
-        self.start(permit, StoreCall::EstimateValues, span, call, kept)
+        self.start(permit, StoreCall::EstimateValues, 0, span, call, kept)
     }
 
-    /// Takes up a changed capacity of the store, and gives a store that was overloaded a permit more after a while.
-    pub(crate) fn tick(&self, limits: &Limits, now: Instant) {
+    /// Takes up a changed capacity of the store, gives a store that was overloaded a permit more after a while, and has the
+    /// controller say how many there are.
+    pub(crate) fn tick(&self, limits: &Limits, elapsed: &Elapsed) {
         let profile = profile(&*self.store);
         if let Some(profile) = &profile {
             self.tracer.learn(profile);
         }
+        let gate = (self.gate.in_flight().used, self.gate.take_limited());
         let mut permits = lock(&self.permits);
+        let before = (permits.limit(), permits.capacity);
         let capacity = profile.map_or(permits.capacity, |profile| limits.capacity(&profile));
-        let grows = permits.relief_until.is_some_and(|until| now >= until);
-        if capacity == permits.capacity && !grows {
-            return;
+        permits.follow(capacity, elapsed.now);
+        if let Some(mut adaptive) = permits.adaptive.take() {
+            adaptive.tick(&self.stats, permits.allowed, gate, elapsed);
+            permits.adaptive = Some(adaptive);
         }
-        if permits.relief_until.is_none() {
-            permits.allowed = capacity.permits;
-        } else if grows {
-            permits.allowed += (permits.capacity.permits / GROWTH_PART).max(1);
-            permits.relief_until = Some(now + RELIEF[0]);
+        if before != (permits.limit(), permits.capacity) {
+            self.apply(permits);
         }
-        if permits.allowed >= capacity.permits {
-            permits.allowed = capacity.permits;
-            permits.relief_until = None;
-        }
-        permits.capacity = capacity;
-        self.apply(permits);
+    }
+
+    /// From now on only the last calls start: with as many permits as there may be, also if others hang.
+    pub(crate) fn close_gate(&self) {
+        let permits = lock(&self.permits);
+        self.gate.set_limit(permits.allowed, permits.capacity.reads);
+        drop(permits);
+        self.gate.close();
     }
 
     /// Gives the gate as many permits as there are now. Calls start when the lock is let go of: they ask for the capacity.
     fn apply(&self, permits: MutexGuard<'_, Permits>) {
-        self.gate.set_limit(permits.allowed, permits.capacity.reads.min(permits.allowed));
+        self.gate.set_limit(permits.limit(), permits.capacity.reads);
         drop(permits);
         self.gate.advance();
     }
@@ -200,7 +283,7 @@ impl Backend {
     /// The store answered a call, but could say nothing of some keys or records: what it says of them is acted on as if the
     /// whole call had failed so, but for the breaker.
     pub(crate) fn failed_in_part(&self, call: StoreCall, kind: StoreErrorKind) {
-        self.reports.failed_in_part(call, kind, self.store.unknown_because());
+        self.reports.failed_in_part(call, kind, cause_of(&*self.store));
         if kind == StoreErrorKind::Overloaded {
             self.relieve(None, monotonic());
         }
@@ -237,7 +320,6 @@ impl Backend {
         // Too much for it with a single call at a time: it needs a pause.
         let has_more = failure.kind() == Some(StoreErrorKind::Overloaded) && lock(&self.permits).allowed > 1;
         if !has_more && self.breaker.failed(lane, failure, &because, now, &self.gate) {
-            add(&self.stats.breaker_opened, 1);
             let lane = lane.as_str();
             tracing::warn!(lane, error = %because, "the store is unavailable: its calls are paused except for single probes");
         }
@@ -260,14 +342,23 @@ impl Backend {
 /// Which calls are paused together.
 const fn lane(call: StoreCall) -> Lane {
     match call {
-        StoreCall::Providers | StoreCall::Estimate | StoreCall::GetValues | StoreCall::EstimateValues => {
-            Lane::Reads
-        }
-        StoreCall::Insert
+        StoreCall::Providers | StoreCall::Estimate => Lane::Reads,
+        StoreCall::Insert | StoreCall::PurgeExpired | StoreCall::Close => Lane::Writes,
+        StoreCall::GetValues | StoreCall::EstimateValues => Lane::ValueReads,
+        StoreCall::PutValues | StoreCall::PurgeValues => Lane::ValueWrites,
+    }
+}
+
+/// The lane whose throughput a call is a part of: purges and estimates have none.
+const fn worked_in(call: StoreCall) -> Option<Lane> {
+    match call {
+        StoreCall::Providers | StoreCall::GetValues => Some(Lane::Reads),
+        StoreCall::Insert | StoreCall::PutValues => Some(Lane::Writes),
+        StoreCall::Estimate
+        | StoreCall::EstimateValues
         | StoreCall::PurgeExpired
-        | StoreCall::PutValues
         | StoreCall::PurgeValues
-        | StoreCall::Close => Lane::Writes,
+        | StoreCall::Close => None,
     }
 }
 
@@ -280,6 +371,7 @@ fn profile(store: &dyn ProviderStore) -> Option<StoreProfile> {
 struct InFlight {
     backend: Arc<Backend>,
     call: StoreCall,
+    items: usize,
     started: Instant,
     span: Span,
     permit: Option<Permit>,
@@ -294,9 +386,9 @@ impl InFlight {
         let Some(permit) = self.permit.take() else { return };
         let took = monotonic().saturating_duration_since(self.started);
         let stats = &self.backend.stats;
-        stats.latencies[self.call as usize].note(took);
-        if self.call == StoreCall::Providers {
-            stats.read_pace.note(took);
+        stats.ends(self.call, took);
+        if let Some(lane) = worked_in(self.call) {
+            stats.work[lane as usize].note(self.items, took, failure.is_none());
         }
         if let Some(failure) = failure {
             self.span.record("error.type", failure.as_str());

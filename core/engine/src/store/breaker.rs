@@ -7,7 +7,7 @@ use crate::sync::lock;
 use hydra_api::StoreErrorKind;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
@@ -29,12 +29,13 @@ fn weight(failure: &Failure) -> u32 {
     }
 }
 
-/// Counts failures of reads and of writes. Each lane is paused by itself: a full disk fails writes alone.
+/// Counts the failures of each lane. Each is paused by itself: a full disk fails writes alone, a damaged table the calls of one kind of
+/// records.
 #[derive(Debug)]
 pub(crate) struct Breaker {
     failures_max: u32,
     probe_interval: Duration,
-    lanes: [LaneState; 2],
+    lanes: [LaneState; Lane::COUNT],
     jitter: RandomState,
     opened: Notify,
     closed: Notify,
@@ -47,6 +48,8 @@ struct LaneState {
     /// Whether there were failures that successes have not made up for.
     troubled: AtomicBool,
     trouble: Mutex<Trouble>,
+    /// How often it was paused.
+    opened: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -117,6 +120,7 @@ impl Breaker {
         let due = now + self.jittered(pause);
         trouble.open = Some(Open { since: now, because: because.to_owned(), pause, due });
         state.open.store(true, Ordering::Relaxed);
+        state.opened.fetch_add(1, Ordering::Relaxed);
         // Under the lock: the gate says what the breaker says, however failures and successes meet.
         gate.set_paused(lane, true);
         drop(trouble);
@@ -146,11 +150,18 @@ impl Breaker {
         was_open
     }
 
-    /// Since when a lane is paused, and why.
-    pub(crate) fn paused(&self) -> Option<(Instant, String)> {
-        let open =
-            |state: &LaneState| lock(&state.trouble).open.as_ref().map(|o| (o.since, o.because.clone()));
-        self.lanes.iter().filter_map(open).min()
+    /// How often a lane was paused.
+    pub(crate) fn opened(&self, lane: Lane) -> u64 {
+        self.lanes[lane as usize].opened.load(Ordering::Relaxed)
+    }
+
+    /// Since when any of these lanes is paused, and why.
+    pub(crate) fn paused(&self, lanes: &[Lane]) -> Option<(Instant, String)> {
+        let open = |lane: &Lane| {
+            let trouble = lock(&self.lanes[*lane as usize].trouble);
+            trouble.open.as_ref().map(|open| (open.since, open.because.clone()))
+        };
+        lanes.iter().filter_map(open).min()
     }
 
     /// Waits until a probe of a paused lane is due, and returns the lane. The next one is due after its pause, give or take a
@@ -217,7 +228,7 @@ mod tests {
         }
         assert_eq!([(); 4].map(|()| fail(&breaker, Lane::Reads)), [false, false, true, false]);
         assert!(breaker.is_open(Lane::Reads) && !breaker.is_open(Lane::Writes));
-        assert_eq!(breaker.paused().map(|(_, because)| because), Some("no route".to_owned()));
+        assert_eq!(breaker.paused(&Lane::ALL).map(|(_, because)| because), Some("no route".to_owned()));
         let opened = Instant::now();
         assert_eq!(breaker.due().await, Lane::Reads);
         let pause = opened.elapsed();

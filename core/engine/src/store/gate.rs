@@ -40,15 +40,22 @@ pub(crate) trait ReadLine: Send + Sync {
 pub(crate) enum Lane {
     Reads,
     Writes,
+    /// Those of value records have lanes of their own: a store keeps them in a table of their own, which fails by itself.
+    ValueReads,
+    ValueWrites,
 }
 
 impl Lane {
-    pub(crate) const ALL: [Self; 2] = [Self::Reads, Self::Writes];
+    pub(super) const COUNT: usize = 4;
+    pub(crate) const ALL: [Self; Self::COUNT] =
+        [Self::Reads, Self::Writes, Self::ValueReads, Self::ValueWrites];
 
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Reads => "reads",
             Self::Writes => "writes",
+            Self::ValueReads => "value_reads",
+            Self::ValueWrites => "value_writes",
         }
     }
 }
@@ -59,14 +66,16 @@ struct State {
     in_flight: u32,
     reads_max: u32,
     reads_in_flight: u32,
-    paused: [bool; 2],
+    paused: [bool; Lane::COUNT],
     /// The engine closes.
     closing: bool,
     /// A probe that may pass although its lane is paused.
-    probe: [bool; 2],
+    probe: [bool; Lane::COUNT],
     next: u64,
     background: BTreeMap<u64, (Lane, oneshot::Sender<Permit>)>,
     last_was_background: bool,
+    /// A call waited because there were no more permits.
+    limited: bool,
 }
 
 /// The right to run one store call. Dropping it gives it to the next in line.
@@ -89,12 +98,13 @@ impl Gate {
             in_flight: 0,
             reads_max,
             reads_in_flight: 0,
-            paused: [false; 2],
+            paused: [false; Lane::COUNT],
             closing: false,
-            probe: [false; 2],
+            probe: [false; Lane::COUNT],
             next: 0,
             background: BTreeMap::new(),
             last_was_background: false,
+            limited: false,
         };
         Arc::new(Self {
             state: Mutex::new(state),
@@ -194,7 +204,7 @@ impl Gate {
     /// those that wait are answered without the store when their time is up.
     pub(crate) fn close(self: &Arc<Self>) {
         let mut state = lock(&self.state);
-        (state.closing, state.paused, state.probe) = (true, [false; 2], [false; 2]);
+        (state.closing, state.paused, state.probe) = (true, [false; Lane::COUNT], [false; Lane::COUNT]);
         drop(state);
         self.advance();
     }
@@ -208,6 +218,15 @@ impl Gate {
 
     pub(crate) fn in_flight(&self) -> Level {
         Level { used: self.in_flight.load(Ordering::Relaxed), max: self.limit.load(Ordering::Relaxed) }
+    }
+
+    /// Whether a call has waited because there were no more permits, since this was asked last.
+    pub(super) fn take_limited(&self) -> bool {
+        let reads = self.reads.get().and_then(Weak::upgrade);
+        let waits = reads.is_some_and(|reads| reads.waits());
+        let mut state = lock(&self.state);
+        state.note_limited(waits);
+        std::mem::take(&mut state.limited)
     }
 
     /// How many store calls have ended, ever.
@@ -257,6 +276,18 @@ impl State {
         }
     }
 
+    /// Notes whether a call waits while all permits are in use. That there may be no more reads than these says nothing against it:
+    /// with a limit as high as the reads' bound, fewer permits may serve more.
+    fn note_limited(&mut self, reads_wait: bool) {
+        if self.limited || self.closing {
+            return;
+        }
+        let paused = |lane: Lane| self.paused[lane as usize] && !self.probe[lane as usize];
+        let read = reads_wait && self.in_flight >= self.limit && !paused(Lane::Reads);
+        let is_short = |lane: Lane| !paused(lane) && !self.background_may_start(lane);
+        self.limited = read || self.background.values().any(|(lane, _)| is_short(*lane));
+    }
+
     /// Takes the next permit, for whoever is next.
     fn next_turn(&mut self, reads_wait: bool) -> Option<Turn> {
         let reads_start = !self.closing && self.reads_in_flight < self.reads_max;
@@ -270,6 +301,7 @@ impl State {
             return Some(Turn::Background(sender));
         }
         if !read {
+            self.note_limited(reads_wait);
             return None;
         }
         self.start(Lane::Reads, true);

@@ -3,7 +3,12 @@
 use crate::observe::StoreCall;
 use hydra_api::{Causes, ProviderStore, StoreError, StoreErrorKind};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
+
+/// For how long a write is waited for while none ends. Then its records are tried without it: a call that hangs keeps its
+/// permit, and nothing else. Stores bound their calls to less.
+pub(crate) const WRITE_WAIT_MAX: Duration = Duration::from_secs(45);
 
 /// A store call that did not bring what it should.
 #[derive(Debug)]
@@ -26,7 +31,7 @@ impl Failure {
         store: &dyn ProviderStore,
         len: usize,
     ) -> Self {
-        let error = match store.unknown_because() {
+        let error = match cause_of(store) {
             Some(because) => StoreError::because(kind, call.as_str(), because),
             None => StoreError::new(kind, call.as_str()),
         };
@@ -71,6 +76,11 @@ impl fmt::Display for Failure {
             Self::Broke(how) => f.write_str(how),
         }
     }
+}
+
+/// Why the store could say nothing of some keys or records, if it tells; nothing when it panics instead.
+pub(crate) fn cause_of(store: &dyn ProviderStore) -> Option<String> {
+    catch_unwind(AssertUnwindSafe(|| store.unknown_because())).ok().flatten()
 }
 
 /// The kind that counts where a call failed in several ways: damage first, then that the store is at its limit.

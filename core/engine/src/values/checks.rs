@@ -13,7 +13,7 @@ const BUCKETS: usize = 4_096;
 const BURST_S: u32 = 2;
 
 /// What a check that fails takes of the budget of its prefix.
-const FAILED_COST: u64 = 10;
+const FAILED_COST: i64 = 10;
 
 /// Budgets of signature checks, in fixed memory.
 #[derive(Debug)]
@@ -27,19 +27,26 @@ pub(super) struct Checks {
 
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
-    /// Checks that may still be made, in thousandths.
-    left: u64,
+    /// Checks that may still be made, in thousandths; fewer than none after those that have failed.
+    left: i64,
     at: Instant,
+}
+
+/// One check, in thousandths.
+const ONE: i64 = 1_000;
+
+/// What a bucket of so many checks a second holds.
+const fn most(rate: u32) -> i64 {
+    rate as i64 * BURST_S as i64 * ONE
 }
 
 impl Bucket {
     /// Takes one check, if there is one, at `rate` new ones a second.
     fn take(&mut self, rate: u32, now: Instant) -> bool {
-        const ONE: u64 = 1_000;
         let passed = now.saturating_duration_since(self.at).as_millis() as u64;
         if passed > 0 {
-            let most = u64::from(rate) * u64::from(BURST_S) * ONE;
-            self.left = self.left.saturating_add(passed.saturating_mul(rate.into())).min(most);
+            let more = i64::try_from(passed.saturating_mul(rate.into())).unwrap_or(i64::MAX);
+            self.left = self.left.saturating_add(more).min(most(rate));
             self.at += Duration::from_millis(passed);
         }
         let has_one = self.left >= ONE;
@@ -48,12 +55,17 @@ impl Bucket {
         }
         has_one
     }
+
+    /// Puts back a check that was taken a moment ago.
+    fn give_back(&mut self) {
+        self.left = self.left.saturating_add(ONE);
+    }
 }
 
 impl Checks {
     /// So many checks a second for each prefix, and in all.
     pub(super) fn new(per_prefix: u32, in_all: u32, now: Instant) -> Self {
-        let bucket = |rate: u32| Bucket { left: u64::from(rate) * u64::from(BURST_S) * 1_000, at: now };
+        let bucket = |rate: u32| Bucket { left: most(rate), at: now };
         Self {
             prefixes: (0..BUCKETS).map(|_| Mutex::new(bucket(per_prefix))).collect(),
             all: Mutex::new(bucket(in_all)),
@@ -63,16 +75,23 @@ impl Checks {
         }
     }
 
-    /// Takes a check for a peer of this address; peers behind relays share one budget.
+    /// Takes a check for a peer of this address, of its prefix and of all, or of neither; peers behind relays share one budget.
     pub(super) fn take(&self, address: Option<IpAddr>, now: Instant) -> bool {
-        lock(self.bucket(address)).take(self.per_prefix, now) && lock(&self.all).take(self.in_all, now)
+        if !lock(self.bucket(address)).take(self.per_prefix, now) {
+            return false;
+        }
+        let is_taken = lock(&self.all).take(self.in_all, now);
+        if !is_taken {
+            lock(self.bucket(address)).give_back();
+        }
+        is_taken
     }
 
     /// The check of a peer of this address has failed: its prefix has fewer of them for a while, so that those who send what is
     /// invalid use up little of what all have together.
     pub(super) fn failed(&self, address: Option<IpAddr>) {
-        let mut bucket = lock(self.bucket(address));
-        bucket.left = bucket.left.saturating_sub((FAILED_COST - 1) * 1_000);
+        // It owes what it does not have: otherwise a flood would cost as much as if every signature were right.
+        lock(self.bucket(address)).left -= (FAILED_COST - 1) * ONE;
     }
 
     fn bucket(&self, address: Option<IpAddr>) -> &Mutex<Bucket> {
@@ -120,6 +139,10 @@ mod tests {
         let checks = Checks::new(10, 1_000, now);
         let failing = (0..100).filter(|_| checks.take(ip("192.0.2.1"), now));
         assert_eq!(failing.inspect(|_| checks.failed(ip("192.0.2.1"))).count(), 2);
+        // So does each of a flood that goes on for long.
+        let later = |millis| now + Duration::from_millis(millis);
+        let failing = (0..10_000).filter(|millis| checks.take(ip("192.0.2.1"), later(*millis)));
+        assert_eq!(failing.inspect(|_| checks.failed(ip("192.0.2.1"))).count(), 10, "in ten seconds of ten");
     }
 
     #[test]
@@ -128,5 +151,18 @@ mod tests {
         let checks = Checks::new(10, 100, now);
         let all = (0..=255u8).flat_map(|third| (0..20).map(move |_| IpAddr::from([10, 0, third, 1])));
         assert_eq!(all.filter(|address| checks.take(Some(*address), now)).count(), 200);
+    }
+
+    /// Whoever uses up what all have together takes nothing of what each prefix has.
+    #[test]
+    fn a_check_that_all_together_have_none_for_costs_its_prefix_nothing() {
+        let now = Instant::now();
+        let checks = Checks::new(10, 20, now);
+        let others = (0..4u8).map(|third| IpAddr::from([10, 0, third, 1]));
+        others.for_each(|address| (0..10).for_each(|_| _ = checks.take(Some(address), now)));
+        assert!((0..100).all(|_| !checks.take(ip("192.0.2.1"), now)), "all are used up");
+        let later = now + Duration::from_millis(1_000);
+        let taken = (0..100).filter(|_| checks.take(ip("192.0.2.1"), later)).count();
+        assert_eq!(taken, 20, "as many as it had, and all gained");
     }
 }

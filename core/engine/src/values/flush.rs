@@ -4,12 +4,13 @@ use super::Values;
 use super::book::Tries;
 use super::look::values_of;
 use crate::observe::{StoreCall, trace};
-use crate::store::{Failure, Lane, gravest};
-use crate::sync::add;
+use crate::store::{Failure, Lane, WRITE_WAIT_MAX, gravest};
+use crate::sync::{add, lock};
 use hydra_api::{FoundValue, PutOutcome, StoreError, StoreErrorKind, ValuePut};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// The longest pause after batches that failed.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -46,7 +47,7 @@ async fn pause(values: &Values, started: Instant, failures: u32) {
         }
         return;
     }
-    let is_paused = values.backend.breaker.is_open(Lane::Writes);
+    let is_paused = values.backend.breaker.is_open(Lane::ValueWrites);
     let growing = limits.flush_interval.saturating_mul(1 << failures.min(10)).min(PAUSE_MAX);
     let pause = if is_paused { limits.probe_interval } else { growing };
     tokio::select! {
@@ -58,7 +59,7 @@ async fn pause(values: &Values, started: Instant, failures: u32) {
 
 /// Writes one batch; false if none of it was answered.
 async fn write_batch(values: &Arc<Values>) -> bool {
-    let permit = values.backend.gate.acquire(Lane::Writes).await;
+    let permit = values.backend.gate.acquire(Lane::ValueWrites).await;
     // What has expired by a clock that may have jumped is not let go yet, neither here nor in the store.
     let now = values.clock.sure_date();
     let batch: Arc<[ValuePut]> = values.book.take_batch(now).into();
@@ -72,8 +73,8 @@ async fn write_batch(values: &Arc<Values>) -> bool {
     let (store, putting, len) = (values.backend.store.clone(), batch.clone(), batch.len());
     let span = trace::background(&values.backend.tracer, StoreCall::PutValues, len);
     let call = async move { checked(values_of(&*store)?.put_if(putting, now).await?, len) };
-    let call = values.backend.start(permit, StoreCall::PutValues, span, call, |outcomes| outcomes);
-    let outcomes = call.await.unwrap_or(Err(Failure::PANICKED));
+    let call = values.backend.start(permit, StoreCall::PutValues, len, span, call, |outcomes| outcomes);
+    let Some(outcomes) = ended(values, call).await else { return false };
     let changed = match outcomes {
         Ok(outcomes) => settle(values, &batch, outcomes),
         Err(failure) => {
@@ -82,6 +83,24 @@ async fn write_batch(values: &Arc<Values>) -> bool {
         }
     };
     changed.is_empty() || look_again(values, changed).await
+}
+
+/// How a call ended; nothing when it does not end. Then its records are tried without it: it keeps its permit, and nothing else.
+/// Only one call is left behind so at a time, as the permits are those of the providers as well.
+async fn ended<T>(values: &Values, mut call: JoinHandle<Result<T, Failure>>) -> Option<Result<T, Failure>> {
+    loop {
+        if let Ok(ended) = timeout(WRITE_WAIT_MAX, &mut call).await {
+            return Some(ended.unwrap_or(Err(Failure::PANICKED)));
+        }
+        if !values.backend.breaker.is_open(Lane::ValueWrites) {
+            values.backend.reports.writes_hang(WRITE_WAIT_MAX);
+        }
+        let mut hangs = lock(&values.hangs);
+        if hangs.as_ref().is_none_or(AbortHandle::is_finished) {
+            *hangs = Some(call.abort_handle());
+            return None;
+        }
+    }
 }
 
 /// One outcome for each record. A put all of whose outcomes are open is a failure, of the gravest kind among them.
@@ -123,16 +142,12 @@ fn settle(values: &Values, batch: &[ValuePut], outcomes: Vec<PutOutcome>) -> Vec
                 values.room.refused(values.clock.now());
                 values.backend.reports.no_room();
             }
-            PutOutcome::Refused(why) => {
-                add(&stats.dropped_refused, 1);
-                values.book.dropped(put);
-                values.backend.reports.refused(&why);
-            }
+            PutOutcome::Refused(why) => refused(values, put, &why),
             PutOutcome::Unknown(kind) => {
                 unknown = gravest(unknown.into_iter().chain([kind]));
-                try_again(values, put, Some(kind));
+                try_again(values, put, Some(kind), &in_part(kind));
             }
-            _ => try_again(values, put, None),
+            _ => try_again(values, put, None, "the store reported what this version does not know"),
         }
     }
     if let Some(kind) = unknown {
@@ -142,13 +157,27 @@ fn settle(values: &Values, batch: &[ValuePut], outcomes: Vec<PutOutcome>) -> Vec
 }
 
 fn failed(values: &Values, batch: &[ValuePut], failure: &Failure) {
-    for put in batch {
-        try_again(values, put, failure.kind());
+    let (kind, cause) = (failure.kind(), failure.to_string());
+    match batch {
+        [put] if kind == Some(StoreErrorKind::Refused) => refused(values, put, &cause),
+        batch => batch.iter().for_each(|put| try_again(values, put, kind, &cause)),
     }
 }
 
+/// The store never takes this record.
+fn refused(values: &Values, put: &ValuePut, why: &str) {
+    add(&values.backend.stats.values.dropped_refused, 1);
+    values.book.dropped(put);
+    values.backend.reports.refused(why);
+}
+
+/// What is known of a failure that the store told of single records.
+fn in_part(kind: StoreErrorKind) -> String {
+    format!("a part of the store is {}", kind.as_str())
+}
+
 /// A record is tried again as long as it may be; alone, if it may be what makes its batch fail.
-fn try_again(values: &Values, put: &ValuePut, kind: Option<StoreErrorKind>) {
+fn try_again(values: &Values, put: &ValuePut, kind: Option<StoreErrorKind>, cause: &str) {
     let waits = matches!(kind, Some(StoreErrorKind::Unavailable | StoreErrorKind::Overloaded));
     let tries = values.book.again(put, |tries| Tries {
         failures: if waits { tries.failures } else { tries.failures + 1 },
@@ -157,6 +186,7 @@ fn try_again(values: &Values, put: &ValuePut, kind: Option<StoreErrorKind>) {
     if tries.failures > values.limits.write_retries {
         add(&values.backend.stats.values.dropped_after_retries, 1);
         values.book.dropped(put);
+        values.backend.reports.gave_up(cause);
     } else {
         add(&values.backend.stats.values.retried, 1);
     }
@@ -165,10 +195,12 @@ fn try_again(values: &Values, put: &ValuePut, kind: Option<StoreErrorKind>) {
 /// Reads what the store has in place of what was seen: the better record stays. False if it could not be read. It is a part of the
 /// write: reads that are paused do not hold it up.
 async fn look_again(values: &Arc<Values>, changed: Vec<ValuePut>) -> bool {
-    let permit = values.backend.gate.acquire(Lane::Writes).await;
+    let permit = values.backend.gate.acquire(Lane::ValueWrites).await;
     let (keys, now) = (changed.iter().map(|put| put.key).collect(), values.clock.read());
     add(&values.backend.stats.values.statements, 1);
-    let found = values.read(permit, keys, now, |found| found).await.unwrap_or(Err(Failure::PANICKED));
+    let Some(found) = ended(values, values.read(permit, keys, now, |found| found)).await else {
+        return false;
+    };
     let found = match found {
         Ok(found) => found,
         Err(failure) => {
@@ -184,7 +216,7 @@ async fn look_again(values: &Arc<Values>, changed: Vec<ValuePut>) -> bool {
                     add(&values.backend.stats.values.superseded, 1);
                 }
             }
-            FoundValue::Unknown(kind) => try_again(values, put, Some(kind)),
+            FoundValue::Unknown(kind) => try_again(values, put, Some(kind), &in_part(kind)),
         }
     }
     true

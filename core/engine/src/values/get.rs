@@ -96,7 +96,7 @@ impl Values {
             _ => Plan { life: limits.stale, asks: Asks::Never, deadline: limits.short_deadline },
         };
         // No store call comes before the next probe.
-        let is_paused = self.backend.breaker.is_open(Lane::Reads) && plan.asks == Asks::Waits;
+        let is_paused = self.backend.breaker.is_open(Lane::ValueReads) && plan.asks == Asks::Waits;
         Plan { asks: if is_paused { Asks::AtOnce } else { plan.asks }, ..plan }
     }
 
@@ -119,7 +119,7 @@ impl Values {
             Joined::Flight(flight) => flight,
         };
         if plan.asks == Asks::AtOnce {
-            let is_paused = self.backend.breaker.is_open(Lane::Reads);
+            let is_paused = self.backend.breaker.is_open(Lane::ValueReads);
             return Err(if is_paused { Ending::StoreFailed } else { Ending::NoPermit });
         }
         self.landed(&flight, plan, now).await.map(|record| (record, Source::Store))

@@ -6,7 +6,7 @@ use crate::clock::Now;
 use crate::observe::{StoreCall, trace};
 use crate::request::Ending;
 use crate::store::{Failure, Lane, Permit, gravest};
-use crate::sync::add;
+use crate::sync::{add, lock};
 use hydra_api::{FoundValue, ProviderStore, StoreError, UnixSeconds, ValueKey, ValueRecord};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 pub(crate) async fn look(values: Arc<Values>) {
     loop {
         values.book.keys_wait().await;
-        let permit = values.backend.gate.acquire(Lane::Reads).await;
+        let permit = values.backend.gate.acquire(Lane::ValueReads).await;
         let (flights, now) = (values.book.depart(), values.clock.read());
         if flights.is_empty() {
             continue;
@@ -30,6 +30,17 @@ pub(crate) async fn look(values: Arc<Values>) {
 }
 
 impl Values {
+    /// Reads the key of the last read that failed once more, to see whether the store answers again.
+    ///
+    /// # Errors
+    /// The permit, if none has failed.
+    pub(crate) fn probe(&self, permit: Permit) -> Result<(), Permit> {
+        let Some(key) = *lock(&self.failed) else { return Err(permit) };
+        // What it brings is noted where it ends.
+        drop(self.read(permit, [key].into(), self.clock.read(), drop));
+        Ok(())
+    }
+
     /// Starts a call that reads these keys.
     pub(super) fn read<U: Send + 'static>(
         &self,
@@ -45,7 +56,7 @@ impl Values {
             let found = checked(values_of(&*store)?.get(keys, sure).await?, len)?;
             Ok(found.into_iter().map(|found| bounded(found, now.unix, life)).collect())
         };
-        self.backend.start(permit, StoreCall::GetValues, span, call, then)
+        self.backend.start(permit, StoreCall::GetValues, len, span, call, then)
     }
 }
 
@@ -111,6 +122,9 @@ impl Aboard {
 
 impl Drop for Aboard {
     fn drop(&mut self) {
+        if let Some(flight) = self.flights.first() {
+            *lock(&self.values.failed) = Some(flight.key);
+        }
         for flight in &self.flights {
             self.values.book.land(flight, Err(Ending::StoreFailed), self.departed);
         }

@@ -2,7 +2,7 @@
 
 use super::Values;
 use super::book::Took;
-use super::cache::Known;
+use super::get::Plan;
 use super::judge::{Claim, is_better};
 use crate::clock::Now;
 use crate::request::{Caller, Distance, Ending};
@@ -45,74 +45,87 @@ impl Values {
         (rung, distance): (Rung, Distance),
         now: Now,
     ) -> Ending {
-        let stats = &self.backend.stats.values;
         if rung == Rung::RoutingOnly || self.is_closing() {
             return Ending::Shed;
         }
         let plan = self.plan((rung, distance));
-        let cached = self.book.find(&key);
-        if let Some(held) = self.holds(&key, cached.as_ref(), value, now) {
+        let known = self.known(&key, &plan, now);
+        if let Some(held) = known.as_ref().and_then(|known| same(known.as_ref(), value, now)) {
             // Repaired again and again: neither a signature is checked nor a statement made.
-            return self.refresh(key, &held, rung, now);
+            return self.refresh(key, held, rung, now);
         }
         if distance == Distance::Far {
             return Ending::Shed;
         }
-        let known = cached.filter(|known| known.is_within(plan.life, now));
-        let mut known = known.map(|known| known.record).or_else(|| self.book.taken(&key).map(Some));
         let claim = match Claim::parse(&key, value.clone(), now.unix) {
             Ok(claim) => claim,
             Err(why) => return self.refused(&why),
         };
-        if self.is_outdated(&claim, known.as_ref()) {
-            return Ending::Outdated;
-        }
-        // Without what the store has nothing is taken, and no signature is checked in vain, as that of a new record would be.
-        if known.is_none() && !plan.waits() {
-            return self.ask(key, &plan, now).await.err().unwrap_or(Ending::NoPermit);
-        }
-        if known.is_none() && self.room.is_used_up(now.instant) {
-            known = match self.ask(key, &plan, now).await {
-                Ok((record, _)) => Some(record),
-                Err(ending) => return ending,
-            };
-        }
-        if let Some(ending) = self.lacks_room(value, known.as_ref(), now) {
-            return ending;
-        }
-        if !self.checks.take(caller.address, now.instant) {
-            add(&stats.checks_declined, 1);
-            return Ending::Declined;
-        }
-        add(&stats.checks, 1);
-        if let Err(why) = claim.verify() {
-            add(&stats.checks_failed, 1);
-            self.checks.failed(caller.address);
-            return self.refused(&why);
-        }
-        if known.is_none() {
-            match self.ask(key, &plan, now).await {
-                Ok((Some(held), _)) if held.value == *value => return self.refresh(key, &held, rung, now),
-                Ok((record, _)) => known = Some(record),
-                Err(ending) => return ending,
+        let stale = self.stale(&key, value, now);
+        if stale.is_none() {
+            if let Some(ending) = self.hinders(&claim, known.as_ref(), now) {
+                return ending;
+            }
+            // Without what the store has nothing is taken, and no signature is checked in vain, as that of a new record would be.
+            if known.is_none() && !plan.waits() {
+                return self.ask(key, &plan, now).await.err().unwrap_or(Ending::NoPermit);
+            }
+            if let Err(ending) = self.check(caller, &claim, now) {
+                return ending;
             }
         }
-        if self.is_outdated(&claim, known.as_ref()) {
-            return Ending::Outdated;
+        // The only place where the store is asked: after the signature, so that what anybody makes up costs no statement.
+        let held = match known {
+            Some(held) => held,
+            None => match (self.ask(key, &plan, now).await, stale) {
+                (Ok((held, _)), _) => held,
+                (Err(_), Some(stale)) => Some(stale),
+                (Err(ending), None) => return ending,
+            },
+        };
+        if let Some(held) = same(held.as_ref(), value, now) {
+            return self.refresh(key, held, rung, now);
         }
-        if let Some(ending) = self.lacks_room(value, known.as_ref(), now) {
+        if let Some(ending) = self.hinders(&claim, Some(&held), now) {
             return ending;
         }
-        let held = known.flatten().map(|record| record.value);
-        self.take(key, &claim, held, now)
+        self.take(key, &claim, held.map(|record| record.value), now)
     }
 
-    /// The record that is held, if it has this value. An older answer of the store serves as well: it is compared again when it is
-    /// written.
-    fn holds(&self, key: &ValueKey, cached: Option<&Known>, value: &Bytes, now: Now) -> Option<ValueRecord> {
-        let cached = cached.filter(|known| known.is_within(self.limits.stale, now));
-        let held = cached.and_then(|known| known.record.clone()).or_else(|| self.book.taken(key))?;
-        (held.value == *value && held.expires > now.unix).then_some(held)
+    /// What a key has, if that is known well enough for this rung.
+    fn known(&self, key: &ValueKey, plan: &Plan, now: Now) -> Option<Option<ValueRecord>> {
+        let cached = self.book.find(key).filter(|known| known.is_within(plan.life, now));
+        cached.map(|known| known.record).or_else(|| self.book.taken(key).map(Some))
+    }
+
+    /// The record of a key, if it had this value when the store was asked last. Its signature was checked when it was taken, but there
+    /// may be a better one by now: it counts only if the store does not answer.
+    fn stale(&self, key: &ValueKey, value: &Bytes, now: Now) -> Option<ValueRecord> {
+        let cached = self.book.find(key).filter(|known| known.is_within(self.limits.stale, now))?;
+        same(cached.record.as_ref(), value, now).cloned()
+    }
+
+    /// Checks the signature, within the budget of the caller's prefix.
+    fn check(&self, caller: &Caller, claim: &Claim, now: Now) -> Result<(), Ending> {
+        let stats = &self.backend.stats.values;
+        if !self.checks.take(caller.address, now.instant) {
+            add(&stats.checks_declined, 1);
+            return Err(Ending::Declined);
+        }
+        add(&stats.checks, 1);
+        claim.verify().map_err(|why| {
+            add(&stats.checks_failed, 1);
+            self.checks.failed(caller.address);
+            self.refused(&why)
+        })
+    }
+
+    /// Why a record is not taken, as far as is known of its key.
+    fn hinders(&self, claim: &Claim, known: Option<&Option<ValueRecord>>, now: Now) -> Option<Ending> {
+        if self.is_outdated(claim, known) {
+            return Some(Ending::Outdated);
+        }
+        self.lacks_room(claim.value(), known, now)
     }
 
     /// Why a record cannot be taken however good it is: too many wait, or the store has no room for what is new or longer.
@@ -191,4 +204,9 @@ impl Values {
     pub(super) fn prefers(key: &ValueKey, record: &ValueRecord, rival: &[u8], now: UnixSeconds) -> bool {
         is_better(key, &record.value, rival, now)
     }
+}
+
+/// The record that is held, if it has this value and is live.
+fn same<'r>(held: Option<&'r ValueRecord>, value: &Bytes, now: Now) -> Option<&'r ValueRecord> {
+    held.filter(|held| held.value == *value && held.expires > now.unix)
 }

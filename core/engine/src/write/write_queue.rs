@@ -44,6 +44,7 @@ pub(crate) struct WriteQueue {
     len: AtomicU32,
     away: AtomicU32,
     bytes: AtomicU64,
+    away_bytes: AtomicU64,
     ready: AtomicU32,
     /// Records of the window in hand that have a fate already, and how many windows there were: that of a call which outlasts
     /// its window is not known.
@@ -129,6 +130,7 @@ impl WriteQueue {
             len: AtomicU32::new(0),
             away: AtomicU32::new(0),
             bytes: AtomicU64::new(0),
+            away_bytes: AtomicU64::new(0),
             ready: AtomicU32::new(0),
             settled: Mutex::default(),
             window_waits: Notify::new(),
@@ -293,11 +295,15 @@ impl WriteQueue {
         self.away.load(Ordering::Relaxed)
     }
 
-    /// How full the queue is for what comes: without the records of a part that is away, and what they may keep of it.
+    /// How full the queue is for what comes: without the records of a part that is away, and what they may keep of it. Where
+    /// its memory is fuller than its places, as many of these count as used.
     pub(crate) fn open_level(&self) -> Level {
         let (Level { used, max }, away) = (self.level(), self.away());
-        let kept = away.min(level_of(self.len_max / AWAY_PART));
-        Level { used: used.saturating_sub(away), max: max - kept }
+        let max = max - away.min(level_of(self.len_max / AWAY_PART));
+        let (bytes, away_bytes) = (self.bytes(), self.away_bytes.load(Ordering::Relaxed));
+        let bytes_max = self.bytes_max as u64 - away_bytes.min((self.bytes_max / AWAY_PART) as u64);
+        let by_bytes = u64::from(max).saturating_mul(bytes.saturating_sub(away_bytes)) / bytes_max.max(1);
+        Level { used: used.saturating_sub(away).max(by_bytes.min(max.into()) as u32), max }
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -335,6 +341,7 @@ impl WriteQueue {
         self.away.store(queue.away.len() as u32, Ordering::Relaxed);
         self.ready.store(queue.fresh.ready() as u32, Ordering::Relaxed);
         self.bytes.store(queue.bytes() as u64, Ordering::Relaxed);
+        self.away_bytes.store(queue.away.bytes as u64, Ordering::Relaxed);
     }
 
     fn hashes(&self, record: &ProviderRecord) -> Hashes {

@@ -206,6 +206,15 @@ async fn a_close_that_was_dropped_is_taken_up_by_the_next() {
     assert!((0..200).all(|number| store.knows(&key(number), peer(number))));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_close_may_take_as_long_as_there_is_time() {
+    let store = Store::new(4, 256);
+    let engine = open(&store, vec![], permits(4));
+    engine.announce(caller(1), &key(1), || addresses(1)).unwrap();
+    let report = engine.close(Duration::MAX).await;
+    assert!(report.is_clean() && store.is_closed(), "{report:?}");
+}
+
 /// Every call that was waiting for a permit began within the end of the one before it.
 #[test]
 fn a_runtime_that_ends_with_a_long_line_does_not_end_the_process() {

@@ -9,7 +9,9 @@ use hydra_conformance::doubles::{
     Asked, Calls, ClaimingStore, Counted, FailingStore, FrozenStore, PanicsSometimes, RecordingStore,
     SlowStore, UnknownForSome, Waits,
 };
-use hydra_engine::{Caller, Clock, Config, Engine, NamedPolicy, NamedStore, Nearness, PolicyMode, Watch};
+use hydra_engine::{
+    Caller, Clock, Config, Engine, NamedPolicy, NamedStore, Nearness, PermitMode, Permits, PolicyMode, Watch,
+};
 use hydra_store_memory::Memory;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -340,9 +342,22 @@ pub(crate) fn open_store(
     Engine::open(store, policies, config, Clock::starting_at(START), watch)
 }
 
-/// A config with this many permits; the rest as by default.
+/// A config with exactly this many permits; the rest as by default.
 pub(crate) fn permits(permits: u32) -> Config {
-    Config { permits_max: Some(permits), ..Config::default() }
+    permits_in(PermitMode::Fixed, permits)
+}
+
+/// A config with at most this many permits, as the store takes them; the rest as by default.
+pub(crate) fn at_most(permits: u32) -> Config {
+    permits_in(PermitMode::Adaptive, permits)
+}
+
+fn permits_in(mode: PermitMode, permits: u32) -> Config {
+    Config {
+        permits_max: Some(permits),
+        permits: Permits { mode, ..Permits::default() },
+        ..Config::default()
+    }
 }
 
 /// The multihash of a key with this number.

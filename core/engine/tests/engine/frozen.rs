@@ -142,3 +142,41 @@ async fn the_watch_for_stalls_can_be_switched_off() {
     sleep(Duration::from_secs(10)).await;
     assert_eq!(engine.providers(caller(0), &key(1)).await.unwrap().ending, Ending::NoPermit);
 }
+
+/// With permits left for reads nothing else says that no write has ended.
+#[tokio::test(start_paused = true)]
+async fn writes_that_do_not_end_are_noticed_though_reads_do() {
+    let store = Store::new(8, 256);
+    let engine = open(&store, vec![], permits(8));
+    sleep(millis(10)).await;
+    store.set_writes(Mood::Frozen);
+    for number in 0..30 {
+        engine.announce(caller(1), &key(number), || addresses(1)).unwrap();
+        engine.providers(caller(2), &key(1_000 + number)).await.unwrap();
+        sleep(millis(100)).await;
+    }
+    assert_eq!((engine.read_rung(), engine.write_rung()), (Rung::Full, Rung::Stale));
+    assert_eq!(engine.rung_reasons(), ["", "the store has stalled"]);
+    store.set_writes(Mood::Takes(millis(1)));
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!((engine.write_rung(), engine.load().write_queue.used), (Rung::Full, 0));
+}
+
+/// A write that hangs holds no rung once others end.
+#[tokio::test(start_paused = true)]
+async fn one_write_that_hangs_holds_no_rung() {
+    let store = Store::new(8, 256);
+    let engine = open(&store, vec![], permits(8));
+    sleep(millis(10)).await;
+    store.set_writes(Mood::Frozen);
+    engine.announce(caller(1), &key(0), || addresses(1)).unwrap();
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(engine.write_rung(), Rung::Stale);
+    store.hang_those_under_way();
+    // A window waits 45 s for its inserts.
+    for number in 1..600 {
+        engine.announce(caller(1), &key(number), || addresses(1)).unwrap();
+        sleep(millis(100)).await;
+    }
+    assert_eq!((engine.write_rung(), store.running()), (Rung::Full, 1));
+}

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod account;
+mod apart;
 mod cache;
 mod close;
 mod config;
@@ -18,6 +19,7 @@ mod mixed;
 mod names;
 mod near;
 mod peak;
+mod permits;
 mod promises;
 mod reads;
 mod recovery;
@@ -30,6 +32,8 @@ mod shedding;
 mod simulation;
 mod spans;
 mod taken;
+mod untrusted;
+mod value_faults;
 mod values;
 mod visible;
 mod writes;

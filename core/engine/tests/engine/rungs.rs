@@ -99,6 +99,26 @@ async fn a_filling_queue_degrades_writes_before_it_is_full_and_leaves_reads_alon
     assert_eq!((found.ending, found.rung), (Ending::Served, Rung::Full));
 }
 
+/// Its memory may be used up long before its places are.
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_is_full_of_long_addresses_is_a_full_queue() {
+    let store = Store::new(4, 256);
+    let config = Config { write_queue_mib_max: 1, ..permits(4) };
+    let engine = open(&store, vec![], config);
+    store.set_writes(Mood::Takes(millis(700)));
+    let long = || Addresses::fitting([[7u8; 200]; 40]);
+    let mut number = 0;
+    while engine.announce(caller(1), &key(number), long).unwrap() == Ending::Served {
+        number += 1;
+    }
+    sleep(millis(200)).await;
+    assert!(engine.load().write_queue.percent() >= 90, "{:?} after {number}", engine.load().write_queue);
+    assert_eq!(engine.write_rung(), Rung::Stale);
+    assert_eq!(engine.rung_reasons(), ["", "the write queue fills up"]);
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!((engine.write_rung(), engine.load().write_queue.used), (Rung::Full, 0));
+}
+
 #[tokio::test(start_paused = true)]
 async fn known_records_are_not_written_again_on_short_and_stale() {
     for (rung, after_25_hours) in [(Rung::Short, Ending::Served), (Rung::Stale, Ending::Known)] {

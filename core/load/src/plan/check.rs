@@ -1,6 +1,6 @@
 //! The bounds of a plan.
 
-use super::{Pace, Plan, Presence};
+use super::{Pace, Plan, Presence, Transport};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ pub enum PlanError {
     AbusiveAlone,
     #[error("there are fewer identities than clients: raise the identities or lower the clients")]
     FewIds,
+    #[error("local addresses need heads over TCP")]
+    SourcesOfTcp,
 }
 
 impl Plan {
@@ -53,6 +55,9 @@ impl Plan {
         }
         if self.ids < self.clients.into() {
             return Err(PlanError::FewIds);
+        }
+        if !self.sources.is_empty() && self.heads.iter().any(|head| head.transport() != Transport::Tcp) {
+            return Err(PlanError::SourcesOfTcp);
         }
         self.check_pace()
     }
@@ -119,6 +124,11 @@ mod tests {
             change(&mut changed);
             assert!(changed.check().is_err(), "{nth}");
         }
+        let quic = format!("/ip4/127.0.0.1/udp/1/quic-v1/p2p/{}", libp2p::PeerId::random()).parse().unwrap();
+        let sources = vec!["127.0.0.2".parse().unwrap()];
+        let over_quic = Plan { heads: vec![quic], sources: sources.clone(), ..plan.clone() };
+        assert_eq!(over_quic.check(), Err(PlanError::SourcesOfTcp));
+        assert_eq!(Plan { sources, ..plan.clone() }.check(), Ok(()));
         for rate in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             assert!(Plan { steps: vec![step(rate)], ..plan.clone() }.check().is_err(), "{rate}");
         }

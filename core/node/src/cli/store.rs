@@ -2,6 +2,7 @@
 
 mod about;
 mod identity;
+mod merge;
 mod progress;
 mod records;
 mod resume;
@@ -9,6 +10,7 @@ mod source;
 mod target;
 mod transfer;
 mod values;
+mod written;
 
 use super::args::{ImportArgs, StoreCommand, TransferArgs};
 use super::check::ok;

@@ -3,6 +3,7 @@
 mod gated;
 mod multiplex;
 mod names;
+mod prompt;
 mod secure;
 mod transport;
 

@@ -3,15 +3,16 @@
 use super::axis::{Axis, Scale, label};
 use std::fmt::Write;
 
-/// Panels over one x axis, which is logarithmic.
+/// Panels over one x axis.
 #[derive(Debug)]
 pub(crate) struct Chart {
     pub(crate) title: String,
     pub(crate) x_title: String,
     /// A line below the title of the x axis.
     pub(crate) note: String,
-    /// The ticks of the x axis, in rising order.
-    pub(crate) x: Vec<f64>,
+    pub(crate) x: Axis,
+    /// What follows the number at a tick of the x axis.
+    pub(crate) unit: &'static str,
     pub(crate) panels: Vec<Panel>,
 }
 
@@ -27,7 +28,7 @@ pub(crate) struct Panel {
 #[derive(Debug)]
 pub(crate) struct Series {
     pub(crate) name: String,
-    pub(crate) colour: &'static str,
+    pub(crate) colour: String,
     pub(crate) mark: Mark,
     pub(crate) points: Vec<(f64, f64)>,
 }
@@ -37,6 +38,8 @@ pub(crate) struct Series {
 pub(crate) enum Mark {
     /// As dots, joined by a line.
     Line,
+    /// As a line without dots.
+    Path,
     /// As crosses.
     Points,
 }
@@ -70,7 +73,7 @@ impl Chart {
         for (nth, panel) in self.panels.iter().enumerate() {
             let (column, row) = (nth % COLUMNS, nth / COLUMNS);
             let origin = (PANEL.0 * column as f64, HEADER + PANEL.1 * row as f64);
-            panel.draw(&mut svg, origin, &self.x);
+            panel.draw(&mut svg, origin, &self.x, self.unit);
         }
         svg.push_str("</svg>\n");
         svg
@@ -95,7 +98,7 @@ impl Plot {
 }
 
 impl Panel {
-    fn draw(&self, svg: &mut String, (left, top): (f64, f64), x: &[f64]) {
+    fn draw(&self, svg: &mut String, (left, top): (f64, f64), x: &Axis, unit: &str) {
         let legend = LEGEND_LINE * self.series.len().div_ceil(2) as f64;
         let all = self.series.iter().flat_map(|series| series.points.iter().map(|(_, y)| *y));
         let plot = Plot {
@@ -103,11 +106,11 @@ impl Panel {
             top: top + TOP + legend,
             width: PANEL.0 - LEFT - RIGHT,
             height: PANEL.1 - TOP - legend - BOTTOM,
-            x: Axis::of(Scale::Log, x.to_vec()),
+            x: x.clone(),
             y: Axis::over(self.scale, all),
         };
         text(svg, (plot.left, top + 20.0), "start", "p", &self.title);
-        draw_axes(svg, &plot);
+        draw_axes(svg, &plot, unit);
         for (nth, series) in self.series.iter().enumerate() {
             let at = plot.left + plot.width / 2.0 * (nth % 2) as f64;
             let line = top + 38.0 + LEGEND_LINE * (nth / 2) as f64;
@@ -118,7 +121,7 @@ impl Panel {
     }
 }
 
-fn draw_axes(svg: &mut String, plot: &Plot) {
+fn draw_axes(svg: &mut String, plot: &Plot, unit: &str) {
     let (right, bottom) = (plot.left + plot.width, plot.top + plot.height);
     for tick in &plot.y.ticks {
         let Some(along) = plot.y.place(*tick) else { continue };
@@ -130,7 +133,7 @@ fn draw_axes(svg: &mut String, plot: &Plot) {
         let Some(along) = plot.x.place(*tick) else { continue };
         let x = plot.left + along * plot.width;
         line(svg, (x, plot.top), (x, bottom));
-        text(svg, (x, bottom + 16.0), "middle", "", &format!("{}x", label(*tick)));
+        text(svg, (x, bottom + 16.0), "middle", "", &format!("{}{unit}", label(*tick)));
     }
     let (left, top, width, height) = (plot.left, plot.top, plot.width, plot.height);
     append(
@@ -144,9 +147,9 @@ fn draw_axes(svg: &mut String, plot: &Plot) {
 impl Series {
     fn draw(&self, svg: &mut String, plot: &Plot) {
         let places: Vec<_> = self.points.iter().filter_map(|point| plot.place(*point)).collect();
-        if self.mark == Mark::Line {
+        if self.mark != Mark::Points {
             let path: Vec<_> = places.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
-            let (path, colour) = (path.join(" "), self.colour);
+            let (path, colour) = (path.join(" "), &self.colour);
             append(
                 svg,
                 format_args!(
@@ -154,13 +157,15 @@ impl Series {
                 ),
             );
         }
-        places.into_iter().for_each(|place| self.draw_mark(svg, place));
+        if self.mark != Mark::Path {
+            places.into_iter().for_each(|place| self.draw_mark(svg, place));
+        }
     }
 
     fn draw_mark(&self, svg: &mut String, (x, y): (f64, f64)) {
-        let colour = self.colour;
+        let colour = &self.colour;
         match self.mark {
-            Mark::Line => {
+            Mark::Line | Mark::Path => {
                 append(svg, format_args!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{colour}\"/>"))
             }
             Mark::Points => append(
@@ -202,10 +207,11 @@ mod tests {
     use super::*;
 
     fn chart(points: Vec<(f64, f64)>, mark: Mark) -> String {
-        let series = Series { name: "a & b".to_owned(), colour: "#123456", mark, points };
+        let series = Series { name: "a & b".to_owned(), colour: "#123456".to_owned(), mark, points };
         let panel = Panel { title: "panel".to_owned(), scale: Scale::Linear, series: vec![series] };
         let [title, x_title, note] = ["title", "load", "note"].map(str::to_owned);
-        Chart { title, x_title, note, x: vec![1.0, 10.0, 100.0], panels: vec![panel] }.to_svg()
+        let x = Axis::of(Scale::Log, vec![1.0, 10.0, 100.0]);
+        Chart { title, x_title, note, x, unit: "x", panels: vec![panel] }.to_svg()
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::Counts;
 use hydra_conformance::servers::Redis;
 use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -18,6 +19,8 @@ const SETTINGS: [&str; 8] = [
     "--appendfsync",
     "everysec",
 ];
+/// The directory of the log of writes.
+const LOG: &str = "appendonlydir";
 /// How long the log of writes may take to be rewritten.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -26,8 +29,58 @@ pub(super) fn start() -> io::Result<Redis> {
     Redis::start(&program, &SETTINGS)
 }
 
+/// Where what is kept is, beside the files of the server.
+const KEPT: &str = "kept";
+
+/// Keeps the log of writes, after it was rewritten.
+pub(super) fn keep(server: &Redis) -> io::Result<()> {
+    settle(server)?;
+    let (from, to) = (server.home().join(LOG), server.home().join(KEPT));
+    std::fs::create_dir_all(&to)?;
+    copy(&from, &to)
+}
+
+/// Starts it again with the log that was kept.
+pub(super) fn renew(server: &mut Redis) -> io::Result<()> {
+    server.stop();
+    let (from, to) = (server.home().join(KEPT), server.home().join(LOG));
+    std::fs::remove_dir_all(&to)?;
+    std::fs::create_dir_all(&to)?;
+    copy(&from, &to)?;
+    restarted(server)
+}
+
+/// Starts it, and waits until it has read its log.
+fn restarted(server: &mut Redis) -> io::Result<()> {
+    server.launch()?;
+    let since = Instant::now();
+    while server.command(&["INFO", "persistence"]).map_or(1.0, |info| field(&info, "loading")) > 0.0 {
+        if since.elapsed() > PATIENCE {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+/// Kills it and starts it again.
+pub(super) fn restart(server: &mut Redis) -> io::Result<()> {
+    server.kill()?;
+    restarted(server)
+}
+
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(from)? {
+        let path = entry?.path();
+        if let Some(name) = path.file_name() {
+            std::fs::copy(&path, to.join(name))?;
+        }
+    }
+    Ok(())
+}
+
 /// A rewrite of its log that is due would be made by a child, under the quota.
-pub(super) fn settle(server: &Redis) -> io::Result<()> {
+fn settle(server: &Redis) -> io::Result<()> {
     let is_rewriting = || -> io::Result<bool> {
         let info = server.command(&["INFO", "persistence"])?;
         Ok(["aof_rewrite_in_progress", "aof_rewrite_scheduled"].iter().any(|name| field(&info, name) > 0.0))

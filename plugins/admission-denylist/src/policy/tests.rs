@@ -457,6 +457,24 @@ fn log() -> (Log, tracing::subscriber::DefaultGuard) {
     (log, tracing::subscriber::set_default(subscriber))
 }
 
+/// As a node does that reads its config again.
+#[test]
+fn a_check_and_the_change_after_it_warn_of_a_line_once() {
+    let dir = tempfile::tempdir().unwrap();
+    write(&dir, "a.deny", &[&format!("/ipfs/{A}"), "/ipfs/none", "/ipfs/bafkqaaa"]);
+    let policy = load(dir.path(), &["a.deny"], |_| ()).unwrap();
+    let (log, _guard) = log();
+    let config = Config { files: vec!["a.deny".into()], ..Config::default() };
+    let scope = Scope::new(dir.path()).with_purpose(hydra_api::Purpose::Check);
+    Denylist::load(&config, &scope).unwrap();
+    let told = log.lines("WARN");
+    assert!(!told.is_empty(), "a check warns");
+    policy.reconfigure(serde_json::to_value(&config).unwrap()).unwrap();
+    assert_eq!(log.lines("WARN"), told);
+    let read = log.lines("a denylist was read");
+    assert!(read.len() == 1 && read[0].contains("bad=1") && read[0].contains("empty=1"), "{read:?}");
+}
+
 #[tokio::test]
 async fn the_files_are_looked_at_for_as_long_as_the_policy_is_there() {
     use hydra_api::Plugin;

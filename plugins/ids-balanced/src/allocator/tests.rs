@@ -125,11 +125,22 @@ async fn a_damaged_port_file_stops_and_says_what_to_do() {
 }
 
 #[tokio::test]
-async fn i10_a_damaged_epoch_file_takes_no_slot_and_says_what_to_do() {
+async fn i10_a_damaged_epoch_file_keeps_no_node_from_starting() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ids/epoch.json");
+    let first = open(dir.path(), Config::default()).acquire(count(1)).await.unwrap();
+    std::fs::write(&path, "{").unwrap();
+    let second = open(dir.path(), Config::default()).acquire(count(1)).await.unwrap();
+    assert_eq!(first[0].peer, second[0].peer);
+    assert!(first[0].epoch < second[0].epoch, "{} {}", first[0].epoch, second[0].epoch);
+}
+
+#[tokio::test]
+async fn i10_an_epoch_file_of_another_version_takes_no_slot_and_says_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let ids = open(dir.path(), Config::default());
     let path = dir.path().join("ids/epoch.json");
-    std::fs::write(&path, "{").unwrap();
+    std::fs::write(&path, r#"{ "version": 2, "epoch": 3 }"#).unwrap();
     let error = ids.acquire(count(1)).await.unwrap_err();
     assert_eq!(error.kind(), IdErrorKind::Corrupt);
     let said = hydra_api::Causes(&error).to_string();

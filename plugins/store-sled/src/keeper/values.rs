@@ -5,6 +5,7 @@ use crate::engine::Engine;
 use crate::fault::Fault;
 use hydra_api::UnixSeconds;
 use hydra_api::value::{FoundValue, PutOutcome, ValueKey, ValuePut};
+use hydra_embedded::values::Puts;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -44,7 +45,10 @@ impl Keeper {
         batch: &[ValuePut],
         now: UnixSeconds,
     ) -> Result<Vec<PutOutcome>, Fault> {
-        let outcomes = engine.put_values(batch, now)?;
+        let Puts { outcomes, damaged } = engine.put_values(batch, now)?;
+        if let Some(fault) = damaged {
+            self.note_unread(engine, fault, "put_if");
+        }
         let mut unflushed = self.unflushed.lock().unwrap_or_else(PoisonError::into_inner);
         for (put, outcome) in batch.iter().zip(&outcomes) {
             if *outcome == PutOutcome::Stored {

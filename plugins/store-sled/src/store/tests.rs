@@ -424,7 +424,7 @@ async fn two_damaged_pages_do_not_fill_the_log() {
         }
         store.close().await.unwrap();
     }
-    for stride in [64 << 10, 48 << 10, 32 << 10, 24 << 10, 16 << 10] {
+    for stride in [64 << 10, 48 << 10, 40 << 10, 32 << 10, 24 << 10, 20 << 10, 16 << 10, 12 << 10, 8 << 10] {
         let Some((_dir, store)) = damaged_after_a_crash(&pristine, stride).await else { continue };
         let engine = store.keeper.engine("test", Call::Read).unwrap();
         let (mut healthy, mut damaged) = (None, std::collections::BTreeMap::new());

@@ -2,10 +2,14 @@
 
 use super::Sled;
 use crate::keeper::Call;
-use hydra_api::value::{FoundValue, PutOutcome, ValueEstimate, ValueKey, ValuePut};
-use hydra_api::{Purged, StoreError, UnixSeconds, ValueStore, async_trait};
+use hydra_api::value::{FoundValue, PutOutcome, ValueEstimate, ValueKey, ValuePage, ValuePut};
+use hydra_api::{Cursor, Purged, StoreError, UnixSeconds, ValueStore, async_trait};
+use hydra_embedded::ScanPlace;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+
+/// Marks a cursor as one of the value records of this kind of store.
+const TAG: u8 = b'S';
 
 #[async_trait]
 impl ValueStore for Sled {
@@ -30,5 +34,18 @@ impl ValueStore for Sled {
     async fn delete_values(&self, keys: Arc<[ValueKey]>) -> Result<u64, StoreError> {
         let keeper = Arc::clone(&self.keeper);
         self.write("delete_values", move |engine| keeper.delete_values(engine, &keys)).await
+    }
+
+    async fn scan_values(
+        &self,
+        from: Option<Cursor>,
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<ValuePage, StoreError> {
+        self.keeper.engine("scan_values", Call::Read)?;
+        let place = |cursor| ScanPlace::of_cursor(&cursor, TAG);
+        let from = from.map(place).transpose().map_err(|_| StoreError::foreign_cursor("scan_values"))?;
+        let limit = limit.get() as usize;
+        self.read("scan_values", move |engine| engine.value_page(from, now, limit, TAG)).await
     }
 }

@@ -4,11 +4,11 @@ use super::sabotaged::{Counted, Sabotage::*, Sabotaged};
 use crate::shared_memory::locked;
 use bytes::Bytes;
 use hydra_api::value::{
-    BATCH_LEN_MAX, FoundValue, PutOutcome, ValueEstimate, ValueKey, ValuePut, ValueRecord,
+    BATCH_LEN_MAX, FoundValue, PutOutcome, ValueEstimate, ValueKey, ValuePage, ValuePut, ValueRecord,
 };
 use hydra_api::{
-    ContentKey, Deletion, ProviderStore, PurgeProgress, Purged, StoreError, StoreErrorKind, UnixSeconds,
-    ValueStore, async_trait,
+    ContentKey, Cursor, Deletion, ProviderStore, PurgeProgress, Purged, StoreError, StoreErrorKind,
+    UnixSeconds, ValueStore, async_trait,
 };
 use hydra_conformance::given::{NOW, content_key};
 use std::collections::BTreeSet;
@@ -408,5 +408,15 @@ impl ValueStore for Sabotaged {
             R14CountsTheAbsent => Ok(keys.len() as u64),
             _ => Ok(removed),
         }
+    }
+
+    async fn scan_values(
+        &self,
+        from: Option<Cursor>,
+        now: UnixSeconds,
+        limit: NonZeroU32,
+    ) -> Result<ValuePage, StoreError> {
+        self.values_open_for("scan_values")?;
+        self.scanned_values(self.honest(), from, now, limit).await
     }
 }

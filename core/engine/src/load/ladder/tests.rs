@@ -1,7 +1,7 @@
 //! What requests see while a tick moves the rungs.
 
 use super::*;
-use crate::load::signals::Demand;
+use crate::load::signals::{Calls, Demand};
 use hydra_api::admission::Level;
 use std::thread;
 
@@ -13,8 +13,9 @@ const CALM: Pulse = Pulse {
     released: 0,
     write_queue: Level { used: 0, max: 1 },
     waiting: Level { used: 0, max: 1 },
-    paused: [false; 2],
+    paused: [false; 4],
     demand: Demand { wanted: 0, denied: 0, lost: 0, ended: 0, above: [0; 3], begun: 0 },
+    writes: Calls { begun: 0, ended: 0 },
 };
 
 /// A request above the peak brings the node to full decline from that moment on, wherever a tick is just then: neither is

@@ -170,3 +170,21 @@ async fn no_wake_up_is_lost_among_many_threads() {
     }
     assert_eq!(lock(&order).len(), 4_000);
 }
+
+#[tokio::test]
+async fn calls_that_wait_say_whether_more_permits_would_help() {
+    let (gate, reads, _order) = gate(1, 0);
+    assert!(!gate.take_limited());
+    let permit = gate.try_acquire(Lane::Writes).unwrap();
+    assert!(!gate.take_limited(), "nobody waits");
+    reads.waiting.store(1, Ordering::SeqCst);
+    gate.advance();
+    assert!(gate.take_limited() && gate.take_limited(), "for as long as it waits");
+    gate.set_paused(Lane::Reads, true);
+    gate.take_limited();
+    assert!(!gate.take_limited(), "it waits for the breaker");
+    gate.set_paused(Lane::Reads, false);
+    drop(permit);
+    gate.take_limited();
+    assert!(!gate.take_limited(), "it has its permit");
+}

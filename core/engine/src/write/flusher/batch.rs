@@ -36,7 +36,7 @@ pub(super) async fn write_batch(writer: Arc<Writer>, batch: Batch) -> (Batch, Ou
         queue.settle(window, settled(&inserted, len));
         Ok(inserted)
     };
-    let call = backend.start(permit, StoreCall::Insert, span, call, |outcome| outcome);
+    let call = backend.start(permit, StoreCall::Insert, len, span, call, |outcome| outcome);
     let outcome = match call.await.unwrap_or(Err(Failure::PANICKED)) {
         Ok(Inserted::All) => {
             records.iter().for_each(|record| writer.recent.note(record, now));

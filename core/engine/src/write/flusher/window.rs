@@ -3,23 +3,18 @@
 use super::batch::{Outcome, write_batch};
 use super::batches::{Batch, Batches};
 use crate::observe::StoreCall;
-use crate::store::{Lane, gravest};
+use crate::store::{Lane, WRITE_WAIT_MAX, gravest};
 use crate::sync::add;
 use crate::write::take::Writer;
 use crate::write::write_queue::{Fate, InHand, Tries};
 use hydra_api::{ProviderRecord, RecordOutcome, StoreErrorKind};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// After how many failed batches, none written between them, the rest of a window waits: the store needs a rest, not more
 /// of the same.
 const FAILED_BATCHES_MAX: u32 = 2;
-
-/// For how long a window waits for an insert while none ends. Then it goes on without it: a call that hangs keeps its
-/// permit, and nothing else. Stores bound their calls to less.
-const INSERT_WAIT_MAX: Duration = Duration::from_secs(45);
 
 /// What the store took of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,14 +59,14 @@ pub(super) async fn write_window(writer: &Arc<Writer>, failed_windows: u32) -> W
             let Some(batch) = window.batches.next() else { break };
             running.spawn(write_batch(writer.clone(), batch));
         }
-        match timeout(INSERT_WAIT_MAX, running.join_next()).await {
+        match timeout(WRITE_WAIT_MAX, running.join_next()).await {
             Ok(Some(Ok((batch, outcome)))) => window.on_ended(batch, outcome),
             // A task that panicked has failed, and its batch goes back as it was.
             Ok(Some(Err(_))) => window.failed_in_a_row += 1,
             Ok(None) => break,
             Err(_) => {
                 if !writer.backend.breaker.is_open(Lane::Writes) {
-                    writer.backend.reports.inserts_hang(INSERT_WAIT_MAX);
+                    writer.backend.reports.writes_hang(WRITE_WAIT_MAX);
                 }
                 break;
             }

@@ -33,18 +33,26 @@ pub(super) struct State {
     pub(super) refused: u64,
     pub(super) malformed: u64,
     pub(super) expired: u64,
+    /// Whether all provider records are through, and the cursor is one of value records.
+    #[serde(default)]
+    pub(super) of_values: bool,
+    #[serde(default)]
+    pub(super) values: u64,
+    #[serde(default)]
+    pub(super) values_refused: u64,
 }
 
 impl State {
-    /// The same with the place of the next page.
-    pub(super) fn at(&self, cursor: &Cursor) -> Self {
-        let cursor = cursor.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    /// The same with the place of the next page; at the beginning of the value records there is none.
+    pub(super) fn at(&self, cursor: Option<&Cursor>) -> Self {
+        let bytes = cursor.map_or(&[][..], Cursor::as_bytes);
+        let cursor = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         Self { version: VERSION, cursor, ..self.clone() }
     }
 
     /// How many records or rows are through.
     pub(super) fn through(&self) -> u64 {
-        self.records + self.refused + self.malformed + self.expired
+        self.records + self.refused + self.malformed + self.expired + self.values + self.values_refused
     }
 
     /// Where to go on; none at the beginning.
@@ -103,7 +111,9 @@ impl Resume {
             Err(cause) => return Err(Failure::failed(&what(), cause)),
         };
         let state: Option<State> = serde_json::from_slice(&text).ok();
-        let state = state.filter(|state| state.version == VERSION && state.cursor().is_some());
+        let is_of_page =
+            |state: &State| state.cursor().is_some() || (state.of_values && state.cursor.is_empty());
+        let state = state.filter(|state| state.version == VERSION && is_of_page(state));
         state.map(Some).ok_or_else(|| {
             let path = self.path.display();
             Failure::Failed(format!(
@@ -172,7 +182,7 @@ mod tests {
     use super::*;
 
     fn state(records: u64) -> State {
-        State { records, ..State::default() }.at(&Cursor::new(records.to_be_bytes().to_vec()).unwrap())
+        State { records, ..State::default() }.at(Some(&Cursor::new(records.to_be_bytes().to_vec()).unwrap()))
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use hydra_api::{
     Addresses, Cursor, ImportedRecord, Importer, KeyProvider, Provider, ProviderStore, StoreError,
-    UnixSeconds,
+    UnixSeconds, ValueStore,
 };
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -43,11 +43,26 @@ impl Source {
         Self { from: From::Import { importer, life }, kind: kind.to_owned() }
     }
 
-    /// About how many records there are.
+    /// About how many records there are, value records included.
     pub(super) async fn estimate(&self) -> Option<u64> {
         match &self.from {
-            From::Store(store) => store.estimate().await.ok().map(|estimate| estimate.records),
+            From::Store(store) => {
+                let providers = store.estimate().await.ok()?.records;
+                let values = match store.values() {
+                    Some(values) => values.estimate_values().await.ok()?.records,
+                    None => 0,
+                };
+                Some(providers + values)
+            }
             From::Import { importer, .. } => importer.estimate().await.ok().flatten(),
+        }
+    }
+
+    /// Its value records, if it has any.
+    pub(super) fn values(&self) -> Option<&dyn ValueStore> {
+        match &self.from {
+            From::Store(store) => store.values(),
+            From::Import { .. } => None,
         }
     }
 

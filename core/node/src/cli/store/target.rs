@@ -1,9 +1,12 @@
 //! Where a transfer writes to: batches, each record with its outcome.
 
+use super::merge::{Merged, merge};
+use super::written::Written;
 use crate::cli::Failure;
+use hydra_api::value::BATCH_LEN_MAX;
 use hydra_api::{
     Addresses, Causes, Inserted, KeyProvider, PeerId, Provider, ProviderRecord, ProviderStore, RecordOutcome,
-    StoreError, StoreErrorKind, UnixSeconds,
+    StoreError, StoreErrorKind, UnixSeconds, ValueKey, ValueRecord,
 };
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -29,15 +32,6 @@ pub(super) struct Target {
     kind: String,
     /// Providers whose addresses this run has written: they are written once, not with each record.
     told: HashSet<PeerId>,
-}
-
-/// What became of the records that were written.
-#[derive(Debug, Default)]
-pub(super) struct Written {
-    pub(super) taken: u64,
-    pub(super) refused: u64,
-    /// Why the first of them was refused.
-    pub(super) reason: Option<String>,
 }
 
 impl Target {
@@ -106,7 +100,7 @@ impl Target {
                     },
                     Err(error) if error.kind() == StoreErrorKind::Refused => {
                         match batch.len() {
-                            1 => refused(written, Causes(&error).to_string()),
+                            1 => written.refuse(Causes(&error).to_string()),
                             len => parts.extend([batch[len / 2..].to_vec(), batch[..len / 2].to_vec()]),
                         }
                         break;
@@ -147,7 +141,7 @@ impl Target {
             match outcome {
                 RecordOutcome::Taken => written.taken += 1,
                 RecordOutcome::NoRoom => full = Some(record.key),
-                RecordOutcome::Refused(why) => refused(written, why.into_owned()),
+                RecordOutcome::Refused(why) => written.refuse(why.into_owned()),
                 RecordOutcome::Unknown(kind) => {
                     unknown = Some(kind);
                     left.push(record.clone());
@@ -164,16 +158,50 @@ impl Target {
         }
     }
 
+    /// Writes value records. Where the target has another one the better one stays.
+    pub(super) async fn write_values(
+        &self,
+        page: Vec<(ValueKey, ValueRecord)>,
+        written: &mut Written,
+    ) -> Result<(), Failure> {
+        let Some(values) = self.store.values() else {
+            return Err(Failure::Failed(format!("the store {} keeps no value records", self.kind)));
+        };
+        for batch in page.chunks(BATCH_LEN_MAX) {
+            let (mut left, mut pauses) = (batch.to_vec(), Pauses::default());
+            while !left.is_empty() {
+                let error = match merge(values, &left, written).await? {
+                    Merged::Left(open) => {
+                        left = open;
+                        continue;
+                    }
+                    Merged::NoRoom => {
+                        return Err(Failure::Failed(format!(
+                            "the store {} has no room for a value record; raise its limits or free some room",
+                            self.kind
+                        )));
+                    }
+                    Merged::Failed(open, error) => {
+                        left = open;
+                        error
+                    }
+                };
+                pauses.after(&error, &format!("cannot write value records to {}", self.kind)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether value records can be written.
+    pub(super) fn keeps_values(&self) -> bool {
+        self.store.values().is_some()
+    }
+
     /// Flushes and closes the store.
     pub(super) async fn close(&self) -> Result<(), Failure> {
         let closed = self.store.close().await;
         closed.map_err(|error| Failure::of_store(&format!("cannot close the store {}", self.kind), &error))
     }
-}
-
-fn refused(written: &mut Written, why: String) {
-    written.refused += 1;
-    written.reason.get_or_insert(why);
 }
 
 /// The pauses between attempts of one call.

@@ -3,10 +3,11 @@
 use super::progress::Progress;
 use super::resume::{Resume, State};
 use super::source::Source;
-use super::target::{Pauses, Target, Written};
+use super::target::{Pauses, Target};
+use super::written::Written;
 use crate::cli::stop::StopSignal;
 use crate::cli::{Failure, Output};
-use hydra_api::{Cursor, Durability, ProviderStore, Sharing, StoreErrorKind};
+use hydra_api::{Cursor, Durability, ProviderStore, Sharing, StoreErrorKind, UnixSeconds};
 use serde_json::json;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -69,8 +70,8 @@ pub(super) async fn run(job: Job, restart: bool) -> Result<Transferred, Failure>
         (Ok(()), Err(failure)) => Err(failure),
         // What was written is durable now: the next run goes on from the last page.
         (Err(failure), Ok(())) => {
-            if let Some(cursor) = &moving.cursor {
-                resume.save(&moving.state.at(cursor))?;
+            if moving.has_begun() {
+                resume.save(&moving.state.at(moving.cursor.as_ref()))?;
             }
             Err(failure)
         }
@@ -130,15 +131,23 @@ impl Moving {
             };
             let now = Instant::now();
             self.progress.show(self.state.through(), now);
-            match (&self.cursor, more) {
-                (Some(cursor), true) => resume.note(self.state.at(cursor), now)?,
-                _ => return Ok(()),
+            if !more {
+                return Ok(());
             }
+            resume.note(self.state.at(self.cursor.as_ref()), now)?;
         }
+    }
+
+    /// Whether there is a page to go on with.
+    fn has_begun(&self) -> bool {
+        self.cursor.is_some() || self.state.of_values
     }
 
     /// Moves one page; whether there are more. Dropped before its end, it has moved nothing as far as the counts go.
     async fn page(&mut self, job: &Job) -> Result<bool, Failure> {
+        if self.state.of_values {
+            return self.page_of_values(job).await;
+        }
         let mut pauses = Pauses::default();
         let page = loop {
             match job.source.page(self.cursor.clone(), job.page).await {
@@ -161,16 +170,62 @@ impl Moving {
         if self.written.reason.is_none() {
             self.written.reason = written.reason;
         }
-        let more = page.next.is_some();
         self.cursor = page.next;
-        Ok(more)
+        // The value records come after all others.
+        if self.cursor.is_none() && self.has_values(job) {
+            self.state.of_values = true;
+        }
+        Ok(self.has_begun())
+    }
+
+    /// Whether there are value records to be moved. If the target keeps none they stay behind, with a warning.
+    fn has_values(&self, job: &Job) -> bool {
+        let has_some = job.source.values().is_some();
+        if has_some && !self.target.keeps_values() {
+            tracing::warn!("value records (/pk and /ipns) stay behind: {} keeps none", job.kind);
+        }
+        has_some && self.target.keeps_values()
+    }
+
+    /// Moves one page of value records, as [`Self::page`] does.
+    async fn page_of_values(&mut self, job: &Job) -> Result<bool, Failure> {
+        let Some(values) = job.source.values() else { return Ok(false) };
+        let mut pauses = Pauses::default();
+        let page = loop {
+            match values.scan_values(self.cursor.clone(), UnixSeconds::now(), job.page).await {
+                Ok(page) => break page,
+                Err(error) if error.is_not_supported() => {
+                    tracing::warn!(
+                        "value records (/pk and /ipns) stay behind: {} cannot list them",
+                        job.source.kind
+                    );
+                    return Ok(false);
+                }
+                Err(error) => {
+                    let is_foreign = error.kind() == StoreErrorKind::Refused && self.cursor.is_some();
+                    let hint = if is_foreign { " (--restart starts from the beginning)" } else { "" };
+                    let what = format!("cannot read value records from {}{hint}", job.source.kind);
+                    pauses.after(&error, &what).await?;
+                }
+            }
+        };
+        let mut written = Written::default();
+        self.target.write_values(page.records, &mut written).await?;
+        self.written_at = Some(tokio::time::Instant::now());
+        self.state.values += written.taken;
+        self.state.values_refused += written.refused;
+        if self.written.reason.is_none() {
+            self.written.reason = written.reason;
+        }
+        self.cursor = page.next;
+        Ok(self.cursor.is_some())
     }
 }
 
 impl Transferred {
     /// Prints the counts.
     pub(super) fn print(&self, json: bool, out: &mut Output) -> Result<(), Failure> {
-        let State { records, refused, malformed, expired, .. } = &self.counts;
+        let State { records, refused, malformed, expired, values, values_refused, .. } = &self.counts;
         if json {
             return Ok(out.line(json!({
                 "command": self.verb,
@@ -179,11 +234,17 @@ impl Transferred {
                 "refused_because": self.reason,
                 "malformed": malformed,
                 "expired": expired,
+                "values": values,
+                "values_refused": values_refused,
             }))?);
         }
         let done = if self.verb == "copy" { "copied" } else { "imported" };
         out.line(format_args!("{records} records {done}"))?;
-        if *refused > 0 {
+        if *values > 0 {
+            out.line(format_args!("{values} value records {done}"))?;
+        }
+        if *refused + *values_refused > 0 {
+            let refused = refused + values_refused;
             let why =
                 self.reason.as_deref().map(|why| format!(", the first because {why}")).unwrap_or_default();
             out.line(format_args!("{refused} records refused{why}"))?;
@@ -201,7 +262,7 @@ impl Transferred {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hydra_api::{Inserted, StoreProfile, UnixSeconds};
+    use hydra_api::{Inserted, StoreProfile};
     use hydra_conformance::doubles::{ClaimingStore, DropsSome};
     use hydra_conformance::given::record;
     use hydra_store_memory::Memory;

@@ -3,6 +3,7 @@
 use super::gated::Gated;
 use super::multiplex::Multiplex;
 use super::names::{Resolving, Without};
+use super::prompt::Prompt;
 use super::secure::Secure;
 use super::{Names, QUIC_CONNECTION_BYTES_MAX, QUIC_STREAM_BYTES_MAX};
 use crate::net::dial_gate::DialGate;
@@ -26,13 +27,13 @@ pub(super) fn of(
         .upgrade(Version::V1Lazy)
         .authenticate(Secure::new(key)?)
         .multiplex(Multiplex { streams_max })
-        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
+        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(Prompt::new(connection, |error| error))));
     let mut config = quic::Config::new(key);
     config.max_concurrent_stream_limit = u32::try_from(streams_max).unwrap_or(u32::MAX);
     config.max_stream_data = QUIC_STREAM_BYTES_MAX;
     config.max_connection_data = QUIC_CONNECTION_BYTES_MAX;
     let quic = quic::tokio::Transport::new(config)
-        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
+        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(Prompt::new(connection, io::Error::other))));
     let inner = tcp.or_transport(quic).map(|either, _| either.into_inner()).boxed();
     let gated = Gated { inner, gate };
     Ok(match names {

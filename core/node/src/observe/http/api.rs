@@ -71,6 +71,7 @@ pub(super) async fn status(node_view: &NodeView) -> Value {
         (None, health) if health.corrupt.is_some() => "damaged",
         (None, health) if health.paused.is_some() => "unavailable",
         (None, health) if health.stalled.is_some() => "stalled",
+        (None, health) if health.values_paused.is_some() => "values_unavailable",
         (None, _) => "ok",
     };
     let paused = |calls: &str| health.paused.as_ref().is_some_and(|pause| pause.calls.contains(calls));
@@ -78,6 +79,7 @@ pub(super) async fn status(node_view: &NodeView) -> Value {
     let stalled = health.stalled.map(|since| format!("no call has ended for {} s", since.as_secs()));
     let why = opening.map(|(_, cause)| cause).or(health.corrupt);
     let why = why.or(health.paused.map(|pause| pause.because)).or(stalled);
+    let why = why.or(health.values_paused.map(|pause| pause.because));
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "phase": format!("{:?}", node_view.phase()).to_lowercase(),

@@ -76,7 +76,14 @@ pub(super) fn ready(node_view: &NodeView) -> Vec<Check> {
     let paused = health.paused.filter(|pause| pause.reads).map(|pause| {
         format!("{} unavailable for {} s: {}", pause.calls, pause.since.as_secs(), pause.because)
     });
-    let note = health.corrupt.map(|error| format!("it has reported damage since this node started: {error}"));
+    let damaged =
+        health.corrupt.map(|error| format!("it has reported damage since this node started: {error}"));
+    // A node without value records answers everything else.
+    let values = health.values_paused.map(|pause| {
+        let since = pause.since.as_secs();
+        format!("{} of value records unavailable for {since} s: {}", pause.calls, pause.because)
+    });
+    let note = damaged.or(values);
     let store = Check { note, ..check("store", opening.or(stalled).or(paused)) };
     // What only a router or the config mends is no reason to take the node out of service.
     let reachability = Check { note: in_words(&node_view.heads), ..check("reachability", None) };

@@ -2,12 +2,11 @@
 
 use super::page::Page;
 use hydra_api::StoreErrorKind;
-use hydra_engine::{Snapshot, StoreCall};
+use hydra_engine::{PermitState, Snapshot, StoreCall};
 use std::fmt;
 
 /// `kind` is what the config calls the store.
 pub(super) fn write(engine: &Snapshot, kind: &str, page: &mut Page<'_>) -> fmt::Result {
-    let gauge = &engine.gauge;
     page.histograms(
         "hydra_store_call_duration_seconds",
         "Duration of the store calls that have ended.",
@@ -23,17 +22,16 @@ pub(super) fn write(engine: &Snapshot, kind: &str, page: &mut Page<'_>) -> fmt::
             ([("store", kind), ("operation", call.as_str()), ("error", error)], failed)
         }),
     )?;
-    page.gauge("hydra_store_permits_used", "Store calls in flight.", gauge.in_flight.used)?;
-    page.gauge("hydra_store_permits_max", "Limit of the store calls in flight.", gauge.in_flight.max)?;
-    page.gauge(
+    permits(engine, page)?;
+    page.gauges(
         "hydra_store_paused",
-        "1 while reads or writes are paused because the store is unavailable: it gets single probes only.",
-        u32::from(gauge.paused),
+        "1 while the calls of this lane are paused because the store is unavailable: it gets single probes only.",
+        engine.lanes.iter().map(|lane| ([("lane", lane.name)], u32::from(lane.is_paused))),
     )?;
-    page.counter(
+    page.counters(
         "hydra_store_pauses_total",
-        "Times that the store was paused because it was unavailable.",
-        engine.background.paused,
+        "Times that the calls of this lane were paused because the store was unavailable.",
+        engine.lanes.iter().map(|lane| ([("lane", lane.name)], lane.pauses)),
     )?;
     records(engine, page)?;
     page.counter("hydra_records_purged_total", "Expired records removed.", engine.background.purged)?;
@@ -41,6 +39,23 @@ pub(super) fn write(engine: &Snapshot, kind: &str, page: &mut Page<'_>) -> fmt::
         "hydra_background_panics_total",
         "Background tasks of the engine that panicked and were started again.",
         engine.background.panics,
+    )
+}
+
+/// How many calls may run at a time, and why.
+fn permits(engine: &Snapshot, page: &mut Page<'_>) -> fmt::Result {
+    let gauge = &engine.gauge;
+    page.gauge("hydra_store_permits_used", "Store calls in flight.", gauge.in_flight.used)?;
+    page.gauge("hydra_store_permits_max", "Limit of the store calls in flight.", gauge.in_flight.max)?;
+    page.gauge(
+        "hydra_store_permits_bound",
+        "Upper bound of the limit of the store calls in flight: `engine.permits_max`, or what the store serves if that is less.",
+        gauge.permits_bound,
+    )?;
+    page.gauges(
+        "hydra_store_permits_state",
+        "1 for the reason of the limit of the store calls in flight, 0 for the others: held, growing, shrinking, braked, stalled.",
+        PermitState::ALL.map(|state| ([("state", state.as_str())], u32::from(state == gauge.permit_state))),
     )
 }
 

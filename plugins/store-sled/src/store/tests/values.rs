@@ -56,7 +56,12 @@ async fn a_damaged_value_record_is_unknown_and_those_beside_it_are_known() {
     assert_eq!(found, [FoundValue::Unknown(StoreErrorKind::Corrupt), known]);
     let error = store.get([damaged.key].into(), NOW).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Corrupt);
-    assert_eq!(store.put_if(puts.into(), NOW).await.unwrap_err().kind(), StoreErrorKind::Corrupt);
+    let next = ValuePut { seen: Some(puts[1].record.value.clone()), ..put(2) };
+    let outcomes = store.put_if([puts[0].clone(), next, put(3)].into(), NOW).await.unwrap();
+    let unknown = PutOutcome::Unknown(StoreErrorKind::Corrupt);
+    assert_eq!(outcomes, [unknown, PutOutcome::Stored, PutOutcome::Stored]);
+    let error = store.put_if([puts[0].clone()].into(), NOW).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Corrupt);
     store.close().await.ok();
     open(&dir).await.close().await.unwrap();
     assert_eq!(set_aside(dir.path()).len(), 1);

@@ -1,0 +1,9 @@
+//! A record of any key and bytes: parsed and verified.
+
+#![no_main]
+
+#[path = "../checks.rs"]
+#[allow(dead_code, reason = "each target uses one of them")]
+mod checks;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| checks::record(bytes));
