@@ -4,7 +4,7 @@
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use hydra_integration_tests::node::Node;
+use hydra_integration_tests::node::{Home, Node};
 use hydra_integration_tests::peer::Peer;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,19 +36,19 @@ async fn asking(node: &Node, done: impl Future<Output = Vec<String>>) -> Vec<Str
     }
 }
 
+/// A node with a low peak, whose heads leave after two seconds and come back after one.
+const EBBS: [&str; 6] = [
+    "store.kind=\"memory\"",
+    "engine.peak.requests_per_second=5",
+    "heads.ebb.after_s=2",
+    "heads.ebb.calm_s=1",
+    "heads.ebb.heads_percent=100",
+    "heads.ebb.interval_s=1",
+];
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_head_leaves_server_mode_under_lasting_decline_and_comes_back() {
-    let node = Node::start(&[
-        "heads.count=1",
-        "store.kind=\"memory\"",
-        "engine.peak.requests_per_second=5",
-        "heads.ebb.after_s=2",
-        "heads.ebb.calm_s=1",
-        "heads.ebb.heads_percent=100",
-        "heads.ebb.interval_s=1",
-    ])
-    .await
-    .unwrap();
+    let node = Node::start(&[&EBBS[..], &["heads.count=1"]].concat()).await.unwrap();
     let head = node.heads()[0].clone();
     let client = Peer::client(PROTOCOL);
     client.find_node(head.tcp(), b"anything").await.unwrap();
@@ -67,4 +67,30 @@ async fn a_head_leaves_server_mode_under_lasting_decline_and_comes_back() {
     for line in ["heads leave server mode", "heads return to server mode"] {
         assert!(log.contains(line), "{line}: {log}");
     }
+}
+
+/// Pages say that a head is away; a node stops as cleanly then as ever, and starts as a server.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_without_a_head_in_server_mode_says_so_stops_and_starts_again() {
+    let home = Home::new().unwrap();
+    // Once away, the head stays there for the time of this test.
+    let stays = ["heads.count=1", "heads.ebb.calm_s=3600"];
+    let node = Node::start_in(&home, &[&EBBS[..], &stays].concat()).await.unwrap();
+    let head = node.heads()[0].clone();
+    let client = Peer::client(PROTOCOL);
+    client.find_node(head.tcp(), b"anything").await.unwrap();
+    assert!(serves(&client.protocols_until(&head.peer, serves).await));
+    asking(&node, client.protocols_until(&head.peer, |told| !serves(told))).await;
+    let ready = node.page("/readyz?verbose").await.unwrap();
+    assert_eq!(ready.status, 200, "{}", ready.body);
+    assert!(ready.body.contains("[!]heads: 1 of 1 heads have left server mode"), "{}", ready.body);
+    let status = node.page("/api/v1/status").await.unwrap().body;
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    assert_eq!(status["heads"]["ebbed"], 1, "{status}");
+    assert!(node.stop().await.unwrap().success());
+    let node = Node::start_in(&home, &[&EBBS[..], &stays].concat()).await.unwrap();
+    let client = Peer::client(PROTOCOL);
+    client.find_node(node.heads()[0].tcp(), b"anything").await.unwrap();
+    assert_eq!(node.metrics().await.unwrap().value("hydra_heads_ebbed", &[]), Some(0.0));
+    assert!(node.stop().await.unwrap().success());
 }

@@ -1,13 +1,17 @@
 //! The rung near_only: what brings the node there, what is asked of the store there, and how it comes back.
 
 use crate::doubles::{
-    Dice, Ledger, Mood, OneInFour, Store, addresses, caller, key, memory, millis, open, open_store, permits,
+    Dice, Ledger, Mood, OneInFour, Store, addresses, at_most, caller, key, memory, millis, open, open_store,
+    permits,
 };
+use crate::names::Name;
+use crate::values::put;
 use bytes::Bytes;
 use hydra_api::{Operation, Rung, Verdict};
-use hydra_engine::{Config, Ending, Engine, Put, PutRecord, Source};
+use hydra_conformance::doubles::CountingStore;
+use hydra_engine::{Config, Ending, Engine, Nearness, Put, PutRecord, Source};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -72,11 +76,11 @@ impl Clients {
 }
 
 /// A store that reads four times as many keys as are asked for, until its calls take long; then less than half of them.
-async fn is_left_again(seed: u64) {
+async fn is_left_again(seed: u64, config: Config) {
     let mut dice = Dice(seed);
     let (calls, keys) = (1 + dice.below(2), 2 + dice.below(7));
     let store = Store::new(calls as usize, keys as usize);
-    let engine = open(&store, vec![], permits(8));
+    let engine = open(&store, vec![], config);
     engine.set_nearness(Arc::new(OneInFour));
     let (slowed_ms, percent_read) = (60 + dice.below(140), 20 + dice.below(20));
     // With fewer a second no share is a sign of anything.
@@ -100,29 +104,35 @@ async fn is_left_again(seed: u64) {
     assert_eq!((gauge.in_flight.used, gauge.waiting.used, gauge.flights), (0, 0, 0), "{case}");
 }
 
-fn for_seeds(seeds: std::ops::Range<u64>) {
+fn for_seeds(seeds: std::ops::Range<u64>, config: &Config) {
     for seed in seeds {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-        runtime.block_on(is_left_again(seed));
+        runtime.block_on(is_left_again(seed, config.clone()));
     }
 }
 
 #[test]
 fn near_only_is_entered_and_left_within_ten_seconds_1() {
-    for_seeds(0..100);
+    for_seeds(0..100, &permits(8));
 }
 
 #[test]
 fn near_only_is_entered_and_left_within_ten_seconds_2() {
-    for_seeds(100..200);
+    for_seeds(100..200, &permits(8));
 }
 
 #[test]
 fn near_only_is_entered_and_left_within_ten_seconds_with_any_seed() {
     let seed = Dice::seeded().next();
     println!("seed {seed}");
-    for_seeds(seed..seed + 1);
+    for_seeds(seed..seed + 1, &permits(8));
+}
+
+/// Nor do permits that follow the store and the rung hold each other.
+#[test]
+fn near_only_is_left_with_adaptive_permits_too() {
+    for_seeds(200..250, &at_most(8));
 }
 
 /// Four times as much is asked as the store can read, a quarter of it near: on stale a quarter of all is served, whichever it
@@ -224,6 +234,88 @@ async fn far_value_records_are_neither_read_nor_written() {
     assert_eq!(engine.value(caller(1), &ipns(5)).await.ending, Ending::Shed);
     assert_ne!(engine.value(caller(1), &ipns(4)).await.ending, Ending::Shed);
     assert_eq!(engine.stats().requests(Operation::PutValue, Ending::Shed), 1);
+}
+
+/// The keys that end like this are near to every head.
+#[derive(Debug)]
+struct EndsLike(Vec<u8>);
+
+impl Nearness for EndsLike {
+    fn is_near(&self, _head: u32, key: &[u8]) -> bool {
+        key.ends_with(&self.0[self.0.len() - 4..])
+    }
+}
+
+/// Of a near name the record is read and written as on the rung stale; of a far one what is known is told, and nothing else.
+#[tokio::test(start_paused = true)]
+async fn near_value_records_are_served_and_far_ones_only_where_they_are_known() {
+    let degrade = Arc::new(AtomicBool::new(false));
+    let degrades = Ledger::new({
+        let degrade = degrade.clone();
+        move |_, _| match degrade.load(Ordering::Relaxed) {
+            true => Verdict::Degrade(Rung::NearOnly),
+            false => Verdict::Admit,
+        }
+    });
+    let store = Arc::new(CountingStore::new(memory()));
+    let engine = open_store(store.clone(), vec![degrades.named("degrades")], permits(2), None);
+    let [near, known, unknown] = [1, 2, 3].map(Name::of);
+    engine.set_nearness(Arc::new(EndsLike(near.key())));
+    assert_eq!(put(&engine, &known, &known.record(1)).await, Put::Taken);
+    sleep(millis(2_000)).await;
+    degrade.store(true, Ordering::Relaxed);
+    let read = async |name: &Name| {
+        let reply = engine.value(caller(2), &name.key()).await;
+        (reply.ending, reply.rung, reply.record.map(|record| record.value))
+    };
+    // The first put leaves its name to the next call of the store.
+    assert_eq!(put(&engine, &near, &near.record(1)).await, Put::NotNow);
+    sleep(millis(100)).await;
+    assert_eq!(put(&engine, &near, &near.record(1)).await, Put::Taken);
+    assert_eq!(read(&near).await, (Ending::Served, Rung::NearOnly, Some(near.record(1))));
+    let before = (store.counted().value_reads, engine.stats().values.checks);
+    // What is known is told, and acknowledged to those that repair it.
+    assert_eq!(read(&known).await, (Ending::Served, Rung::NearOnly, Some(known.record(1))));
+    assert_eq!(put(&engine, &known, &known.record(1)).await, Put::Taken);
+    for _ in 0..3 {
+        assert_eq!(put(&engine, &known, &known.record(2)).await, Put::NotNow);
+        assert_eq!(put(&engine, &unknown, &unknown.record(1)).await, Put::NotNow);
+        assert_eq!(read(&unknown).await, (Ending::Shed, Rung::NearOnly, None));
+        sleep(millis(100)).await;
+    }
+    assert_eq!((store.counted().value_reads, engine.stats().values.checks), before, "far ones cost nothing");
+    degrade.store(false, Ordering::Relaxed);
+    assert_eq!(put(&engine, &unknown, &unknown.record(1)).await, Put::Taken);
+    assert_eq!(read(&unknown).await, (Ending::Served, Rung::Full, Some(unknown.record(1))));
+}
+
+/// Value records share the permits with the others: their reads are degraded with those, their writes with writes.
+#[tokio::test(start_paused = true)]
+async fn reads_of_values_stand_on_near_only_with_the_reads_and_come_back_with_them() {
+    let store = Store::new(2, 1);
+    let engine = open(&store, vec![], permits(2));
+    let near = Name::of(1);
+    engine.set_nearness(Arc::new(EndsLike(near.key())));
+    store.set(Mood::Takes(millis(10)));
+    let mut clients = Clients::of(&engine, 800);
+    while engine.read_rung() != Rung::NearOnly {
+        assert!(clients.rungs.len() < 20, "{:?}", clients.rungs);
+        clients.offer(millis(100)).await;
+    }
+    assert_eq!(engine.write_rung(), Rung::Full);
+    let far = Name::of(2);
+    let reply = engine.value(caller(1), &far.key()).await;
+    assert_eq!((reply.ending, reply.rung), (Ending::Shed, Rung::NearOnly));
+    let reply = engine.value(caller(1), &near.key()).await;
+    assert_eq!((reply.ending, reply.rung), (Ending::NoPermit, Rung::NearOnly));
+    assert_eq!(put(&engine, &far, &far.record(1)).await, Put::Taken, "writes are not degraded");
+    // The load stays, and the store gets faster.
+    store.set(Mood::Takes(millis(1)));
+    clients.offer(Duration::from_secs(10)).await;
+    for name in [&near, &far] {
+        let reply = engine.value(caller(1), &name.key()).await;
+        assert_eq!((reply.ending, reply.rung), (Ending::Served, Rung::Full));
+    }
 }
 
 /// Without distances every key is near: the rung would shed nothing.

@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 pub struct Ebb {
     /// Lets heads leave server mode. Switch it off if an answer without providers is always better than none.
     pub enabled: bool,
-    /// The time for which the node must decline all reads before the first head leaves, in seconds. Interruptions shorter
-    /// than `calm_s` do not begin it anew.
+    /// The time for which the node must decline all reads before the first head leaves, in seconds. Interruptions count
+    /// against it, and one of `calm_s` begins it anew.
     #[schemars(range(min = 1, max = 86_400))]
     pub after_s: u32,
-    /// The time for which the node must decline no read before the first head comes back, in seconds.
+    /// The time for which the node must decline no read before the first head comes back, in seconds. Interruptions count
+    /// against it.
     #[schemars(range(min = 1, max = 86_400))]
     pub calm_s: u32,
     /// The maximum share of heads that leave within `interval_s`, in percent, one after the other and in random order. They

@@ -7,7 +7,8 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(super) struct Pace {
     config: Ebb,
-    /// For how long the node has declined all reads, but for interruptions, and for how long it has declined none.
+    /// For how long the node has declined all reads, and for how long none, each less the other: what happens for a moment again
+    /// and again neither makes heads leave nor keeps them away.
     declined_for: Duration,
     calm_for: Duration,
     /// What has been saved up for the next head, in parts of a head, and what that one costs.
@@ -48,24 +49,27 @@ impl Pace {
 
     /// `jitter_percent` is drawn anew for each step, from 0 to 100.
     pub(super) fn step(&mut self, elapsed: Duration, heads: Heads, jitter_percent: u32) -> Move {
-        if heads.declines {
-            self.declined_for += elapsed;
-            self.calm_for = Duration::ZERO;
-        } else {
-            self.calm_for += elapsed;
-            if self.is_calm() {
-                self.declined_for = Duration::ZERO;
-            }
-        }
+        self.count(elapsed, heads.declines);
         let is_lasting = self.config.enabled && self.declined_for >= seconds(self.config.after_s);
         if heads.declines && is_lasting && heads.away < heads.all {
             return Move::leave(self.spend(elapsed, heads.all, 0).min(heads.all - heads.away));
         }
-        if self.is_calm() && heads.away > 0 {
+        if !heads.declines && self.is_calm() && heads.away > 0 {
             return Move::back(self.spend(elapsed, heads.all, jitter_percent).min(heads.away));
         }
         (self.saved, self.cost) = (0, 0);
         Move::Stay
+    }
+
+    fn count(&mut self, elapsed: Duration, declines: bool) {
+        if declines {
+            self.declined_for += elapsed;
+            self.calm_for = self.calm_for.saturating_sub(elapsed);
+            return;
+        }
+        self.calm_for = (self.calm_for + elapsed).min(seconds(self.config.calm_s));
+        self.declined_for =
+            if self.is_calm() { Duration::ZERO } else { self.declined_for.saturating_sub(elapsed) };
     }
 
     fn is_calm(&self) -> bool {
@@ -164,6 +168,14 @@ mod tests {
     fn short_interruptions_do_not_begin_the_time_anew_and_calm_does() {
         assert!(*away(100, 900, |second| second % 10 > 0).last().unwrap() > 0);
         assert_eq!(*away(100, 1_100, |second| !(540..600).contains(&second)).last().unwrap(), 0);
+    }
+
+    #[test]
+    fn declines_of_a_moment_neither_make_heads_leave_nor_keep_them_away() {
+        let blips = |second: u32| second % 50 == 0;
+        assert_eq!(*away(100, 86_400, |second| second % 55 < 15).last().unwrap(), 0);
+        let away = away(100, 6_000, |second| second < 1_300 || blips(second));
+        assert_eq!((away[1_299], *away.last().unwrap()), (100, 0));
     }
 
     #[test]
