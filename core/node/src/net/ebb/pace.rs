@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn declines_of_a_moment_neither_make_heads_leave_nor_keep_them_away() {
-        let blips = |second: u32| second % 50 == 0;
+        let blips = |second: u32| second.is_multiple_of(50);
         assert_eq!(*away(100, 86_400, |second| second % 55 < 15).last().unwrap(), 0);
         let away = away(100, 6_000, |second| second < 1_300 || blips(second));
         assert_eq!((away[1_299], *away.last().unwrap()), (100, 0));
