@@ -386,7 +386,7 @@ pub(crate) struct OneInFour;
 
 impl OneInFour {
     pub(crate) fn has(key: &[u8]) -> bool {
-        key[9] % 4 == 0
+        key[9].is_multiple_of(4)
     }
 
     /// The first numbers of keys, from this one on, that are near, and that are far.
