@@ -16,16 +16,22 @@ use tokio::time::{Instant, sleep};
 const PROTOCOL: &str = "/ipfs/kad/1.0.0";
 /// How long a node has to come onto a rung, or back. It takes seconds; many tests share two cores.
 const PATIENCE: Duration = Duration::from_secs(90);
-const RUNGS: [&str; 5] = ["full", "short", "stale", "cache_only", "routing_only"];
+const RUNGS: [&str; 6] = ["full", "short", "stale", "near_only", "cache_only", "routing_only"];
 const LANES: [&str; 2] = ["reads", "writes"];
 
-/// The rung on which the node stands, as its page says: exactly one.
+/// The rung on which the node stands, as its page says: exactly one, the worse of those of reads and of writes.
 async fn rung(node: &Node) -> &'static str {
     let metrics = node.metrics().await.unwrap();
-    let stands = |rung: &&&str| metrics.value("hydra_rung", &[("rung", rung)]) == Some(1.0);
-    let standing: Vec<_> = RUNGS.iter().filter(stands).collect();
-    assert_eq!(standing.len(), 1, "{standing:?}");
-    standing[0]
+    let standing = |name, lane: &[(&str, &str)]| {
+        let stands = |rung: &&str| metrics.value(name, &[lane, &[("rung", *rung)]].concat()) == Some(1.0);
+        let standing: Vec<_> = (0..RUNGS.len()).filter(|place| stands(&RUNGS[*place])).collect();
+        assert_eq!(standing.len(), 1, "{name} {lane:?}: {standing:?}");
+        standing[0]
+    };
+    let node = standing("hydra_rung", &[]);
+    let worse = LANES.map(|lane| standing("hydra_lane_rung", &[("lane", lane)])).into_iter().max();
+    assert_eq!(worse, Some(node), "the rung of the node");
+    RUNGS[node]
 }
 
 /// Waits until the node stands on this rung.

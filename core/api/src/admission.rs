@@ -185,6 +185,9 @@ pub enum Rung {
     Short,
     /// Answers may be some minutes old and come at once; no known record is written again.
     Stale,
+    /// As on the rung before, and the store is asked only for keys to which the head that was asked is near: it is among
+    /// the servers closest to them.
+    NearOnly,
     /// Nothing is read from the store.
     CacheOnly,
     /// Closer peers alone: full decline.
@@ -193,7 +196,8 @@ pub enum Rung {
 
 impl Rung {
     /// Every rung, from full service to full decline.
-    pub const ALL: [Self; 5] = [Self::Full, Self::Short, Self::Stale, Self::CacheOnly, Self::RoutingOnly];
+    pub const ALL: [Self; 6] =
+        [Self::Full, Self::Short, Self::Stale, Self::NearOnly, Self::CacheOnly, Self::RoutingOnly];
 
     /// Its name in config, metrics and logs.
     pub const fn as_str(self) -> &'static str {
@@ -201,6 +205,7 @@ impl Rung {
             Self::Full => "full",
             Self::Short => "short",
             Self::Stale => "stale",
+            Self::NearOnly => "near_only",
             Self::CacheOnly => "cache_only",
             Self::RoutingOnly => "routing_only",
         }

@@ -121,10 +121,11 @@ async fn watch_load(parts: Arc<Parts>) {
         parts.backend.tick(&parts.limits, &Elapsed { now: now.into_std(), elapsed, write_queue });
         for change in parts.ladder.tick(elapsed, &parts.pulse()) {
             let (lane, before, rung, because) = (change.lane, change.before, change.now, change.because);
+            let effect = change.effect;
             if rung > before {
-                tracing::warn!(lane, %before, %rung, because, "the node degrades");
+                tracing::warn!(lane, %before, %rung, because, effect, "the node degrades");
             } else {
-                tracing::info!(lane, %before, %rung, because, "the node recovers");
+                tracing::info!(lane, %before, %rung, because, effect, "the node recovers");
             }
         }
         parts.note_tick();

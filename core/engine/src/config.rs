@@ -5,13 +5,15 @@ mod cache;
 mod limits;
 mod permits;
 mod rungs;
+mod shedding;
 mod values;
 
 pub use breaker::Breaker;
 pub use cache::ReadCache;
 pub(crate) use limits::{Capacity, Life, Limits};
 pub use permits::{PermitMode, Permits};
-pub use rungs::{Peak, Short, Stale};
+pub use rungs::{NearOnly, Peak, Short, Stale};
+pub use shedding::{Shares, Shedding};
 pub use values::ValueRecords;
 
 use schemars::JsonSchema;
@@ -51,6 +53,13 @@ pub struct Config {
     /// The maximum number of providers in one answer while requests are served degraded.
     #[schemars(range(min = 1, max = 1_024))]
     pub providers_per_short_answer_max: u32,
+
+    /// The maximum number of providers that are taken for one key within half of `record_ttl_hours`, as far as this node
+    /// knows: those that it took itself, or that the last answer from the store has. Announcements of further providers
+    /// are dropped and counted; those of providers that it remembers are always taken. After a restart it counts anew. Set
+    /// it if a few keys with tens of thousands of providers fill the store. 0 sets no limit.
+    #[schemars(range(min = 0, max = 65_535))]
+    pub providers_per_key_max: u32,
 
     /// The time that an announcement is kept, in hours. Lower it to keep fewer records, but not below 22 hours, after
     /// which providers typically announce again.
@@ -127,6 +136,12 @@ pub struct Config {
     /// The rung "stale": answers may be some minutes old, and a read waits only for one of the next store calls.
     pub stale: Stale,
 
+    /// The rung "near_only": the store is asked only for keys to which the head that was asked is near.
+    pub near_only: NearOnly,
+
+    /// Which announcements are dropped first while writes are degraded or the write queue fills.
+    pub shedding: Shedding,
+
     /// The rungs on which the store is not read: full decline above a rate of requests, and a store that has stalled.
     pub peak: Peak,
 }
@@ -186,6 +201,7 @@ impl Default for Config {
             waiting_len_max: Self::WAITING_LEN_MAX,
             providers_per_answer_max: Self::PROVIDERS_PER_ANSWER_MAX,
             providers_per_short_answer_max: Self::PROVIDERS_PER_SHORT_ANSWER_MAX,
+            providers_per_key_max: 0,
             record_ttl_hours: Self::RECORD_TTL_HOURS,
             announced_keys: AnnouncedKeys::Multihash,
             write_queue_len_max: Self::WRITE_QUEUE_LEN_MAX,
@@ -204,6 +220,8 @@ impl Default for Config {
             breaker: Breaker::default(),
             short: Short::default(),
             stale: Stale::default(),
+            near_only: NearOnly::default(),
+            shedding: Shedding::default(),
             peak: Peak::default(),
         }
     }

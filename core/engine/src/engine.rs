@@ -7,7 +7,7 @@ pub use close::{CloseReport, StoreClosed};
 
 use crate::admission::{Chain, NamedPolicy, Ticket};
 use crate::background::Background;
-use crate::clock::Clock;
+use crate::clock::{Clock, Now};
 use crate::config::{Config, Limits};
 use crate::load::Ladder;
 use crate::memory_share::MemoryShare;
@@ -15,7 +15,7 @@ use crate::observe::trace::Watch;
 use crate::observe::{Departure, RequestTrace, Stats, Tracer};
 use crate::parts::Parts;
 use crate::read::Reply;
-use crate::request::{Caller, Ending, Refused, Source, announced};
+use crate::request::{Caller, Distance, Ending, Nearness, Refused, Source, announced};
 use crate::store::Backend;
 use crate::values::{self, Put, ValueReply};
 use bytes::Bytes;
@@ -71,6 +71,12 @@ impl Engine {
         Arc::new(Self { background: Background::start(&parts), parts })
     }
 
+    /// Measures by this from now on which head is near to which key (rung `near_only`). The first one stays; without one
+    /// every key is near, and the node does not enter that rung by itself.
+    pub fn set_nearness(&self, nearness: Arc<dyn Nearness>) {
+        self.parts.ladder.set_nearness(nearness);
+    }
+
     /// The providers of a key.
     ///
     /// # Errors
@@ -98,7 +104,8 @@ impl Engine {
                 return Ok(Reply::nothing(turned_away.ending, turned_away.rung));
             }
         };
-        let reply = parts.reader.read(content, rung, now, &trace.span).await;
+        let distance = parts.ladder.distance_on(rung, &caller, key);
+        let reply = parts.reader.read(content, (rung, distance), now, &trace.span).await;
         // What the cache answers takes no time that is worth another look at the clock.
         let ended = if reply.source == Source::Cache { now.instant } else { parts.clock.now() };
         let took = ended.saturating_duration_since(now.instant);
@@ -144,15 +151,36 @@ impl Engine {
                 return Ok(turned_away.ending);
             }
         };
-        let expires = now.unix.saturating_add(parts.limits.record_ttl);
-        let record = ProviderRecord { key: content, provider: caller.peer, addresses: addresses(), expires };
-        let mut evicted = Vec::new();
-        let take = || parts.writer.take(record.clone(), rung, now, &mut evicted);
-        let ending = parts.reader.accept(&record, now, take);
-        parts.writer.drop_evicted(&evicted);
+        let far = parts.ladder.distance_on(rung, &caller, key) == Distance::Far;
+        let ending = if far {
+            parts.writer.shed_far()
+        } else {
+            let expires = now.unix.saturating_add(parts.limits.record_ttl);
+            let (provider, addresses) = (caller.peer, addresses());
+            let record = ProviderRecord { key: content, provider, addresses, expires };
+            self.take(&record, (rung, || parts.ladder.distance(&caller, key)), now)
+        };
         trace.end(&Departure::at_once(ending, rung));
         ticket.settle(&ending.outcome(rung, Duration::ZERO), now.instant);
         Ok(ending)
+    }
+
+    /// Takes an announcement, unless it is refused.
+    fn take(
+        &self,
+        record: &ProviderRecord,
+        (rung, distance): (Rung, impl FnOnce() -> Distance),
+        now: Now,
+    ) -> Ending {
+        let parts = &*self.parts;
+        if let Some(ending) = parts.writer.refuses(record, rung, distance, now) {
+            return ending;
+        }
+        let mut evicted = Vec::new();
+        let take = || parts.writer.take(record.clone(), now, &mut evicted);
+        let ending = parts.reader.accept(record, now, take);
+        parts.writer.drop_evicted(&evicted);
+        ending
     }
 
     /// Whether value records are kept: the config lets them be, and the store keeps them.
@@ -183,7 +211,8 @@ impl Engine {
                 return ValueReply::nothing(turned_away.ending, turned_away.rung);
             }
         };
-        let reply = parts.values.get(value_key, rung, now).await;
+        let distance = parts.ladder.distance_on(rung, &caller, key);
+        let reply = parts.values.get(value_key, (rung, distance), now).await;
         self.settle(trace, ticket, (reply.ending, reply.rung, Some(reply.source)), now.instant);
         reply
     }
@@ -213,7 +242,8 @@ impl Engine {
                 return Put::of(turned_away.ending);
             }
         };
-        let ending = parts.values.put(&caller, (value_key, record.value), rung, now).await;
+        let distance = parts.ladder.distance_on(rung, &caller, key);
+        let ending = parts.values.put(&caller, (value_key, record.value), (rung, distance), now).await;
         self.settle(trace, ticket, (ending, rung, None), now.instant);
         Put::of(ending)
     }
@@ -255,6 +285,11 @@ impl Engine {
         self.parts.reader.set_share(share);
         self.parts.values.set_share(share);
         self.parts.queue.set_share(share);
+    }
+
+    /// What reads and writes do without on their rungs, in the words of the log; empty on the full one.
+    pub fn rung_effects(&self) -> [&'static str; 2] {
+        self.parts.ladder.effects()
     }
 
     /// How busy the node is.

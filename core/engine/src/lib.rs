@@ -38,7 +38,8 @@ mod write;
 pub use admission::{Chain, Judged, NamedPolicy, PolicyMode, Ticket, Verdicts};
 pub use clock::Clock;
 pub use config::{
-    AnnouncedKeys, Breaker, Config, Peak, PermitMode, Permits, ReadCache, Short, Stale, ValueRecords,
+    AnnouncedKeys, Breaker, Config, NearOnly, Peak, PermitMode, Permits, ReadCache, Shares, Shedding, Short,
+    Stale, ValueRecords,
 };
 pub use engine::{CloseReport, Engine, NamedStore, PutRecord, StoreClosed};
 pub use load::{Latency, PermitState};
@@ -49,5 +50,5 @@ pub use observe::{
     Statements, StoreCall, ValueCounts, Writes,
 };
 pub use read::{Answer, Reply};
-pub use request::{Caller, Ending, ReadCall, Refused, Source};
+pub use request::{Caller, Ending, Nearness, ReadCall, Refused, Source};
 pub use values::{Put, ValueReply};

@@ -1,5 +1,6 @@
 //! How loaded the node is, and on which rung of the ladder it stands.
 
+mod effects;
 mod knee;
 mod ladder;
 mod latency;

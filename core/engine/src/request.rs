@@ -6,6 +6,7 @@ pub use key::Refused;
 pub(crate) use key::{Form, announced, form};
 
 use hydra_api::{Operation, Outcome, PeerId, Request, Rung};
+use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,20 @@ impl Caller {
     pub(crate) const fn request(self, operation: Operation, key: &[u8]) -> Request<'_> {
         Request::new(operation, self.peer, self.address, self.head, key)
     }
+}
+
+/// Which head is near to which key: among the servers closest to it, at which clients look for its records.
+pub trait Nearness: fmt::Debug + Send + Sync {
+    /// Whether the head of this slot is near to the key. Asked for single requests, and only while the answer decides
+    /// what is shed: it neither waits nor takes a lock.
+    fn is_near(&self, head: u32, key: &[u8]) -> bool;
+}
+
+/// How far the head that was asked is from the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Distance {
+    Near,
+    Far,
 }
 
 /// How a request, or a part of it, has ended.
@@ -47,6 +62,8 @@ pub enum Ending {
     NotKept,
     /// The write queue had no room for it.
     QueueFull,
+    /// As many providers of its key are known as there may be, and it is none of them.
+    KeyFull,
     /// The store has no room for it.
     NoRoom,
     /// A better value record of its key is known.
@@ -59,7 +76,7 @@ pub enum Ending {
 
 impl Ending {
     /// Every ending, in the order of their discriminants.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Served,
         Self::Known,
         Self::Late,
@@ -69,6 +86,7 @@ impl Ending {
         Self::Shed,
         Self::NotKept,
         Self::QueueFull,
+        Self::KeyFull,
         Self::NoRoom,
         Self::Outdated,
         Self::Refused,
@@ -87,6 +105,7 @@ impl Ending {
             Self::Shed => "shed",
             Self::NotKept => "not_kept",
             Self::QueueFull => "queue_full",
+            Self::KeyFull => "key_full",
             Self::NoRoom => "no_room",
             Self::Outdated => "outdated",
             Self::Refused => "refused",
@@ -103,7 +122,7 @@ impl Ending {
             Self::Late => Outcome::Late { took },
             Self::NoPermit => Outcome::NoPermit { took },
             Self::StoreFailed => Outcome::StoreFailed { took },
-            Self::Shed | Self::QueueFull | Self::NoRoom => Outcome::Shed,
+            Self::Shed | Self::QueueFull | Self::KeyFull | Self::NoRoom => Outcome::Shed,
             Self::Declined => Outcome::NeverStarted,
             Self::Abandoned => Outcome::Abandoned,
         }

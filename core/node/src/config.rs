@@ -22,8 +22,8 @@ pub use path::{KeyPath, Step};
 pub(crate) use secrets::{concealed, text_concealed};
 pub(crate) use show::{reference, schema};
 pub use tables::{
-    AddressPolicy, Cidr, CidrError, Config, Connections, Diversity, Heads, Http, Kad, Log, LogFormat, Memory,
-    Network, Otlp, OtlpProtocol, PeerAddress, PeerAddressError, PluginTable, PolicyTable, Ports, Profiles,
-    Reachability, Shutdown, SmallAnswers, Telemetry, Traces, Transport,
+    AddressPolicy, Cidr, CidrError, Config, Connections, Diversity, Ebb, Heads, Http, Kad, Log, LogFormat,
+    Memory, Network, Otlp, OtlpProtocol, PeerAddress, PeerAddressError, PluginTable, PolicyTable, Ports,
+    Profiles, Reachability, Shutdown, SmallAnswers, Telemetry, Traces, Transport,
 };
 pub(crate) use tables::{Endpoint, Malformed};

@@ -6,6 +6,7 @@ pub mod address;
 pub(crate) mod autonat;
 mod dial_budget;
 pub(crate) mod dial_gate;
+pub(crate) mod ebb;
 pub(crate) mod head;
 pub(crate) mod heads;
 pub(crate) mod own_addresses;

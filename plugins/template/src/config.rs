@@ -15,7 +15,7 @@ pub const FROM_DEFAULT: Rung = Rung::Stale;
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The rung from which on requests for the store are answered with closer peers alone: `"short"`, `"stale"`,
-    /// `"cache_only"` or `"routing_only"`.
+    /// `"near_only"`, `"cache_only"` or `"routing_only"`.
     pub from: Rung,
 }
 

@@ -1,6 +1,6 @@
 //! The config as the engine works with it.
 
-use super::{AnnouncedKeys, Config, PermitMode, Permits};
+use super::{AnnouncedKeys, Config, PermitMode, Permits, Shedding};
 use hydra_api::StoreProfile;
 use std::num::NonZeroU32;
 use std::thread::available_parallelism;
@@ -45,6 +45,11 @@ pub(crate) struct Limits {
     pub(crate) stale: Life,
     pub(crate) cache_bytes: u64,
     pub(crate) recent_writes: usize,
+    pub(crate) shedding: Shedding,
+    /// The most providers of a key; nothing if there is no limit.
+    pub(crate) providers_per_key: Option<u32>,
+    /// As this, on the rung near_only and above.
+    pub(crate) providers_per_key_degraded: Option<u32>,
     pub(crate) breaker_failures: u32,
     pub(crate) probe_interval: Duration,
     pub(crate) keeps_values: bool,
@@ -117,6 +122,15 @@ impl Limits {
             },
             cache_bytes: u64::from(cache.mib_max) << 20,
             recent_writes: config.recent_writes_max as usize,
+            shedding: config.shedding.clone(),
+            providers_per_key: some(config.providers_per_key_max),
+            providers_per_key_degraded: [
+                config.providers_per_key_max,
+                config.near_only.providers_per_key_max,
+            ]
+            .into_iter()
+            .filter_map(some)
+            .min(),
             breaker_failures: config.breaker.failures.max(1),
             probe_interval: ms(config.breaker.probe_interval_ms.max(1)),
             keeps_values: values.enabled,
@@ -164,6 +178,11 @@ fn hours(hours: u32) -> Duration {
 
 fn len(len: u32) -> usize {
     len.max(1) as usize
+}
+
+/// Nothing for a limit that is switched off.
+fn some(limit: u32) -> Option<u32> {
+    (limit > 0).then_some(limit)
 }
 
 fn positive(number: u32) -> NonZeroU32 {

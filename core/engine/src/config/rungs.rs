@@ -66,6 +66,38 @@ pub struct Stale {
     pub read_p90_ms: u32,
 }
 
+/// When reads and writes are served on the rung "near_only": the store is asked only for keys to which the head that was
+/// asked is near, that is among the 20 servers closest to the key that the peer table knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct NearOnly {
+    /// Lets the node enter this rung by itself. A policy may degrade requests to it in any case.
+    pub enabled: bool,
+
+    /// The time for which a signal of this rung must last before reads or writes enter it, in milliseconds, less the times
+    /// of calm between: until then the rung "stale" may suffice. A node that has just left this rung enters it again after a second.
+    #[schemars(range(min = 100, max = 600_000))]
+    pub after_ms: u32,
+
+    /// The share of keys that the store is not asked for because the line has no room for them at which reads enter this
+    /// rung, in percent. 0 switches this signal off.
+    #[schemars(range(min = 0, max = 100))]
+    pub lost_percent: u32,
+
+    /// The 90th percentile of the duration of store reads at which reads enter this rung, in milliseconds. 0 switches
+    /// this signal off.
+    #[schemars(range(min = 0, max = 60_000))]
+    pub read_p90_ms: u32,
+
+    /// How full the write queue is when writes enter this rung, in percent. 0 switches this signal off.
+    #[schemars(range(min = 0, max = 100))]
+    pub write_queue_percent: u32,
+
+    /// As `engine.providers_per_key_max` on this rung and above, if that is more or 0. 0 sets no limit of its own.
+    #[schemars(range(min = 0, max = 65_535))]
+    pub providers_per_key_max: u32,
+}
+
 /// When the node stops asking the store altogether, and when it starts again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -143,6 +175,32 @@ impl Default for Stale {
             waiting_percent: Self::WAITING_PERCENT,
             write_queue_percent: Self::WRITE_QUEUE_PERCENT,
             read_p90_ms: Self::READ_P90_MS,
+        }
+    }
+}
+
+impl NearOnly {
+    /// The default of [`Self::after_ms`].
+    pub const AFTER_MS: u32 = 10_000;
+    /// The default of [`Self::lost_percent`]: twice as many keys as the store can read.
+    pub const LOST_PERCENT: u32 = 50;
+    /// The default of [`Self::read_p90_ms`]: twice the soft deadline.
+    pub const READ_P90_MS: u32 = 500;
+    /// The default of [`Self::write_queue_percent`].
+    pub const WRITE_QUEUE_PERCENT: u32 = 95;
+    /// The default of [`Self::providers_per_key_max`]: as many as a short answer has.
+    pub const PROVIDERS_PER_KEY_MAX: u32 = 32;
+}
+
+impl Default for NearOnly {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            after_ms: Self::AFTER_MS,
+            lost_percent: Self::LOST_PERCENT,
+            read_p90_ms: Self::READ_P90_MS,
+            write_queue_percent: Self::WRITE_QUEUE_PERCENT,
+            providers_per_key_max: Self::PROVIDERS_PER_KEY_MAX,
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::parts::Parts;
 use crate::request::Ending;
 use crate::store::Lane;
 use crate::sync::{lock, read};
+use crate::write::Rank;
 use hydra_api::{Operation, Rung, StoreErrorKind, ValueEstimate};
 
 impl Engine {
@@ -106,13 +107,19 @@ fn reads(parts: &Parts) -> Reads {
         batched: read(&reads.batched),
         wanted: wants.sum(|wants| &wants.wanted),
         denied: wants.sum(|wants| &wants.denied),
+        lost: wants.sum(|wants| &wants.lost),
+        far: wants.sum(|wants| &wants.far),
         unknown: read(&reads.unknown),
     }
 }
 
 fn writes(parts: &Parts) -> Writes {
     let writes = &parts.stats.writes;
+    let shed = Rank::ALL.map(|rank| (rank.as_str(), read(&writes.shed[rank as usize])));
+    let [far_refresh, near_refresh, far_new, near_new] = shed;
     Writes {
+        shed: [far_refresh, near_refresh, far_new, near_new, ("far", read(&writes.shed_far))],
+        dropped_key_full: read(&writes.dropped_key_full),
         merged: read(&writes.merged),
         windows: read(&writes.windows),
         written: read(&writes.written),

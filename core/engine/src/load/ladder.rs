@@ -1,12 +1,14 @@
 //! On which rung reads and writes are served: degraded at once, recovered a rung at a time after a time of calm.
 
+use super::effects;
 use super::peak::{Fraction, Peak};
 use super::signals::{Pulse, Reading, Signal, Signals, Strains};
 use crate::config::Config;
+use crate::request::{Caller, Distance, Nearness};
 use crate::sync::lock;
 use hydra_api::{Operation, Rung};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 /// How often the ladder looks at the load.
@@ -22,6 +24,13 @@ const SOON: u32 = 5;
 /// need no more than eight together, so that a node is on the full rung ten seconds after the last cause.
 const PATIENCE_MAX: u32 = 4;
 
+/// As this, of the rung near_only. It is entered only from rungs on which the node has stood for a while, whose patience
+/// has ended by then.
+const PATIENCE_NEAR_ONLY_MAX: u32 = 6;
+
+/// For how long a signal of the rung near_only must last when that rung was left too soon: as long as reads are judged over.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// The rungs of the node, one for reads and one for writes, from the rate of requests and from how the store fares.
 #[derive(Debug)]
 pub(crate) struct Ladder {
@@ -32,6 +41,7 @@ pub(crate) struct Ladder {
     value_reads: LaneLadder,
     value_writes: LaneLadder,
     ticked: Mutex<Ticked>,
+    nearness: OnceLock<Arc<dyn Nearness>>,
 }
 
 /// The rung of reads or of writes. The writes' peak counts reads too: what is above the peak is shed of writes first.
@@ -58,6 +68,8 @@ pub(crate) struct Change {
     pub(crate) before: Rung,
     pub(crate) now: Rung,
     pub(crate) because: &'static str,
+    /// What the lane does without from now on.
+    pub(crate) effect: &'static str,
 }
 
 /// What is carried from tick to tick.
@@ -75,6 +87,8 @@ struct Climb {
     tokens: Fraction,
     rung: Rung,
     calm_for: Duration,
+    /// For how long the signals of the rung near_only have lasted.
+    strained_for: Duration,
     /// How long the ladder has been watched.
     age: Duration,
     steps: [Step; Rung::ALL.len()],
@@ -93,6 +107,7 @@ impl Default for Climb {
             tokens: Fraction::default(),
             rung: Rung::Full,
             calm_for: Duration::ZERO,
+            strained_for: Duration::ZERO,
             age: Duration::ZERO,
             steps: [Step { left: None, patience: 1 }; Rung::ALL.len()],
         }
@@ -147,8 +162,28 @@ impl Ladder {
             value_reads: LaneLadder::of("value_reads", true, 0),
             value_writes: LaneLadder::of("value_writes", false, 0),
             ticked: Mutex::default(),
+            nearness: OnceLock::new(),
             config,
         }
+    }
+
+    /// Measures distances by this from now on. The first one stays.
+    pub(crate) fn set_nearness(&self, nearness: Arc<dyn Nearness>) {
+        let _first = self.nearness.set(nearness);
+    }
+
+    /// How far the head that was asked is from the key; near where nothing measures it.
+    pub(crate) fn distance(&self, caller: &Caller, key: &[u8]) -> Distance {
+        match self.nearness.get() {
+            Some(nearness) if !nearness.is_near(caller.head, key) => Distance::Far,
+            _ => Distance::Near,
+        }
+    }
+
+    /// As [`Self::distance`], for a request that is served on this rung: measured only where it decides.
+    #[inline]
+    pub(crate) fn distance_on(&self, rung: Rung, caller: &Caller, key: &[u8]) -> Distance {
+        if rung == Rung::NearOnly { self.distance(caller, key) } else { Distance::Near }
     }
 
     /// Counts a read that the policies admit; the rung on which it is served.
@@ -207,6 +242,11 @@ impl Ladder {
         [&self.reads, &self.writes].map(|lane| *lock(&lane.because))
     }
 
+    /// What reads and writes do without on their rungs; empty on the full one.
+    pub(crate) fn effects(&self) -> [&'static str; 2] {
+        [effects::of_reads(self.read_rung()), effects::of_writes(self.write_rung())]
+    }
+
     /// For how long the store has stood still, if it counts as stalled.
     pub(crate) fn stalled(&self) -> Option<Duration> {
         lock(&self.ticked).signals.stalled(&self.config.peak)
@@ -216,7 +256,7 @@ impl Ladder {
     pub(crate) fn tick(&self, elapsed: Duration, pulse: &Pulse) -> Vec<Change> {
         let mut ticked = lock(&self.ticked);
         let Ticked { signals, reads, writes, value_reads, value_writes } = &mut *ticked;
-        let rungs = (&self.config.short, &self.config.stale);
+        let rungs = (&self.config.short, &self.config.stale, &self.config.near_only);
         // A tick that comes late says that this process stood still, and nothing of the store.
         let watched = elapsed.min(WATCHED_MAX);
         let reading = signals.read(rungs, &self.config.peak, watched, pulse);
@@ -246,12 +286,13 @@ impl Ladder {
         climb.age += elapsed;
         lane.peak.tick(&mut climb.tokens, elapsed);
         let over = lane.over.load(Ordering::Relaxed);
-        let (up, because) = if over {
-            (Rung::RoutingOnly, Signal::Peak)
-        } else {
-            self.called_for(strains, reading, lane.is_read)
-        };
         let before = climb.rung;
+        let is_near_only_due = self.is_near_only_due(climb, elapsed, strains);
+        let (up, because) = match self.called_for(strains, reading, lane.is_read) {
+            _ if over => (Rung::RoutingOnly, Signal::Peak),
+            (lower, _) if lower < Rung::NearOnly && is_near_only_due => (Rung::NearOnly, strains.near_only.1),
+            called_for => called_for,
+        };
         let (now, because) = if up > before {
             self.enter(climb, up);
             (up, because)
@@ -284,7 +325,8 @@ impl Ladder {
         }
         lane.entered[now.index()].fetch_add(1, Ordering::Relaxed);
         *lock(&lane.because) = if now == Rung::Full { "" } else { because.as_str() };
-        Some(Change { lane: lane.name, before, now, because: because.as_str() })
+        let effect = if lane.is_read { effects::of_reads(now) } else { effects::of_writes(now) };
+        Some(Change { lane: lane.name, before, now, because: because.as_str(), effect })
     }
 
     /// The rung that the load calls for.
@@ -303,6 +345,25 @@ impl Ladder {
         }
     }
 
+    /// Whether the rungs below near_only have not sufficed for long enough. On it and above the time begins anew: what is
+    /// measured there says nothing of them.
+    fn is_near_only_due(&self, climb: &mut Climb, elapsed: Duration, strains: &Strains) -> bool {
+        if strains.paused || climb.rung >= Rung::NearOnly || !self.is_enabled(Rung::NearOnly) {
+            climb.strained_for = Duration::ZERO;
+            return false;
+        }
+        // Where calls take long, keys are read and lost in bursts: what a window says goes up and down.
+        let watched = elapsed.min(WATCHED_MAX);
+        match strains.near_only.0 {
+            100.. => climb.strained_for += watched,
+            strain if strain >= self.config.peak.calm_percent => {}
+            _ => climb.strained_for = climb.strained_for.saturating_sub(watched),
+        }
+        let after = Duration::from_millis(u64::from(self.config.near_only.after_ms));
+        let again = self.is_soon(&climb.steps[Rung::NearOnly.index()], climb.age);
+        climb.strained_for >= if again { AGAIN.min(after) } else { after }
+    }
+
     /// Whether a rung's own signals are not calm. That of full decline is a request above the peak: a share of the peak
     /// would hold a node there under a load that it can serve.
     fn holds(&self, rung: Rung, strains: &Strains, reading: &Reading) -> bool {
@@ -311,6 +372,8 @@ impl Ladder {
             Rung::RoutingOnly => false,
             Rung::CacheOnly => reading.still,
             Rung::Stale => strains.paused || reading.stalled || strains.stale.0 >= calm_percent,
+            // A store that is paused is another rung's business.
+            Rung::NearOnly => !strains.paused && strains.near_only.0 >= calm_percent,
             _ => strains.of(rung).0 >= calm_percent,
         }
     }
@@ -324,14 +387,17 @@ impl Ladder {
     fn enter(&self, climb: &mut Climb, rung: Rung) {
         climb.calm_for = Duration::ZERO;
         let step = &mut climb.steps[rung.index()];
-        step.patience = if self.is_soon(step, climb.age) { (step.patience * 2).min(PATIENCE_MAX) } else { 1 };
+        let patience_max = if rung == Rung::NearOnly { PATIENCE_NEAR_ONLY_MAX } else { PATIENCE_MAX };
+        step.patience = if self.is_soon(step, climb.age) { (step.patience * 2).min(patience_max) } else { 1 };
     }
 
-    /// The next lower rung that the node stands on by itself.
+    /// The next lower rung that the node stands on by itself. The rung near_only has no part in the way back from others:
+    /// nothing shows that the ones below it do not suffice.
     fn leave(&self, climb: &mut Climb, from: Rung) -> Rung {
         climb.steps[from.index()].left = Some(climb.age);
         climb.calm_for = Duration::ZERO;
-        let lower = Rung::ALL.into_iter().rev().find(|rung| *rung < from && self.is_enabled(*rung));
+        let is_on_the_way = |rung: &Rung| *rung != Rung::NearOnly && self.is_enabled(*rung);
+        let lower = Rung::ALL.into_iter().rev().find(|rung| *rung < from && is_on_the_way(rung));
         let lower = lower.unwrap_or_default();
         let step = &mut climb.steps[lower.index()];
         if !self.is_soon(step, climb.age) {
@@ -351,6 +417,8 @@ impl Ladder {
             Rung::Full => true,
             Rung::Short => self.config.short.enabled,
             Rung::Stale => self.config.stale.enabled,
+            // Where nothing measures distances all keys are near, and the rung would shed nothing.
+            Rung::NearOnly => self.config.near_only.enabled && self.nearness.get().is_some(),
             Rung::CacheOnly => self.config.peak.stall_ms > 0,
             Rung::RoutingOnly => self.reads.peak.is_enabled(),
             _ => false,

@@ -84,10 +84,10 @@ impl Latency {
 /// How many reads were slower than the ladder wants them.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
-    pub(crate) ceilings: [Duration; 2],
+    pub(crate) ceilings: [Duration; 3],
     pub(crate) begun: AtomicU64,
     pub(crate) ended: AtomicU64,
-    pub(crate) above: [AtomicU64; 2],
+    pub(crate) above: [AtomicU64; 3],
 }
 
 impl Pace {

@@ -1,6 +1,6 @@
 //! What drives the node up the ladder, and what keeps it on a rung.
 
-use crate::config::{Peak, Short, Stale};
+use crate::config::{NearOnly, Peak, Short, Stale};
 use hydra_api::Rung;
 use hydra_api::admission::Level;
 use std::time::Duration;
@@ -48,9 +48,11 @@ pub(crate) struct Demand {
     /// Keys that wanted a permit, and those of them that got none in time.
     pub(crate) wanted: u64,
     pub(crate) denied: u64,
-    /// Store reads that have ended, and those of them that took as long as the two rungs' ceilings.
+    /// Those of them that were never read: the line had no room for them.
+    pub(crate) lost: u64,
+    /// Store reads that have ended, and those of them that took as long as the three rungs' ceilings.
     pub(crate) ended: u64,
-    pub(crate) above: [u64; 2],
+    pub(crate) above: [u64; 3],
     /// Store reads that have begun.
     pub(crate) begun: u64,
 }
@@ -86,6 +88,7 @@ impl Stillness {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signal {
     Denied,
+    Lost,
     Waiting,
     Slow,
     WriteQueue,
@@ -100,6 +103,7 @@ impl Signal {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Denied => "reads get no permit in time",
+            Self::Lost => "there are more keys than the store can read",
             Self::Waiting => "the line of reads is long",
             Self::Slow => "the store reads slowly",
             Self::WriteQueue => "the write queue fills up",
@@ -145,6 +149,7 @@ pub(super) struct Reading {
 pub(super) struct Strains {
     pub(super) short: Strain,
     pub(super) stale: Strain,
+    pub(super) near_only: Strain,
     /// The breaker has paused these calls.
     pub(super) paused: bool,
 }
@@ -154,7 +159,10 @@ impl Strains {
     /// can do.
     const fn of_values(self, paused: bool) -> Self {
         const CALM: Strain = (0, Signal::Calm);
-        if self.paused { Self { short: CALM, stale: CALM, paused } } else { Self { paused, ..self } }
+        if self.paused {
+            return Self { short: CALM, stale: CALM, near_only: CALM, paused };
+        }
+        Self { paused, ..self }
     }
 
     /// The same with that of calls of this lane that do not end.
@@ -166,6 +174,7 @@ impl Strains {
         match rung {
             Rung::Short => self.short,
             Rung::Stale => self.stale,
+            Rung::NearOnly => self.near_only,
             _ => (0, Signal::Calm),
         }
     }
@@ -174,13 +183,14 @@ impl Strains {
 impl Signals {
     pub(super) fn read(
         &mut self,
-        (short, stale): (&Short, &Stale),
+        (short, stale, near_only): (&Short, &Stale, &NearOnly),
         peak: &Peak,
         elapsed: Duration,
         pulse: &Pulse,
     ) -> Reading {
         let window = self.window(elapsed, pulse.demand);
-        let denied = if window.denied < DENIED_MIN { 0 } else { percent(window.denied, window.wanted) };
+        let share = |part: u64| if part < DENIED_MIN { 0 } else { percent(part, window.wanted) };
+        let (denied, lost) = (share(window.denied), share(window.lost));
         let slow =
             window.above.map(|slow| if window.ended < READS_MIN { 0 } else { percent(slow, window.ended) });
         let ceiling = |ceiling_ms: u32| if ceiling_ms > 0 { SLOW_PERCENT } else { 0 };
@@ -200,11 +210,16 @@ impl Signals {
         let reads = Strains {
             short: reads([short.denied_percent, short.waiting_percent, short.read_p90_ms], slow[0]),
             stale: reads([stale.denied_percent, stale.waiting_percent, stale.read_p90_ms], slow[1]),
+            near_only: nearest([
+                (lost, near_only.lost_percent, Signal::Lost),
+                (slow[2], ceiling(near_only.read_p90_ms), Signal::Slow),
+            ]),
             paused: reads_paused,
         };
         let writes = Strains {
             short: writes(short.write_queue_percent),
             stale: writes(stale.write_queue_percent),
+            near_only: writes(near_only.write_queue_percent),
             paused: writes_paused,
         };
         Reading {
@@ -242,9 +257,10 @@ impl Signals {
         Demand {
             wanted: since(now.wanted, before.wanted),
             denied: since(now.denied, before.denied),
+            lost: since(now.lost, before.lost),
             ended: since(now.ended, before.ended),
             begun: since(now.begun, before.begun),
-            above: [since(now.above[0], before.above[0]), since(now.above[1], before.above[1])],
+            above: std::array::from_fn(|rung| since(now.above[rung], before.above[rung])),
         }
     }
 }

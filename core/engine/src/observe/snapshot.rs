@@ -121,6 +121,10 @@ pub struct Reads {
     pub wanted: u64,
     /// Those of them that got none in time.
     pub denied: u64,
+    /// Those of them that the store was never asked for, because the line had no room for them.
+    pub lost: u64,
+    /// Requests whose key was not read on the rung `near_only`, because the head that was asked is far from it.
+    pub far: u64,
     /// Keys of which a store call that did not fail could say nothing.
     pub unknown: u64,
 }
@@ -128,6 +132,10 @@ pub struct Reads {
 /// The announcements on their way to the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Writes {
+    /// Announcements that were shed by their worth, by name; "far" are those of far keys on the rung `near_only`.
+    pub shed: [(&'static str, u64); 5],
+    /// Announcements of a further provider of a key that has as many as it may have.
+    pub dropped_key_full: u64,
     /// Announcements that replaced a waiting one of the same key and provider.
     pub merged: u64,
     /// Windows taken from the write queue.

@@ -115,6 +115,10 @@ pub(crate) struct Wants {
     /// Keys that wanted a permit, and those of them that got none in time.
     pub(crate) wanted: AtomicU64,
     pub(crate) denied: AtomicU64,
+    /// Those of them that left the line, or found no room in it, without having been read.
+    pub(crate) lost: AtomicU64,
+    /// Requests whose key was not read because the head that was asked is far from it.
+    pub(crate) far: AtomicU64,
 }
 
 /// What is counted of calls that read.
@@ -172,6 +176,10 @@ pub(crate) struct WriteStats {
     pub(crate) retried: AtomicU64,
     pub(crate) dropped_queue_full: AtomicU64,
     pub(crate) dropped_part_away: AtomicU64,
+    pub(crate) dropped_key_full: AtomicU64,
+    /// Announcements that were shed, by their worth, and those of far keys that were not looked at any further.
+    pub(crate) shed: [AtomicU64; 4],
+    pub(crate) shed_far: AtomicU64,
     pub(crate) dropped_no_room: AtomicU64,
     pub(crate) dropped_refused: AtomicU64,
     pub(crate) dropped_after_retries: AtomicU64,
@@ -203,7 +211,7 @@ pub(crate) struct ValueStats {
 
 impl Stats {
     pub(crate) fn new(config: &Config) -> Self {
-        let ceilings = [config.short.read_p90_ms, config.stale.read_p90_ms];
+        let ceilings = [config.short.read_p90_ms, config.stale.read_p90_ms, config.near_only.read_p90_ms];
         let ceilings = ceilings.map(|ms| Duration::from_millis(u64::from(ms)));
         let permits = [config.permits.read_p90_ms_max, config.permits.write_p90_ms_max];
         let work = permits.map(|ms| Duration::from_millis(u64::from(ms)));
@@ -219,8 +227,9 @@ impl Stats {
         Demand {
             wanted: self.wants.sum(|wants| &wants.wanted),
             denied: self.wants.sum(|wants| &wants.denied),
+            lost: self.wants.sum(|wants| &wants.lost),
             ended: read(&self.read_pace.ended),
-            above: [read(&self.read_pace.above[0]), read(&self.read_pace.above[1])],
+            above: self.read_pace.above.each_ref().map(read),
             begun: read(&self.read_pace.begun),
         }
     }

@@ -8,10 +8,10 @@ use crate::clock::{Clock, Now};
 use crate::config::{Life, Limits};
 use crate::memory_share::MemoryShare;
 use crate::observe::{StoreCall, trace};
-use crate::request::{Ending, Form, Source, form};
+use crate::request::{Distance, Ending, Form, Source, form};
 use crate::store::{Backend, Failure, Lane, Permit, ReadLine, gravest};
 use crate::sync::{add, lock};
-use crate::write::{Readers, WriteQueue};
+use crate::write::{OfKey, Readers, WriteQueue};
 use hydra_api::admission::Level;
 use hydra_api::{ContentKey, Found, ProviderRecord, ProviderStore, Rung};
 use std::num::NonZeroU32;
@@ -76,13 +76,17 @@ enum Asked<'a> {
 
 impl Plan {
     /// Nothing on the rung of full decline.
-    fn on(rung: Rung, limits: &Limits, paused: bool) -> Option<Self> {
+    fn on((rung, distance): (Rung, Distance), limits: &Limits, paused: bool) -> Option<Self> {
         let plan = |answer_len, life, asks, deadline| Self { rung, answer_len, life, asks, deadline };
         let short = limits.short_answer_len;
         let plan = match rung {
             Rung::Full => plan(limits.answer_len, limits.fresh, Asks::Waits, limits.soft_deadline),
             Rung::Short => plan(short, limits.fresh, Asks::Waits, limits.short_deadline),
             Rung::Stale => plan(short, limits.stale, Asks::AtOnce, limits.short_deadline),
+            Rung::NearOnly => match distance {
+                Distance::Near => plan(short, limits.stale, Asks::AtOnce, limits.short_deadline),
+                Distance::Far => plan(short, limits.stale, Asks::Never, limits.short_deadline),
+            },
             Rung::CacheOnly => plan(short, limits.stale, Asks::Never, limits.short_deadline),
             _ => return None,
         };
@@ -113,13 +117,19 @@ impl Reader {
         reader
     }
 
-    /// Reads the providers of a key, as well as this rung allows.
-    pub(crate) async fn read(&self, key: ContentKey, rung: Rung, now: Now, span: &Span) -> Reply {
+    /// Reads the providers of a key, as well as this rung allows at this distance.
+    pub(crate) async fn read(
+        &self,
+        key: ContentKey,
+        (rung, distance): (Rung, Distance),
+        now: Now,
+        span: &Span,
+    ) -> Reply {
         if form(key.as_bytes()) == Form::Identity {
             return Reply::nothing(Ending::NotKept, rung);
         }
         let paused = self.backend.breaker.is_open(Lane::Reads);
-        let Some(plan) = Plan::on(rung, &self.limits, paused) else {
+        let Some(plan) = Plan::on((rung, distance), &self.limits, paused) else {
             return Reply::nothing(Ending::Shed, rung);
         };
         let cached = self.flights.cache().find(&key);
@@ -130,7 +140,12 @@ impl Reader {
         }
         add(&self.backend.stats.hits.mine().misses, 1);
         let asked = match plan.asks {
-            Asks::Never => Asked::Answered(self.instead(key, &plan, Ending::Shed, now, None)),
+            Asks::Never => {
+                if distance == Distance::Far {
+                    add(&self.backend.stats.wants.mine().far, 1);
+                }
+                Asked::Answered(self.instead(key, &plan, Ending::Shed, now, None))
+            }
             Asks::AtOnce if paused => self.leave_in_line(key, &plan, now, span, Ending::StoreFailed),
             Asks::AtOnce if self.line.has_place(now.instant) => {
                 self.wait(key, &plan, Request::HasPlace, now, span)
@@ -206,7 +221,7 @@ impl Reader {
         // A denial takes no lock and allocates nothing.
         if self.line.is_full() {
             add(&self.backend.stats.wants.mine().wanted, 1);
-            add(&self.backend.stats.wants.mine().denied, 1);
+            self.lose();
             return Asked::Answered(self.instead(key, plan, ending, now, None));
         }
         let mut under_way = None;
@@ -295,7 +310,7 @@ impl Reader {
             }
             Joined::Full => {
                 add(&self.backend.stats.wants.mine().wanted, 1);
-                add(&self.backend.stats.wants.mine().denied, 1);
+                self.lose();
             }
             Joined::Follow { .. } | Joined::Lead(_) | Joined::Known(_) => {}
         }
@@ -315,10 +330,19 @@ impl Reader {
         self.line.note_peak();
     }
 
+    /// Counts a key that the store is not asked for, as there is no room for it.
+    fn lose(&self) {
+        let wants = self.backend.stats.wants.mine();
+        add(&wants.denied, 1);
+        add(&wants.lost, 1);
+    }
+
     fn turn_away(&self, flight: &Flight, now: Now) {
+        let wants = self.backend.stats.wants.mine();
         if flight.deny() {
-            add(&self.backend.stats.wants.mine().denied, 1);
+            add(&wants.denied, 1);
         }
+        add(&wants.lost, 1);
         self.flights.land(flight, Err(Ending::NoPermit), now.unix);
     }
 
@@ -380,6 +404,13 @@ impl Readers for Reader {
     fn retract(&self, record: &ProviderRecord) {
         let waits_again = || self.queue.has_pending(record);
         self.flights.retract(record, waits_again);
+    }
+
+    fn told(&self, record: &ProviderRecord) -> Option<OfKey> {
+        let answer = self.flights.cache().peek(&record.key)?;
+        let providers = answer.providers();
+        let provider = providers.iter().find(|known| known.peer == record.provider).cloned();
+        Some(OfKey { len: providers.len(), provider })
     }
 }
 

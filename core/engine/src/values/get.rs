@@ -5,7 +5,7 @@ use super::book::{Flight, Joined};
 use super::cache::Known;
 use crate::clock::Now;
 use crate::config::Life;
-use crate::request::{Ending, Source};
+use crate::request::{Distance, Ending, Source};
 use crate::store::Lane;
 use crate::sync::add;
 use hydra_api::{Rung, ValueKey, ValueRecord};
@@ -49,12 +49,17 @@ enum Asks {
 }
 
 impl Values {
-    /// The best record of a key, as far as this rung goes.
-    pub(crate) async fn get(&self, key: ValueKey, rung: Rung, now: Now) -> ValueReply {
+    /// The best record of a key, as far as this rung goes at this distance.
+    pub(crate) async fn get(
+        &self,
+        key: ValueKey,
+        (rung, distance): (Rung, Distance),
+        now: Now,
+    ) -> ValueReply {
         if rung == Rung::RoutingOnly {
             return ValueReply::nothing(Ending::Shed, rung);
         }
-        let plan = self.plan(rung);
+        let plan = self.plan((rung, distance));
         let stats = &self.backend.stats.values;
         let known = self.book.find(&key);
         if let Some(known) = known.as_ref().filter(|known| known.is_within(plan.life, now)) {
@@ -79,12 +84,15 @@ impl Values {
         }
     }
 
-    pub(super) fn plan(&self, rung: Rung) -> Plan {
+    pub(super) fn plan(&self, (rung, distance): (Rung, Distance)) -> Plan {
         let limits = &self.limits;
         let plan = match rung {
             Rung::Full => Plan { life: limits.fresh, asks: Asks::Waits, deadline: limits.soft_deadline },
             Rung::Short => Plan { life: limits.fresh, asks: Asks::Waits, deadline: limits.short_deadline },
             Rung::Stale => Plan { life: limits.stale, asks: Asks::AtOnce, deadline: limits.short_deadline },
+            Rung::NearOnly if distance == Distance::Near => {
+                Plan { life: limits.stale, asks: Asks::AtOnce, deadline: limits.short_deadline }
+            }
             _ => Plan { life: limits.stale, asks: Asks::Never, deadline: limits.short_deadline },
         };
         // No store call comes before the next probe.

@@ -5,7 +5,7 @@ use super::book::Took;
 use super::get::Plan;
 use super::judge::{Claim, is_better};
 use crate::clock::Now;
-use crate::request::{Caller, Ending};
+use crate::request::{Caller, Distance, Ending};
 use crate::sync::add;
 use bytes::Bytes;
 use hydra_api::{Rung, UnixSeconds, ValueKey, ValueRecord};
@@ -42,17 +42,20 @@ impl Values {
         &self,
         caller: &Caller,
         (key, value): (ValueKey, &Bytes),
-        rung: Rung,
+        (rung, distance): (Rung, Distance),
         now: Now,
     ) -> Ending {
         if rung == Rung::RoutingOnly || self.is_closing() {
             return Ending::Shed;
         }
-        let plan = self.plan(rung);
+        let plan = self.plan((rung, distance));
         let known = self.known(&key, &plan, now);
         if let Some(held) = known.as_ref().and_then(|known| same(known.as_ref(), value, now)) {
             // Repaired again and again: neither a signature is checked nor a statement made.
             return self.refresh(key, held, rung, now);
+        }
+        if distance == Distance::Far {
+            return Ending::Shed;
         }
         let claim = match Claim::parse(&key, value.clone(), now.unix) {
             Ok(claim) => claim,

@@ -75,9 +75,7 @@ impl Recent {
     /// got these addresses of the provider last, and less than [`Addresses::SLACK`] ago, so that they outlive the next
     /// announcement.
     pub(crate) fn expires(&self, record: &ProviderRecord, now: UnixSeconds) -> Option<UnixSeconds> {
-        let (tag, slot) = self.place(record);
-        let known = slot?.load(Ordering::Relaxed);
-        let expires = (known & TAG == tag && known != 0).then_some(UnixSeconds(known as u32))?;
+        let expires = self.lives_until(record)?;
         if record.addresses.is_empty() {
             return Some(expires);
         }
@@ -86,6 +84,13 @@ impl Recent {
         let addresses = self.hasher.hash_one(record.addresses.encoded());
         let same = told.provider == provider && told.addresses == addresses;
         (same && now.since(told.at) < Addresses::SLACK && told.at <= now).then_some(expires)
+    }
+
+    /// Until when this record lives as it is in the store, if that is remembered, whatever its addresses are.
+    pub(crate) fn lives_until(&self, record: &ProviderRecord) -> Option<UnixSeconds> {
+        let (tag, slot) = self.place(record);
+        let known = slot?.load(Ordering::Relaxed);
+        (known & TAG == tag && known != 0).then_some(UnixSeconds(known as u32))
     }
 
     fn place(&self, record: &ProviderRecord) -> (u64, Option<&AtomicU64>) {

@@ -1,13 +1,15 @@
 //! Takes announcements into the write queue.
 
+use super::key_counts::KeyCounts;
 use super::recent::Recent;
+use super::worth::{Rank, Shed};
 use super::write_queue::{Pushed, WriteQueue};
 use crate::clock::{Clock, Now};
 use crate::config::Limits;
-use crate::request::Ending;
+use crate::request::{Distance, Ending};
 use crate::store::Backend;
 use crate::sync::add;
-use hydra_api::{ProviderRecord, Rung};
+use hydra_api::{Addresses, Provider, ProviderRecord, Rung};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +20,18 @@ use tokio::sync::Notify;
 pub(crate) trait Readers: fmt::Debug + Send + Sync {
     /// The record was dropped: it is told of no more, unless it has been announced again.
     fn retract(&self, record: &ProviderRecord);
+
+    /// What was last told of the providers of this record's key, if that is known.
+    fn told(&self, record: &ProviderRecord) -> Option<OfKey>;
+}
+
+/// What was told of the providers of a key.
+#[derive(Debug, Clone)]
+pub(crate) struct OfKey {
+    /// How many there were; no more than an answer has.
+    pub(crate) len: usize,
+    /// The one of which a record is.
+    pub(crate) provider: Option<Provider>,
 }
 
 /// Takes announcements and sees to it that they are written.
@@ -27,6 +41,8 @@ pub(crate) struct Writer {
     pub(super) queue: Arc<WriteQueue>,
     pub(super) readers: Arc<dyn Readers>,
     pub(super) recent: Recent,
+    counts: KeyCounts,
+    shed: Shed,
     pub(super) limits: Arc<Limits>,
     pub(super) clock: Clock,
     closing: AtomicBool,
@@ -43,6 +59,8 @@ impl Writer {
     ) -> Arc<Self> {
         Arc::new(Self {
             recent: Recent::new(limits.recent_writes),
+            counts: KeyCounts::new(limits.record_ttl),
+            shed: Shed::new(limits.shedding.clone()),
             backend,
             queue,
             readers,
@@ -53,26 +71,55 @@ impl Writer {
         })
     }
 
-    /// Puts an announcement into the write queue, if this rung takes any. [`Ending::Served`] says that it is in there. Records
-    /// that give way to it are added to `evicted`, and are to be given to [`Self::drop_evicted`].
-    pub(crate) fn take(
+    /// Why an announcement is not taken on this rung, if so: it says nothing new, it is worth less than others that there is room
+    /// for, or its key has as many providers as it may have. `distance` is asked only where it decides.
+    pub(crate) fn refuses(
         &self,
-        record: ProviderRecord,
+        record: &ProviderRecord,
         rung: Rung,
+        distance: impl FnOnce() -> Distance,
         now: Now,
-        evicted: &mut Vec<ProviderRecord>,
-    ) -> Ending {
+    ) -> Option<Ending> {
         let stats = &self.backend.stats.writes;
         if rung == Rung::RoutingOnly {
-            return Ending::Shed;
+            return Some(Ending::Shed);
         }
-        if self.is_old_news(&record, rung, now) {
+        if self.is_old_news(record, rung, now) {
             add(&stats.refreshes_skipped, 1);
-            return Ending::Known;
+            return Some(Ending::Known);
         }
+        if let Some(shares) = self.shed.shares(rung, self.queue.open_level()) {
+            let rank = Rank::of(self.is_refresh(record, now), distance());
+            if self.shed.loses(&record.provider, shares[rank as usize], now.unix) {
+                add(&stats.shed[rank as usize], 1);
+                return Some(Ending::Shed);
+            }
+        }
+        if self.is_one_too_many(record, rung, now) {
+            add(&stats.dropped_key_full, 1);
+            return Some(Ending::KeyFull);
+        }
+        None
+    }
+
+    /// Counts an announcement of a key to which the head that was asked is far: it is not looked at any further.
+    pub(crate) fn shed_far(&self) -> Ending {
+        add(&self.backend.stats.writes.shed_far, 1);
+        Ending::Shed
+    }
+
+    /// Puts an announcement into the write queue. [`Ending::Served`] says that it is in there. Records that give way to it are
+    /// added to `evicted`, and are to be given to [`Self::drop_evicted`].
+    pub(crate) fn take(&self, record: ProviderRecord, now: Now, evicted: &mut Vec<ProviderRecord>) -> Ending {
+        let stats = &self.backend.stats.writes;
+        let (key, written) = (record.key, self.recent.lives_until(&record));
         self.recent.note_waiting(&record);
         match self.queue.push(record, evicted) {
-            Pushed::New => Ending::Served,
+            Pushed::New => {
+                let taken_last = written.map(|expires| expires.saturating_sub(self.limits.record_ttl));
+                self.counts.note(&key, taken_last, now.unix);
+                Ending::Served
+            }
             Pushed::Merged => {
                 add(&stats.merged, 1);
                 Ending::Served
@@ -114,6 +161,40 @@ impl Writer {
         if !self.is_closing() {
             notified.await;
         }
+    }
+
+    /// Whether the store has this record for a while yet, with these addresses, as far as is known.
+    fn is_refresh(&self, record: &ProviderRecord, now: Now) -> bool {
+        // The addresses that the store got last are not the newest while others wait.
+        if self.queue.has_other_addresses(record) {
+            return false;
+        }
+        if self.recent.expires(record, now.unix).is_some_and(|expires| expires > now.unix) {
+            return true;
+        }
+        let told = self.readers.told(record).and_then(|told| told.provider);
+        told.is_some_and(|known| {
+            let is_fresh = now.unix.since(known.addresses_at) < Addresses::SLACK;
+            let has_addresses =
+                record.addresses.is_empty() || (is_fresh && known.addresses == record.addresses);
+            known.expires > now.unix && has_addresses
+        })
+    }
+
+    /// Whether the key has as many providers as it may have on this rung, and this is none of them.
+    fn is_one_too_many(&self, record: &ProviderRecord, rung: Rung, now: Now) -> bool {
+        let limits = &self.limits;
+        let len_max =
+            if rung < Rung::NearOnly { limits.providers_per_key } else { limits.providers_per_key_degraded };
+        let Some(len_max) = len_max else { return false };
+        let told = self.readers.told(record);
+        let known = told.as_ref().map_or(0, |told| told.len as u32);
+        let is_known = || {
+            told.as_ref().is_some_and(|told| told.provider.is_some())
+                || self.recent.lives_until(record).is_some_and(|expires| expires > now.unix)
+                || self.queue.has_pending(record)
+        };
+        known.max(self.counts.count(&record.key, now.unix)) >= len_max && !is_known()
     }
 
     /// Whether the record need not be written on this rung, because it was recently.

@@ -10,7 +10,7 @@ use hydra_conformance::doubles::{
     SlowStore, UnknownForSome, Waits,
 };
 use hydra_engine::{
-    Caller, Clock, Config, Engine, NamedPolicy, NamedStore, PermitMode, Permits, PolicyMode, Watch,
+    Caller, Clock, Config, Engine, NamedPolicy, NamedStore, Nearness, PermitMode, Permits, PolicyMode, Watch,
 };
 use hydra_store_memory::Memory;
 use std::borrow::Cow;
@@ -378,6 +378,27 @@ pub(crate) fn peer(number: u64) -> PeerId {
 
 pub(crate) fn caller(number: u64) -> Caller {
     Caller { peer: peer(number), address: None, head: 0 }
+}
+
+/// One key in four is near to every head.
+#[derive(Debug)]
+pub(crate) struct OneInFour;
+
+impl OneInFour {
+    pub(crate) fn has(key: &[u8]) -> bool {
+        key[9].is_multiple_of(4)
+    }
+
+    /// The first numbers of keys, from this one on, that are near, and that are far.
+    pub(crate) fn numbers(from: u64) -> [u64; 2] {
+        [true, false].map(|near| (from..).find(|number| Self::has(&key(*number)) == near).unwrap())
+    }
+}
+
+impl Nearness for OneInFour {
+    fn is_near(&self, _head: u32, key: &[u8]) -> bool {
+        Self::has(key)
+    }
 }
 
 pub(crate) fn addresses(number: u64) -> Addresses {

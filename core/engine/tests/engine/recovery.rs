@@ -1,6 +1,6 @@
 //! The node comes back by itself: after every cause of overload, with the load unchanged.
 
-use crate::doubles::{Dice, FAILS, Mood, Store, addresses, caller, key, millis, open, permits};
+use crate::doubles::{Dice, FAILS, Mood, OneInFour, Store, addresses, caller, key, millis, open, permits};
 use hydra_api::{Rung, StoreErrorKind};
 use hydra_engine::{Config, Ending, Engine, Source};
 use std::sync::Arc;
@@ -297,7 +297,12 @@ async fn comes_back(cause: Cause, seed: u64) {
     if matches!(cause, Cause::Hiccup) {
         config.peak.requests_per_second = ((load + WRITES_PER_SECOND) * 100 / 85) as u32;
     }
+    // Every other node knows distances, and has all rungs after a second.
+    config.near_only.after_ms = 1_000;
     let engine = open(&store, vec![], config);
+    if seed % 2 == 1 {
+        engine.set_nearness(Arc::new(OneInFour));
+    }
     let mut clients = Clients::of(&engine);
     let usual = Mood::Takes(millis(1 + dice.below(5)));
     store.set(usual);

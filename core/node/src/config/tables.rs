@@ -3,6 +3,7 @@
 mod cidr;
 mod connections;
 mod core;
+mod ebb;
 mod endpoint;
 mod heads;
 mod kad;
@@ -17,6 +18,7 @@ pub use self::core::Config;
 pub(super) use self::core::schema as core_schema;
 pub use cidr::{Cidr, CidrError};
 pub use connections::Connections;
+pub use ebb::Ebb;
 pub(crate) use endpoint::{Endpoint, Malformed};
 pub use heads::{Heads, Ports, Transport};
 pub use kad::{Kad, SmallAnswers};

@@ -74,12 +74,13 @@ pub(crate) fn spawn(parts: Parts, tasks: &mut JoinSet<()>) -> (Head, AbortHandle
         tester: Arc::default(),
         found: Arc::default(),
         restarts: Arc::default(),
+        mode: Arc::new(watch::Sender::new(Mode::Server)),
     };
     let clients = Clients { kad: Arc::clone(&head.client), tester: Arc::clone(&head.tester) };
-    let restarts = Arc::clone(&head.restarts);
+    let (restarts, mode) = (Arc::clone(&head.restarts), Arc::clone(&head.mode));
     let task = tasks.spawn(async move {
         let work = || async {
-            let ended = AssertUnwindSafe(run(&parts, &status, &clients)).catch_unwind().await;
+            let ended = AssertUnwindSafe(run(&parts, &status, &clients, &mode)).catch_unwind().await;
             clients.kad.store(None);
             clients.tester.store(None);
             ended.unwrap_or(Ok(End::Panicked))
@@ -96,7 +97,17 @@ struct Clients {
     tester: Arc<ArcSwapOption<autonat::Client>>,
 }
 
-async fn run(parts: &Parts, status: &watch::Sender<Status>, clients: &Clients) -> io::Result<End> {
+/// The mode of a head that is to be in this one while the node serves.
+fn mode_in(phase: Phase, wanted: Mode) -> Mode {
+    if phase == Phase::Serving { wanted } else { Mode::Client }
+}
+
+async fn run(
+    parts: &Parts,
+    status: &watch::Sender<Status>,
+    clients: &Clients,
+    mode: &watch::Sender<Mode>,
+) -> io::Result<End> {
     let panicked = Arc::new(Notify::new());
     let mut phase = parts.phase.clone();
     let now = *phase.borrow_and_update();
@@ -104,7 +115,8 @@ async fn run(parts: &Parts, status: &watch::Sender<Status>, clients: &Clients) -
         // Seen already, so no change to it will be told.
         return Ok(End::Stopped);
     }
-    let (behaviour, tester) = behaviour::of(parts, now);
+    let mut wanted = mode.subscribe();
+    let (behaviour, tester) = behaviour::of(parts, mode_in(now, *wanted.borrow_and_update()));
     clients.kad.store(Some(Arc::new(behaviour.kad.client())));
     clients.tester.store(Some(Arc::new(tester)));
     let idle = Duration::from_secs(parts.config.connections.idle_timeout_s.into());
@@ -140,13 +152,21 @@ async fn run(parts: &Parts, status: &watch::Sender<Status>, clients: &Clients) -
             changed = phase.changed() => {
                 let now = if changed.is_ok() { *phase.borrow_and_update() } else { Phase::Stopping };
                 match now {
-                    Phase::Serving => swarm.behaviour_mut().kad.set_mode(Mode::Server),
-                    Phase::Draining => swarm.behaviour_mut().kad.set_mode(Mode::Client),
+                    Phase::Serving | Phase::Draining => {
+                        let mode = mode_in(now, *wanted.borrow_and_update());
+                        swarm.behaviour_mut().kad.set_mode(mode);
+                    }
                     Phase::Stopping => {
                         close::close(&mut swarm).await;
                         return Ok(End::Stopped);
                     }
                 }
+            }
+            // The other end is held as long as this runs.
+            Ok(()) = wanted.changed() => {
+                let mode = mode_in(*phase.borrow(), *wanted.borrow_and_update());
+                swarm.behaviour_mut().kad.set_mode(mode);
+                events::on_addresses_changed(parts, status, (&mut swarm, &listeners), |_| {});
             }
             () = panicked.notified() => return Ok(End::Panicked),
         }

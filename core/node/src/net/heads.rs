@@ -11,7 +11,7 @@ pub(crate) use status::{ListenerCounts, State, Status};
 
 use crate::net::autonat;
 use arc_swap::ArcSwapOption;
-use hydra_kad::Client;
+use hydra_kad::{Client, Mode};
 use libp2p::PeerId;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -34,6 +34,8 @@ pub(crate) struct Head {
     pub(crate) found: Arc<Found>,
     /// How often it was started again.
     pub(crate) restarts: Arc<AtomicU64>,
+    /// Whether it is to be a server; its task follows.
+    pub(crate) mode: Arc<watch::Sender<Mode>>,
 }
 
 impl Head {
@@ -41,6 +43,11 @@ impl Head {
     pub(crate) fn state(&self) -> State {
         // Its task holds the other end as long as it runs.
         if self.status.has_changed().is_err() { State::Ended } else { self.status.borrow().state() }
+    }
+
+    /// Whether it is to be a server while the node serves: it is none while it has left for an ebb.
+    pub(crate) fn mode(&self) -> Mode {
+        *self.mode.borrow()
     }
 
     /// Whether others can reach it, on each way that it advertises.

@@ -46,6 +46,7 @@ pub(super) struct Tasks {
     pub(super) table_maintenance: Option<JoinHandle<()>>,
     pub(super) advertiser: Option<JoinHandle<()>>,
     pub(super) reachability: Option<JoinHandle<()>>,
+    pub(super) ebb: Option<JoinHandle<()>>,
     /// Runs once the file is written.
     pub(super) heads_file: Option<JoinHandle<()>>,
 }
@@ -88,6 +89,7 @@ impl Tasks {
             ("table_maintenance", &self.table_maintenance),
             ("advertiser", &self.advertiser),
             ("reachability", &self.reachability),
+            ("ebb", &self.ebb),
             ("heads_file", &self.heads_file),
         ];
         let others =

@@ -82,10 +82,15 @@ async fn end(tasks: &mut Tasks, until: Instant) -> Vec<HeldSlot> {
             }
         }
     }
-    for task in
-        [&mut tasks.reachability, &mut tasks.advertiser, &mut tasks.table_maintenance, &mut tasks.scout]
-            .into_iter()
-            .flatten()
+    for task in [
+        &mut tasks.ebb,
+        &mut tasks.reachability,
+        &mut tasks.advertiser,
+        &mut tasks.table_maintenance,
+        &mut tasks.scout,
+    ]
+    .into_iter()
+    .flatten()
     {
         match timeout_at(until, &mut *task).await {
             Ok(Ok(())) => {}

@@ -4,7 +4,7 @@
 //! Every name begins with `hydra_`, but for those of the process, which are Prometheus' own, and those that the store publishes of
 //! itself, which begin with `db_` as OpenTelemetry's do. Units are base units. No
 //! label names a peer, a key or an address: the values of each are a short list that is known beforehand, and all of a
-//! list are told from the start, with 0 for what has not happened. That makes fewer than 2,000 series, however long the
+//! list are told from the start, with 0 for what has not happened. That makes fewer than 2,500 series, however long the
 //! node runs; a test counts them. Each kind of policy that does not come with hydra adds 32 at most, and a store 1,000 samples of its
 //! own.
 

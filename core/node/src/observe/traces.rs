@@ -165,6 +165,7 @@ fn is_degraded(rung: Rung, ending: Ending) -> bool {
         | Ending::Declined
         | Ending::Shed
         | Ending::QueueFull
+        | Ending::KeyFull
         | Ending::NoRoom => true,
         // An invalid or outdated request, or one whose client is gone.
         Ending::Refused | Ending::Outdated | Ending::Abandoned => false,

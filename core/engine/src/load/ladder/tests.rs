@@ -14,7 +14,7 @@ const CALM: Pulse = Pulse {
     write_queue: Level { used: 0, max: 1 },
     waiting: Level { used: 0, max: 1 },
     paused: [false; 4],
-    demand: Demand { wanted: 0, denied: 0, ended: 0, above: [0; 2], begun: 0 },
+    demand: Demand { wanted: 0, denied: 0, lost: 0, ended: 0, above: [0; 3], begun: 0 },
     writes: Calls { begun: 0, ended: 0 },
 };
 

@@ -30,9 +30,13 @@ fn lines(status: &Value) -> Vec<(&'static str, String)> {
     let states = status["heads"]["states"].as_object().into_iter().flatten();
     let states: Vec<_> =
         states.filter(|(_, heads)| **heads != 0).map(|(state, heads)| format!("{heads} {state}")).collect();
+    let ebbed = match status["heads"]["ebbed"].as_u64().unwrap_or_default() {
+        0 => String::new(),
+        heads => format!(", {heads} not in server mode (ebb)"),
+    };
     vec![
         ("node", format!("{}, version {}", word(&status["phase"]), word(&status["version"]))),
-        ("heads", format!("{} of {}", states.join(", "), status["heads"]["wanted"])),
+        ("heads", format!("{} of {}{ebbed}", states.join(", "), status["heads"]["wanted"])),
         ("connections", format!("{} of {}", status["connections"]["open"], status["connections"]["max"])),
         ("requests/s", status["requests_per_second"].to_string()),
         ("reads", lane(&status["reads"])),
@@ -84,14 +88,19 @@ fn lane(lane: &Value) -> String {
         because if because.is_empty() => because,
         because => format!(" ({because})"),
     };
+    let effect = match word(&lane["effect"]) {
+        effect if effect.is_empty() => effect,
+        effect => format!(": {effect}"),
+    };
     let paused = if lane["store_paused"] == true { ", store calls are paused" } else { "" };
-    format!("{rung}{because}{paused}")
+    format!("{rung}{because}{effect}{paused}")
 }
 
 fn row(head: &Value) -> [String; 7] {
     let advertised = head["advertised"].as_array().into_iter().flatten().map(word).collect::<Vec<_>>();
     let advertised = if advertised.is_empty() { "none".to_owned() } else { advertised.join(" ") };
     let state = match word(&head["failure"]) {
+        failure if failure.is_empty() && head["ebbed"] == true => format!("{}, ebbed", word(&head["state"])),
         failure if failure.is_empty() => word(&head["state"]),
         failure => format!("{}: {failure}", word(&head["state"])),
     };
@@ -151,8 +160,8 @@ mod tests {
         let status = json!({
             "phase": "serving", "version": "1", "heads": { "wanted": 2, "states": { "listening": 2, "failed": 0 } },
             "connections": { "open": 3, "max": 9 }, "requests_per_second": 1.5,
-            "reads": { "rung": "stale", "because": "slow", "store_paused": false },
-            "writes": { "rung": "full", "because": "", "store_paused": true },
+            "reads": { "rung": "stale", "because": "slow", "effect": "old answers", "store_paused": false },
+            "writes": { "rung": "full", "because": "", "effect": "", "store_paused": true },
             "store": { "kind": "fjall", "state": "ok", "why": null, "records": 7, "permits": used,
                 "reads_waiting": used, "write_queue": used },
             "memory": { "used_bytes": 900 << 20, "limit_bytes": 1_000 << 20, "limit_source": "control group",
@@ -168,7 +177,7 @@ mod tests {
             &status,
             &json!({ "heads": [head(0, json!(["/a", "/b"]), reach), head(10_000, json!([]), json!({}))] }),
         );
-        assert!(text.contains("reads        stale (slow)\n"), "{text}");
+        assert!(text.contains("reads        stale (slow): old answers\n"), "{text}");
         assert!(
             text.contains("writes       in full, store calls are paused\n")
                 && text.contains("heads        2 listening of 2\n"),

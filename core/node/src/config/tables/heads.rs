@@ -1,7 +1,7 @@
 //! The heads and their listen addresses.
 
-use super::Cidr;
 use super::values::{Address, Ip};
+use super::{Cidr, Ebb};
 use multiaddr::Multiaddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,8 @@ pub struct Heads {
     /// container networks and VPNs. Addresses with names are not affected.
     #[schemars(length(max = 64))]
     pub never_announce: Vec<Cidr>,
+    /// When heads leave server mode because the node declines all reads for long.
+    pub ebb: Ebb,
 }
 
 /// A way of carrying bytes between peers.
@@ -102,6 +104,7 @@ impl Default for Heads {
             announce: Vec::new(),
             announce_only: Vec::new(),
             never_announce: Vec::new(),
+            ebb: Ebb::default(),
         }
     }
 }

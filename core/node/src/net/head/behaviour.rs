@@ -7,7 +7,6 @@ use crate::net::autonat;
 use crate::net::heads::Traffic;
 use crate::net::requests::activity::Activity;
 use crate::net::requests::request_handler::RequestHandler;
-use crate::net::supervise::Phase;
 use crate::net::swarm::{AGENT, PROTOCOL_VERSION};
 use hydra_kad::Mode;
 use libp2p::swarm::NetworkBehaviour;
@@ -31,8 +30,8 @@ pub(super) struct Behaviour {
     pub(super) kad: hydra_kad::Behaviour<RequestHandler>,
 }
 
-/// The protocols of this head, which is a server if the node serves, and what has others test whether they reach it.
-pub(super) fn of(parts: &Parts, phase: Phase) -> (Behaviour, autonat::Client) {
+/// The protocols of this head in this mode, and what has others test whether they reach it.
+pub(super) fn of(parts: &Parts, mode: Mode) -> (Behaviour, autonat::Client) {
     let connections = &parts.config.connections;
     let limits = libp2p::connection_limits::ConnectionLimits::default()
         .with_max_pending_outgoing(Some(connections.pending_max))
@@ -53,7 +52,6 @@ pub(super) fn of(parts: &Parts, phase: Phase) -> (Behaviour, autonat::Client) {
         shared: Arc::clone(&parts.shared),
         activity: Arc::clone(&activity),
     };
-    let mode = if phase == Phase::Serving { Mode::Server } else { Mode::Client };
     let marks = Marks::of_head(connections);
     let (autonat, tester) = autonat::Behaviour::new();
     let behaviour = Behaviour {

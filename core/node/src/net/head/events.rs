@@ -7,6 +7,7 @@ use super::long_identify::Identified;
 use crate::net::heads::Status;
 use crate::net::peer_addresses::{ADDRESSES_PER_PEER_MAX, worth_keeping};
 use crate::net::routing::lookup::Contact;
+use hydra_kad::Mode;
 use libp2p::swarm::{Swarm, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, StreamProtocol, identify};
 use std::time::Instant;
@@ -88,7 +89,10 @@ pub(super) fn on_addresses_changed(
     let advertised = status.borrow().advertised.clone();
     identify_by(swarm, &advertised);
     let peer = parts.key.public().to_peer_id();
-    parts.shared.table.set_own(peer, &advertised, Instant::now());
+    // Answers name servers alone: a head that has left for an ebb is none.
+    let is_server = swarm.behaviour().kad.mode() == Mode::Server;
+    let listed = if is_server { advertised.as_slice() } else { &[] };
+    parts.shared.table.set_own(peer, listed, Instant::now());
     if advertised.is_empty() {
         parts.shared.peer_addresses.forget(&peer);
     } else {

@@ -2,6 +2,7 @@
 
 use super::{Head, ListenerCounts, Reach, State, Way};
 use arc_swap::ArcSwap;
+use hydra_kad::Mode;
 use libp2p::PeerId;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -30,6 +31,8 @@ pub(crate) struct HeadList {
     /// Restarts of heads that have left the list, so that the sum never falls.
     restarts_before: AtomicU64,
     changed: Notify,
+    /// How often heads left server mode for an ebb, and came back.
+    ebbs: [AtomicU64; 2],
     /// Counts what each head has to do, by slot.
     counters: Mutex<BTreeMap<u32, Counter>>,
 }
@@ -98,6 +101,31 @@ impl HeadList {
 
     fn counters(&self) -> MutexGuard<'_, BTreeMap<u32, Counter>> {
         self.counters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The id of the head of this slot. Takes no lock.
+    pub(crate) fn peer(&self, slot: u32) -> Option<PeerId> {
+        let heads = self.heads.load();
+        let at = heads.binary_search_by_key(&slot, |head| head.slot).ok()?;
+        heads.get(at).map(|head| head.peer)
+    }
+
+    /// How many heads there are, and how many of them have left server mode for an ebb.
+    pub(crate) fn ebb(&self) -> (usize, usize) {
+        let heads = self.heads.load();
+        (heads.len(), heads.iter().filter(|head| head.mode() == Mode::Client).count())
+    }
+
+    /// Has a head leave server mode, or come back.
+    pub(crate) fn switch(&self, head: &Head, mode: Mode) {
+        if head.mode.send_replace(mode) != mode {
+            self.ebbs[usize::from(mode == Mode::Server)].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How often heads left server mode for an ebb, and how often they came back.
+    pub(crate) fn ebbs(&self) -> [u64; 2] {
+        self.ebbs.each_ref().map(|count| count.load(Ordering::Relaxed))
     }
 
     /// The ids of the heads.

@@ -71,6 +71,7 @@ fn rig(heads: u32, says: &[Result<Verdict, CheckError>]) -> Rig {
             tester: Arc::default(),
             found: Arc::default(),
             restarts: Arc::default(),
+            mode: Arc::new(watch::Sender::new(hydra_kad::Mode::Server)),
         });
         hand
     };

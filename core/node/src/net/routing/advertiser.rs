@@ -8,6 +8,7 @@ use crate::net::routing::rounds::{AllRounds, Outcome, Round};
 use crate::net::routing::table::{Server, Table};
 use crate::net::supervise::Phase;
 use futures::stream::{self, StreamExt};
+use hydra_kad::Mode;
 use rand::seq::{IteratorRandom, SliceRandom};
 use std::pin::pin;
 use std::sync::Arc;
@@ -86,6 +87,7 @@ impl<N: Network> Parts<N> {
         let heads = self.heads.now();
         let mut pairs: Vec<_> = heads
             .iter()
+            .filter(|head| head.mode() == Mode::Server)
             .flat_map(|head| {
                 neighbours(&self.table, head).into_iter().map(|server| (Arc::clone(head), server))
             })

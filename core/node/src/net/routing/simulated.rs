@@ -187,6 +187,7 @@ pub(super) fn heads(count: u32, table: &Table) -> Arc<HeadList> {
             tester: Arc::default(),
             found: Arc::default(),
             restarts: Arc::default(),
+            mode: Arc::new(watch::Sender::new(hydra_kad::Mode::Server)),
         });
         table.set_own(peer, &["/ip4/127.0.0.1/tcp/1".parse().unwrap()], Instant::now().into_std());
     }

@@ -6,10 +6,12 @@ use crate::memory::guard::{self, Guard};
 use crate::memory::view::MemoryView;
 use crate::net::autonat::Servers;
 use crate::net::dial_gate::DialGate;
+use crate::net::ebb;
 use crate::net::head::connection_limits::{Marks, NodeConnections, PlaceLimits};
 use crate::net::heads::{HeadList, Status};
 use crate::net::peer_addresses::PeerAddresses;
 use crate::net::reachability::{self, Report};
+use crate::net::requests::nearness::TableNearness;
 use crate::net::requests::request_handler::Shared;
 use crate::net::routing::advertiser;
 use crate::net::routing::lookup::Contact;
@@ -63,14 +65,17 @@ impl Parts {
             running.phase.subscribe(),
         );
         running.tasks.scout = Some(task);
+        let table = Arc::new(Table::new(config.network.addresses, settings::table_limits(config)));
+        let heads = Arc::<HeadList>::default();
+        running.engine.set_nearness(Arc::new(TableNearness::new(Arc::clone(&table), Arc::clone(&heads))));
         Self {
-            table: Arc::new(Table::new(config.network.addresses, settings::table_limits(config))),
+            table,
             connections: Arc::new(NodeConnections::new(
                 Marks::of_node(&config.connections),
                 PlaceLimits::of_node(&config.connections),
             )),
             memory: Arc::new(MemoryView::new(Arc::clone(&running.profiles))),
-            heads: Arc::default(),
+            heads,
             lease_view: Arc::default(),
             kad,
             peer_addresses,
@@ -185,9 +190,16 @@ impl Parts {
             interval: Duration::from_secs(config.network.advertise_interval_s.into()),
             phase: running.phase.subscribe(),
         });
+        let ebb = ebb::run(ebb::Parts {
+            engine: Arc::clone(&running.engine),
+            heads: Arc::clone(&self.heads),
+            config: config.heads.ebb.clone(),
+            phase: running.phase.subscribe(),
+        });
         let reachability = self.reachability(running, network);
         let tasks = &mut running.tasks;
         tasks.reachability = reachability.map(tokio::spawn);
+        tasks.ebb = Some(tokio::spawn(ebb));
         tasks.heads_file = Some(tokio::spawn(heads_file));
         tasks.table_maintenance = Some(tokio::spawn(table_maintenance));
         tasks.advertiser = Some(tokio::spawn(advertiser));

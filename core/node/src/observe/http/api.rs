@@ -36,6 +36,7 @@ pub(super) async fn heads(node_view: &NodeView) -> Value {
             "slot": head.slot,
             "peer": head.peer.to_string(),
             "state": state,
+            "ebbed": head.mode() == hydra_kad::Mode::Client,
             "failure": status.failure,
             "listen": texts(&status.addresses),
             "advertised": texts(&status.advertised),
@@ -58,7 +59,7 @@ pub(super) async fn status(node_view: &NodeView) -> Value {
     let rate = per_second(requests().saturating_sub(before), since.elapsed());
     let (stats, health, reasons) =
         (node_view.engine.stats(), node_view.engine.health(), node_view.engine.rung_reasons());
-    let gauge = &stats.gauge;
+    let (gauge, effects) = (&stats.gauge, node_view.engine.rung_effects());
     let states: BTreeMap<_, _> = crate::net::heads::State::ALL
         .iter()
         .map(|state| state.as_str())
@@ -84,11 +85,14 @@ pub(super) async fn status(node_view: &NodeView) -> Value {
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "phase": format!("{:?}", node_view.phase()).to_lowercase(),
-        "heads": { "wanted": node_view.leases.wanted.load(Ordering::Relaxed), "states": states },
+        "heads": { "wanted": node_view.leases.wanted.load(Ordering::Relaxed), "states": states,
+            "ebbed": node_view.heads.ebb().1 },
         "connections": { "open": node_view.connections.held(), "max": node_view.connections.marks().max },
         "requests_per_second": rate,
-        "reads": { "rung": gauge.read_rung.as_str(), "because": reasons[0], "store_paused": reads_paused },
-        "writes": { "rung": gauge.write_rung.as_str(), "because": reasons[1], "store_paused": writes_paused },
+        "reads": { "rung": gauge.read_rung.as_str(), "because": reasons[0], "effect": effects[0],
+            "store_paused": reads_paused },
+        "writes": { "rung": gauge.write_rung.as_str(), "because": reasons[1], "effect": effects[1],
+            "store_paused": writes_paused },
         "store": {
             "kind": node_view.config.store.kind,
             "state": state,

@@ -62,7 +62,11 @@ async fn livez(State(site): State<Arc<Site>>, RawQuery(query): RawQuery) -> Resp
 }
 
 async fn readyz(State(site): State<Arc<Site>>, RawQuery(query): RawQuery) -> Response {
-    verdict("readyz", &probes::ready(&site.node_view), query.as_deref())
+    let (mut checks, query) = (probes::ready(&site.node_view), query.as_deref());
+    if is_verbose(query) {
+        checks.extend(probes::degraded(&site.node_view));
+    }
+    verdict("readyz", &checks, query)
 }
 
 /// Says what went wrong, or every check when it is asked for, in the words of Kubernetes' own probes.

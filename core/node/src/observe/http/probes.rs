@@ -3,7 +3,7 @@
 use crate::net::reachability::in_words;
 use crate::net::supervise::Phase;
 use crate::observe::node_view::NodeView;
-use hydra_api::Sharing;
+use hydra_api::{Rung, Sharing};
 use hydra_engine::Pause;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -60,6 +60,11 @@ pub(super) fn ready(node_view: &NodeView) -> Vec<Check> {
         Phase::Stopping => Some("stopping".to_owned()),
     };
     let heads = (listening == 0).then(|| format!("none of {all} heads listens"));
+    let (running, ebbed) = node_view.heads.ebb();
+    let note = (ebbed > 0).then(|| {
+        format!("{ebbed} of {running} heads have left server mode, as all reads were declined for long")
+    });
+    let heads = Check { note, ..check("heads", heads) };
     let leases = node_view.leases.proven.load(Ordering::Relaxed) == 0;
     let leases = leases.then(|| format!("none of {all} leases is proven"));
     let health = node_view.engine.health();
@@ -82,7 +87,7 @@ pub(super) fn ready(node_view: &NodeView) -> Vec<Check> {
     let reachability = Check { note: in_words(&node_view.heads), ..check("reachability", None) };
     // A node that gives up some of its work serves the rest.
     let memory = Check { note: node_view.memory.in_words(), ..check("memory", None) };
-    vec![check("node", node), check("leases", leases), check("heads", heads), reachability, memory, store]
+    vec![check("node", node), check("leases", leases), heads, reachability, memory, store]
 }
 
 /// Why calls for provider records are paused: what fails the probe, and what is only told. A node whose writes alone are paused
@@ -91,6 +96,20 @@ fn pause(paused: Option<Pause>) -> (Option<String>, Option<String>) {
     let Some(pause) = paused else { return (None, None) };
     let why = format!("{} unavailable for {} s: {}", pause.calls, pause.since.as_secs(), pause.because);
     if pause.reads { (Some(why), None) } else { (None, Some(why)) }
+}
+
+/// Reads and writes if they are degraded. The node serves all the same, and is left in service.
+pub(super) fn degraded(node_view: &NodeView) -> Vec<Check> {
+    let engine = &node_view.engine;
+    let (reasons, effects) = (engine.rung_reasons(), engine.rung_effects());
+    let lanes = [("reads", engine.read_rung()), ("writes", engine.write_rung())];
+    let lanes = lanes.into_iter().zip(reasons.into_iter().zip(effects));
+    let degraded = lanes.filter(|((_, rung), _)| *rung > Rung::Full);
+    let told = degraded.map(|((name, rung), (because, effect))| {
+        let note = Some(format!("on the rung {rung} ({because}): {effect}"));
+        Check { note, ..check(name, None) }
+    });
+    told.collect()
 }
 
 fn check(name: &'static str, wrong: Option<String>) -> Check {

@@ -30,6 +30,17 @@ fn heads(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
         "Listeners of the heads: those that listen (up), and those that failed or closed and are tried again (down).",
         [("up", listeners.up), ("down", listeners.down)].map(|(state, count)| ([("state", state)], count)),
     )?;
+    page.gauge(
+        "hydra_heads_ebbed",
+        "Heads that have left server mode because the node declined all reads for long.",
+        node_view.heads.ebb().1 as u64,
+    )?;
+    let [left, returned] = node_view.heads.ebbs();
+    page.counters(
+        "hydra_head_ebbs_total",
+        "Heads that left server mode because the node declined all reads for long, and that returned to it.",
+        [("left", left), ("returned", returned)].map(|(change, heads)| ([("change", change)], heads)),
+    )?;
     reach(node_view, page)?;
     page.counter(
         "hydra_head_restarts_total",

@@ -33,6 +33,16 @@ pub(super) fn write(engine: &Snapshot, page: &mut Page<'_>) -> fmt::Result {
     page.counter("hydra_store_reads_wanted_total", "Keys that needed a permit to be read.", reads.wanted)?;
     page.counter("hydra_store_reads_denied_total", "Keys that got no permit in time.", reads.denied)?;
     page.counter(
+        "hydra_store_reads_lost_total",
+        "Keys that were never read because the line had no room for them.",
+        reads.lost,
+    )?;
+    page.counter(
+        "hydra_store_reads_far_total",
+        "Reads on the rung near_only whose key was not read because the head that was asked is not near to it.",
+        reads.far,
+    )?;
+    page.counter(
         "hydra_store_reads_unknown_total",
         "Keys without a result in a store call that succeeded, as when one of several servers is down.",
         reads.unknown,

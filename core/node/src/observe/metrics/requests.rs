@@ -71,10 +71,11 @@ fn can_be(&(operation, ending, rung): &Kind) -> bool {
         Ending::Served | Ending::Known | Ending::Late | Ending::NoPermit | Ending::StoreFailed => {
             !matches!(rung, Rung::RoutingOnly)
         }
-        Ending::Shed => matches!(rung, Rung::CacheOnly | Rung::RoutingOnly),
+        Ending::Shed => matches!(rung, Rung::NearOnly | Rung::CacheOnly | Rung::RoutingOnly),
         Ending::Declined => rung == Rung::RoutingOnly,
         Ending::NotKept
         | Ending::QueueFull
+        | Ending::KeyFull
         | Ending::NoRoom
         | Ending::Outdated
         | Ending::Refused
@@ -90,17 +91,18 @@ fn can_be(&(operation, ending, rung): &Kind) -> bool {
                 | Ending::Declined
                 | Ending::Shed
                 | Ending::QueueFull
+                | Ending::KeyFull
                 | Ending::Refused
         ),
         Operation::FindNode | Operation::Ping => ending == Ending::Served,
-        Operation::PutValue => ending != Ending::NotKept,
+        Operation::PutValue => !matches!(ending, Ending::NotKept | Ending::KeyFull),
         _ => false,
     };
     some_rung && some_operation
 }
 
 const fn is_of_writes(ending: Ending) -> bool {
-    matches!(ending, Ending::Known | Ending::QueueFull | Ending::NoRoom | Ending::Outdated)
+    matches!(ending, Ending::Known | Ending::QueueFull | Ending::KeyFull | Ending::NoRoom | Ending::Outdated)
 }
 
 /// Whether such requests are timed: those that may have waited for something.

@@ -30,15 +30,23 @@ pub(super) fn write(engine: &Snapshot, page: &mut Page<'_>) -> fmt::Result {
     page.counters(
         "hydra_records_dropped_total",
         "Announcements that were not written: the write queue was full, or its half for records of an unavailable part \
-         of the store, the store was full, the store refuses the record, or writing it failed too often.",
+         of the store, the key has as many providers as it may have, the store was full, the store refuses the record, or \
+         writing it failed too often.",
         [
             ("queue_full", writes.dropped_queue_full),
+            ("key_full", writes.dropped_key_full),
             ("part_away", writes.dropped_part_away),
             ("store_full", writes.dropped_no_room),
             ("refused", writes.dropped_refused),
             ("store_failed", writes.dropped_after_retries),
         ]
         .map(|(cause, dropped)| ([("cause", cause)], dropped)),
+    )?;
+    page.counters(
+        "hydra_announcements_shed_total",
+        "Announcements that were dropped because others are worth more, by rank: refreshes and new announcements of far and \
+         near keys, and all announcements of far keys on the rung near_only (far).",
+        writes.shed.map(|(rank, shed)| ([("rank", rank)], shed)),
     )?;
     page.counter(
         "hydra_announcements_merged_total",

@@ -95,6 +95,7 @@ fn add_head(slot: u32, list: &HeadList) -> watch::Sender<Status> {
         tester: Arc::default(),
         found: Arc::default(),
         restarts: Arc::default(),
+        mode: Arc::new(watch::Sender::new(hydra_kad::Mode::Server)),
     });
     hand
 }

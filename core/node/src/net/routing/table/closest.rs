@@ -117,6 +117,19 @@ impl Snapshot {
         }
     }
 
+    /// Whether `id` is among the `count` ids closest to `target`: fewer servers that have an address are closer.
+    pub(crate) fn is_among_closest(&self, id: &KadId, target: &KadId, count: usize) -> bool {
+        let (own, mut closer) = (id.distance(target), 0);
+        let _stopped = walk(&self.slots, 0, target, &mut |server| {
+            if server.id.distance(target) >= own {
+                return ControlFlow::Break(());
+            }
+            closer += usize::from(!server.addresses.is_empty());
+            if closer < count { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        closer < count
+    }
+
     pub(super) fn with(&self, server: Arc<Server>) -> Self {
         let mut new = self.without(&server.id);
         if server.is_own() {

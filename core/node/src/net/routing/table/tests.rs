@@ -60,6 +60,27 @@ fn q2_the_closest_are_those_a_full_sort_gives() {
 }
 
 #[test]
+fn an_id_is_among_the_closest_as_a_full_sort_has_it() {
+    for count in [0, 5, 18, 19, 20, 300, 3_000] {
+        let table = table(ROOMY);
+        fill(&table, count);
+        let snapshot = table.snapshot();
+        let stranger = KadId::of_peer(&PeerId::random());
+        for seed in 0..50u32 {
+            let target = KadId::of_key(&seed.to_be_bytes());
+            let mut sorted: Vec<_> = snapshot.servers().map(|server| server.id).collect();
+            sorted.sort_by_key(|id| id.distance(&target));
+            for (place, id) in sorted.iter().enumerate() {
+                assert_eq!(snapshot.is_among_closest(id, &target, 20), place < 20, "{place} of {count}");
+            }
+            // One that is in no table, as a head without an address.
+            let closer = sorted.iter().filter(|id| id.distance(&target) < stranger.distance(&target)).count();
+            assert_eq!(snapshot.is_among_closest(&stranger, &target, 20), closer < 20, "{count} peers");
+        }
+    }
+}
+
+#[test]
 fn q3_those_left_out_are_replaced_by_the_next() {
     let table = table(ROOMY);
     fill(&table, 30);
