@@ -195,6 +195,27 @@ async fn files_that_cannot_be_read_are_moved_aside_and_named() {
 }
 
 #[tokio::test]
+async fn damaged_records_are_moved_aside_and_named() {
+    for (kind, dir, file) in [("fjall", "records", "version"), ("sled", "records-sled", "conf")] {
+        let (home, store) = (Home::new().unwrap(), format!("store.kind=\"{kind}\""));
+        let settings = [store.as_str(), "log.format=\"json\""];
+        assert!(Node::start_in(&home, &settings).await.unwrap().stop().await.unwrap().success());
+        let path = home.path().join("hydra-data").join(dir).join(file);
+        let len = std::fs::metadata(&path).unwrap().len();
+        std::fs::write(&path, vec![0xa5; len as usize]).unwrap();
+        let node = Node::start_in(&home, &settings).await.unwrap();
+        assert_eq!(node.page("/readyz").await.unwrap().status, 200, "it serves what comes from now on");
+        assert!(node.stop().await.unwrap().success());
+        let log = home.log();
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let told: Vec<_> = lines.filter(|line| line["moved_to"].is_string()).collect();
+        assert!(told.len() == 1 && told[0]["level"] == "ERROR", "{kind}: {told:?}");
+        let aside = home.path().join(told[0]["moved_to"].as_str().unwrap());
+        assert!(aside.join(file).exists(), "{kind}: {}", aside.display());
+    }
+}
+
+#[tokio::test]
 async fn another_seed_than_that_of_the_last_start_is_told() {
     let home = Home::new().unwrap();
     let first = Node::start_in(&home, &[]).await.unwrap();
