@@ -37,6 +37,16 @@ pub trait Plugin: Send + Sync + 'static {
     /// One line on what it is good for.
     const SUMMARY: &'static str;
 
+    /// What is wrong with a table each of whose keys is right by itself, such as a lower bound above an upper one. It reads and opens nothing:
+    /// whoever reads a config calls it, and tells the key with file and line.
+    ///
+    /// # Errors
+    /// [`OpenError::config`]
+    fn check_config(config: &Self::Config) -> Result<(), OpenError> {
+        let _ = config;
+        Ok(())
+    }
+
     /// Opens it: connects, creates files, recovers. Called before any head listens; with `start_without_store` a store is opened
     /// again, while the heads serve, after an attempt that failed, panicked or took too long.
     ///

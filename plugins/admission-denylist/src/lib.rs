@@ -29,6 +29,10 @@ impl Plugin for Denylist {
     const KIND: &'static str = "denylist";
     const SUMMARY: &'static str = "declines requests for the keys of compact denylists (IPIP-383)";
 
+    fn check_config(config: &Config) -> Result<(), OpenError> {
+        config.check()
+    }
+
     async fn open(config: Config, scope: &Scope) -> Result<Arc<dyn AdmissionPolicy>, OpenError> {
         let (serves, scope) = (scope.purpose() == Purpose::Serve, scope.clone());
         let policy = tokio::task::spawn_blocking(move || Self::load(&config, &scope))

@@ -31,6 +31,10 @@ impl Plugin for Fair {
     const SUMMARY: &'static str =
         "under pressure, degrades and declines first what comes from sources above their fair share";
 
+    fn check_config(config: &Config) -> Result<(), OpenError> {
+        config.check()
+    }
+
     async fn open(config: Config, _scope: &Scope) -> Result<Arc<dyn AdmissionPolicy>, OpenError> {
         Ok(Arc::new(Self::new(config)?))
     }

@@ -26,6 +26,10 @@ impl Plugin for HotKey {
     const SUMMARY: &'static str =
         "answers keys that everybody asks for from the cache, and takes few new providers of one key";
 
+    fn check_config(config: &Config) -> Result<(), OpenError> {
+        config.check()
+    }
+
     async fn open(config: Config, _scope: &Scope) -> Result<Arc<dyn AdmissionPolicy>, OpenError> {
         Ok(Arc::new(Self::new(config)?))
     }

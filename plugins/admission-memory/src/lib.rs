@@ -27,6 +27,10 @@ impl Plugin for Memory {
     const SUMMARY: &'static str =
         "degrades and declines requests as the memory of the process nears its limit";
 
+    fn check_config(config: &Config) -> Result<(), OpenError> {
+        config.check()
+    }
+
     async fn open(config: Config, scope: &Scope) -> Result<Arc<dyn AdmissionPolicy>, OpenError> {
         let policy = Self::new(config)?;
         // Some small files of the kernel, in memory: no need of a thread to read them once.

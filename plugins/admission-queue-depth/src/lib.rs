@@ -24,6 +24,10 @@ impl Plugin for QueueDepth {
     const SUMMARY: &'static str =
         "degrades and declines requests by the fill level of the queues before the store";
 
+    fn check_config(config: &Config) -> Result<(), OpenError> {
+        config.levels().map(drop)
+    }
+
     async fn open(config: Config, _scope: &Scope) -> Result<Arc<dyn AdmissionPolicy>, OpenError> {
         Ok(Arc::new(Self::new(config)?))
     }

@@ -30,6 +30,10 @@ impl Plugin for TokenBucket {
     const SUMMARY: &'static str =
         "budgets of requests per peer, per address prefix and for the node, against abuse";
 
+    fn check_config(config: &Config) -> Result<(), OpenError> {
+        config.check()
+    }
+
     async fn open(config: Config, _scope: &Scope) -> Result<Arc<dyn AdmissionPolicy>, OpenError> {
         Ok(Arc::new(Self::new(config)?))
     }

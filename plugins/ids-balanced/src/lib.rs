@@ -36,6 +36,10 @@ impl Plugin for Balanced {
     const KIND: &'static str = "balanced";
     const SUMMARY: &'static str = "heads spread evenly over the key space, all derived from one seed file";
 
+    fn check_config(config: &Config) -> Result<(), OpenError> {
+        config.check()
+    }
+
     async fn open(config: Config, scope: &Scope) -> Result<Arc<dyn IdAllocator>, OpenError> {
         Ok(Arc::new(Self::new(config, scope)?))
     }

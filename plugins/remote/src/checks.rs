@@ -47,6 +47,19 @@ fn wrong(host: &str) -> Option<&'static str> {
     }
 }
 
+/// Refuses one of two files that are of use together alone, such as a certificate without its key.
+///
+/// # Errors
+/// [`OpenError::config`] of the one that is given.
+pub fn check_pair(one: (&str, Option<&Path>), other: (&str, Option<&Path>)) -> Result<(), OpenError> {
+    match (one, other) {
+        ((key, Some(_)), (missing, None)) | ((missing, None), (key, Some(_))) => {
+            Err(OpenError::config(key, format!("`{missing}` is missing: they are of use together alone")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Reads a secret once: a file that is not there, or a variable that is not set, is a mistake of the config and no failure of the
 /// server.
 ///

@@ -14,7 +14,7 @@ use hydra_api::{
     Page, Plugin, ProviderRecord, ProviderStore, Purged, Purpose, Scope, Sharing, Store, StoreError,
     StoreProfile, UnixSeconds, ValueStore, async_trait,
 };
-use hydra_remote::{check_file, check_hosts, check_secret};
+use hydra_remote::{check_file, check_hosts, check_pair, check_secret};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,6 +51,14 @@ impl Plugin for Postgres {
     const SUMMARY: &'static str =
         "keeps records in PostgreSQL 14 or later, shared by all nodes that use the same schema";
 
+    fn check_config(config: &Config) -> Result<(), OpenError> {
+        check_hosts("hosts", &config.hosts)?;
+        check_pair(
+            ("tls.client_cert_file", config.tls.client_cert_file.as_deref()),
+            ("tls.client_key_file", config.tls.client_key_file.as_deref()),
+        )
+    }
+
     async fn open(config: Config, scope: &Scope) -> Result<Arc<dyn ProviderStore>, OpenError> {
         Ok(Arc::new(Self::new(config, scope).await?))
     }
@@ -62,6 +70,7 @@ impl Postgres {
         for file in [&mut tls.root_cert_file, &mut tls.client_cert_file, &mut tls.client_key_file] {
             *file = file.take().map(|file| scope.resolve(&file));
         }
+        Self::check_config(&config)?;
         check(&config)?;
         let (hosts, tables) = (config.hosts.join(", "), Tables::new(&config.schema));
         let (migrate, profile) = (config.migrate, profile(&config));
@@ -129,7 +138,6 @@ fn alone(config: Config) -> Config {
 /// Mistakes that show before a server is asked.
 fn check(config: &Config) -> Result<(), OpenError> {
     let tls = &config.tls;
-    check_hosts("hosts", &config.hosts)?;
     check_secret("password", config.password.as_ref())?;
     check_file("tls.root_cert_file", tls.root_cert_file.as_deref())?;
     check_file("tls.client_cert_file", tls.client_cert_file.as_deref())?;

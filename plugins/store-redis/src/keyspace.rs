@@ -1,6 +1,6 @@
 //! The servers, and the layout of the keys there, which the first node of a prefix decides for all.
 
-use crate::config::{Config, Mode, Scripts};
+use crate::config::{Config, Scripts};
 use crate::layout::{Form, Layout, Name};
 use crate::net::{Class, Connector, Fault, Fleet, Request};
 use crate::scripts;
@@ -47,13 +47,6 @@ impl Keyspace {
     pub(crate) async fn open(config: Config, purpose: Purpose) -> Result<Self, OpenError> {
         let (prefix, scripts, log2) = (config.prefix.clone(), config.scripts, config.buckets_log2);
         let hosts = config.hosts.join(", ");
-        if config.mode == Mode::Cluster && config.database != 0 {
-            let text = format!(
-                "a cluster has only database 0: {} cannot be selected; remove the key",
-                config.database
-            );
-            return Err(OpenError::config("database", text));
-        }
         let connector =
             Connector::new(config).map_err(|cause| OpenError::config("tls", cause.to_string()))?;
         let unavailable = |fault| OpenError::unavailable(format!("cannot use Redis at {hosts}"), fault);
@@ -226,19 +219,5 @@ fn agree(found: Form, wanted: Form) -> Result<(), OpenError> {
         (Form::Plain, Form::Buckets { .. } | Form::Plain) | (Form::Buckets { .. }, Form::Buckets { .. }) => {
             Ok(())
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use hydra_api::OpenErrorKind;
-
-    #[tokio::test]
-    async fn a_cluster_has_no_other_database_and_says_so_before_it_is_asked() {
-        let hosts = vec!["127.0.0.1:1".to_owned()];
-        let config = Config { mode: Mode::Cluster, database: 3, hosts, ..Config::default() };
-        let Err(error) = Keyspace::open(config, Purpose::Check).await else { panic!("it opened") };
-        assert_eq!(error.kind(), &OpenErrorKind::Config { key: "database".to_owned() });
     }
 }

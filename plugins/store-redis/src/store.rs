@@ -1,6 +1,6 @@
 //! The store: what the node calls.
 
-use crate::config::Config;
+use crate::config::{Config, Mode};
 use crate::keyspace::{Keyspace, Renewal};
 use crate::memory::Memory;
 use crate::net::{SYSTEM, during};
@@ -12,7 +12,7 @@ use hydra_api::{
     Page, Plugin, ProviderRecord, ProviderStore, Purged, Purpose, Scope, Sharing, Store, StoreError,
     StoreProfile, UnixSeconds, ValueStore, async_trait,
 };
-use hydra_remote::{check_hosts, check_secret};
+use hydra_remote::{check_hosts, check_pair, check_secret};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,6 +42,21 @@ impl Plugin for Redis {
     const SUMMARY: &'static str =
         "keeps records in Redis 6.2 or later or in Valkey, shared by all nodes that use the same prefix";
 
+    fn check_config(config: &Config) -> Result<(), OpenError> {
+        check_hosts("hosts", &config.hosts)?;
+        if config.mode == Mode::Cluster && config.database != 0 {
+            let text = format!(
+                "a cluster has only database 0: {} cannot be selected; remove the key",
+                config.database
+            );
+            return Err(OpenError::config("database", text));
+        }
+        check_pair(
+            ("tls.cert_file", config.tls.cert_file.as_deref()),
+            ("tls.key_file", config.tls.key_file.as_deref()),
+        )
+    }
+
     async fn open(config: Config, scope: &Scope) -> Result<Arc<dyn ProviderStore>, OpenError> {
         Ok(Arc::new(Self::new(config, scope).await?))
     }
@@ -52,7 +67,7 @@ impl Redis {
         for file in [&mut config.tls.ca_file, &mut config.tls.cert_file, &mut config.tls.key_file] {
             *file = file.take().map(|file| scope.resolve(&file));
         }
-        check_hosts("hosts", &config.hosts)?;
+        Self::check_config(&config)?;
         check_secret("password", config.password.as_ref())?;
         check_secret("sentinel.password", config.sentinel.password.as_ref())?;
         let profile = profile(&config);

@@ -66,6 +66,7 @@ pub struct Entry<R: Role> {
     summary: &'static str,
     schema: fn() -> Schema,
     complete: fn(Value) -> Result<Value, ConfigIssue>,
+    check: fn(Value) -> Result<(), OpenError>,
     open: Open<R>,
 }
 
@@ -83,13 +84,8 @@ impl<R: Role> Entry<R> {
                 serde_json::to_value(config)
                     .map_err(|cause| ConfigIssue { key: String::new(), message: cause.to_string() })
             },
-            open: |table, scope| {
-                Box::pin(async move {
-                    let config = parse::<P::Config>(table)
-                        .map_err(|issue| OpenError::config(issue.key, issue.message))?;
-                    P::open(config, &scope).await
-                })
-            },
+            check: |table| checked::<P>(table).map(drop),
+            open: |table, scope| Box::pin(async move { P::open(checked::<P>(table)?, &scope).await }),
         }
     }
 
@@ -116,6 +112,14 @@ impl<R: Role> Entry<R> {
         (self.complete)(table)
     }
 
+    /// Looks at the table, without `kind`, as [`Plugin::check_config`] does. It opens nothing.
+    ///
+    /// # Errors
+    /// [`OpenError`] as the plugin gives it, or when the table is not one of this plugin.
+    pub fn check(&self, table: Value) -> Result<(), OpenError> {
+        (self.check)(table)
+    }
+
     /// Opens the plugin from its table, without `kind`.
     ///
     /// # Errors
@@ -123,6 +127,12 @@ impl<R: Role> Entry<R> {
     pub async fn open(&self, table: Value, scope: &Scope) -> Result<Arc<R::Object>, OpenError> {
         (self.open)(table, scope.clone()).await
     }
+}
+
+fn checked<P: Plugin>(table: Value) -> Result<P::Config, OpenError> {
+    let config = parse::<P::Config>(table).map_err(|issue| OpenError::config(issue.key, issue.message))?;
+    P::check_config(&config)?;
+    Ok(config)
 }
 
 pub(crate) fn parse<C: DeserializeOwned>(table: Value) -> Result<C, ConfigIssue> {

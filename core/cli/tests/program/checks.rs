@@ -102,6 +102,59 @@ fn config_check_tells_all_mistakes_at_once_and_touches_nothing() {
     assert_eq!(files(hydra.dir.path()), before, "nothing is created or changed");
 }
 
+/// What a plugin alone can judge, of tables inside tables too.
+#[test]
+fn config_check_tells_what_spans_several_keys_of_a_plugin() {
+    const FILE: &str = r#"[store]
+kind = "tiered"
+[[store.tiers]]
+kind = "redis"
+hosts = ["redis://one:6379"]
+[[store.tiers]]
+kind = "postgres"
+hosts = ["one"]
+tls.client_cert_file = "/dev/null"
+
+[[admission]]
+kind = "token-bucket"
+peer.burst = 1
+read_cost = 2
+
+[[admission]]
+kind = "queue-depth"
+reads.degrade_percent = 95
+reads.decline_percent = 90
+
+[[admission]]
+kind = "fair"
+degrade_percent = 50
+decline_percent = 30
+
+[[admission]]
+kind = "denylist"
+files = []
+"#;
+    let hydra = Hydra::new();
+    std::fs::write(hydra.dir.path().join("node.toml"), FILE).unwrap();
+    let output = hydra.run(&["config", "check", "--config", "node.toml"]);
+    let told = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    for (line, key) in [
+        (5, "store.tiers[0].hosts[0]"),
+        (9, "store.tiers[1].tls.client_cert_file"),
+        (13, "admission[0].peer.burst"),
+        (18, "admission[1].reads.degrade_percent"),
+        (23, "admission[2].degrade_percent"),
+        (28, "admission[3].files"),
+    ] {
+        let place = format!("node.toml:{line}");
+        assert!(
+            told.lines().any(|told| told.contains(&place) && told.contains(key)),
+            "{place} {key}: {told}"
+        );
+    }
+}
+
 #[test]
 fn config_check_passes_what_is_right_and_creates_nothing() {
     for file in ["config/hydra.toml", "config/amino.toml", "config/private.toml"] {

@@ -14,7 +14,7 @@ const EXAMPLES: &str = "\
 Examples:
   hydra                                    run with the built-in defaults: 3 heads, data in ./hydra-data
   hydra run --config config/amino.toml     join the public IPFS DHT
-  hydra config check --config my.toml      find wrong keys and values of a config; opens nothing
+  hydra config check --config my.toml      find all mistakes of a config; opens nothing
   hydra check --config my.toml             connect to everything that the config names, then exit
   hydra config show --set heads.count=10   print the effective values and their sources
   hydra ask providers <cid>                ask the heads of the node on this machine
@@ -206,7 +206,7 @@ pub(crate) struct StatusArgs {
 /// What to do with the config.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Finds wrong keys and values of the config, all at once, without opening anything; works beside a running node.
+    /// Finds all mistakes of the config at once, without opening anything; works beside a running node.
     ///
     /// Looks at keys and values, at files and variables that must exist, at slots and ports, at announced addresses, at the
     /// limit of file descriptors, and at variables that begin with `HYDRA_` and name no key. Exits with code 2 if there are

@@ -4,7 +4,7 @@ use super::problem::Problem;
 use super::refused::refused;
 use super::{lookup, nested, schema, suggest};
 use crate::config::path::{KeyPath, Step};
-use hydra_api::{Admission, Entry, Ids, Registry, Role, Store};
+use hydra_api::{Admission, Entry, Ids, OpenErrorKind, Registry, Role, Store};
 use hydra_engine::PolicyMode;
 use serde_json::Value;
 
@@ -54,6 +54,9 @@ fn plugin_table<R: Role>(registry: &Registry, value: &mut Value, at: &KeyPath, p
             nested::each(&schema, &mut complete, at, &mut |path, role, value| {
                 nested_table(registry, role, value, path, &mut below);
             });
+            if below.is_empty() {
+                problems.extend(of_several_keys(entry, settings, at));
+            }
             problems.extend(below);
             if let Value::Object(complete) = complete {
                 table.extend(complete);
@@ -65,6 +68,16 @@ fn plugin_table<R: Role>(registry: &Registry, value: &mut Value, at: &KeyPath, p
         Ok(_) => {}
         Err(_) => problems.extend(refusals(entry, &schema, settings, at)),
     }
+}
+
+/// What the plugin finds in a table whose keys are right each by itself.
+fn of_several_keys<R: Role>(entry: &Entry<R>, settings: Value, at: &KeyPath) -> Option<Problem> {
+    let error = entry.check(settings).err()?;
+    let key = match error.kind() {
+        OpenErrorKind::Config { key } => at.join(&KeyPath::of_dotted(key)),
+        _ => at.clone(),
+    };
+    Some(Problem::of_value(key, error.to_string(), None))
 }
 
 /// Why the plugin's own types refuse a table that its schema accepts: each key in turn.
