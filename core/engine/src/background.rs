@@ -128,7 +128,7 @@ async fn watch_load(parts: Arc<Parts>) {
                 tracing::info!(lane, %before, %rung, because, effect, "the node recovers");
             }
         }
-        parts.note_tick();
+        parts.record_tick();
         last = now;
     }
 }
@@ -253,7 +253,7 @@ async fn estimate_values(parts: &Parts) {
     }
     let permit = backend.gate.acquire(Lane::ValueReads).await;
     if let Some(bytes) = backend.estimate_values(permit).await.ok().flatten() {
-        parts.values.note_bytes(bytes);
+        parts.values.record_bytes(bytes);
     }
 }
 

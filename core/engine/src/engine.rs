@@ -334,7 +334,7 @@ impl Engine {
         }
         let declined = |_| Departure::at_once(Ending::Declined, Rung::RoutingOnly);
         trace.admit(ticket, &parts.load(standing)).map_err(declined)?;
-        let node_rung = parts.ladder.note(operation);
+        let node_rung = parts.ladder.record(operation);
         if node_rung == Rung::RoutingOnly {
             ticket.shed();
             return Err(Departure::at_once(Ending::Shed, node_rung));

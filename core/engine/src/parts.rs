@@ -84,7 +84,7 @@ impl Parts {
     }
 
     /// Notes that the load was looked at.
-    pub(crate) fn note_tick(&self) {
+    pub(crate) fn record_tick(&self) {
         *lock(&self.ticked) = self.clock.now();
     }
 

@@ -1,9 +1,9 @@
 //! Value records (`/pk`, `/ipns`): validated, compared with the best one that is known, written as long as the store has what was
 //! seen of them.
 
-mod book;
 mod cache;
 mod checks;
+mod flights;
 mod flush;
 mod get;
 mod judge;
@@ -21,8 +21,8 @@ use crate::clock::Clock;
 use crate::config::Limits;
 use crate::memory_share::MemoryShare;
 use crate::store::Backend;
-use book::Book;
 use checks::Checks;
+use flights::Flights;
 use hydra_api::ValueKey;
 use hydra_api::admission::Level;
 use room::Room;
@@ -37,7 +37,7 @@ pub(crate) struct Values {
     backend: Arc<Backend>,
     limits: Arc<Limits>,
     clock: Clock,
-    book: Book,
+    flights: Flights,
     checks: Checks,
     room: Room,
     /// The write that was left behind, as it had not ended for long.
@@ -59,7 +59,7 @@ pub(crate) struct ValueLevels {
 impl Values {
     pub(crate) fn new(backend: Arc<Backend>, limits: Arc<Limits>, clock: Clock) -> Arc<Self> {
         Arc::new(Self {
-            book: Book::new(&limits),
+            flights: Flights::new(&limits),
             room: Room::of(limits.values_bytes),
             checks: Checks::new(limits.checks_per_prefix, limits.checks, clock.now()),
             backend,
@@ -79,27 +79,27 @@ impl Values {
 
     /// Has the cache use this share of its configured memory.
     pub(crate) fn set_share(&self, share: MemoryShare) {
-        self.book.set_share(share);
+        self.flights.set_share(share);
     }
 
     pub(crate) fn levels(&self) -> ValueLevels {
-        let (cache_len, cache_bytes) = self.book.cached();
-        ValueLevels { queue: self.book.level(), cache_len, cache_bytes }
+        let (cache_len, cache_bytes) = self.flights.cached();
+        ValueLevels { queue: self.flights.level(), cache_len, cache_bytes }
     }
 
     /// What was taken and is not written.
     pub(crate) fn unwritten(&self) -> u32 {
-        self.book.level().used
+        self.flights.level().used
     }
 
     /// Notes how many bytes of values the store has.
-    pub(crate) fn note_bytes(&self, bytes: u64) {
+    pub(crate) fn record_bytes(&self, bytes: u64) {
         self.room.estimated(bytes);
     }
 
     /// Takes nothing new from now on, and writes what waits without a pause.
     pub(crate) fn close(&self) {
-        self.book.close();
+        self.flights.close();
         self.closing.store(true, Ordering::Release);
         self.closed.notify_waiters();
     }

@@ -149,7 +149,7 @@ impl Client {
         request: Request,
         patience: Duration,
     ) -> Result<Answer, AskError> {
-        add(&self.config.stats.mine().asks, 1);
+        add(&self.config.stats.mine().outbound_requests, 1);
         let failure = Failure { config: &self.config };
         let answer = self.ask_once(peer, addresses, request, patience).await?;
         std::mem::forget(failure);
@@ -258,7 +258,7 @@ struct Failure<'a> {
 
 impl Drop for Failure<'_> {
     fn drop(&mut self) {
-        add(&self.config.stats.mine().asks_failed, 1);
+        add(&self.config.stats.mine().outbound_requests_failed, 1);
     }
 }
 

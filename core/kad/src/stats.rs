@@ -72,8 +72,8 @@ pub(crate) struct Counters {
     pub(crate) bytes_out: AtomicU64,
     pub(crate) answers_cut: AtomicU64,
     pub(crate) answers_trimmed: AtomicU64,
-    pub(crate) asks: AtomicU64,
-    pub(crate) asks_failed: AtomicU64,
+    pub(crate) outbound_requests: AtomicU64,
+    pub(crate) outbound_requests_failed: AtomicU64,
     resets: [AtomicU64; Reset::ALL.len()],
 }
 
@@ -121,12 +121,12 @@ impl Stats {
         self.0.sum(|counters| &counters.answers_trimmed)
     }
     /// Requests made by clients.
-    pub fn asks(&self) -> u64 {
-        self.0.sum(|counters| &counters.asks)
+    pub fn outbound_requests(&self) -> u64 {
+        self.0.sum(|counters| &counters.outbound_requests)
     }
     /// Requests made by clients that failed, or were given up.
-    pub fn asks_failed(&self) -> u64 {
-        self.0.sum(|counters| &counters.asks_failed)
+    pub fn outbound_requests_failed(&self) -> u64 {
+        self.0.sum(|counters| &counters.outbound_requests_failed)
     }
     /// Inbound streams reset for this cause.
     pub fn resets(&self, cause: Reset) -> u64 {

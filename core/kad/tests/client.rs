@@ -214,5 +214,5 @@ async fn no_more_requests_are_under_way_than_allowed_and_dropping_one_frees_its_
     timeout(LONG, free).await.unwrap();
     drop(streams);
     assert_eq!(second.await, Err(AskError::Reset));
-    assert!(config.stats.asks_failed() >= 4, "given up ones count");
+    assert!(config.stats.outbound_requests_failed() >= 4, "given up ones count");
 }

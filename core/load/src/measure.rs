@@ -37,7 +37,7 @@ impl StepMeasure {
     }
 
     /// Adds what the server used in a second.
-    pub(crate) fn note(&mut self, server: Option<&ProcessUse>) {
+    pub(crate) fn record(&mut self, server: Option<&ProcessUse>) {
         if let Some(server) = server {
             self.rss_mib_max = self.rss_mib_max.max(server.rss_mib);
             self.fds_max = self.fds_max.max(server.fds);

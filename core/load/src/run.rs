@@ -149,7 +149,7 @@ impl Run {
             second.at_s = self.start.elapsed().as_secs_f64();
             second.server = server.as_mut().and_then(Meter::next);
             second.generator = generator.next();
-            self.note(&mut second);
+            self.record(&mut second);
             observe(Progress::Second(&second));
             if is_last {
                 return;
@@ -158,7 +158,7 @@ impl Run {
     }
 
     /// Adds the step to the second, and what the second showed to the step.
-    fn note(&self, second: &mut Second) {
+    fn record(&self, second: &mut Second) {
         let mut measures = self.measures();
         second.step = measures.len().saturating_sub(1);
         second.rate = self.shared.plan.steps.get(second.step).and_then(|step| match step.pace {
@@ -166,7 +166,7 @@ impl Run {
             Pace::Closed { .. } => None,
         });
         if let Some(measure) = measures.last_mut() {
-            measure.note(second.server.as_ref());
+            measure.record(second.server.as_ref());
         }
     }
 

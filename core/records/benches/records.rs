@@ -35,11 +35,11 @@ fn parse_ipns(bencher: Bencher<'_, '_>, kind: &str) {
 }
 
 #[divan::bench]
-fn standing_same(bencher: Bencher<'_, '_>) {
+fn comparison_same(bencher: Bencher<'_, '_>) {
     let (key, bytes) = record("rsa-2048", "with metadata");
     let (held, new) =
         (Entry::parse(&key, bytes.to_vec()).unwrap(), Entry::parse(&key, bytes.to_vec()).unwrap());
-    bencher.bench_local(|| black_box(&new).standing(&held, now()));
+    bencher.bench_local(|| black_box(&new).compared_with(&held, now()));
 }
 
 #[divan::bench(args = KINDS)]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hydra_records::{
-    Entry, IPNS_BYTES_MAX, Namespace, PUBLIC_KEY_BYTES_MAX, RecordKey, Standing, Timestamp, select,
+    Comparison, Entry, IPNS_BYTES_MAX, Namespace, PUBLIC_KEY_BYTES_MAX, RecordKey, Timestamp, select,
 };
 
 /// The key of one identity, for input that brings none: an Ed25519 key of zeros, inlined.
@@ -45,7 +45,7 @@ pub(crate) fn record(bytes: &[u8]) {
         }
     }
     for now in [i64::MIN, 0, i64::MAX].map(Timestamp::from_unix_seconds) {
-        assert_eq!(entry.standing(&entry, now), Standing::Same);
+        assert_eq!(entry.compared_with(&entry, now), Comparison::Same);
         if let Ok(verified) = entry.clone().verify(now) {
             assert!(verified.bytes() == value && !entry.is_expired(now));
         }
@@ -62,13 +62,13 @@ pub(crate) fn order(bytes: &[u8]) {
     assert_eq!(one.preference(&other), other.preference(&one).reverse());
     assert_eq!(one.preference(&other).is_eq(), one.bytes() == other.bytes());
     let never = Timestamp::from_unix_seconds(i64::MIN);
-    let standings = [one.standing(&other, never), other.standing(&one, never)];
+    let results = [one.compared_with(&other, never), other.compared_with(&one, never)];
     match key.namespace() {
-        _ if one.bytes() == other.bytes() => assert_eq!(standings, [Standing::Same; 2]),
-        Namespace::PublicKey => assert_eq!(standings, [Standing::Worse; 2]),
+        _ if one.bytes() == other.bytes() => assert_eq!(results, [Comparison::Same; 2]),
+        Namespace::PublicKey => assert_eq!(results, [Comparison::Worse; 2]),
         Namespace::Ipns => {
-            assert_ne!(standings[0], standings[1]);
-            assert!(!standings.contains(&Standing::Same));
+            assert_ne!(results[0], results[1]);
+            assert!(!results.contains(&Comparison::Same));
             assert_eq!(select([&one, &other]), select([&other, &one]));
         }
     }

@@ -41,7 +41,7 @@ pub struct Ipns {
 
 /// How a new entry compares with the one that is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Standing {
+pub enum Comparison {
     /// It has the same bytes: accepted, and there is nothing to verify or to write.
     Same,
     /// It replaces the held one if it verifies.
@@ -93,19 +93,19 @@ impl Entry {
     /// Compares it with the entry that is held under the same key, which was verified when it was stored. Costs a comparison of the
     /// bytes, no cryptography.
     ///
-    /// - Equal bytes are [`Standing::Same`], expired or not.
+    /// - Equal bytes are [`Comparison::Same`], expired or not.
     /// - A held record that has expired is replaced by any valid one, as in go-libp2p-kad-dht.
     /// - Of IPNS records the [better](Self::preference) one wins (U6).
     /// - A valid public key has one form alone, so that other bytes than those held are not valid.
-    pub fn standing(&self, held: &Self, now: Timestamp) -> Standing {
+    pub fn compared_with(&self, held: &Self, now: Timestamp) -> Comparison {
         if self.bytes == held.bytes {
-            return Standing::Same;
+            return Comparison::Same;
         }
         let better = match self.key.namespace() {
             Namespace::PublicKey => false,
             Namespace::Ipns => held.is_expired(now) || self.preference(held).is_gt(),
         };
-        if better { Standing::Better } else { Standing::Worse }
+        if better { Comparison::Better } else { Comparison::Worse }
     }
 
     /// Which of two entries of one key is better, the greater one: higher sequence, then later end of life, then larger bytes (boxo's

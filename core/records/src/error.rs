@@ -84,7 +84,7 @@ pub enum Error {
     /// The V2 signature does not verify.
     #[error("the V2 signature of the IPNS entry does not verify")]
     Signature,
-    /// A better record is held (U6). Not returned by this crate: callers return it on [`Standing::Worse`](crate::Standing::Worse).
+    /// A better record is held (U6). Not returned by this crate: callers return it on [`Comparison::Worse`](crate::Comparison::Worse).
     #[error("a better record is held")]
     Old,
 }

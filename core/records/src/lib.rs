@@ -4,15 +4,15 @@
 //! parsed. A caller proceeds from cheap to expensive:
 //!
 //! ```
-//! # use hydra_records::{Entry, Error, Record, RecordKey, Standing, Timestamp};
+//! # use hydra_records::{Entry, Error, Record, RecordKey, Comparison, Timestamp};
 //! # fn put(key: &[u8], value: bytes::Bytes, held: Option<&Entry>, now: Timestamp) -> Result<Option<Record>, Error> {
 //! let key = RecordKey::parse(key)?; //                 tens of nanoseconds, no allocation
 //! let entry = Entry::parse(&key, value)?; //           about a microsecond, no cryptography
 //! if let Some(held) = held {
-//!     match entry.standing(held, now) { //             a comparison
-//!         Standing::Same => return Ok(None), //        was verified when it was stored
-//!         Standing::Worse => return Err(Error::Old),
-//!         Standing::Better => {}
+//!     match entry.compared_with(held, now) { //             a comparison
+//!         Comparison::Same => return Ok(None), //        was verified when it was stored
+//!         Comparison::Worse => return Err(Error::Old),
+//!         Comparison::Better => {}
 //!     }
 //! }
 //! entry.verify(now).map(Some) //                       one signature: tens to hundreds of microseconds
@@ -33,7 +33,7 @@ mod public_key;
 mod time;
 
 pub use draft::Draft;
-pub use entry::{Entry, Ipns, Record, Standing, select};
+pub use entry::{Comparison, Entry, Ipns, Record, select};
 pub use error::{Error, KeyError};
 pub use key::{Namespace, RecordKey};
 pub use time::Timestamp;

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Maker, byte_string, check, field, now, number, vectors, vectors_now};
-use hydra_records::{Entry, Error, KeyError, Namespace, RecordKey, Standing, Timestamp, select};
+use hydra_records::{Comparison, Entry, Error, KeyError, Namespace, RecordKey, Timestamp, select};
 use libp2p_identity::Keypair;
 
 const EOL: &str = "2126-01-01T00:00:00.000000001Z";
@@ -89,7 +89,7 @@ fn u3_a_public_key_is_the_one_of_its_peer_in_its_one_form() {
         let longer = [&*bytes, &[0x18, 1]].concat();
         assert_eq!(check(&key, longer.clone()), Err(Error::PublicKey), "an unknown field");
         let longer = Entry::parse(&key, longer).unwrap();
-        assert_eq!(longer.standing(record.entry(), now()), Standing::Worse);
+        assert_eq!(longer.compared_with(record.entry(), now()), Comparison::Worse);
         assert_eq!(check(&key, vec![]), Err(Error::PublicKey));
         assert_eq!(check(&key, vec![0; 1200]), Err(Error::PublicKey));
         assert_eq!(check(&key, vec![0; 1201]), Err(Error::Size { len: 1201 }));
@@ -194,21 +194,21 @@ fn u5_the_key_is_in_the_record_or_in_the_name_and_matches_it() {
 }
 
 #[test]
-fn u6_the_standing_of_a_new_record() {
+fn u6_a_new_record_is_compared_with_the_one_held() {
     let keys = Keypair::generate_ed25519();
     let entry = |sequence, eol: &str| {
         let maker = Maker::new(keys.clone(), sequence, eol);
         Entry::parse(&maker.key(), maker.make()).unwrap()
     };
     let held = entry(5, EOL);
-    assert_eq!(entry(5, EOL).standing(&held, now()), Standing::Same);
-    assert_eq!(entry(6, "2027-01-01T00:00:00Z").standing(&held, now()), Standing::Better);
-    assert_eq!(entry(4, "9999-01-01T00:00:00Z").standing(&held, now()), Standing::Worse);
-    assert_eq!(entry(5, "2126-01-01T00:00:00.000000002Z").standing(&held, now()), Standing::Better);
+    assert_eq!(entry(5, EOL).compared_with(&held, now()), Comparison::Same);
+    assert_eq!(entry(6, "2027-01-01T00:00:00Z").compared_with(&held, now()), Comparison::Better);
+    assert_eq!(entry(4, "9999-01-01T00:00:00Z").compared_with(&held, now()), Comparison::Worse);
+    assert_eq!(entry(5, "2126-01-01T00:00:00.000000002Z").compared_with(&held, now()), Comparison::Better);
     let later = Timestamp::parse_rfc3339(b"2130-01-01T00:00:00Z").unwrap();
     assert_eq!(
-        entry(4, "9999-01-01T00:00:00Z").standing(&held, later),
-        Standing::Better,
+        entry(4, "9999-01-01T00:00:00Z").compared_with(&held, later),
+        Comparison::Better,
         "the held one expired"
     );
 }

@@ -86,7 +86,7 @@ impl Fair {
         for (level, (table, place)) in self.tables.iter().zip(places).enumerate() {
             let added = table.add(place, tick, limits.max[level]);
             let (Ok(Added { count, .. }) | Err(count)) = added;
-            share.note(count.over(limits.shares[level]));
+            share.record(count.over(limits.shares[level]));
             match added {
                 Ok(added) => slots[level] = added.slot,
                 Err(_) => {

@@ -95,7 +95,7 @@ impl Share {
     }
 
     /// A source has come to this count, divided by its shares.
-    pub(crate) fn note(&self, count: Count) {
+    pub(crate) fn record(&self, count: Count) {
         // Read by all and seldom written.
         if count.to_bits() > self.biggest.load(Ordering::Relaxed) {
             self.biggest.store(count.to_bits(), Ordering::Relaxed);

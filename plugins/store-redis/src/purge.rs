@@ -36,13 +36,13 @@ struct Walk {
     partition: u16,
     bucket: u64,
     /// Buckets with more to remove.
-    again: VecDeque<Visit>,
+    again: VecDeque<BucketStep>,
     plain: plain::Scan,
 }
 
 /// A part of a bucket.
 #[derive(Debug, Clone)]
-struct Visit {
+struct BucketStep {
     bucket: Name,
     cursor: Vec<u8>,
 }
@@ -142,7 +142,7 @@ impl Walk {
                         left = left.saturating_sub(swept.removed + swept.lowered.len() as u64);
                         lowered.extend(swept.lowered);
                         if swept.has_more {
-                            self.again.push_back(Visit { cursor: swept.cursor, ..visit });
+                            self.again.push_back(BucketStep { cursor: swept.cursor, ..visit });
                         }
                     }
                     Ok(None) => {}
@@ -163,14 +163,14 @@ impl Walk {
     }
 
     /// The next parts: at most `count`, those with more to remove first.
-    fn next(&mut self, layout: &Layout, count: u64) -> Vec<Visit> {
+    fn next(&mut self, layout: &Layout, count: u64) -> Vec<BucketStep> {
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         let again = count.min(self.again.len());
-        let mut visits: Vec<Visit> = self.again.drain(..again).collect();
+        let mut visits: Vec<BucketStep> = self.again.drain(..again).collect();
         while visits.len() < count && self.partition < PARTITIONS {
             let room = count - visits.len();
             let before = visits.len();
-            let first = |bucket| Visit { bucket, cursor: b"0".to_vec() };
+            let first = |bucket| BucketStep { bucket, cursor: b"0".to_vec() };
             visits.extend(layout.buckets(self.partition, self.bucket).take(room).map(first));
             let taken = visits.len() - before;
             self.bucket += taken as u64;
@@ -183,7 +183,7 @@ impl Walk {
     }
 }
 
-impl Visit {
+impl BucketStep {
     fn request(&self, layout: &Layout, dates: Dates, limit: u64) -> Request {
         let count = layout.count(self.bucket.partition);
         let mut command = scripts::SWEEP.call(&[&self.bucket.bytes, &count.bytes]);

@@ -140,13 +140,13 @@ impl Keeper {
             if is_damage && found.iter().all(|found| matches!(found, Found::Unknown(_))) {
                 return Err(Fault(fault));
             }
-            self.note_unread(engine, Fault(fault), "providers");
+            self.record_unread(engine, Fault(fault), "providers");
         }
         Ok(found)
     }
 
     /// Keys that could not be read begin an outage if the engine has stopped, and are logged otherwise.
-    fn note_unread(self: &Arc<Self>, engine: &Engine, Fault(fault): Fault, operation: &'static str) {
+    fn record_unread(self: &Arc<Self>, engine: &Engine, Fault(fault): Fault, operation: &'static str) {
         let is_damage = fault.is_damage();
         let error = self.failed(engine, fault, operation);
         let because = error.source().map_or_else(|| error.to_string(), |cause| Causes(cause).to_string());

@@ -131,7 +131,7 @@ impl Upper {
             for (place, chunk) in records.chunks(len_max).enumerate() {
                 let batch = if chunk.len() == records.len() { Arc::clone(records) } else { chunk.into() };
                 let inserted = open.store.insert(batch, now).await?;
-                self.note(&inserted, &mut taken[place * len_max..][..chunk.len()])?;
+                self.record(&inserted, &mut taken[place * len_max..][..chunk.len()])?;
             }
             Ok(())
         };
@@ -143,7 +143,7 @@ impl Upper {
         taken
     }
 
-    fn note(&self, inserted: &Inserted, taken: &mut [bool]) -> Result<(), StoreError> {
+    fn record(&self, inserted: &Inserted, taken: &mut [bool]) -> Result<(), StoreError> {
         let outcomes = match inserted {
             Inserted::All => {
                 taken.fill(true);

@@ -56,7 +56,7 @@ impl RecordingStore {
 }
 
 impl Recording {
-    fn note(&self, call: Asked) {
+    fn record(&self, call: Asked) {
         let mut asked = locked(&self.asked);
         if asked.len() < self.len_max {
             asked.push(call);
@@ -72,7 +72,7 @@ impl Behaviour for Recording {
         batch: Arc<[ProviderRecord]>,
         now: UnixSeconds,
     ) -> Result<Inserted, StoreError> {
-        self.note(Asked::Insert(Arc::clone(&batch)));
+        self.record(Asked::Insert(Arc::clone(&batch)));
         inner.insert(batch, now).await
     }
 
@@ -83,7 +83,7 @@ impl Behaviour for Recording {
         now: UnixSeconds,
         limit: NonZeroU32,
     ) -> Result<Vec<Found>, StoreError> {
-        self.note(Asked::Providers { keys: Arc::clone(&keys), limit });
+        self.record(Asked::Providers { keys: Arc::clone(&keys), limit });
         inner.providers(keys, now, limit).await
     }
     async fn purge_expired(
@@ -92,7 +92,7 @@ impl Behaviour for Recording {
         now: UnixSeconds,
         limit: NonZeroU32,
     ) -> Result<Purged, StoreError> {
-        self.note(Asked::PurgeExpired { now, limit });
+        self.record(Asked::PurgeExpired { now, limit });
         inner.purge_expired(now, limit).await
     }
 }

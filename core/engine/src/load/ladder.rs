@@ -129,7 +129,7 @@ impl LaneLadder {
 
     /// Counts a request; the rung on which it is served.
     #[inline]
-    fn note_request(&self) -> Rung {
+    fn record_request(&self) -> Rung {
         if self.peak.take() {
             return self.rung();
         }
@@ -188,24 +188,24 @@ impl Ladder {
 
     /// Counts a read that the policies admit; the rung on which it is served.
     #[inline]
-    pub(crate) fn note_read(&self) -> Rung {
+    pub(crate) fn record_read(&self) -> Rung {
         // What reads take of the peak is not there for writes.
         self.writes.peak.take();
-        self.reads.note_request()
+        self.reads.record_request()
     }
 
     /// Counts a write that the policies admit; the rung on which it is served.
     #[inline]
-    pub(crate) fn note_write(&self) -> Rung {
-        self.writes.note_request()
+    pub(crate) fn record_write(&self) -> Rung {
+        self.writes.record_request()
     }
 
     /// Counts a request that the policies admit; the rung on which it is served.
     #[inline]
-    pub(crate) fn note(&self, operation: Operation) -> Rung {
+    pub(crate) fn record(&self, operation: Operation) -> Rung {
         let (node, values) = match operation.is_write() {
-            false => (self.note_read(), &self.value_reads),
-            true => (self.note_write(), &self.value_writes),
+            false => (self.record_read(), &self.value_reads),
+            true => (self.record_write(), &self.value_writes),
         };
         if is_of_values(operation) && node != Rung::RoutingOnly { values.rung() } else { node }
     }

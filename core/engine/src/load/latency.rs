@@ -29,7 +29,7 @@ pub struct Latency {
 
 impl Histogram {
     #[inline]
-    pub(crate) fn note(&self, took: Duration) {
+    pub(crate) fn record(&self, took: Duration) {
         // A division of 128 bits is what a request that the cache answers would feel.
         let us = took.as_secs().saturating_mul(1_000_000).saturating_add(took.subsec_micros().into());
         let bucket = if us <= BOUNDS_US[0] { 0 } else { BOUNDS_US.partition_point(|bound| *bound < us) };
@@ -95,7 +95,7 @@ impl Pace {
         self.begun.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn note(&self, took: Duration) {
+    pub(crate) fn record(&self, took: Duration) {
         self.ended.fetch_add(1, Ordering::Relaxed);
         for (ceiling, above) in self.ceilings.iter().zip(&self.above) {
             if took >= *ceiling {
@@ -113,7 +113,7 @@ mod tests {
     fn a_bound_belongs_to_the_bucket_below_it() {
         let histogram = Histogram::default();
         for us in [0, 250, 251, 10_000_001] {
-            histogram.note(Duration::from_micros(us));
+            histogram.record(Duration::from_micros(us));
         }
         let latency = histogram.read();
         let counts: Vec<u64> = latency.buckets.iter().map(|(_, count)| *count).collect();

@@ -128,7 +128,7 @@ impl Reports {
     pub(crate) fn failed(&self, call: StoreCall, error: &StoreError) {
         let because = shortened(Causes(error).to_string());
         let is_logged = error.kind() == StoreErrorKind::Corrupt && self.is_corrupt(call, &because);
-        if self.note(call, because.clone()) && !is_logged {
+        if self.record(call, because.clone()) && !is_logged {
             tracing::warn!(call = call.as_str(), error = %because, "the store call fails");
         }
     }
@@ -166,13 +166,13 @@ impl Reports {
 
     /// As [`Self::failed`], for a call that panicked or broke the contract of the store.
     pub(crate) fn broke(&self, call: StoreCall, because: String) {
-        if self.note(call, because.clone()) {
+        if self.record(call, because.clone()) {
             tracing::warn!(call = call.as_str(), error = %because, "the store call fails");
         }
     }
 
     /// Notes a call that failed; true if it is to be logged.
-    fn note(&self, call: StoreCall, because: String) -> bool {
+    fn record(&self, call: StoreCall, because: String) -> bool {
         let report = &self.calls[call as usize];
         let is_news = lock(&report.history).fails(&because);
         *lock(&report.last) = Some(because);

@@ -143,7 +143,7 @@ pub(crate) struct WorkStats {
 impl WorkStats {
     /// Counts a call with so many keys or records. One that failed is counted if it took longer than the ceiling: a refusal takes no
     /// time, and would make the store look fast.
-    pub(crate) fn note(&self, items: usize, took: Duration, succeeded: bool) {
+    pub(crate) fn record(&self, items: usize, took: Duration, succeeded: bool) {
         let is_slow = !self.ceiling.is_zero() && took > self.ceiling;
         if !succeeded && !is_slow {
             return;
@@ -251,9 +251,9 @@ impl Stats {
 
     /// Notes that a store call has ended after so long.
     pub(crate) fn ends(&self, call: StoreCall, took: Duration) {
-        self.latencies[call as usize].note(took);
+        self.latencies[call as usize].record(took);
         match call {
-            StoreCall::Providers => self.read_pace.note(took),
+            StoreCall::Providers => self.read_pace.record(took),
             StoreCall::Insert => add(&self.insert_calls.ended, 1),
             _ => {}
         }
@@ -263,7 +263,7 @@ impl Stats {
     /// time.
     #[inline]
     pub(crate) fn count(&self, operation: Operation, ending: Ending, rung: Rung, took: Duration) {
-        self.requests.mine().0[operation as usize][ending as usize][rung.index()].note(took);
+        self.requests.mine().0[operation as usize][ending as usize][rung.index()].record(took);
     }
 
     pub(crate) fn requests(&self, operation: Operation, ending: Ending, rung: Rung) -> Latency {
@@ -290,9 +290,9 @@ mod tests {
     fn what_failed_at_once_makes_no_store_look_fast() {
         let ms = Duration::from_millis;
         let work = WorkStats { ceiling: ms(25), ..WorkStats::default() };
-        work.note(32, ms(2), true);
-        work.note(32, ms(1), false);
-        work.note(32, ms(30), false);
+        work.record(32, ms(2), true);
+        work.record(32, ms(1), false);
+        work.record(32, ms(30), false);
         assert_eq!(work.read(), Work { calls: 2, items: 32, busy: ms(32), slow: 1 });
     }
 }

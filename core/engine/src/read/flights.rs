@@ -244,7 +244,7 @@ impl Flight {
 
     /// Notes a record that was accepted just now, in place of an older one of its provider.
     fn accept(&self, record: ProviderRecord) {
-        self.note([record], |known, record| {
+        self.record([record], |known, record| {
             known.expires = known.expires.max(record.expires);
             if !record.addresses.is_empty() {
                 known.addresses = record.addresses;
@@ -255,7 +255,7 @@ impl Flight {
     /// Notes records that wait to be written. What was noted of their providers before is as new, or newer: these were read
     /// a moment ago.
     pub(crate) fn accept_waiting(&self, records: Vec<ProviderRecord>) {
-        self.note(records, |known, record| {
+        self.record(records, |known, record| {
             known.expires = known.expires.max(record.expires);
             if known.addresses.is_empty() {
                 known.addresses = record.addresses;
@@ -265,7 +265,7 @@ impl Flight {
 
     /// Notes records that the store's answer may lack; one of each provider, and the freshest of them, no more than an answer
     /// holds.
-    fn note(
+    fn record(
         &self,
         records: impl IntoIterator<Item = ProviderRecord>,
         merge: impl Fn(&mut ProviderRecord, ProviderRecord),

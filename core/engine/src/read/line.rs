@@ -38,16 +38,16 @@ pub(super) struct Line {
 #[derive(Debug, Default)]
 struct Queues {
     /// Flights whose requests wait, or waited for as long as they may.
-    waiting: Standing,
+    waiting: Places,
     /// As these, of degraded requests that have a place.
-    placed: Standing,
+    placed: Places,
     /// Flights that nobody waits for: degraded requests have left them behind, or have gone.
-    left: Standing,
+    left: Places,
     departures: Departures,
 }
 
 /// Flights, each with the moment since which it stands there.
-type Standing = VecDeque<Place>;
+type Places = VecDeque<Place>;
 type Place = (Instant, Arc<Flight>);
 
 /// Counts departures by spans of the time that a request waits.
@@ -140,7 +140,7 @@ impl Queues {
         taken
     }
 
-    fn of(&mut self, request: Request) -> &mut Standing {
+    fn of(&mut self, request: Request) -> &mut Places {
         match request {
             Request::Waits => &mut self.waiting,
             Request::HasPlace => &mut self.placed,
@@ -194,7 +194,7 @@ impl Line {
     }
 
     /// Notes how long the line is once what has a permit has left it.
-    pub(super) fn note_peak(&self) {
+    pub(super) fn record_peak(&self) {
         self.peak.fetch_max(self.len.load(Ordering::Acquire), Ordering::Relaxed);
     }
 

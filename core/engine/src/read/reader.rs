@@ -327,7 +327,7 @@ impl Reader {
             self.turn_away(&evicted, now);
         }
         self.backend.gate.advance();
-        self.line.note_peak();
+        self.line.record_peak();
     }
 
     /// Counts a key that the store is not asked for, as there is no room for it.

@@ -388,7 +388,7 @@ impl InFlight {
         let stats = &self.backend.stats;
         stats.ends(self.call, took);
         if let Some(lane) = worked_in(self.call) {
-            stats.work[lane as usize].note(self.items, took, failure.is_none());
+            stats.work[lane as usize].record(self.items, took, failure.is_none());
         }
         if let Some(failure) = failure {
             self.span.record("error.type", failure.as_str());

@@ -160,7 +160,7 @@ impl Gate {
             return None;
         }
         state.start(Kind::Background(lane));
-        self.note(&state);
+        self.record(&state);
         Some(Permit { gate: Some(self.clone()), turn: Kind::Background(lane) })
     }
 
@@ -175,7 +175,7 @@ impl Gate {
             let waits = reads.as_ref().is_some_and(|reads| reads.waits());
             let mut state = lock(&self.state);
             let Some(turn) = state.next_turn(waits) else { return };
-            self.note(&state);
+            self.record(&state);
             drop(state);
             let permit = Permit { gate: Some(self.clone()), turn: turn.kind() };
             match (turn, &reads) {
@@ -200,7 +200,7 @@ impl Gate {
             return;
         }
         (state.limit, state.reads_max) = (limit.max(1), reads_max.max(1));
-        self.note(&state);
+        self.record(&state);
     }
 
     /// Lets calls of this lane start, or none but for probes. When they may, the gate is to be advanced.
@@ -238,7 +238,7 @@ impl Gate {
         let reads = self.reads.get().and_then(Weak::upgrade);
         let waits = reads.is_some_and(|reads| reads.waits());
         let mut state = lock(&self.state);
-        state.note_limited(waits);
+        state.record_limited(waits);
         std::mem::take(&mut state.limited)
     }
 
@@ -256,7 +256,7 @@ impl Gate {
         (Place { gate: self.clone(), id }, permit)
     }
 
-    fn note(&self, state: &State) {
+    fn record(&self, state: &State) {
         self.limit.store(state.limit, Ordering::Relaxed);
         self.in_flight.store(state.in_flight, Ordering::Relaxed);
     }
@@ -267,7 +267,7 @@ impl Gate {
         state.in_flight -= 1;
         state.reads_in_flight -= u32::from(turn == Kind::Read);
         state.value_reads_in_flight -= u32::from(turn == Kind::Background(Lane::ValueReads));
-        self.note(&state);
+        self.record(&state);
     }
 }
 
@@ -299,7 +299,7 @@ impl State {
 
     /// Notes whether a call waits while all permits are in use. That there may be no more reads than these says nothing against it:
     /// with a limit as high as the reads' bound, fewer permits may serve more.
-    fn note_limited(&mut self, reads_wait: bool) {
+    fn record_limited(&mut self, reads_wait: bool) {
         if self.limited || self.closing {
             return;
         }
@@ -322,7 +322,7 @@ impl State {
             return Some(Turn::Background(lane, sender));
         }
         if !read {
-            self.note_limited(reads_wait);
+            self.record_limited(reads_wait);
             return None;
         }
         self.start(Kind::Read);

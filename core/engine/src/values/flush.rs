@@ -1,7 +1,7 @@
 //! Writes what was taken, as long as the store has what was seen.
 
 use super::Values;
-use super::book::Tries;
+use super::flights::Tries;
 use super::look::values_of;
 use crate::observe::{StoreCall, trace};
 use crate::store::{Failure, Lane, WRITE_WAIT_MAX, gravest};
@@ -23,7 +23,7 @@ pub(crate) async fn flush(values: Arc<Values>) {
     let (mut started, mut failures) = (Instant::now(), 0u32);
     loop {
         tokio::select! {
-            () = values.book.records_wait() => {}
+            () = values.flights.records_wait() => {}
             () = values.closing() => {}
         }
         if values.is_closing() && values.unwritten() == 0 {
@@ -40,7 +40,7 @@ async fn pause(values: &Values, started: Instant, failures: u32) {
     let limits = &values.limits;
     if failures == 0 {
         let interval =
-            if values.book.has_batch() { limits.flush_interval_min } else { limits.flush_interval };
+            if values.flights.has_batch() { limits.flush_interval_min } else { limits.flush_interval };
         tokio::select! {
             () = sleep_until(started + interval) => {}
             () = values.closing() => {}
@@ -62,7 +62,7 @@ async fn write_batch(values: &Arc<Values>) -> bool {
     let permit = values.backend.gate.acquire(Lane::ValueWrites).await;
     // What has expired by a clock that may have jumped is not let go yet, neither here nor in the store.
     let now = values.clock.sure_date();
-    let batch: Arc<[ValuePut]> = values.book.take_batch(now).into();
+    let batch: Arc<[ValuePut]> = values.flights.take_batch(now).into();
     if batch.is_empty() {
         drop(permit);
         sleep(CLOSING_PAUSE).await;
@@ -130,7 +130,7 @@ fn settle(values: &Values, batch: &[ValuePut], outcomes: Vec<PutOutcome>) -> Vec
                 let before = put.seen.as_ref().map_or(0, |seen| put.key.as_bytes().len() + seen.len());
                 let after = put.key.as_bytes().len() + put.record.value.len();
                 values.room.written(after.saturating_sub(before) as u64);
-                values.book.written(put);
+                values.flights.written(put);
             }
             PutOutcome::Changed => {
                 add(&stats.changed, 1);
@@ -138,7 +138,7 @@ fn settle(values: &Values, batch: &[ValuePut], outcomes: Vec<PutOutcome>) -> Vec
             }
             PutOutcome::NoRoom => {
                 add(&stats.dropped_no_room, 1);
-                values.book.dropped(put);
+                values.flights.dropped(put);
                 values.room.refused(values.clock.now());
                 values.backend.reports.no_room();
             }
@@ -167,7 +167,7 @@ fn failed(values: &Values, batch: &[ValuePut], failure: &Failure) {
 /// The store never takes this record.
 fn refused(values: &Values, put: &ValuePut, why: &str) {
     add(&values.backend.stats.values.dropped_refused, 1);
-    values.book.dropped(put);
+    values.flights.dropped(put);
     values.backend.reports.refused(why);
 }
 
@@ -179,13 +179,13 @@ fn in_part(kind: StoreErrorKind) -> String {
 /// A record is tried again as long as it may be; alone, if it may be what makes its batch fail.
 fn try_again(values: &Values, put: &ValuePut, kind: Option<StoreErrorKind>, cause: &str) {
     let waits = matches!(kind, Some(StoreErrorKind::Unavailable | StoreErrorKind::Overloaded));
-    let tries = values.book.again(put, |tries| Tries {
+    let tries = values.flights.again(put, |tries| Tries {
         failures: if waits { tries.failures } else { tries.failures + 1 },
         alone: !waits,
     });
     if tries.failures > values.limits.write_retries {
         add(&values.backend.stats.values.dropped_after_retries, 1);
-        values.book.dropped(put);
+        values.flights.dropped(put);
         values.backend.reports.gave_up(cause);
     } else {
         add(&values.backend.stats.values.retried, 1);
@@ -212,7 +212,7 @@ async fn look_again(values: &Arc<Values>, changed: Vec<ValuePut>) -> bool {
         match found {
             FoundValue::Known(found) => {
                 let prefers = |record: &_, rival: &[u8]| Values::prefers(&put.key, record, rival, now.unix);
-                if values.book.looked(put, found, prefers, now.instant) {
+                if values.flights.looked(put, found, prefers, now.instant) {
                     add(&values.backend.stats.values.superseded, 1);
                 }
             }
@@ -231,7 +231,7 @@ struct InHand<'a> {
 impl Drop for InHand<'_> {
     fn drop(&mut self) {
         for put in self.batch {
-            self.values.book.again(put, |tries| tries);
+            self.values.flights.again(put, |tries| tries);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The way of a read: what is known, else a flight of the key, else closer peers alone.
 
 use super::Values;
-use super::book::{Flight, Joined};
 use super::cache::Known;
+use super::flights::{Flight, Joined};
 use crate::clock::Now;
 use crate::config::Life;
 use crate::request::{Distance, Ending, Source};
@@ -61,7 +61,7 @@ impl Values {
         }
         let plan = self.plan((rung, distance));
         let stats = &self.backend.stats.values;
-        let known = self.book.find(&key);
+        let known = self.flights.find(&key);
         if let Some(known) = known.as_ref().filter(|known| known.is_within(plan.life, now)) {
             add(&stats.hits, 1);
             return ValueReply::of(known.record.clone(), Source::Cache, rung, now);
@@ -72,7 +72,7 @@ impl Values {
             Err(ending) => {
                 // Older than it is given while the store answers, and what waits to be written.
                 let stale = known.filter(|known| known.is_within(self.limits.stale, now));
-                let taken = || self.book.taken(&key).map(|record| (Some(record), Source::WriteQueue));
+                let taken = || self.flights.taken(&key).map(|record| (Some(record), Source::WriteQueue));
                 let known = stale.map(|known| (known.record, Source::StaleCache)).or_else(taken);
                 match known {
                     Some((record @ Some(_), source)) => {
@@ -114,7 +114,7 @@ impl Values {
             return Err(Ending::Shed);
         }
         let suffices = |known: &Known| known.is_within(plan.life, now);
-        let flight = match self.book.join(key, suffices, |oldest| self.deny(oldest)) {
+        let flight = match self.flights.join(key, suffices, |oldest| self.deny(oldest)) {
             Joined::Known(record) => return Ok((record, Source::Shared)),
             Joined::Taken(record) => return Ok((Some(record), Source::WriteQueue)),
             Joined::Flight(flight) => flight,

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hydra_api::{UnixSeconds, ValueKey};
-use hydra_records::{Entry, Error, RecordKey, Standing, Timestamp};
+use hydra_records::{Comparison, Entry, Error, RecordKey, Timestamp};
 
 /// A record that was put. Its bounds and fields are checked, its signature is not.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Claim {
     /// Whether it takes the place of a value that was taken before (U6). What is none any more gives way.
     pub(super) fn is_better_than(&self, held: &[u8]) -> bool {
         match Entry::parse(self.entry.key(), Bytes::copy_from_slice(held)) {
-            Ok(held) => self.entry.standing(&held, self.now) == Standing::Better,
+            Ok(held) => self.entry.compared_with(&held, self.now) == Comparison::Better,
             Err(_) => true,
         }
     }

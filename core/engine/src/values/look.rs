@@ -1,7 +1,7 @@
 //! The store calls that read value records.
 
 use super::Values;
-use super::book::Flight;
+use super::flights::Flight;
 use crate::clock::Now;
 use crate::observe::{StoreCall, trace};
 use crate::request::Ending;
@@ -15,9 +15,9 @@ use tokio::task::JoinHandle;
 /// Reads keys that wait, as many as wait in one call, whenever a permit is free for it.
 pub(crate) async fn look(values: Arc<Values>) {
     loop {
-        values.book.keys_wait().await;
+        values.flights.keys_wait().await;
         let permit = values.backend.gate.acquire(Lane::ValueReads).await;
-        let (flights, now) = (values.book.depart(), values.clock.read());
+        let (flights, now) = (values.flights.depart(), values.clock.read());
         if flights.is_empty() {
             continue;
         }
@@ -112,7 +112,7 @@ impl Aboard {
                     Err(Ending::StoreFailed)
                 }
             };
-            self.values.book.land(&flight, landing, self.departed);
+            self.values.flights.land(&flight, landing, self.departed);
         }
         if let Some(kind) = unknown {
             self.values.backend.failed_in_part(StoreCall::GetValues, kind);
@@ -126,7 +126,7 @@ impl Drop for Aboard {
             *lock(&self.values.failed) = Some(flight.key);
         }
         for flight in &self.flights {
-            self.values.book.land(flight, Err(Ending::StoreFailed), self.departed);
+            self.values.flights.land(flight, Err(Ending::StoreFailed), self.departed);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The way of a write: bounded, compared with what is known, its signature checked, taken.
 
 use super::Values;
-use super::book::Took;
+use super::flights::Took;
 use super::get::Plan;
 use super::judge::{Claim, is_better};
 use crate::clock::Now;
@@ -94,14 +94,14 @@ impl Values {
 
     /// What a key has, if that is known well enough for this rung.
     fn known(&self, key: &ValueKey, plan: &Plan, now: Now) -> Option<Option<ValueRecord>> {
-        let cached = self.book.find(key).filter(|known| known.is_within(plan.life, now));
-        cached.map(|known| known.record).or_else(|| self.book.taken(key).map(Some))
+        let cached = self.flights.find(key).filter(|known| known.is_within(plan.life, now));
+        cached.map(|known| known.record).or_else(|| self.flights.taken(key).map(Some))
     }
 
     /// The record of a key, if it had this value when the store was asked last. Its signature was checked when it was taken, but there
     /// may be a better one by now: it counts only if the store does not answer.
     fn stale(&self, key: &ValueKey, value: &Bytes, now: Now) -> Option<ValueRecord> {
-        let cached = self.book.find(key).filter(|known| known.is_within(self.limits.stale, now))?;
+        let cached = self.flights.find(key).filter(|known| known.is_within(self.limits.stale, now))?;
         same(cached.record.as_ref(), value, now).cloned()
     }
 
@@ -131,7 +131,7 @@ impl Values {
     /// Why a record cannot be taken however good it is: too many wait, or the store has no room for what is new or longer.
     fn lacks_room(&self, value: &Bytes, known: Option<&Option<ValueRecord>>, now: Now) -> Option<Ending> {
         let stats = &self.backend.stats.values;
-        if self.book.is_full() {
+        if self.flights.is_full() {
             add(&stats.dropped_queue_full, 1);
             return Some(Ending::QueueFull);
         }
@@ -167,7 +167,7 @@ impl Values {
         // In memory of its own: the request's frame may be far longer.
         let value = Bytes::copy_from_slice(claim.value());
         let record = ValueRecord { value, received: now.unix, expires };
-        let took = self.book.take(key, record, held, |rival| claim.is_better_than(rival), now.instant);
+        let took = self.flights.take(key, record, held, |rival| claim.is_better_than(rival), now.instant);
         let stats = &self.backend.stats.values;
         match took {
             Took::Taken => {

@@ -46,7 +46,7 @@ impl KeyCounts {
     }
 
     /// Counts a provider of this key, unless its record was last taken in this span.
-    pub(super) fn note(&self, key: &ContentKey, taken_last: Option<UnixSeconds>, now: UnixSeconds) {
+    pub(super) fn record(&self, key: &ContentKey, taken_last: Option<UnixSeconds>, now: UnixSeconds) {
         let span = self.span(now);
         if taken_last.is_some_and(|at| at.0 / self.span_s == now.0 / self.span_s) {
             return;
@@ -124,13 +124,13 @@ mod tests {
     fn what_is_taken_again_within_a_span_is_counted_once() {
         let counts = KeyCounts::new(LIFE);
         let now = UnixSeconds(1_000 * DAY);
-        (0..5).for_each(|_| counts.note(&key(1), None, now));
-        counts.note(&key(1), Some(now), now.saturating_add(Duration::from_secs(3_600)));
+        (0..5).for_each(|_| counts.record(&key(1), None, now));
+        counts.record(&key(1), Some(now), now.saturating_add(Duration::from_secs(3_600)));
         assert_eq!((counts.count(&key(1), now), counts.count(&key(2), now)), (5, 0));
         // A day later the refreshes count anew, and those of the day before until then.
         let later = UnixSeconds(1_001 * DAY);
         assert_eq!(counts.count(&key(1), later), 5);
-        (0..3).for_each(|_| counts.note(&key(1), Some(now), later));
+        (0..3).for_each(|_| counts.record(&key(1), Some(now), later));
         assert_eq!(counts.count(&key(1), later), 5);
         assert_eq!(counts.count(&key(1), UnixSeconds(1_002 * DAY)), 3);
         assert_eq!(counts.count(&key(1), UnixSeconds(1_003 * DAY)), 0);
@@ -140,8 +140,8 @@ mod tests {
     fn keys_of_few_providers_do_not_push_out_one_of_many() {
         let counts = KeyCounts::new(LIFE);
         let now = UnixSeconds(1_000 * DAY);
-        (0..40_000).for_each(|_| counts.note(&key(0), None, now));
-        (1..2_000_000).for_each(|number| counts.note(&key(number), None, now));
+        (0..40_000).for_each(|_| counts.record(&key(0), None, now));
+        (1..2_000_000).for_each(|number| counts.record(&key(number), None, now));
         let left = counts.count(&key(0), now);
         assert!((39_000..=40_000).contains(&left), "{left}");
     }

@@ -18,13 +18,13 @@ const PROVIDERS: usize = 1 << 16;
 pub(crate) struct Recent {
     /// By (key, provider): the upper half of the hash, then the expiry.
     records: Box<[AtomicU64]>,
-    providers: Box<[Mutex<Told>]>,
+    providers: Box<[Mutex<LastAddresses>]>,
     hasher: RandomState,
 }
 
 /// The addresses that the store got last of a provider.
 #[derive(Debug, Clone, Copy, Default)]
-struct Told {
+struct LastAddresses {
     provider: u64,
     addresses: u64,
     at: UnixSeconds,
@@ -43,7 +43,7 @@ impl Recent {
     }
 
     /// The store has this record since `now`.
-    pub(crate) fn note(&self, record: &ProviderRecord, now: UnixSeconds) {
+    pub(crate) fn record(&self, record: &ProviderRecord, now: UnixSeconds) {
         let (tag, slot) = self.place(record);
         let Some(slot) = slot else { return };
         slot.store(tag | u64::from(record.expires.0), Ordering::Relaxed);
@@ -53,12 +53,12 @@ impl Recent {
         let (provider, slot) = self.provider(&record.provider);
         if let Some(slot) = slot {
             let addresses = self.hasher.hash_one(record.addresses.encoded());
-            *lock(slot) = Told { provider, addresses, at: now };
+            *lock(slot) = LastAddresses { provider, addresses, at: now };
         }
     }
 
     /// This record waits to be written: what the store got last of the provider is not the newest any more if the addresses differ.
-    pub(crate) fn note_waiting(&self, record: &ProviderRecord) {
+    pub(crate) fn record_waiting(&self, record: &ProviderRecord) {
         if record.addresses.is_empty() {
             return;
         }
@@ -67,7 +67,7 @@ impl Recent {
         let addresses = self.hasher.hash_one(record.addresses.encoded());
         let mut told = lock(slot);
         if told.provider == provider && told.addresses != addresses {
-            *told = Told::default();
+            *told = LastAddresses::default();
         }
     }
 
@@ -98,7 +98,7 @@ impl Recent {
         (hash & TAG, self.records.get(hash as usize & self.records.len().wrapping_sub(1)))
     }
 
-    fn provider(&self, provider: &PeerId) -> (u64, Option<&Mutex<Told>>) {
+    fn provider(&self, provider: &PeerId) -> (u64, Option<&Mutex<LastAddresses>>) {
         let hash = self.hasher.hash_one(provider);
         (hash, self.providers.get(hash as usize & self.providers.len().wrapping_sub(1)))
     }
@@ -131,10 +131,10 @@ mod tests {
     #[test]
     fn what_was_noted_is_known_until_newer_records_take_its_place() {
         let recent = Recent::new(1_000);
-        recent.note(&record(1), NOW);
+        recent.record(&record(1), NOW);
         assert_eq!(recent.expires(&record(1), NOW), Some(UnixSeconds(1_000_000)));
         assert_eq!(recent.expires(&record(2), NOW), None);
-        (10..100_000).for_each(|number| recent.note(&record(number), NOW));
+        (10..100_000).for_each(|number| recent.record(&record(number), NOW));
         assert_eq!(recent.expires(&record(1), NOW), None);
     }
 
@@ -142,12 +142,12 @@ mod tests {
     fn addresses_that_change_and_change_back_are_news_each_time() {
         let recent = Recent::new(1 << 20);
         let moved = ProviderRecord { addresses: Addresses::fitting([b"two"]), ..record(1) };
-        recent.note(&record(1), NOW);
+        recent.record(&record(1), NOW);
         assert_eq!(recent.expires(&moved, NOW), None);
-        recent.note(&moved, NOW);
+        recent.record(&moved, NOW);
         assert_eq!(recent.expires(&record(1), NOW), None, "the store has the second ones");
         // The addresses are the provider's, whatever key told them.
-        recent.note(&record(2), NOW);
+        recent.record(&record(2), NOW);
         assert!(recent.expires(&record(1), NOW).is_some());
         let silent = ProviderRecord { addresses: Addresses::none(), ..record(1) };
         assert!(recent.expires(&silent, NOW).is_some());
@@ -156,18 +156,18 @@ mod tests {
     #[test]
     fn addresses_that_were_told_a_while_ago_are_news() {
         let recent = Recent::new(1 << 20);
-        recent.note(&record(1), NOW);
+        recent.record(&record(1), NOW);
         let later = NOW.saturating_add(Addresses::SLACK);
         assert_eq!(recent.expires(&record(1), later), None);
         // One announcement tells them for all keys of the provider.
-        recent.note(&record(2), later);
+        recent.record(&record(2), later);
         assert!(recent.expires(&record(1), later).is_some());
     }
 
     #[test]
     fn without_slots_nothing_is_known() {
         let recent = Recent::new(0);
-        recent.note(&record(1), NOW);
+        recent.record(&record(1), NOW);
         assert_eq!(recent.expires(&record(1), NOW), None);
     }
 }

@@ -113,11 +113,11 @@ impl Writer {
     pub(crate) fn take(&self, record: ProviderRecord, now: Now, evicted: &mut Vec<ProviderRecord>) -> Ending {
         let stats = &self.backend.stats.writes;
         let (key, written) = (record.key, self.recent.lives_until(&record));
-        self.recent.note_waiting(&record);
+        self.recent.record_waiting(&record);
         match self.queue.push(record, evicted) {
             Pushed::New => {
                 let taken_last = written.map(|expires| expires.saturating_sub(self.limits.record_ttl));
-                self.counts.note(&key, taken_last, now.unix);
+                self.counts.record(&key, taken_last, now.unix);
                 Ending::Served
             }
             Pushed::Merged => {

@@ -179,14 +179,14 @@ impl WriteQueue {
             return Pushed::Closed;
         }
         let Some(record) = queue.merge(record, hashes, self.bytes_max(), Entries::merge) else {
-            self.note(&queue);
+            self.record(&queue);
             return Pushed::Merged;
         };
         let has_room = self.make_room(&mut queue, size(&record), evicted);
         if has_room {
             queue.fresh.append(record, Tries::default(), hashes, &self.present);
         }
-        self.note(&queue);
+        self.record(&queue);
         let ready = queue.fresh.ready();
         drop(queue);
         if has_room && ready == self.window_len() {
@@ -244,7 +244,7 @@ impl WriteQueue {
                     tries: waiting.tries,
                     place: place + nth,
                 }));
-                self.note(&queue);
+                self.record(&queue);
                 if window.len() == place || window.len() - first == len_max {
                     break;
                 }
@@ -306,11 +306,11 @@ impl WriteQueue {
                     self.present.remove(hashes.key);
                 }
             }
-            self.note(&queue);
+            self.record(&queue);
         }
         let mut queue = lock(&self.queue);
         (queue.fresh.in_hand, queue.away.in_hand) = (0, 0);
-        self.note(&queue);
+        self.record(&queue);
         let mut settled = lock(&self.settled);
         *settled = Settled { window: settled.window + 1, records: 0 };
     }
@@ -372,7 +372,7 @@ impl WriteQueue {
         true
     }
 
-    fn note(&self, queue: &Queue) {
+    fn record(&self, queue: &Queue) {
         self.len.store(queue.len() as u32, Ordering::Relaxed);
         self.away.store(queue.away.len() as u32, Ordering::Relaxed);
         self.ready.store(queue.fresh.ready() as u32, Ordering::Relaxed);

@@ -123,7 +123,7 @@ impl Drop for Double {
 
 impl Service for DoubleService {
     async fn handle(&self, from: &Remote, request: Request) -> Reply {
-        let nth = self.seen.note(from, &request);
+        let nth = self.seen.record(from, &request);
         let is_nth = |every: u64, nth: u64| every > 0 && nth.is_multiple_of(every);
         // The probes of the clients' connections are FIND_NODE: they come before the run.
         if matches!(request, Request::GetProviders { .. })
@@ -162,7 +162,7 @@ impl DoubleService {
 }
 
 impl Seen {
-    fn note(&self, from: &Remote, request: &Request) -> u64 {
+    fn record(&self, from: &Remote, request: &Request) -> u64 {
         self.peers.lock().unwrap().insert(from.peer);
         self.connections.lock().unwrap().insert(format!("{} {}", from.peer, from.address));
         match request {

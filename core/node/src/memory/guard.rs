@@ -45,7 +45,7 @@ impl Guard {
         }
         let gauge = Gauge::new(config.limit_mib.map(|mib| u64::from(mib) << 20));
         let Some(usage) = first(&gauge) else { return Ok(None) };
-        parts.view.note_usage(usage);
+        parts.view.record_usage(usage);
         let watcher = Watcher {
             parts,
             gauge,
@@ -122,7 +122,7 @@ impl Watcher {
     }
 
     fn look(&mut self, usage: Usage, now: Instant) {
-        self.parts.view.note_usage(usage);
+        self.parts.view.record_usage(usage);
         let mut begun = None;
         for change in self.steps.at(usage.percent()) {
             match change {
@@ -151,7 +151,7 @@ impl Watcher {
             // With every look.
             Step::Close => {}
         }
-        self.parts.view.note_begun(step);
+        self.parts.view.record_begun(step);
         let (used_mib, limit_mib, meaning) = (usage.used >> 20, usage.limit >> 20, step.meaning());
         tracing::warn!(step = step.as_str(), used_mib, limit_mib, "memory use is near the limit: {meaning}");
     }
@@ -174,7 +174,7 @@ impl Watcher {
             Step::Refuse => self.parts.connections.set_inbound(Inbound::Admitted),
             Step::Close => {}
         }
-        self.parts.view.note_ended(step);
+        self.parts.view.record_ended(step);
         let (used_mib, limit_mib) = (usage.used >> 20, usage.limit >> 20);
         tracing::info!(step = step.as_str(), used_mib, limit_mib, "memory use has fallen, the step ends");
     }

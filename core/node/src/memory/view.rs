@@ -61,16 +61,16 @@ impl MemoryView {
         Some(format!("{used:.0} % of the limit is used: {}", meanings.join(", ")))
     }
 
-    pub(super) fn note_usage(&self, usage: Usage) {
+    pub(super) fn record_usage(&self, usage: Usage) {
         *self.last() = Some(usage);
     }
 
-    pub(super) fn note_begun(&self, step: Step) {
+    pub(super) fn record_begun(&self, step: Step) {
         self.active[step as usize].store(true, Ordering::Relaxed);
         self.begun[step as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn note_ended(&self, step: Step) {
+    pub(super) fn record_ended(&self, step: Step) {
         self.active[step as usize].store(false, Ordering::Relaxed);
     }
 

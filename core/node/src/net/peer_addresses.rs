@@ -14,12 +14,12 @@ pub(crate) const ADDRESSES_PER_PEER_MAX: usize = 16;
 /// It answers who asks for a peer by its very id (requirement Q5), whether that peer is a server or not.
 #[derive(Debug)]
 pub(crate) struct PeerAddresses {
-    met: Cache<PeerId, Arc<Met>>,
+    met: Cache<PeerId, Arc<Identified>>,
 }
 
 /// A peer that was met.
 #[derive(Debug)]
-pub(crate) struct Met {
+pub(crate) struct Identified {
     /// Id and addresses as they stand in answers, private addresses too.
     pub(crate) encoded: EncodedPeer,
     /// Its addresses, the best ones first.
@@ -37,7 +37,7 @@ impl PeerAddresses {
         let addresses = best_first(of_peer(&peer, addresses));
         if !addresses.is_empty() {
             let encoded = EncodedPeer::new(&peer.to_bytes(), &addresses);
-            self.met.insert(peer, Arc::new(Met { encoded, addresses }));
+            self.met.insert(peer, Arc::new(Identified { encoded, addresses }));
         }
     }
 
@@ -47,7 +47,7 @@ impl PeerAddresses {
     }
 
     /// What is known of a peer.
-    pub(crate) fn find(&self, peer: &PeerId) -> Option<Arc<Met>> {
+    pub(crate) fn find(&self, peer: &PeerId) -> Option<Arc<Identified>> {
         self.met.get(peer)
     }
 }

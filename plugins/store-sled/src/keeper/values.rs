@@ -34,7 +34,7 @@ impl Keeper {
         if fault.0.is_damage() && found.iter().all(|found| matches!(found, FoundValue::Unknown(_))) {
             return Err(fault);
         }
-        self.note_unread(engine, fault, "get");
+        self.record_unread(engine, fault, "get");
         Ok(found)
     }
 
@@ -47,7 +47,7 @@ impl Keeper {
     ) -> Result<Vec<PutOutcome>, Fault> {
         let Puts { outcomes, damaged } = engine.put_values(batch, now)?;
         if let Some(fault) = damaged {
-            self.note_unread(engine, fault, "put_if");
+            self.record_unread(engine, fault, "put_if");
         }
         let mut unflushed = self.unflushed.lock().unwrap_or_else(PoisonError::into_inner);
         for (put, outcome) in batch.iter().zip(&outcomes) {

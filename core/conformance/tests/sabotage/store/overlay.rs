@@ -27,7 +27,7 @@ pub(crate) struct Note {
 }
 
 impl Overlay {
-    pub(crate) fn note(&self, batch: &[ProviderRecord], now: UnixSeconds) {
+    pub(crate) fn record(&self, batch: &[ProviderRecord], now: UnixSeconds) {
         let mut notes = locked(&self.0);
         for record in batch {
             let note = notes.entry((record.key, record.provider)).or_default();

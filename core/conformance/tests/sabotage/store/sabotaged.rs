@@ -312,7 +312,7 @@ impl ProviderStore for Sabotaged {
         self.inserts.fetch_add(1, Ordering::SeqCst);
         let others = self.inserting.fetch_add(1, Ordering::SeqCst);
         let _inserting = Counted(&self.inserting);
-        self.overlay.note(&batch, now);
+        self.overlay.record(&batch, now);
         self.has_inserted.store(true, Ordering::SeqCst);
         match self.sabotage {
             S9FailsTheEmpty if batch.is_empty() => {

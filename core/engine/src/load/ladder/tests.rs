@@ -33,7 +33,7 @@ fn a_climb_between_two_steps_of_a_tick_is_not_missed() {
                     ladder.tick(Duration::ZERO, &CALM);
                 }
             });
-            while ladder.note_write() == Rung::Full {}
+            while ladder.record_write() == Rung::Full {}
             let seen = (0..2_000).find(|_| ladder.write_rung() != Rung::RoutingOnly);
             ends.store(true, Ordering::Relaxed);
             ticking.join().unwrap();

@@ -39,13 +39,13 @@ pub(super) async fn write_batch(writer: Arc<Writer>, batch: Batch) -> (Batch, Ou
     let call = backend.start(permit, StoreCall::Insert, len, span, call, |outcome| outcome);
     let outcome = match call.await.unwrap_or(Err(Failure::PANICKED)) {
         Ok(Inserted::All) => {
-            records.iter().for_each(|record| writer.recent.note(record, now));
+            records.iter().for_each(|record| writer.recent.record(record, now));
             Outcome::Each(vec![RecordOutcome::Taken; len])
         }
         Ok(Inserted::Each(outcomes)) => {
             let each = records.iter().zip(&outcomes);
             let taken = each.filter(|(_, outcome)| **outcome == RecordOutcome::Taken);
-            taken.for_each(|(record, _)| writer.recent.note(record, now));
+            taken.for_each(|(record, _)| writer.recent.record(record, now));
             Outcome::Each(outcomes)
         }
         Err(failure) if failure.kind() == Some(StoreErrorKind::Refused) && len == 1 => {

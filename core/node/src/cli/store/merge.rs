@@ -6,7 +6,7 @@ use hydra_api::{
     FoundValue, PutOutcome, StoreError, StoreErrorKind, UnixSeconds, ValueKey, ValuePut, ValueRecord,
     ValueStore,
 };
-use hydra_records::{Entry, RecordKey, Standing, Timestamp};
+use hydra_records::{Comparison, Entry, RecordKey, Timestamp};
 
 /// How far a merge has come.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ fn is_to_write(key: &ValueKey, record: &ValueRecord, held: Option<&ValueRecord>,
     };
     match (entry(record), entry(held)) {
         (Some(entry), Some(held)) => {
-            entry.standing(&held, Timestamp::from_unix_seconds(now.0.into())) == Standing::Better
+            entry.compared_with(&held, Timestamp::from_unix_seconds(now.0.into())) == Comparison::Better
         }
         // What is no record gives way, and what is none does not take its place.
         (Some(_), None) => true,

@@ -126,7 +126,7 @@ impl Resume {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub(super) fn note(&mut self, state: State, now: Instant) -> Result<(), Failure> {
+    pub(super) fn record(&mut self, state: State, now: Instant) -> Result<(), Failure> {
         let apart = self.window / STATES_PER_WINDOW;
         if self.young.back().is_none_or(|(at, _)| now.saturating_duration_since(*at) >= apart) {
             self.young.push_back((now, state));
@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(resume.load().unwrap(), None);
         let begun = Instant::now();
         for second in 0..20 {
-            resume.note(state(second), begun + Duration::from_secs(second)).unwrap();
+            resume.record(state(second), begun + Duration::from_secs(second)).unwrap();
             let durable = second.checked_sub(5).map(state);
             assert_eq!(resume.load().unwrap(), durable, "after {second} s");
         }
@@ -217,7 +217,7 @@ mod tests {
         let mut resume = Resume::open(dir.path().join("state.json"), Duration::from_secs(60)).unwrap();
         let begun = Instant::now();
         for page in 0..100_000 {
-            resume.note(state(page), begun + Duration::from_millis(page)).unwrap();
+            resume.record(state(page), begun + Duration::from_millis(page)).unwrap();
         }
         assert!(resume.young.len() <= STATES_PER_WINDOW as usize + 1, "{}", resume.young.len());
     }

@@ -134,7 +134,7 @@ impl Moving {
             if !more {
                 return Ok(());
             }
-            resume.note(self.state.at(self.cursor.as_ref()), now)?;
+            resume.record(self.state.at(self.cursor.as_ref()), now)?;
         }
     }
 

@@ -98,7 +98,7 @@ where
             under_way.push(async move { (distance, answer.await) });
         }
         let Some((distance, answer)) = under_way.next().await else { break };
-        search.note(&distance, answer);
+        search.record(&distance, answer);
     }
     search.found()
 }
@@ -133,7 +133,7 @@ impl Search<'_> {
         Some((*distance, known.contact.clone()))
     }
 
-    fn note(&mut self, distance: &[u8; 32], answer: Option<Vec<Contact>>) {
+    fn record(&mut self, distance: &[u8; 32], answer: Option<Vec<Contact>>) {
         let mut hops = 0;
         if let Some(known) = self.known.get_mut(distance) {
             known.state = if answer.is_some() { State::Answered } else { State::Failed };

@@ -100,7 +100,7 @@ pub(crate) async fn run<N: Network>(parts: &Parts<N>, mut candidates: mpsc::Rece
             Some(contact) = candidates.recv(), if queue.has_room() => queue.add_all([contact], CANDIDATES_MAX),
             Some((contact, answer)) = probes.next(), if !probes.is_empty() => {
                 if parts.bootstrap().any(|bootstrap| bootstrap.peer == contact.peer) {
-                    silence.note(&contact, &answer);
+                    silence.record(&contact, &answer);
                 }
                 queue.probed(contact, &answer);
                 let heard = answer.unwrap_or_default().into_iter();
@@ -150,7 +150,7 @@ struct Silence {
 }
 
 impl Silence {
-    fn note<T>(&mut self, contact: &Contact, answer: &Result<T, AskError>) {
+    fn record<T>(&mut self, contact: &Contact, answer: &Result<T, AskError>) {
         if let Err(error) = answer {
             self.last = Some((contact.peer, error.clone()));
         }

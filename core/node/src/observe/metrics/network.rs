@@ -156,11 +156,15 @@ fn wire(wire: &hydra_kad::Stats, page: &mut Page<'_>) -> fmt::Result {
         "Answers trimmed to 16 KiB because their client reads, or may read, short frames only.",
         wire.answers_trimmed(),
     )?;
-    page.counter("hydra_outbound_requests_total", "Requests that heads sent to other peers.", wire.asks())?;
+    page.counter(
+        "hydra_outbound_requests_total",
+        "Requests that heads sent to other peers.",
+        wire.outbound_requests(),
+    )?;
     page.counter(
         "hydra_outbound_requests_failed_total",
         "Requests that heads sent to other peers and that failed.",
-        wire.asks_failed(),
+        wire.outbound_requests_failed(),
     )
 }
 

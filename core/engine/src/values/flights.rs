@@ -20,7 +20,7 @@ const TAKEN_BYTES: usize = 512;
 
 /// What was taken is seen by every read from then on: in the cache, in the queue, and by the flights that had begun before.
 #[derive(Debug)]
-pub(super) struct Book {
+pub(super) struct Flights {
     state: Mutex<State>,
     cache: Cache,
     queue_len: usize,
@@ -71,11 +71,11 @@ pub(super) struct Flight {
     denied: AtomicBool,
     /// What was taken since it began: it is better than what the store had.
     taken: Mutex<Option<ValueRecord>>,
-    landing: watch::Sender<Option<Landing>>,
+    landing: watch::Sender<Option<FlightResult>>,
 }
 
 /// What a flight has brought.
-pub(super) type Landing = Result<Option<ValueRecord>, Ending>;
+pub(super) type FlightResult = Result<Option<ValueRecord>, Ending>;
 
 /// What comes of a read that the cache does not answer.
 #[derive(Debug)]
@@ -122,7 +122,7 @@ impl Flight {
     ///
     /// # Cancel safety
     /// The flight goes on.
-    pub(super) async fn landed(&self) -> Landing {
+    pub(super) async fn landed(&self) -> FlightResult {
         let mut landing = self.landing.subscribe();
         // Its sender is the flight itself.
         match landing.wait_for(Option::is_some).await {
@@ -132,7 +132,7 @@ impl Flight {
     }
 }
 
-impl Book {
+impl Flights {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
             state: Mutex::default(),
@@ -223,7 +223,7 @@ impl Book {
     }
 
     /// Ends a flight that departed at `at` with what the store said. What was taken meanwhile is better.
-    pub(super) fn land(&self, flight: &Flight, found: Landing, at: Instant) {
+    pub(super) fn land(&self, flight: &Flight, found: FlightResult, at: Instant) {
         let state = &mut *lock(&self.state);
         state.flights.remove(&flight.key);
         let landing = match (lock(&flight.taken).take(), found) {
