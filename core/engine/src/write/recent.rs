@@ -57,20 +57,6 @@ impl Recent {
         }
     }
 
-    /// This record waits to be written: what the store got last of the provider is not the newest any more if the addresses differ.
-    pub(crate) fn record_waiting(&self, record: &ProviderRecord) {
-        if record.addresses.is_empty() {
-            return;
-        }
-        let (provider, slot) = self.provider(&record.provider);
-        let Some(slot) = slot else { return };
-        let addresses = self.hasher.hash_one(record.addresses.encoded());
-        let mut told = lock(slot);
-        if told.provider == provider && told.addresses != addresses {
-            *told = LastAddresses::default();
-        }
-    }
-
     /// Until when this record lives as it is in the store, if that is remembered and there is no news in it: the store
     /// got these addresses of the provider last, and less than [`Addresses::SLACK`] ago, so that they outlive the next
     /// announcement.

@@ -9,7 +9,7 @@ use crate::config::Limits;
 use crate::request::{Distance, Ending};
 use crate::store::Backend;
 use crate::sync::add;
-use hydra_api::{Addresses, Provider, ProviderRecord, Rung};
+use hydra_api::{Addresses, Provider, ProviderRecord, Rung, UnixSeconds};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -113,7 +113,6 @@ impl Writer {
     pub(crate) fn take(&self, record: ProviderRecord, now: Now, evicted: &mut Vec<ProviderRecord>) -> Ending {
         let stats = &self.backend.stats.writes;
         let (key, written) = (record.key, self.recent.lives_until(&record));
-        self.recent.record_waiting(&record);
         match self.queue.push(record, evicted) {
             Pushed::New => {
                 let taken_last = written.map(|expires| expires.saturating_sub(self.limits.record_ttl));
@@ -169,7 +168,7 @@ impl Writer {
         if self.queue.has_other_addresses(record) {
             return false;
         }
-        if self.recent.expires(record, now.unix).is_some_and(|expires| expires > now.unix) {
+        if self.recent.expires(record, now.unix).is_some_and(|expires| self.left(expires, now).is_some()) {
             return true;
         }
         let told = self.readers.told(record).and_then(|told| told.provider);
@@ -177,8 +176,15 @@ impl Writer {
             let is_fresh = now.unix.since(known.addresses_at) < Addresses::SLACK;
             let has_addresses =
                 record.addresses.is_empty() || (is_fresh && known.addresses == record.addresses);
-            known.expires > now.unix && has_addresses
+            self.left(known.expires, now).is_some() && has_addresses
         })
+    }
+
+    /// For how long a record with this expiry lives on. Nothing of one that was written by a clock that was ahead: the store has long made it
+    /// end as others do.
+    fn left(&self, expires: UnixSeconds, now: Now) -> Option<Duration> {
+        let left = expires.since(now.unix);
+        (left > Duration::ZERO && left <= self.limits.record_ttl).then_some(left)
     }
 
     /// Whether the key has as many providers as it may have on this rung, and this is none of them.
@@ -202,14 +208,9 @@ impl Writer {
         if rung < Rung::Short {
             return false;
         }
-        let Some(expires) = self.recent.expires(record, now.unix) else { return false };
-        let left = expires.since(now.unix);
-        // It was written by a clock that was ahead: the store has long made it end as others do.
-        if left > self.limits.record_ttl {
-            return false;
-        }
-        let lives_on =
-            if rung == Rung::Short { left >= self.limits.refresh_left } else { left > Duration::ZERO };
+        let expires = self.recent.expires(record, now.unix);
+        let Some(left) = expires.and_then(|expires| self.left(expires, now)) else { return false };
+        let lives_on = rung > Rung::Short || left >= self.limits.refresh_left;
         // The addresses that the store got last are not the newest while others wait.
         lives_on && !self.queue.has_other_addresses(record)
     }

@@ -3,7 +3,7 @@
 use crate::doubles::{addresses, caller, key, memory, open_store, peer, permits};
 use crate::log::log;
 use hydra_api::{ContentKey, StoreError, StoreErrorKind, async_trait};
-use hydra_conformance::doubles::{Behaviour, Call, Double, Poison, RefusesRecord};
+use hydra_conformance::doubles::{Behaviour, Call, Calls, Double, Poison, RefusesRecord};
 use hydra_engine::Config;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +11,9 @@ use tokio::time::sleep;
 
 const ROOT: &str = "the cable is cut";
 
-/// Fails every call but the last, with a cause below the cause.
+/// Fails these calls, with a cause below the cause.
 #[derive(Debug)]
-struct Fails;
+struct Fails(Calls);
 
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write")]
@@ -22,30 +22,35 @@ struct Above(#[source] std::io::Error);
 #[async_trait]
 impl Behaviour for Fails {
     async fn enter(&self, call: Call) -> Result<(), StoreError> {
-        match call {
-            Call::Close => Ok(()),
-            _ => {
-                let cause = Above(std::io::Error::other(ROOT));
-                Err(StoreError::because(StoreErrorKind::Overloaded, "test", cause))
-            }
+        if !self.0.contain(call) {
+            return Ok(());
         }
+        let cause = Above(std::io::Error::other(ROOT));
+        Err(StoreError::because(StoreErrorKind::Overloaded, "test", cause))
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn each_kind_of_call_that_fails_is_logged_once_with_the_root_cause() {
-    let (log, _guard) = log();
-    let store = Arc::new(Double::of(memory(), Fails));
-    let engine = open_store(store, vec![], Config { purge_interval_s: 10, ..permits(4) }, None);
-    for number in 0..1_200 {
-        engine.providers(caller(1), &key(number)).await.unwrap();
-        engine.announce(caller(1), &key(number), || addresses(1)).unwrap();
-        sleep(Duration::from_secs(1)).await;
-    }
-    for call in ["providers", "insert", "purge_expired", "estimate"] {
-        let mut lines = log.lines("the store call fails");
-        lines.retain(|line| line.contains(&format!("call=\"{call}\"")));
-        assert!(lines.len() == 1 && lines[0].contains(ROOT), "{call}: {lines:?}");
+    let kinds: [(Calls, &[&str]); 3] = [
+        (Calls::Reads, &["providers"]),
+        (Calls::Writes, &["insert"]),
+        (Calls::Upkeep, &["purge_expired", "estimate"]),
+    ];
+    for (calls, names) in kinds {
+        let (log, _guard) = log();
+        let store = Arc::new(Double::of(memory(), Fails(calls)));
+        let engine = open_store(store, vec![], Config { purge_interval_s: 10, ..permits(4) }, None);
+        for number in 0..1_200 {
+            engine.providers(caller(1), &key(number)).await.unwrap();
+            engine.announce(caller(1), &key(number), || addresses(1)).unwrap();
+            sleep(Duration::from_secs(1)).await;
+        }
+        for name in names {
+            let mut lines = log.lines("the store call fails");
+            lines.retain(|line| line.contains(&format!("call=\"{name}\"")));
+            assert!(lines.len() == 1 && lines[0].contains(ROOT), "{name}: {lines:?}");
+        }
     }
 }
 

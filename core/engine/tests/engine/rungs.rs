@@ -208,22 +208,6 @@ async fn addresses_that_change_back_while_the_change_waits_are_written() {
     assert_eq!(store.batches().last().unwrap()[0].addresses, addresses(1));
 }
 
-/// The store keeps the addresses of a provider, not of a record.
-#[tokio::test(start_paused = true)]
-async fn addresses_that_change_back_while_another_key_waits_with_the_change_are_written() {
-    let degrades = Ledger::new(|_, _| Verdict::Degrade(Rung::Stale));
-    let store = Store::new(2, 256);
-    let engine = open(&store, vec![degrades.named("degrades")], permits(2));
-    let announce = |of, told| engine.announce(caller(1), &key(of), || addresses(told)).unwrap();
-    announce(1, 1);
-    sleep(millis(600)).await;
-    assert_eq!([announce(2, 2), announce(1, 1)], [Ending::Served; 2]);
-    sleep(millis(600)).await;
-    assert_eq!(store.batches().last().unwrap().last().unwrap().addresses, addresses(1));
-    // Nothing waits, and nothing has changed since.
-    assert_eq!(announce(1, 1), Ending::Known);
-}
-
 #[tokio::test(start_paused = true)]
 async fn what_failed_to_be_written_is_not_taken_for_known() {
     let degrades = Ledger::new(|_, _| Verdict::Degrade(Rung::Stale));

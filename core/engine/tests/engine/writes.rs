@@ -325,7 +325,7 @@ async fn as_many_writes_run_at_a_time_as_the_store_serves() {
         let at_a_time = AtATime::default();
         let double = Arc::new(Double::of(memory(), at_a_time.clone()));
         let store = Arc::new(ClaimingStore::new(double, profile));
-        let engine = open_store(store, vec![], Config { permits_max: None, ..permits(8) }, None);
+        let engine = open_store(store, vec![], permits(8), None);
         (0..2_000).for_each(|number| assert_eq!(announce(&engine, number), Ending::Served));
         sleep(Duration::from_secs(30)).await;
         assert_eq!(engine.stats().writes.written, 2_000);
