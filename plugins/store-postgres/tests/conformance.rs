@@ -16,6 +16,8 @@ fn config(port: u16) -> Config {
         connections_max: 4,
         migrate: Migrate::Auto,
         refresh_slack_s: 0,
+        // Many tasks write the same rows on a machine that may be busy.
+        statement_timeout_ms: 30_000,
         ..Config::default()
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::shop::{PATIENCE, Shop, config, open, open_for, server, that_loads};
 use hydra_api::{Causes, OpenErrorKind, Purpose, StoreErrorKind};
-use hydra_conformance::servers::SilentLink;
+use hydra_conformance::servers::{Redis as Server, SilentLink};
 use hydra_store_redis::Config;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -127,6 +127,12 @@ pub(crate) async fn several_hosts() {
     other.command(&["REPLICAOF", "127.0.0.1", &port]).unwrap();
     let shop = Shop::of(config(&[other.port(), one.port()])).await;
     shop.insert(0..20).await;
+    // The replica has all.
+    let (since, size) = (Instant::now(), |server: &Server| server.command(&["DBSIZE"]).unwrap());
+    while size(&other) != size(&one) {
+        assert!(since.elapsed() < PATIENCE, "it is not replicated");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     one.kill().unwrap();
     shop.fails(UNAVAILABLE).await;
     other.command(&["REPLICAOF", "NO", "ONE"]).unwrap();
