@@ -97,10 +97,15 @@ impl Keyspace {
         if !self.fleet.node(Layout::meta(&self.prefix).slot).is_some_and(|node| node.is_up()) {
             return Renewal::Same;
         }
-        // What is wrong with the server the call itself finds out.
-        let renewal = self.renew().await.unwrap_or(Renewal::Same);
+        // What is wrong with the server the call itself finds out; the next one looks again.
+        let Ok(renewal) = self.renew().await else { return Renewal::Same };
         *looked = Looked { at: Instant::now(), losses };
         renewal
+    }
+
+    /// Whether it was looked since the last connection was lost. If not, a server may have come back without its keys meanwhile.
+    pub(crate) async fn has_looked(&self) -> bool {
+        self.looked.lock().await.losses == self.losses()
     }
 
     /// Writes the layout again if it is gone and this is a node, and takes up that of another node if that was first.

@@ -103,10 +103,9 @@ impl Redis {
     }
 
     async fn write(&self, batch: &[ProviderRecord], now: UnixSeconds) -> Result<Inserted, StoreError> {
-        let losses = self.keys.losses();
         self.look().await;
         let inserted = insert::insert(&self.keys, &self.peers, batch, now).await?;
-        if self.keys.losses() == losses {
+        if self.keys.has_looked().await {
             return Ok(inserted);
         }
         // A server may have come back without its keys: then the records lack the rows of their peers, or nobody else finds them.

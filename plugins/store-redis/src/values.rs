@@ -62,9 +62,9 @@ impl ValueStore for Redis {
         }
         let put = async {
             self.look().await;
-            let (layout, losses) = (self.keys.layout(), self.keys.losses());
+            let layout = self.keys.layout();
             let results = put_all(&self.keys, &layout, &batch, now).await;
-            if self.keys.losses() == losses {
+            if self.keys.has_looked().await {
                 return outcomes(&self.keys, results, Repeated::No);
             }
             // A server may have come back without its keys, and others may have begun them anew: then nobody finds what was put.

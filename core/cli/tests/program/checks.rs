@@ -122,8 +122,8 @@ read_cost = 2
 
 [[admission]]
 kind = "queue-depth"
-reads.degrade_percent = 95
-reads.decline_percent = 90
+waiting.degrade_percent = 95
+waiting.decline_percent = 90
 
 [[admission]]
 kind = "fair"
@@ -143,7 +143,7 @@ files = []
         (5, "store.tiers[0].hosts[0]"),
         (9, "store.tiers[1].tls.client_cert_file"),
         (13, "admission[0].peer.burst"),
-        (18, "admission[1].reads.degrade_percent"),
+        (18, "admission[1].waiting.degrade_percent"),
         (23, "admission[2].degrade_percent"),
         (28, "admission[3].files"),
     ] {

@@ -95,6 +95,7 @@ fn main() -> ExitCode {
         trial("scripts_that_were_flushed_are_loaded_again", one_server::flushed_scripts),
         trial("a_master_that_becomes_a_replica_is_unavailable", one_server::demoted),
         trial("the_first_of_several_hosts_that_is_a_master_is_used", one_server::several_hosts),
+        trial("what_is_written_to_an_empty_replica_is_found", one_server::empty_replica),
         trial("a_server_that_cannot_persist_serves_reads", one_server::cannot_persist),
         trial("full_memory_drops_new_records_and_serves_reads", || memory::full(Scripts::Auto)),
         trial_unless(lacks_expire_options, "full_memory_drops_new_records_without_scripts", || {

@@ -139,6 +139,21 @@ pub(crate) async fn several_hosts() {
     shop.recovers(20..40).await;
 }
 
+/// Its server dies before the replica has anything, which takes its place.
+pub(crate) async fn empty_replica() {
+    for _ in 0..8 {
+        let (mut one, other) = (server(&[]), server(&[]));
+        let port = one.port().to_string();
+        other.command(&["REPLICAOF", "127.0.0.1", &port]).unwrap();
+        let shop = Shop::of(config(&[other.port(), one.port()])).await;
+        shop.insert(0..20).await;
+        one.kill().unwrap();
+        shop.fails(UNAVAILABLE).await;
+        other.command(&["REPLICAOF", "NO", "ONE"]).unwrap();
+        shop.recovers(20..40).await;
+    }
+}
+
 pub(crate) async fn cannot_persist() {
     let server = server(&["--save", "3600", "1"]);
     let shop = Shop::of(Config { statement_timeout_ms: 5000, ..config(&[server.port()]) }).await;
