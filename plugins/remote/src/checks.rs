@@ -47,14 +47,14 @@ fn wrong(host: &str) -> Option<&'static str> {
     }
 }
 
-/// Refuses one of two files that are of use together alone, such as a certificate without its key.
+/// Refuses one of two files that must be set together, such as a certificate without its key.
 ///
 /// # Errors
 /// [`OpenError::config`] of the one that is given.
 pub fn check_pair(one: (&str, Option<&Path>), other: (&str, Option<&Path>)) -> Result<(), OpenError> {
     match (one, other) {
         ((key, Some(_)), (missing, None)) | ((missing, None), (key, Some(_))) => {
-            Err(OpenError::config(key, format!("`{missing}` is missing: they are of use together alone")))
+            Err(OpenError::config(key, format!("`{missing}` is missing: set both, or neither")))
         }
         _ => Ok(()),
     }

@@ -39,6 +39,21 @@ pub(crate) struct Head {
 }
 
 impl Head {
+    /// A head that no task runs.
+    #[cfg(test)]
+    pub(crate) fn idle(slot: u32, status: watch::Receiver<Status>) -> Self {
+        Self {
+            slot,
+            peer: PeerId::random(),
+            status,
+            client: Arc::default(),
+            tester: Arc::default(),
+            found: Arc::default(),
+            restarts: Arc::default(),
+            mode: Arc::new(watch::Sender::new(Mode::Server)),
+        }
+    }
+
     /// How it stands with it.
     pub(crate) fn state(&self) -> State {
         // Its task holds the other end as long as it runs.

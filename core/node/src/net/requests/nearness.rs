@@ -38,7 +38,6 @@ mod tests {
     use crate::net::address::AddressPolicy;
     use crate::net::heads::{Head, Status};
     use crate::net::routing::table::Limits;
-    use hydra_kad::Mode;
     use libp2p::PeerId;
     use std::time::Instant;
     use tokio::sync::watch;
@@ -52,18 +51,7 @@ mod tests {
     };
 
     fn head(slot: u32) -> Head {
-        let (peer, (_, status)) = (PeerId::random(), watch::channel(Status::default()));
-        let mode = Arc::new(watch::Sender::new(Mode::Server));
-        Head {
-            slot,
-            peer,
-            status,
-            client: Arc::default(),
-            tester: Arc::default(),
-            found: Arc::default(),
-            restarts: Arc::default(),
-            mode,
-        }
+        Head::idle(slot, watch::channel(Status::default()).1)
     }
 
     /// How many of 1,000 keys are near to the head of this slot.

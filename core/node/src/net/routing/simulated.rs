@@ -178,17 +178,9 @@ impl Network for Simulated {
 pub(super) fn heads(count: u32, table: &Table) -> Arc<HeadList> {
     let list = HeadList::default();
     for slot in 0..count {
-        let (peer, (_, status)) = (PeerId::random(), watch::channel(Status::default()));
-        list.add(Head {
-            slot,
-            peer,
-            status,
-            client: Arc::default(),
-            tester: Arc::default(),
-            found: Arc::default(),
-            restarts: Arc::default(),
-            mode: Arc::new(watch::Sender::new(hydra_kad::Mode::Server)),
-        });
+        let head = Head::idle(slot, watch::channel(Status::default()).1);
+        let peer = head.peer;
+        list.add(head);
         table.set_own(peer, &["/ip4/127.0.0.1/tcp/1".parse().unwrap()], Instant::now().into_std());
     }
     Arc::new(list)

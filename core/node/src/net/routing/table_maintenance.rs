@@ -162,7 +162,7 @@ impl Silence {
         self.is_told = true;
         tracing::warn!(
             %peer, error = %Causes(error),
-            "no bootstrap peer answers, so that the peer table is empty and this node is in no network; they are asked again"
+            "no bootstrap peer answers: the peer table is empty; retrying"
         );
     }
 

@@ -17,7 +17,6 @@ use hydra_api::{
     Purged, RecordOutcome, StoreError, StoreProfile, UnixSeconds, async_trait,
 };
 use hydra_engine::{Clock, Engine, NamedStore};
-use libp2p::PeerId;
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -86,17 +85,7 @@ impl Sample {
 
 fn add_head(slot: u32, list: &HeadList) -> watch::Sender<Status> {
     let (hand, status) = watch::channel(Status::default());
-    let peer = PeerId::random();
-    list.add(Head {
-        slot,
-        peer,
-        status,
-        client: Arc::default(),
-        tester: Arc::default(),
-        found: Arc::default(),
-        restarts: Arc::default(),
-        mode: Arc::new(watch::Sender::new(hydra_kad::Mode::Server)),
-    });
+    list.add(Head::idle(slot, status));
     hand
 }
 
