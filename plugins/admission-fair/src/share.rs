@@ -11,7 +11,7 @@
 
 use crate::pressure::{Lane, Pressure, Reading, Strain};
 use hydra_sketch::{Count, Tick};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// How often the share is looked at: every 67 ms.
 const PERIOD: Tick = 4;
@@ -39,8 +39,8 @@ pub(crate) struct Share {
     lane: Lane,
     share: AtomicU32,
     /// The last period in which it was looked at, and that in which it was cut.
-    period: AtomicU32,
-    cut_at: AtomicU32,
+    period: AtomicU64,
+    cut_at: AtomicU64,
     /// How full the queue was then.
     depth: AtomicU32,
     /// The part of the reads that were denied before that, in parts of a thousand.
@@ -64,8 +64,8 @@ impl Share {
         Self {
             lane,
             share: AtomicU32::new(u32::MAX),
-            period: AtomicU32::new(0),
-            cut_at: AtomicU32::new(0),
+            period: AtomicU64::new(0),
+            cut_at: AtomicU64::new(0),
             depth: AtomicU32::new(0),
             denied_permille: AtomicU32::new(0),
             biggest: AtomicU32::new(0),

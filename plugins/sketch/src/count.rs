@@ -59,7 +59,7 @@ impl Count {
     #[must_use]
     pub const fn after(self, ticks: Tick) -> Self {
         let halvings = ticks / HALF_LIFE;
-        if halvings >= u32::BITS {
+        if halvings >= u32::BITS as Tick {
             return Self::ZERO;
         }
         let left = (self.0 as u64 * LEFT[(ticks % HALF_LIFE) as usize]) >> 32;

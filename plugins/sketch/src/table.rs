@@ -15,6 +15,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Counters in a set: as many as fit into one cache line with the lock.
 const WAYS: usize = 4;
 
+/// By how many ticks the one of another thread may be behind that of a counter: 18 minutes.
+const BEHIND_MAX: u32 = 1 << 16;
+
 /// Decaying counters by key, in fixed memory.
 pub struct Table<S = RandomState> {
     hasher: S,
@@ -50,8 +53,8 @@ struct Set(Mutex<Slots>);
 #[derive(Default)]
 struct Slots {
     count: [Count; WAYS],
-    /// As of which tick.
-    tick: [Tick; WAYS],
+    /// As of which tick, without its upper half.
+    tick: [u32; WAYS],
     tag: [u32; WAYS],
 }
 
@@ -139,14 +142,20 @@ impl Slots {
             .fold(0, |best, slot| if self.read(slot, tick) < self.read(best, tick) { slot } else { best })
     }
 
-    /// A tick before that of the counter counts as that one.
     fn read(&self, slot: usize, tick: Tick) -> Count {
-        self.count[slot].after(tick.saturating_sub(self.tick[slot]))
+        self.count[slot].after(self.age(slot, tick).into())
     }
 
     fn set(&mut self, slot: usize, count: Count, tick: Tick) {
         self.count[slot] = count;
-        self.tick[slot] = self.tick[slot].max(tick);
+        self.tick[slot] = self.tick[slot].wrapping_add(self.age(slot, tick));
+    }
+
+    /// How many ticks ago the counter was set; a tick before that counts as that one. Two years and three months later, when the
+    /// lower half of the ticks comes round, a counter of a key that nobody asked for since counts as new for those minutes.
+    fn age(&self, slot: usize, tick: Tick) -> u32 {
+        let age = (tick as u32).wrapping_sub(self.tick[slot]);
+        if age > u32::MAX - BEHIND_MAX { 0 } else { age }
     }
 }
 

@@ -24,8 +24,9 @@ use tokio::sync::Semaphore;
 /// How often the thread that reopens the engine looks whether that is due, or the store was closed.
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
 
-/// How often the log tells of keys that cannot be read, whatever it is that differs.
+/// How often the log tells of keys that cannot be read, whatever it is that differs, and how often of the same cause.
 const UNREAD_PAUSE: Duration = Duration::from_secs(10);
+const UNREAD_REPEAT_PAUSE: Duration = Duration::from_secs(3_600);
 /// How long an attempt waits for the calls of the engine that it closes.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 
@@ -43,9 +44,24 @@ pub(crate) struct Keeper {
     state: Mutex<State>,
     unflushed: Mutex<Unflushed>,
     /// Why keys could not be read, as it was logged last.
-    unread: Mutex<Option<(String, Instant)>>,
+    unread: Mutex<Option<Logged>>,
     /// One call at a time looks for the cause of an outage.
     beginning: Mutex<()>,
+}
+
+/// A line of the log.
+#[derive(Debug)]
+struct Logged {
+    because: String,
+    at: Instant,
+}
+
+impl Logged {
+    /// Whether another one, for this cause, comes too soon.
+    fn keeps_back(&self, because: &str, now: Instant) -> bool {
+        let pause = if self.because == because { UNREAD_REPEAT_PAUSE } else { UNREAD_PAUSE };
+        now.saturating_duration_since(self.at) < pause
+    }
 }
 
 #[derive(Debug)]
@@ -151,15 +167,15 @@ impl Keeper {
         let error = self.failed(engine, fault, operation);
         let because = error.source().map_or_else(|| error.to_string(), |cause| Causes(cause).to_string());
         let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_news =
-            unread.as_ref().is_none_or(|(last, at)| *last != because && at.elapsed() >= UNREAD_PAUSE);
+        let now = Instant::now();
+        let is_news = unread.as_ref().is_none_or(|last| !last.keeps_back(&because, now));
         if self.refused().is_none() && is_news {
             if is_damage {
                 tracing::error!(error = %because, "some keys cannot be read");
             } else {
                 tracing::warn!(error = %because, "some keys cannot be read");
             }
-            *unread = Some((because, Instant::now()));
+            *unread = Some(Logged { because, at: now });
         }
     }
 

@@ -292,10 +292,11 @@ impl Flights {
         lock(&self.state).closed = true;
     }
 
-    /// Whether no more records may wait.
-    pub(super) fn is_full(&self) -> bool {
+    /// Whether no record of this key may wait: one that takes the place of another needs no place of its own.
+    pub(super) fn is_full(&self, key: &ValueKey) -> bool {
         let state = lock(&self.state);
-        state.taken.len() >= self.queue_len || state.bytes >= self.queue_bytes
+        let is_full = state.taken.len() >= self.queue_len || state.bytes >= self.queue_bytes;
+        is_full && !state.taken.contains_key(key)
     }
 
     /// Ends when records wait to be written.

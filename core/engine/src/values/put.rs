@@ -63,7 +63,7 @@ impl Values {
         };
         let stale = self.stale(&key, value, now);
         if stale.is_none() {
-            if let Some(ending) = self.hinders(&claim, known.as_ref(), now) {
+            if let Some(ending) = self.hinders(&key, &claim, known.as_ref(), now) {
                 return ending;
             }
             // Without what the store has nothing is taken, and no signature is checked in vain, as that of a new record would be.
@@ -86,7 +86,7 @@ impl Values {
         if let Some(held) = same(held.as_ref(), value, now) {
             return self.refresh(key, held, rung, now);
         }
-        if let Some(ending) = self.hinders(&claim, Some(&held), now) {
+        if let Some(ending) = self.hinders(&key, &claim, Some(&held), now) {
             return ending;
         }
         self.take(key, &claim, held.map(|record| record.value), now)
@@ -121,17 +121,29 @@ impl Values {
     }
 
     /// Why a record is not taken, as far as is known of its key.
-    fn hinders(&self, claim: &Claim, known: Option<&Option<ValueRecord>>, now: Now) -> Option<Ending> {
+    fn hinders(
+        &self,
+        key: &ValueKey,
+        claim: &Claim,
+        known: Option<&Option<ValueRecord>>,
+        now: Now,
+    ) -> Option<Ending> {
         if self.is_outdated(claim, known) {
             return Some(Ending::Outdated);
         }
-        self.lacks_room(claim.value(), known, now)
+        self.lacks_room(key, claim.value(), known, now)
     }
 
     /// Why a record cannot be taken however good it is: too many wait, or the store has no room for what is new or longer.
-    fn lacks_room(&self, value: &Bytes, known: Option<&Option<ValueRecord>>, now: Now) -> Option<Ending> {
+    fn lacks_room(
+        &self,
+        key: &ValueKey,
+        value: &Bytes,
+        known: Option<&Option<ValueRecord>>,
+        now: Now,
+    ) -> Option<Ending> {
         let stats = &self.backend.stats.values;
-        if self.flights.is_full() {
+        if self.flights.is_full(key) {
             add(&stats.dropped_queue_full, 1);
             return Some(Ending::QueueFull);
         }

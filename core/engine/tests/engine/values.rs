@@ -6,7 +6,6 @@ use bytes::Bytes;
 use hydra_api::{ProviderStore, StoreErrorKind, UnixSeconds, ValueKey, ValuePut, ValueRecord, async_trait};
 use hydra_conformance::doubles::{Behaviour, CountingStore, Double};
 use hydra_engine::{Caller, Config, Ending, Engine, Put, PutRecord, Source};
-use hydra_store_memory::Memory;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +17,7 @@ pub(crate) async fn put(engine: &Engine, name: &Name, record: &Bytes) -> Put {
     put_by(engine, caller(1), name, record).await
 }
 
-async fn put_by(engine: &Engine, caller: Caller, name: &Name, record: &Bytes) -> Put {
+pub(crate) async fn put_by(engine: &Engine, caller: Caller, name: &Name, record: &Bytes) -> Put {
     let key = name.key();
     engine.put_value(caller, &key, PutRecord { key: &key, value: record }).await
 }
@@ -200,41 +199,6 @@ async fn a_record_that_is_repaired_again_and_again_costs_neither_signatures_nor_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_without_room_is_given_nothing_new_for_a_while() {
-    let store = full().await;
-    let engine = open_store(store.clone(), vec![], permits(4), None);
-    let names: Vec<_> = (0..40).map(Name::of).collect();
-    let mut taken = 0;
-    for name in &names {
-        taken += u64::from(put(&engine, name, &name.record(1)).await == Put::Taken);
-        sleep(millis(700)).await;
-    }
-    assert!((1..20).contains(&taken), "{taken} records were taken in 28 s by a store that has no room");
-    let values = engine.stats().values;
-    // Its signature is checked before the store is asked, so that what is forged costs no statement.
-    assert_eq!((values.written, values.checks), (0, 40));
-}
-
-/// A store in memory without room for another value.
-async fn full() -> Arc<Memory> {
-    let store = Arc::new(Memory::new(&hydra_store_memory::Config { mib_max: 1, ..Default::default() }));
-    let record =
-        ValueRecord { value: vec![7; 10_000].into(), received: START, expires: UnixSeconds(u32::MAX) };
-    let fill = |number: u32, record: &ValueRecord| {
-        let key = ValueKey::new(format!("/ipns/{number}").as_bytes()).unwrap();
-        ValuePut { key, seen: None, record: record.clone() }
-    };
-    for number in 0..128 {
-        store.values().unwrap().put_if([fill(number, &record)].into(), START).await.unwrap();
-    }
-    let short = ValueRecord { value: vec![7; 10].into(), ..record };
-    for number in 200..300 {
-        store.values().unwrap().put_if([fill(number, &short)].into(), START).await.unwrap();
-    }
-    store
-}
-
-#[tokio::test(start_paused = true)]
 async fn nothing_is_taken_that_a_closing_node_would_not_write() {
     let store = memory();
     let slow = Arc::new(Double::of(store.clone(), Dawdles));
@@ -364,55 +328,6 @@ async fn a_store_that_panics_or_miscounts_costs_no_record() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_queue_takes_nothing_more_and_says_so() {
-    let mut config = permits(4);
-    config.values.queue_len_max = 10;
-    let store = Store::new(4, 256);
-    let engine = open(&store, vec![], config);
-    store.set_writes(Mood::Frozen);
-    let results = futures::future::join_all((0..40).map(async |number| {
-        let name = Name::of(number);
-        put(&engine, &name, &name.record(1)).await
-    }));
-    let results = results.await;
-    assert_eq!(results.iter().filter(|put| **put == Put::Taken).count(), 10);
-    assert_eq!(results.iter().filter(|put| **put == Put::NotNow).count(), 30);
-    assert_eq!(engine.stats().gauge.value_queue.used, 10);
-    store.set_writes(Mood::Takes(millis(1)));
-    sleep(Duration::from_secs(60)).await;
-    let name = Name::of(39);
-    assert_eq!(put(&engine, &name, &name.record(1)).await, Put::Taken);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_store_with_as_many_bytes_as_it_may_have_takes_known_names_alone() {
-    let mut config = permits(4);
-    config.values.mib_max = 1;
-    config.estimate_interval_s = 1;
-    config.values.checks_per_prefix_per_second = 1_000_000;
-    config.values.checks_per_second = 1_000_000;
-    let store = memory();
-    let engine = open_store(store.clone(), vec![], config, None);
-    let key = |number: u32| ValueKey::new(format!("/ipns/{number}").as_bytes()).unwrap();
-    let record = hydra_api::ValueRecord {
-        value: vec![7; 10_000].into(),
-        received: START,
-        expires: UnixSeconds(START.0 + 100_000),
-    };
-    let name = Name::of(1);
-    assert_eq!(put(&engine, &name, &name.record(1)).await, Put::Taken);
-    let puts: Vec<_> = (0..110)
-        .map(|number| hydra_api::ValuePut { key: key(number), seen: None, record: record.clone() })
-        .collect();
-    store.values().unwrap().put_if(puts.into(), START).await.unwrap();
-    sleep(Duration::from_secs(40)).await;
-    let new = Name::of(2);
-    assert_eq!(put(&engine, &new, &new.record(1)).await, Put::NotNow);
-    assert_eq!(put(&engine, &name, &name.record(2)).await, Put::Taken);
-    assert_eq!(engine.stats().requests(hydra_api::Operation::PutValue, Ending::NoRoom), 1);
-}
-
-#[tokio::test(start_paused = true)]
 async fn reads_of_values_share_calls_and_stay_few_while_the_store_is_slow() {
     let store = Arc::new(CountingStore::new(memory()));
     let slow = Arc::new(Double::of(store.clone(), Dawdles));
@@ -501,32 +416,4 @@ async fn a_repair_is_answered_from_an_older_answer_while_the_store_is_away() {
     assert_eq!(put(&engine, &name, &name.record(2)).await, Put::NotNow, "it cannot be compared");
     // By the first put, and by those of what cannot be compared until the calls were paused.
     assert_eq!(engine.stats().values.checks, 1);
-}
-
-/// What anybody makes up costs no statement, whatever the store has room for.
-#[tokio::test(start_paused = true)]
-async fn wrong_signatures_cost_no_statement_of_a_store_without_room() {
-    let mut config = permits(4);
-    config.values.mib_max = 1;
-    config.estimate_interval_s = 1;
-    let inner = memory();
-    let record =
-        ValueRecord { value: vec![7; 10_000].into(), received: START, expires: UnixSeconds(u32::MAX) };
-    let key = |number: u8| ValueKey::new(&[b'x', number]).unwrap();
-    let puts: Vec<_> =
-        (0..110).map(|number| ValuePut { key: key(number), seen: None, record: record.clone() }).collect();
-    inner.values().unwrap().put_if(puts.into(), START).await.unwrap();
-    let store = Arc::new(CountingStore::new(inner));
-    let engine = open_store(store.clone(), vec![], config, None);
-    sleep(Duration::from_secs(40)).await;
-    let before = store.counted().value_reads;
-    for number in 0..200 {
-        let name = Name::of(number);
-        assert!(put(&engine, &name, &forged(&name.record(1))).await != Put::Taken);
-        advance(millis(10)).await;
-    }
-    assert_eq!(store.counted().value_reads, before);
-    let new = Name::of(201);
-    let by = Caller { address: Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))), ..caller(1) };
-    assert_eq!(put_by(&engine, by, &new, &new.record(1)).await, Put::NotNow, "there is no room");
 }

@@ -43,8 +43,15 @@ impl Guard {
         if config.limit_mib == Some(0) {
             return Ok(None);
         }
-        let gauge = Gauge::new(config.limit_mib.map(|mib| u64::from(mib) << 20));
+        let limit_given = config.limit_mib.map(|mib| u64::from(mib) << 20);
+        let gauge = Gauge::new(limit_given);
         let Some(usage) = first(&gauge) else { return Ok(None) };
+        if let Some(lower) = limit_given.and_then(|given| below(given, &Gauge::new(None))) {
+            let (limit_mib, source) = (lower.limit >> 20, view::source_name(lower.source));
+            tracing::warn!(
+                "memory.limit_mib is above the limit of the process, {limit_mib} MiB ({source}): the memory guard comes too late"
+            );
+        }
         parts.view.record_usage(usage);
         let watcher = Watcher {
             parts,
@@ -85,6 +92,11 @@ fn first(gauge: &Gauge) -> Option<Usage> {
             None
         }
     }
+}
+
+/// The limit of the system, if it is below the one that was given: then the kernel kills the process before the guard acts.
+fn below(given: u64, system: &Gauge) -> Option<Usage> {
+    system.read().ok().filter(|usage| usage.limit < given)
 }
 
 /// What the thread works with.

@@ -71,7 +71,7 @@ fn rare_keys_by_the_million_take_over_little() {
     let mut highest = Count::ZERO;
     for round in 0..2_000_000_u64 {
         // 100,000 new keys a second.
-        let tick = (round * 10_000 / crate::TICK_NS) as Tick;
+        let tick = round * 10_000 / crate::TICK_NS;
         let added = table.add(table.place(chance.below(1 << 40)), tick, Count::MAX).unwrap();
         if round > 1_000_000 {
             highest = highest.max(added.count);
@@ -112,6 +112,17 @@ fn a_tick_that_goes_back_adds_and_takes_nothing() {
     assert_eq!(table.count(one, 0), Count::ONE);
     assert_eq!(table.add(one, 0, Count::MAX).unwrap().count, Count::of(2));
     assert_eq!(table.count(one, 100), Count::of(2));
+}
+
+#[test]
+fn counts_go_on_to_halve_after_years() {
+    let (table, years) = (fixed(64), Tick::from(u32::MAX));
+    for start in [years - 32, years, years + 1, 5 * years] {
+        let (one, limit) = (table.place(start), Count::of(8));
+        assert_eq!((0..10).filter(|_| table.add(one, start, limit).is_ok()).count(), 8);
+        assert_eq!(table.count(one, start + 64), Count::of(4), "at {start}");
+        assert!(table.add(one, start + 64, limit).is_ok());
+    }
 }
 
 #[test]

@@ -4,8 +4,17 @@ use serde_json::Value;
 use std::fmt::Write;
 
 /// The columns of the heads, each as wide as its longest cell.
-const HEADINGS: [&str; 7] =
-    ["slot", "state", "reachable", "connections", "requests/s", "peer id", "advertised addresses"];
+const HEADINGS: [&str; COLUMNS] = [
+    "slot",
+    "state",
+    "reachable",
+    "connections",
+    "requests/s",
+    "peer id",
+    "listens on",
+    "advertised addresses",
+];
+const COLUMNS: usize = 8;
 
 /// The node in lines, and its heads in a table.
 pub(super) fn shown(status: &Value, heads: &Value) -> String {
@@ -15,7 +24,7 @@ pub(super) fn shown(status: &Value, heads: &Value) -> String {
         _ = writeln!(text, "{name:<12} {value}");
     }
     let empty = Vec::new();
-    let rows: Vec<[String; 7]> = heads["heads"].as_array().unwrap_or(&empty).iter().map(row).collect();
+    let rows: Vec<[String; COLUMNS]> = heads["heads"].as_array().unwrap_or(&empty).iter().map(row).collect();
     text.push('\n');
     aligned(&mut text, &rows);
     text
@@ -96,9 +105,11 @@ fn lane(lane: &Value) -> String {
     format!("{rung}{because}{effect}{paused}")
 }
 
-fn row(head: &Value) -> [String; 7] {
-    let advertised = head["advertised"].as_array().into_iter().flatten().map(word).collect::<Vec<_>>();
-    let advertised = if advertised.is_empty() { "none".to_owned() } else { advertised.join(" ") };
+fn row(head: &Value) -> [String; COLUMNS] {
+    let addresses = |of: &Value| {
+        let all = of.as_array().into_iter().flatten().map(word).collect::<Vec<_>>();
+        if all.is_empty() { "none".to_owned() } else { all.join(" ") }
+    };
     let state = match word(&head["failure"]) {
         failure if failure.is_empty() && head["ebbed"] == true => format!("{}, ebbed", word(&head["state"])),
         failure if failure.is_empty() => word(&head["state"]),
@@ -111,7 +122,8 @@ fn row(head: &Value) -> [String; 7] {
         head["connections"].to_string(),
         head["requests_per_second"].to_string(),
         word(&head["peer"]),
-        advertised,
+        addresses(&head["listen"]),
+        addresses(&head["advertised"]),
     ]
 }
 
@@ -133,10 +145,10 @@ fn reachable(reach: &Value) -> String {
     }
 }
 
-fn aligned(text: &mut String, rows: &[[String; 7]]) {
+fn aligned(text: &mut String, rows: &[[String; COLUMNS]]) {
     let headings = HEADINGS.map(str::to_owned);
     let all = || std::iter::once(&headings).chain(rows);
-    let widths: [usize; 7] =
+    let widths: [usize; COLUMNS] =
         std::array::from_fn(|column| all().map(|row| row[column].chars().count()).max().unwrap_or(0));
     for row in all() {
         let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
@@ -170,8 +182,8 @@ mod tests {
         });
         let reach = json!({ "tcp/ip4": "reachable", "quic/ip4": "unreachable" });
         let head = |slot: u32, advertised: Value, reach: Value| {
-            json!({ "slot": slot, "peer": "12D3", "state": "listening", "failure": null, "advertised": advertised,
-                "reach": reach, "connections": 1, "requests_per_second": 0.5 })
+            json!({ "slot": slot, "peer": "12D3", "state": "listening", "failure": null,
+                "listen": ["/l"], "advertised": advertised, "reach": reach, "connections": 1, "requests_per_second": 0.5 })
         };
         let text = shown(
             &status,
@@ -188,11 +200,11 @@ mod tests {
         let table: Vec<&str> = text.split("\n\n").nth(1).unwrap().lines().collect();
         assert_eq!(
             table[1],
-            "0      listening  yes (tcp/ip4), no (quic/ip4)  1            0.5         12D3     /a /b"
+            "0      listening  yes (tcp/ip4), no (quic/ip4)  1            0.5         12D3     /l          /a /b"
         );
         assert_eq!(
             table[2],
-            "10000  listening  -                             1            0.5         12D3     none"
+            "10000  listening  -                             1            0.5         12D3     /l          none"
         );
     }
 }

@@ -40,6 +40,18 @@ fn usage(percent: u64) -> Usage {
     Usage { used: percent, limit: 100, source: Source::Given }
 }
 
+#[test]
+fn a_limit_above_that_of_the_system_is_told() {
+    let proc = tempfile::tempdir().unwrap();
+    std::fs::create_dir(proc.path().join("self")).unwrap();
+    std::fs::write(proc.path().join("meminfo"), "MemTotal:  1048576 kB\n").unwrap();
+    std::fs::write(proc.path().join("self/status"), "VmRSS:  1024 kB\n").unwrap();
+    let (system, gib) = (Gauge::from_proc(proc.path(), None), 1 << 30);
+    let expected = Usage { used: 1 << 20, limit: gib, source: Source::Machine };
+    assert_eq!(below(gib + 1, &system), Some(expected));
+    assert_eq!(below(gib, &system), None);
+}
+
 #[tokio::test]
 async fn a_node_gives_up_more_the_nearer_the_limit_is_and_takes_it_back() {
     let (_node, mut guard, _data_dir) = guarded();
