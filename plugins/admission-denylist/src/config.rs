@@ -53,7 +53,7 @@ impl Config {
     /// The bounds of the schema once more, for those who open the policy without one.
     pub(crate) fn check(&self) -> Result<(), OpenError> {
         if self.files.is_empty() {
-            return Err(OpenError::config("files", "there is none: name at least one denylist"));
+            return Err(OpenError::config("files", "the list is empty: name at least one denylist file"));
         }
         within("reload_interval_s", self.reload_interval_s, 86_400)?;
         within("rules_max", self.rules_max, 500_000_000)?;

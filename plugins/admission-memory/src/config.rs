@@ -100,8 +100,9 @@ impl Config {
         }
         if self.recover_percent >= self.soft_percent {
             let soft = self.soft_percent;
-            let message =
-                format!("requests are degraded from {soft} percent on, and would be for ever: lower it");
+            let message = format!(
+                "it is not less than soft_percent, which is {soft}: requests would stay degraded; lower it"
+            );
             return Err(OpenError::config("recover_percent", message));
         }
         Ok(())

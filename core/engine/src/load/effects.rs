@@ -19,7 +19,9 @@ pub(crate) const fn of_writes(rung: Rung) -> &'static str {
     match rung {
         Rung::Short => "records that live long enough are not written again",
         Rung::Stale => "refreshes are dropped",
-        Rung::NearOnly => "refreshes, and announcements of keys to which no head asked is near, are dropped",
+        Rung::NearOnly => {
+            "refreshes, and announcements of keys to which the head that was asked is not near, are dropped"
+        }
         Rung::CacheOnly => "all but new announcements of near keys are dropped",
         Rung::RoutingOnly => "all announcements are dropped",
         _ => "",
