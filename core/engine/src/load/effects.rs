@@ -5,7 +5,7 @@ use hydra_api::Rung;
 /// What reads do without on this rung; empty on the full one.
 pub(crate) const fn of_reads(rung: Rung) -> &'static str {
     match rung {
-        Rung::Short => "answers are shorter, and sooner without the store",
+        Rung::Short => "answers are shorter, and may come sooner without the store",
         Rung::Stale => "answers may be old, and most reads do not wait for the store",
         Rung::NearOnly => "keys to which the head that was asked is not near are not read from the store",
         Rung::CacheOnly => "no key is read from the store",
