@@ -181,7 +181,7 @@ pub enum Rung {
     /// Everything is answered from the store.
     #[default]
     Full,
-    /// Answers are shorter and come sooner; recently written records are not written again.
+    /// Answers are shorter and may come sooner; recently written records are not written again.
     Short,
     /// Answers may be some minutes old and come at once; no known record is written again.
     Stale,

@@ -29,9 +29,10 @@ pub struct Config {
     #[schemars(range(min = 1, max = 5_000))]
     pub soft_deadline_ms: u32,
 
-    /// The maximum number of store calls at a time. If unset: two for each core of this machine and one more. Never
-    /// more than the store serves at a time, whatever is set here. How many there are below this bound is a matter of
-    /// `permits`. Raise it if the node is degraded while the store has capacity left and the limit is at this bound.
+    /// The maximum number of store calls at a time. If unset: two for each core of this machine and one more.
+    /// Never more than the store serves at a time, whatever is set here. `permits` sets the limit below this
+    /// bound. Raise it if the node is degraded while the store has capacity left and the limit is at this
+    /// bound.
     #[schemars(range(min = 1, max = 4_096))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permits_max: Option<u32>,
@@ -139,7 +140,8 @@ pub struct Config {
     /// The rung "near_only": the store is asked only for keys to which the head that was asked is near.
     pub near_only: NearOnly,
 
-    /// Which announcements are dropped first while writes are degraded or the write queue fills.
+    /// Which announcements are dropped first while writes are degraded or the write queue fills. A key is
+    /// near if the head that was asked is among the 20 closest servers that the peer table knows, else far.
     pub shedding: Shedding,
 
     /// The rungs on which the store is not read: full decline above a rate of requests, and a store that has stalled.

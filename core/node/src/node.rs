@@ -141,6 +141,6 @@ pub enum StopError {
     #[error("cannot close the store: {0}")]
     Store(String),
     /// It took too long.
-    #[error("the node did not stop within {0:?}")]
+    #[error("the node did not stop within {0:?} (shutdown.deadline_ms)")]
     Deadline(Duration),
 }

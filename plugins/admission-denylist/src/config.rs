@@ -20,19 +20,20 @@ pub const FILE_MIB_MAX_DEFAULT: u32 = 256;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// The denylist files. The last rule that matches a key counts, and rules of later files come after those of earlier ones. A relative path starts at the
-    /// node's data directory. The node does not start if one is missing.
+    /// The denylist files. The last rule that matches a key applies, and rules of later files come after
+    /// those of earlier ones. A relative path starts at the node's data directory. The node does not start if
+    /// one is missing.
     pub files: Vec<PathBuf>,
-    /// Seconds between two checks of the files' sizes, times and contents. A changed file is used when two successive checks
-    /// find it the same, one that only grew at the first. A file that cannot be used is logged, and the old rules stay in
-    /// force.
+    /// The time between two checks of the files' sizes, times and contents, in seconds. A changed file is
+    /// used when two successive checks find it the same, one that only grew at the first. A file that cannot
+    /// be used is logged, and the old rules stay in force.
     #[schemars(range(min = 1, max = 86_400))]
     pub reload_interval_s: u32,
-    /// The limit of rules in all files together: up to 60 bytes of memory each, and up to three times that during a reload.
-    /// Longer lists are refused as a whole.
+    /// The maximum number of rules in all files together; each takes up to 60 bytes of memory, and up to
+    /// three times that during a reload. Longer lists are refused as a whole.
     #[schemars(range(min = 1, max = 500_000_000))]
     pub rules_max: u32,
-    /// The limit of a file's size in MiB. A longer file is refused as a whole.
+    /// The maximum size of a file, in MiB. A larger file is refused as a whole.
     #[schemars(range(min = 1, max = 65_536))]
     pub file_mib_max: u32,
 }
@@ -52,7 +53,7 @@ impl Config {
     /// The bounds of the schema once more, for those who open the policy without one.
     pub(crate) fn check(&self) -> Result<(), OpenError> {
         if self.files.is_empty() {
-            return Err(OpenError::config("files", "there is none: name at least one denylist"));
+            return Err(OpenError::config("files", "the list is empty: name at least one denylist file"));
         }
         within("reload_interval_s", self.reload_interval_s, 86_400)?;
         within("rules_max", self.rules_max, 500_000_000)?;

@@ -37,7 +37,7 @@ impl Plugin for Denylist {
         let (serves, scope) = (scope.purpose() == Purpose::Serve, scope.clone());
         let policy = tokio::task::spawn_blocking(move || Self::load(&config, &scope))
             .await
-            .map_err(|cause| OpenError::unavailable("reading the denylists was ended", cause))??;
+            .map_err(|cause| OpenError::unavailable("reading the denylists was interrupted", cause))??;
         if serves {
             reload::start(policy.watched(), policy.rules());
         }

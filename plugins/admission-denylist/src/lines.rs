@@ -178,10 +178,7 @@ impl Header {
     fn take(&mut self, line: &Line<'_>) -> Result<(), Unreadable> {
         let number = line.number;
         if line.end > HEADER_BYTES_MAX {
-            return refuse(
-                self.first,
-                "begins it, and it has more than 1 MiB before its end, the line `---`",
-            );
+            return refuse(self.first, "begins it, and no line `---` ends it within 1 MiB");
         }
         let Some(text) = line.text.map(str::trim_end) else {
             return refuse(number, "is too long, or not UTF-8");

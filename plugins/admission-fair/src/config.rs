@@ -35,14 +35,15 @@ pub const SOURCES_MAX_DEFAULT: u32 = 65_536;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// How full the write queue, or the line of waiting reads, is in percent when writes, or reads, of sources above
-    /// their share are served as on the rung "stale". Below it no writes are limited, and reads only while, or some
-    /// seconds after, 3 percent of them get no answer of the store in time. At most `decline_percent`.
+    /// The fill level of the write queue (of the line of waiting reads), in percent, at which writes (reads)
+    /// of sources above their share are served as on the rung "stale". Below it no writes are limited, and
+    /// reads only while, or some seconds after, 3 percent of them get no answer of the store in time. At most
+    /// `decline_percent`.
     #[schemars(range(min = 1, max = 100))]
     pub degrade_percent: u32,
-    /// How full they are in percent when writes of sources above their share are dropped, and their reads are
-    /// answered from the cache alone. Keep it below the thresholds of `[engine.short]`, at which the node degrades
-    /// everybody.
+    /// The fill level of the write queue (of the line of waiting reads), in percent, at which writes of
+    /// sources above their share are dropped (their reads are answered from the cache alone). Keep it below
+    /// the thresholds of `[engine.short]`, at which the node degrades the requests of all sources.
     #[schemars(range(min = 1, max = 100))]
     pub decline_percent: u32,
     /// The lowest share, in requests per second. A source below it is never limited by this policy, nor is a burst of

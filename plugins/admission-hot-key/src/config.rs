@@ -44,14 +44,16 @@ pub struct Config {
 pub struct Reads {
     /// Enables the limit of reads.
     pub enabled: bool,
-    /// The GET_PROVIDERS of one key per second from which on the key is hot. Keys below it are not limited.
+    /// The number of GET_PROVIDERS of one key per second from which the key is hot. Keys below it are not
+    /// limited.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub hot_per_s: u32,
-    /// The GET_PROVIDERS of a hot key per second that may ask the store or wait for it; half as many again may come
-    /// at once. What the cache answers does not count.
+    /// The maximum number of GET_PROVIDERS of a hot key per second that may ask the store or wait for it;
+    /// half as many again may come at once. Those that the cache answers do not count.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub uncached_per_s_max: u32,
-    /// The rung on which the others are served. From "cache_only" on they ask the store for nothing.
+    /// The rung on which reads of a hot key beyond `uncached_per_s_max` are served. On "cache_only" and above
+    /// they do not ask the store.
     pub degrade_to: Rung,
 }
 
@@ -61,9 +63,9 @@ pub struct Reads {
 pub struct Providers {
     /// Enables the limit of new providers.
     pub enabled: bool,
-    /// The new providers of one key per hour that are taken; four tenths of them may come at once. Announcements of
-    /// others are dropped; those of providers that are known pass. No answer has more than
-    /// `engine.providers_per_answer_max` of them.
+    /// The maximum number of new providers of one key that are taken per hour; four tenths of them may come
+    /// at once. Announcements of further ones are dropped; those of known providers pass. No answer has more
+    /// than `engine.providers_per_answer_max` providers.
     #[schemars(range(min = 10, max = 1_000_000))]
     pub new_per_hour_max: u32,
 }

@@ -24,22 +24,21 @@ pub struct Config {
     /// cache, as the memory guard does (`[memory]`); where there is none, the memory of the machine.
     #[schemars(range(max = 16_777_216))]
     pub limit_mib: u32,
-    /// The part of the limit in percent from which on requests are degraded. At most `hard_percent`.
+    /// The memory use, in percent of the limit, from which requests are degraded. At most `hard_percent`.
     #[schemars(range(min = 1, max = 100))]
     pub soft_percent: u32,
-    /// The part of the limit in percent from which on requests are declined.
+    /// The memory use, in percent of the limit, from which requests are declined.
     #[schemars(range(min = 1, max = 100))]
     pub hard_percent: u32,
-    /// How far the memory must fall below one of these two, in percent of the limit, until it is no longer in force.
-    /// Less than `soft_percent`.
-    /// 0 lets requests go back and forth with every measurement.
+    /// How far the memory use must fall below `soft_percent` or `hard_percent` for that threshold to end, in
+    /// percent of the limit. Less than `soft_percent`. With 0 the policy may change with every measurement.
     #[schemars(range(max = 50))]
     pub recover_percent: u32,
     /// The rung of the ladder to which requests are degraded.
     pub degrade_to: Rung,
     /// Which requests are degraded and declined: `"reads"`, `"writes"` or `"both"`.
     pub judges: Judges,
-    /// Milliseconds between two measurements, which a thread of its own makes.
+    /// The time between two measurements, in milliseconds. A separate thread measures.
     #[schemars(range(min = 100, max = 60_000))]
     pub interval_ms: u32,
 }
@@ -101,8 +100,9 @@ impl Config {
         }
         if self.recover_percent >= self.soft_percent {
             let soft = self.soft_percent;
-            let message =
-                format!("requests are degraded from {soft} percent on, and would be for ever: lower it");
+            let message = format!(
+                "it is not less than soft_percent, which is {soft}: requests would stay degraded; lower it"
+            );
             return Err(OpenError::config("recover_percent", message));
         }
         Ok(())

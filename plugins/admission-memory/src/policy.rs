@@ -49,7 +49,7 @@ impl Memory {
     pub fn watched(mut self) -> Result<Self, OpenError> {
         let watch = Watch::start(&self.state);
         self._watch = Some(watch.map_err(|cause| {
-            OpenError::unavailable("no thread could be started to measure the memory", cause)
+            OpenError::unavailable("cannot start the thread that measures the memory", cause)
         })?);
         Ok(self)
     }

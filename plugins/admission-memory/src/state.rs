@@ -145,11 +145,11 @@ fn gauge(proc: &Path, config: &Config) -> Result<Gauge, OpenError> {
     match gauge.read() {
         Ok(usage) => {
             let (limit_mib, source) = (usage.limit >> 20, source(usage.source));
-            tracing::info!(limit_mib, source, "the memory policy knows its limit");
+            tracing::info!(limit_mib, source, "the memory policy is on");
             Ok(gauge)
         }
         Err(_) if given.is_none() => {
-            Err(OpenError::config("limit_mib", "this system tells no limit of the memory: name one"))
+            Err(OpenError::config("limit_mib", "this system reports no memory limit: set one in MiB"))
         }
         Err(cause) => Err(OpenError::unavailable("the memory of this process cannot be measured", cause)),
     }

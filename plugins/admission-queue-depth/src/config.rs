@@ -20,7 +20,7 @@ pub const IN_FLIGHT_DEFAULT: InFlight =
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// The records that wait to be written.
+    /// The write queue of announcements.
     pub write_queue: WriteQueue,
     /// The reads that wait for a permit of the store gate.
     pub waiting: Waiting,
@@ -82,13 +82,13 @@ macro_rules! queue {
         pub struct $queue {
             /// Which requests this queue judges: `"reads"`, `"writes"`, `"both"` or `"nothing"`.
             pub judges: Judges,
-            /// The fill level in percent from which on requests are degraded; 0 for never. At most `decline_percent`,
-            /// unless that is 0.
+            /// The fill level, in percent, from which requests are degraded; 0 for never. At most
+            /// `decline_percent`, unless that is 0.
             #[schemars(range(max = 100))]
             pub degrade_percent: u32,
             /// The rung of the ladder to which requests are degraded.
             pub degrade_to: Rung,
-            /// The fill level in percent from which on requests are declined; 0 for never.
+            /// The fill level, in percent, from which requests are declined; 0 for never.
             #[schemars(range(max = 100))]
             pub decline_percent: u32,
         }
@@ -121,7 +121,7 @@ macro_rules! queue {
     };
 }
 queue!(
-    /// The records that wait to be written.
+    /// The write queue of announcements.
     WriteQueue, WRITE_QUEUE_DEFAULT
 );
 queue!(

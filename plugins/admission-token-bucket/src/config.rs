@@ -38,10 +38,10 @@ pub struct Config {
     /// The budget of the whole node. Below `engine.peak.requests_per_second` it declines requests that the node would still serve
     /// degraded.
     pub node: Node,
-    /// How much a read (GET_PROVIDERS) takes from each budget; 0 lets every read pass.
+    /// How much a read (GET_PROVIDERS, GET_VALUE) takes from each budget; 0 lets every read pass.
     #[schemars(range(max = 1_000_000))]
     pub read_cost: u32,
-    /// How much a write (ADD_PROVIDER) takes from each budget; 0 lets every write pass.
+    /// How much a write (ADD_PROVIDER, PUT_VALUE) takes from each budget; 0 lets every write pass.
     #[schemars(range(max = 1_000_000))]
     pub write_cost: u32,
     /// What happens to a request that exceeds a budget: `"decline"` answers with closer peers alone and drops a write;

@@ -182,8 +182,12 @@ pub fn guarded<T>(call: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
 
 /// Looks what is in the directory. Damaged files are moved aside, so one with the operator's own files is refused.
 pub(crate) fn present(dir: &Path, engine: EngineFiles) -> Result<Present, OpenError> {
-    let foreign =
-        |what| OpenError::config("dir", format!("{} {what}: name a directory of its own", dir.display()));
+    let foreign = |what| {
+        OpenError::config(
+            "dir",
+            format!("{} {what}: set `dir` to a directory that only the store uses", dir.display()),
+        )
+    };
     let names = match fs::read_dir(dir) {
         Ok(entries) => entries
             .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
@@ -279,7 +283,7 @@ fn set_aside(dir: &Path, why: &str) -> Result<(), OpenError> {
         moved_to = %aside.display(),
         why,
         "THE RECORDS ARE DAMAGED: they were moved aside, and the store starts empty. Records come back as they are \
-         announced again. Delete what was moved once nobody needs it; of several copies the newest {ASIDE_LEN_MAX} are kept"
+         announced again. Delete the moved files when they are no longer needed; the newest {ASIDE_LEN_MAX} copies are kept"
     );
     aside::keep_newest(dir, &aside);
     Ok(())

@@ -25,7 +25,7 @@ pub async fn open_for<S: ProviderStore>(
     if purpose == Purpose::Check {
         let checked = tokio::task::spawn_blocking(move || check(&dir, engine)).await;
         let remarks = checked
-            .map_err(|cause| OpenError::unavailable("the check of the records was ended", cause))??;
+            .map_err(|cause| OpenError::unavailable("the check of the records was interrupted", cause))??;
         return Ok(Arc::new(Checked { profile, remarks }));
     }
     if purpose == Purpose::Use && present(&dir, engine)? == Present::Nothing {
@@ -34,7 +34,8 @@ pub async fn open_for<S: ProviderStore>(
     survive_file_size_limit()
         .map_err(|cause| OpenError::unavailable("cannot handle the signal of the file size limit", cause))?;
     let opened = tokio::task::spawn_blocking(move || open(&dir)).await;
-    let store = opened.map_err(|cause| OpenError::unavailable("opening the records was ended", cause))??;
+    let store =
+        opened.map_err(|cause| OpenError::unavailable("opening the records was interrupted", cause))??;
     Ok(Arc::new(store))
 }
 

@@ -51,7 +51,11 @@ fn find_one(
     if missing.is_empty() {
         return heads;
     }
-    tracing::info!(heads = missing.len(), derivation = 1, "searching for balanced identities, once");
+    tracing::info!(
+        heads = missing.len(),
+        derivation = 1,
+        "searching for balanced identities, which later starts reuse"
+    );
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(heads.len()));
     let found: Vec<OnceLock<Head>> = missing.iter().map(|_| OnceLock::new()).collect();
     on_all_cores(missing.len(), &|| {

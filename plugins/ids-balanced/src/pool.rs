@@ -66,7 +66,11 @@ impl Search<'_> {
         if missing.is_empty() {
             return;
         }
-        tracing::info!(heads = missing.len(), derivation = 2, "searching for balanced identities, once");
+        tracing::info!(
+            heads = missing.len(),
+            derivation = 2,
+            "searching for balanced identities, which later starts reuse"
+        );
         let (deriver, era) = (self.deriver, self.era);
         let (mut pool, mut len) = (Pool::default(), LEN_FIRST);
         while !missing.is_empty() {

@@ -90,7 +90,7 @@ impl Catalogue {
                     .with("db_system_name", SYSTEM)
             };
             let rows = |state, rows| {
-                let help = "Rows of a table as the statistics of the server have them: live, or dead and not yet vacuumed.";
+                let help = "Rows of a table according to the statistics of the server: live, or dead and not yet vacuumed.";
                 of_table("db_table_rows", help, rows as f64).with("state", state)
             };
             let bytes = |part, bytes| {

@@ -61,8 +61,9 @@ pub struct Config {
     /// Whether a commit waits for the disk. `false` saves two thirds of the cost of small batches; a crash of the server may
     /// then lose the records of the last 0.6 seconds (three times `wal_writer_delay`).
     pub synchronous_commit: bool,
-    /// A record that is announced again is not written if its expiry would move by less than this, in seconds, or by less than
-    /// a 48th of its life. 0 writes every announcement.
+    /// A record that is announced again is not written if its expiry would move by less than this, in
+    /// seconds, up to a 48th of its life: a value above that (3600 with the default
+    /// `engine.record_ttl_hours`) has no further effect. 0 writes every announcement.
     #[schemars(range(max = 86_400))]
     pub refresh_slack_s: u32,
     /// The number of peers whose ids and addresses are kept in memory, about 0.4 kB each. Peers beyond it cost one more

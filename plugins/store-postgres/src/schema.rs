@@ -33,14 +33,15 @@ pub(crate) enum Wanted {
 /// Why the tables cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SchemaError {
-    #[error("the schema `{schema}` has no tables of hydra; run a node with `migrate = \"auto\"` once")]
+    #[error("the schema `{schema}` has no tables of hydra; run `hydra store migrate`")]
     Missing { schema: String },
     #[error(
-        "the schema `{schema}` has lost its table `{table}`; restore it, or drop the schema and let a node create it again"
+        "the schema `{schema}` has lost its table `{table}`; restore it, or drop the schema and run `hydra store migrate`"
     )]
     Incomplete { schema: String, table: String },
     #[error(
-        "the tables of the schema `{schema}` have version {found}, and this program needs version {VERSION}"
+        "the tables of the schema `{schema}` have version {found}, and this program needs version {VERSION}; \
+         run `hydra store migrate` if they are older, or a newer hydra if they are newer"
     )]
     Version { schema: String, found: i32 },
     #[error(transparent)]

@@ -158,7 +158,7 @@ async fn warn(connections: &Connections, max: NonZeroUsize) -> Option<NonZeroUsi
             usize::try_from(found.room.min(wanted)).ok().and_then(NonZeroUsize::new)
         }
         Err(error) => {
-            tracing::debug!(error = %hydra_api::Causes(&error), "cannot look at the server's settings");
+            tracing::debug!(error = %hydra_api::Causes(&error), "cannot read the settings of the server");
             Some(max)
         }
     }

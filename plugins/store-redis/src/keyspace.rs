@@ -116,7 +116,7 @@ impl Keyspace {
                 Ok(true) => {
                     tracing::warn!(
                         prefix = self.prefix,
-                        "the keys in Redis were removed, as by the restart of a server that keeps nothing on its disk; records that \
+                        "the keys in Redis were removed, for example by the restart of a server without persistence; records that \
                          are announced from now on are stored"
                     );
                     return Ok(Renewal::Restored);

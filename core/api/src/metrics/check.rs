@@ -30,10 +30,10 @@ pub enum MetricError {
     #[error("there are too many labels, or one has no valid name or comes twice")]
     Label,
     /// The value of a label.
-    #[error("the value of a label is no short word")]
+    #[error("the value of a label is not a short word")]
     Value,
     /// The figure.
-    #[error("the figure is no number, or a histogram has no valid buckets")]
+    #[error("the value is not a number, or a histogram has no valid buckets")]
     Figure,
     /// Another series has the same name and labels.
     #[error("the series comes twice")]

@@ -17,9 +17,9 @@ Exit codes: 0 the run ended or was stopped, 1 no client could connect, 2 invalid
 
 /// Sends requests to heads in the role of many clients, and reports outcomes and latencies.
 ///
-/// Without --concurrency the loop is open: requests are due at the times of a Poisson process, whatever becomes of earlier
-/// ones, and latencies count from these times. Only complete answers in time are successes; docs/LOAD.md explains the
-/// figures. Ctrl-C ends the run and prints what was measured.
+/// Without --concurrency the loop is open: requests are due at the times of a Poisson process, regardless of
+/// earlier ones, and latencies count from these times. Only complete answers in time are successes;
+/// docs/LOAD.md explains the figures. Ctrl-C ends the run and prints what was measured.
 #[derive(Debug, Parser)]
 #[command(name = "load", after_help = EXAMPLES)]
 pub(super) struct LoadArgs {

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Permits {
-    /// How the limit is set: "fixed" sets it to the bound, "adaptive" searches below the bound for the lowest limit with the
-    /// full throughput of the store. "adaptive" is on trial: it is tested with models of a store, not beside a real server.
+    /// How the limit is set: "fixed" sets it to the bound, "adaptive" searches below the bound for the lowest
+    /// limit with the full throughput of the store. "adaptive" is experimental: it is tested with models of a
+    /// store, not with a real server.
     pub mode: PermitMode,
 
     /// The limit at the start, if the bound is not lower. Lower it for a store that many calls at a time slow down.
@@ -40,8 +41,8 @@ pub struct Permits {
     #[schemars(range(min = 1, max = 90))]
     pub rise_percent: u32,
 
-    /// The time for which each of two limits is used before the other one while they are compared, in milliseconds. Raise it
-    /// for a store whose speed changes from second to second.
+    /// The time for which each of two limits is used in turn while they are compared, in milliseconds. Raise
+    /// it for a store whose speed changes from second to second.
     #[schemars(range(min = 100, max = 10_000))]
     pub turn_ms: u32,
 

@@ -15,12 +15,13 @@ pub struct Short {
     #[schemars(range(min = 0, max = 100))]
     pub denied_percent: u32,
 
-    /// How full the line of waiting keys is when reads enter this rung, in percent. 0 switches this signal off.
+    /// The fill level of the line of waiting keys at which reads enter this rung, in percent. 0 switches this
+    /// signal off.
     #[schemars(range(min = 0, max = 100))]
     pub waiting_percent: u32,
 
-    /// How full the write queue is when writes enter this rung, in percent of its announcements or of its memory,
-    /// whichever is higher. 0 switches this signal off.
+    /// The fill level of the write queue at which writes enter this rung, in percent of its announcements or
+    /// of its memory, whichever is higher. 0 switches this signal off.
     #[schemars(range(min = 0, max = 100))]
     pub write_queue_percent: u32,
 
@@ -51,12 +52,13 @@ pub struct Stale {
     #[schemars(range(min = 0, max = 100))]
     pub denied_percent: u32,
 
-    /// How full the line of waiting keys is when reads enter this rung, in percent. 0 switches this signal off.
+    /// The fill level of the line of waiting keys at which reads enter this rung, in percent. 0 switches this
+    /// signal off.
     #[schemars(range(min = 0, max = 100))]
     pub waiting_percent: u32,
 
-    /// How full the write queue is when writes enter this rung, in percent of its announcements or of its memory,
-    /// whichever is higher. 0 switches this signal off.
+    /// The fill level of the write queue at which writes enter this rung, in percent of its announcements or
+    /// of its memory, whichever is higher. 0 switches this signal off.
     #[schemars(range(min = 0, max = 100))]
     pub write_queue_percent: u32,
 
@@ -89,7 +91,8 @@ pub struct NearOnly {
     #[schemars(range(min = 0, max = 60_000))]
     pub read_p90_ms: u32,
 
-    /// How full the write queue is when writes enter this rung, in percent. 0 switches this signal off.
+    /// The fill level of the write queue at which writes enter this rung, in percent of its announcements or
+    /// of its memory, whichever is higher. 0 switches this signal off.
     #[schemars(range(min = 0, max = 100))]
     pub write_queue_percent: u32,
 

@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Shedding {
-    /// How full the write queue is from where on announcements are dropped by their value, in percent: first refreshes of
-    /// far keys, then those of near keys, then new announcements of far keys, each within a quarter of the way to the full
-    /// queue. The last quarter is left to new announcements of near keys. 100 switches this off.
+    /// The fill level of the write queue above which announcements are dropped by their value, in percent:
+    /// first refreshes of far keys, then those of near keys, then new announcements of far keys, each within
+    /// a quarter of the way to the full queue. The last quarter is left to new announcements of near keys.
+    /// 100 switches this off.
     #[schemars(range(min = 0, max = 100))]
     pub write_queue_percent: u32,
 
@@ -21,7 +22,8 @@ pub struct Shedding {
     /// What is dropped on the rung "stale".
     pub stale: Shares,
 
-    /// What is dropped on the rung "near_only", beside all announcements of far keys.
+    /// What is dropped on the rung "near_only". All announcements of far keys are dropped there, so its
+    /// shares of far keys have no effect.
     pub near_only: Shares,
 
     /// What is dropped on the rung "cache_only".
@@ -32,19 +34,19 @@ pub struct Shedding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Shares {
-    /// Of the refreshes of keys to which the head that was asked is far, in percent.
+    /// The share of refreshes of far keys that is dropped, in percent.
     #[schemars(range(min = 0, max = 100))]
     pub far_refresh_percent: u32,
 
-    /// Of the refreshes of keys to which the head that was asked is near, in percent.
+    /// The share of refreshes of near keys that is dropped, in percent.
     #[schemars(range(min = 0, max = 100))]
     pub near_refresh_percent: u32,
 
-    /// Of the announcements of records that are not known, of keys to which the head that was asked is far, in percent.
+    /// The share of announcements of new records of far keys that is dropped, in percent.
     #[schemars(range(min = 0, max = 100))]
     pub far_new_percent: u32,
 
-    /// Of the announcements of records that are not known, of keys to which the head that was asked is near, in percent.
+    /// The share of announcements of new records of near keys that is dropped, in percent.
     #[schemars(range(min = 0, max = 100))]
     pub near_new_percent: u32,
 }

@@ -147,7 +147,9 @@ fn settle(values: &Values, batch: &[ValuePut], outcomes: Vec<PutOutcome>) -> Vec
                 unknown = gravest(unknown.into_iter().chain([kind]));
                 try_again(values, put, Some(kind), &in_part(kind));
             }
-            _ => try_again(values, put, None, "the store reported what this version does not know"),
+            _ => {
+                try_again(values, put, None, "the store reported an outcome that this version does not know")
+            }
         }
     }
     if let Some(kind) = unknown {

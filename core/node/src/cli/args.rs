@@ -66,9 +66,9 @@ pub(crate) enum Command {
     Run,
     /// Connects to everything that the config names, changes nothing, prints what would run, and exits.
     ///
-    /// It reads, and creates and migrates nothing. The last line is `ok`, and what was not looked at: the files of an embedded
-    /// store are not opened. Beside a running node it leaves out the store that the node uses. `hydra config check`
-    /// connects to nothing.
+    /// It reads, and creates and migrates nothing. The last line is `ok` and what was not checked: the files
+    /// of an embedded store are not opened. Beside a running node it leaves out the store that the node uses.
+    /// `hydra config check` connects to nothing.
     Check,
     /// Checks or prints the config, prints its schema or its reference.
     #[command(subcommand)]
@@ -144,10 +144,11 @@ pub(crate) enum AskCommand {
         after_help = "Example:\n  hydra ask value k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8 --to record"
     )]
     Value {
-        /// A peer id (12D3Koo… or k51…), with `/ipns/` before it or not; with `/pk/` before it its public key.
+        /// A peer id (12D3Koo… or k51…), with or without `/ipns/` before it; `/pk/` and a peer id stand for
+        /// its public key.
         #[arg(value_name = "NAME")]
         name: String,
-        /// A file to which the record is written as it is.
+        /// The file that the record is written to, unchanged.
         #[arg(long, value_name = "FILE")]
         to: Option<PathBuf>,
         #[command(flatten)]
@@ -158,7 +159,8 @@ pub(crate) enum AskCommand {
         after_help = "Example:\n  hydra ask put k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8 record"
     )]
     Put {
-        /// A peer id (12D3Koo… or k51…), with `/ipns/` before it or not; with `/pk/` before it its public key.
+        /// A peer id (12D3Koo… or k51…), with or without `/ipns/` before it; `/pk/` and a peer id stand for
+        /// its public key.
         #[arg(value_name = "NAME")]
         name: String,
         /// The record, as `hydra ask value --to` or `ipfs routing get` writes it.

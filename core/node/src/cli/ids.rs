@@ -17,7 +17,7 @@ pub(crate) async fn ids(
     let allocator = loaded.open_ids(registry).await?;
     let wanted = HeadCount::new(loaded.config.heads.count).unwrap_or(HeadCount::MIN);
     let previews = search::preview(&*allocator, wanted).await;
-    let previews = previews.map_err(|cause| Failure::failed("cannot preview the identities", cause))?;
+    let previews = previews.map_err(|cause| Failure::failed("cannot determine the identities", cause))?;
     Ok(print(&previews, json || !out.is_terminal(), out)?)
 }
 

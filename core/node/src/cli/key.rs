@@ -43,7 +43,7 @@ pub(crate) fn record_key(text: &str) -> Result<RecordKey, Failure> {
     match peer_id(id) {
         Some(peer) => Ok(RecordKey::new(namespace, peer)),
         None => Err(Failure::Usage(format!(
-            "`{text}` is no name: give a peer id (12D3Koo… or k51…), or it with `/ipns/` or `/pk/` before it"
+            "`{text}` is not a name: expected a peer id (12D3Koo… or k51…), `/ipns/<peer id>` or `/pk/<peer id>`"
         ))),
     }
 }

@@ -149,7 +149,7 @@ impl Reload {
         match result {
             Ok(taken) => outcome.taken.extend(taken),
             Err(ReconfigureError::Config(issue)) => {
-                tracing::error!(table = %at, error = %issue, "the table has a mistake, nothing of it is changed");
+                tracing::error!(table = %at, error = %issue, "the table has a mistake, none of its keys is changed");
                 outcome.needs_restart.extend(own);
             }
             Err(_) => {
@@ -195,7 +195,7 @@ impl Plugin {
             Self::Policy(policy) => policy.reconfigure(table),
         });
         given.await.unwrap_or_else(|panicked| {
-            tracing::error!(error = %Causes(&panicked), "the plugin panicked at its changed table");
+            tracing::error!(error = %Causes(&panicked), "the plugin panicked while it took over its changed table");
             Err(ReconfigureError::needs_restart())
         })
     }

@@ -113,7 +113,7 @@ fn http_is_free(config: &Http) -> Result<(), Failure> {
 async fn find_identities(ids: &dyn IdAllocator, heads: u32) {
     let wanted = HeadCount::new(heads).unwrap_or(HeadCount::MIN);
     if let Err(error) = search::preview(ids, wanted).await {
-        tracing::debug!(error = %Causes(&error), "cannot preview the identities");
+        tracing::debug!(error = %Causes(&error), "cannot determine the identities");
     }
 }
 

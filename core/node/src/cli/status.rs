@@ -63,7 +63,7 @@ async fn page(address: SocketAddr, path: &str) -> io::Result<Value> {
     let answer = timeout(PATIENCE, exchange).await??;
     let answer = String::from_utf8_lossy(&answer);
     let (head, body) =
-        answer.split_once("\r\n\r\n").ok_or_else(|| io::Error::other("the answer is no HTTP"))?;
+        answer.split_once("\r\n\r\n").ok_or_else(|| io::Error::other("the answer is not HTTP"))?;
     let line = head.lines().next().unwrap_or_default();
     if !line.contains(" 200 ") {
         return Err(io::Error::other(format!("{path} is answered with {line}")));

@@ -157,7 +157,9 @@ async fn is_usable(to: &Loaded, registry: &Registry) -> Result<(), Failure> {
 }
 
 fn in_memory(which: &str) -> Failure {
-    Failure::Usage(format!("the {which} store keeps its records in memory: they end with its process"))
+    Failure::Usage(format!(
+        "the {which} store keeps its records in memory: they are lost when its process ends"
+    ))
 }
 
 async fn close(store: &dyn ProviderStore) -> Result<(), Failure> {

@@ -84,7 +84,7 @@ impl Parts {
                     heads = all,
                     percent,
                     interval_s,
-                    "all reads are declined for long, heads leave server mode a few at a time"
+                    "all reads have been declined for a long time, heads leave server mode a few at a time"
                 );
                 *direction = step;
             }

@@ -258,7 +258,8 @@ impl Fleet {
         }
         let up = nodes.iter().filter(|node| node.is_up()).count();
         let servers = |state, servers: usize| {
-            let help = "Masters, by whether they are asked: up, or down for a moment after a failure, when one call tries them.";
+            let help =
+                "Masters by state: up, or down for a moment after a failure, while single calls probe them.";
             Metric::gauge("db_servers", help, servers as f64)
                 .with("state", state)
                 .with("db_system_name", SYSTEM)

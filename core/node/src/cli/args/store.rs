@@ -22,7 +22,8 @@ file in the data directory, so the same command continues after Ctrl-C, kill -9 
 /// What to do with the store of a config.
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
-    /// Checks whether the store could be opened and prints its properties. Changes nothing, and says what it has not looked at.
+    /// Checks whether the store could be opened and prints its properties. Changes nothing, and says what it
+    /// did not check.
     Check,
     /// Migrates the files or tables of the store to the form that this version needs, and creates those that are missing.
     Migrate,
@@ -42,7 +43,8 @@ pub(crate) enum StoreCommand {
     /// Nodes that run on the same store may answer from their caches for some time (`engine.cache`), and store a record again
     /// when it is announced again.
     Delete(DeleteArgs),
-    /// Copies all provider records from the store of one config to that of another, of any kinds.
+    /// Copies all provider records, then all value records, from the store of one config to that of another,
+    /// of any kinds.
     #[command(after_help = COPY_EXAMPLE)]
     Copy(CopyArgs),
     /// Imports provider records that another program has stored.
@@ -53,7 +55,8 @@ pub(crate) enum StoreCommand {
 /// What to print.
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
-    /// A CID (version 0 or 1), or a multihash in hexadecimal; the value record of `/ipns/<peer id>` or `/pk/<peer id>`.
+    /// A CID (version 0 or 1) or a multihash in hexadecimal; or `/ipns/<peer id>` or `/pk/<peer id>` for a
+    /// value record.
     #[arg(value_name = "CID|NAME")]
     pub(crate) key: String,
     /// The maximum number of providers.
@@ -67,7 +70,8 @@ pub(crate) struct GetArgs {
 /// What to remove.
 #[derive(Debug, Args)]
 pub(crate) struct DeleteArgs {
-    /// A CID (version 0 or 1), or a multihash in hexadecimal; the value record of `/ipns/<peer id>` or `/pk/<peer id>`.
+    /// A CID (version 0 or 1) or a multihash in hexadecimal; or `/ipns/<peer id>` or `/pk/<peer id>` for a
+    /// value record.
     #[arg(value_name = "CID|NAME")]
     pub(crate) key: String,
     /// The provider whose record is deleted. Without it, the records of all providers are deleted.
@@ -110,7 +114,8 @@ pub(crate) struct TransferArgs {
     /// Starts from the beginning, even if an earlier run was interrupted. Records that it wrote stay in the store.
     #[arg(long)]
     pub(crate) restart: bool,
-    /// The number of records that are read at a time. Memory and repeated work after an interruption grow with it.
+    /// The number of records that are read at a time, from 1 to 10000. Memory and repeated work after an
+    /// interruption grow with it.
     #[arg(long, value_name = "N", default_value = "1024", value_parser = page_len)]
     pub(crate) page: NonZeroU32,
     /// Prints JSON. This is the default if standard output is not a terminal.

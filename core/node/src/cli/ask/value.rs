@@ -30,7 +30,7 @@ pub(super) async fn value(
     let entry =
         Entry::parse(&key, record.value).and_then(|entry| entry.verify(Timestamp::from(SystemTime::now())));
     let entry =
-        entry.map_err(|cause| Failure::Failed(format!("{} sent no valid record: {cause}", asked.at)))?;
+        entry.map_err(|cause| Failure::Failed(format!("{} sent an invalid record: {cause}", asked.at)))?;
     if let Some(file) = to {
         std::fs::write(file, entry.bytes())
             .map_err(|cause| Failure::failed(&format!("cannot write {}", file.display()), cause))?;
@@ -76,7 +76,7 @@ pub(super) async fn put(
     let entry =
         Entry::parse(&key, value.clone()).and_then(|entry| entry.verify(Timestamp::from(SystemTime::now())));
     entry.map_err(|cause| {
-        Failure::Failed(format!("{} is no valid record of {name}: {cause}", from.display()))
+        Failure::Failed(format!("{} is not a valid record of {name}: {cause}", from.display()))
     })?;
     let key = Bytes::from(key.to_bytes());
     let record = Record { key: key.clone(), value: value.clone(), time_received: Bytes::new() };
@@ -84,7 +84,7 @@ pub(super) async fn put(
     let asker = start(config)?;
     let (at, answer) = first(config, &asker, args, &request).await?;
     if answer.record.is_none_or(|record| record.value != value) {
-        return Err(Failure::Failed(format!("{at} has not stored it; ask again later")));
+        return Err(Failure::Failed(format!("{at} has not stored the record; put it again later")));
     }
     match json_wanted(args, out) {
         true => out.line(json!({ "stored_at": at, "bytes": value.len() }))?,

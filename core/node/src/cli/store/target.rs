@@ -131,8 +131,12 @@ impl Target {
             }
             Inserted::Each(outcomes) if outcomes.len() == batch.len() => outcomes,
             Inserted::Each(outcomes) => {
-                let text =
-                    format!("{} outcomes for {} records, from {}", outcomes.len(), batch.len(), self.kind);
+                let text = format!(
+                    "got {} outcomes for {} records from the store {}",
+                    outcomes.len(),
+                    batch.len(),
+                    self.kind
+                );
                 return Err(Failure::Failed(text));
             }
         };

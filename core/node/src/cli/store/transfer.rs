@@ -182,7 +182,7 @@ impl Moving {
     fn has_values(&self, job: &Job) -> bool {
         let has_some = job.source.values().is_some();
         if has_some && !self.target.keeps_values() {
-            tracing::warn!("value records (/pk and /ipns) stay behind: {} keeps none", job.kind);
+            tracing::warn!("value records (/pk and /ipns) are not copied: the store {} keeps none", job.kind);
         }
         has_some && self.target.keeps_values()
     }
@@ -196,7 +196,7 @@ impl Moving {
                 Ok(page) => break page,
                 Err(error) if error.is_not_supported() => {
                     tracing::warn!(
-                        "value records (/pk and /ipns) stay behind: {} cannot list them",
+                        "value records (/pk and /ipns) are not copied: the store {} cannot list them",
                         job.source.kind
                     );
                     return Ok(false);

@@ -10,19 +10,19 @@ use serde::{Deserialize, Serialize};
 pub struct Ebb {
     /// Lets heads leave server mode. Switch it off if an answer without providers is always better than none.
     pub enabled: bool,
-    /// The time for which the node must decline all reads before the first head leaves, in seconds. Interruptions count
-    /// against it, and one of `calm_s` begins it anew.
+    /// The time for which the node must decline all reads before the first head leaves, in seconds.
+    /// Interruptions are subtracted, and one of `calm_s` resets it.
     #[schemars(range(min = 1, max = 86_400))]
     pub after_s: u32,
-    /// The time for which the node must decline no read before the first head comes back, in seconds. Interruptions count
-    /// against it.
+    /// The time for which the node must decline no read before the first head comes back, in seconds.
+    /// Interruptions are subtracted.
     #[schemars(range(min = 1, max = 86_400))]
     pub calm_s: u32,
     /// The maximum share of heads that leave within `interval_s`, in percent, one after the other and in random order. They
     /// come back as slowly, each with a random delay of up to as much again.
     #[schemars(range(min = 1, max = 100))]
     pub heads_percent: u32,
-    /// The time for which `heads_percent` holds, in seconds.
+    /// The interval to which `heads_percent` applies, in seconds.
     #[schemars(range(min = 1, max = 3_600))]
     pub interval_s: u32,
 }

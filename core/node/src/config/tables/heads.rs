@@ -42,7 +42,7 @@ pub struct Heads {
     /// container networks and VPNs. Addresses with names are not affected.
     #[schemars(length(max = 64))]
     pub never_announce: Vec<Cidr>,
-    /// When heads leave server mode because the node declines all reads for long.
+    /// When heads leave server mode because the node declines all reads for a long time.
     pub ebb: Ebb,
 }
 

@@ -11,7 +11,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Telemetry {
-    /// The HTTP endpoints for operators: `/metrics`, `/livez`, `/readyz`, `/version`.
+    /// The HTTP endpoints for operators: `/metrics`, `/livez`, `/readyz`, `/version`, `/api/v1/status`,
+    /// `/api/v1/heads`, `/debug/pprof/heap`.
     pub http: Http,
     /// The export of traces over the OpenTelemetry protocol (OTLP).
     pub otlp: Otlp,
@@ -19,8 +20,9 @@ pub struct Telemetry {
     pub traces: Traces,
 }
 
-/// The HTTP endpoints for operators: `/metrics`, `/livez`, `/readyz`, `/version`. They have no authentication: keep
-/// them on loopback or behind a proxy that authenticates.
+/// The HTTP endpoints for operators: `/metrics`, `/livez`, `/readyz`, `/version`, `/api/v1/status`,
+/// `/api/v1/heads`, `/debug/pprof/heap`. They have no authentication: keep them on loopback or behind a proxy
+/// that authenticates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
@@ -128,9 +130,9 @@ pub struct Traces {
     /// traced request costs time and export traffic.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub ratio: f64,
-    /// The duration from which a GET_PROVIDERS is traced regardless of `ratio`, in milliseconds, up to
-    /// `kept_per_second_max`. 0 switches this off. Other requests never wait, so it does not apply to them. Lower it to
-    /// trace more requests of a fast node.
+    /// The duration from which a GET_PROVIDERS, GET_VALUE or PUT_VALUE is traced regardless of `ratio`, in
+    /// milliseconds, up to `kept_per_second_max`. 0 switches this off. Other requests never wait, so it does
+    /// not apply to them. Lower it to trace more requests of a fast node.
     #[schemars(range(min = 0, max = 60_000))]
     pub slow_ms: u32,
     /// The maximum number of requests per second that are traced because they were slow or degraded. Further ones are

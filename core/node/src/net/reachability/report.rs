@@ -128,8 +128,8 @@ impl Report {
             Some(first) => tracing::warn!(
                 heads = hidden.len(),
                 first,
-                "heads advertise no address, so no peer finds them: network.addresses permits none of their listen \
-                 addresses. Set heads.announce_only to the addresses at which peers reach this host"
+                "heads advertise no address, so no peer finds them: network.addresses or heads.never_announce excludes \
+                 their listen addresses. Set heads.announce_only to the addresses at which peers reach this host"
             ),
         }
     }

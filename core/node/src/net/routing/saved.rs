@@ -33,11 +33,11 @@ pub(super) async fn load(path: &Path, max: usize) -> Vec<Contact> {
             match set_aside(path.to_owned()).await {
                 Ok(aside) => tracing::warn!(
                     %file, error = %cause, moved_to = %aside.display(),
-                    "the saved peer table cannot be read and is moved aside, starting without"
+                    "the saved peer table cannot be read and is moved aside, starting without it"
                 ),
                 Err(error) => tracing::warn!(
                     %file, error = %cause, not_moved = %error,
-                    "the saved peer table cannot be read, starting without"
+                    "the saved peer table cannot be read, starting without it"
                 ),
             }
             Vec::new()

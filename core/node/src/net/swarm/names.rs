@@ -114,7 +114,7 @@ fn config() -> io::Result<(ResolverConfig, ResolverOpts)> {
     let config = system_conf::parse_resolv_conf(text).map_err(|cause| io::Error::other(cause.to_string()))?;
     if !dropped.is_empty() {
         let dropped = dropped.join(" ");
-        tracing::warn!(config = CONFIG, dropped, "domains to search that are no names are ignored");
+        tracing::warn!(config = CONFIG, dropped, "search domains that are not valid names are ignored");
     }
     Ok(config)
 }

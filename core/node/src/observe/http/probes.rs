@@ -62,7 +62,9 @@ pub(super) fn ready(node_view: &NodeView) -> Vec<Check> {
     let heads = (listening == 0).then(|| format!("none of {all} heads listens"));
     let (running, ebbed) = node_view.heads.ebb();
     let note = (ebbed > 0).then(|| {
-        format!("{ebbed} of {running} heads have left server mode, as all reads were declined for long")
+        format!(
+            "{ebbed} of {running} heads have left server mode, as all reads were declined for a long time"
+        )
     });
     let heads = Check { note, ..check("heads", heads) };
     let leases = node_view.leases.proven.load(Ordering::Relaxed) == 0;

@@ -21,7 +21,7 @@ pub(super) fn write(engine: &Snapshot, page: &mut Page<'_>) -> fmt::Result {
     }
     page.counters(
         "hydra_admission_verdicts_total",
-        "Verdicts of the admission policies. Those in shadow mode are counted and not acted on; \"panic\" counts as an admit.",
+        "Verdicts of the admission policies. Those in shadow mode are counted but have no effect; \"panic\" counts as an admit.",
         counts.into_iter().map(|((policy, mode, verdict, reason), count)| {
             ([("policy", policy), ("mode", mode), ("verdict", verdict), ("reason", reason)], count)
         }),

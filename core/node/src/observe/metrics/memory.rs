@@ -40,8 +40,8 @@ pub(super) fn write(memory: &MemoryView, page: &mut Page<'_>) -> fmt::Result {
     });
     page.gauges(
         "hydra_heap_bytes",
-        "Heap of the allocator: what the program has allocated, the pages in which that is (active), and all pages in memory \
-         (resident); absent with an allocator that does not say.",
+        "Heap of the allocator: what the program has allocated, the pages that contain it (active), and all pages in memory \
+         (resident); absent if the allocator does not report it.",
         sizes.into_iter().flatten().map(|(kind, bytes)| ([("kind", kind)], bytes)),
     )
 }

@@ -32,13 +32,13 @@ fn heads(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
     )?;
     page.gauge(
         "hydra_heads_ebbed",
-        "Heads that have left server mode because the node declined all reads for long.",
+        "Heads that have left server mode because the node declined all reads for a long time.",
         node_view.heads.ebb().1 as u64,
     )?;
     let [left, returned] = node_view.heads.ebbs();
     page.counters(
         "hydra_head_ebbs_total",
-        "Heads that left server mode because the node declined all reads for long, and that returned to it.",
+        "Heads that left server mode because the node declined all reads for a long time, and that returned to it.",
         [("left", left), ("returned", returned)].map(|(change, heads)| ([("change", change)], heads)),
     )?;
     reach(node_view, page)?;
@@ -64,7 +64,7 @@ fn reach(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
     };
     page.gauges(
         "hydra_heads_reachable",
-        "Heads that advertise an address of a transport and IP version, by what other peers found out when they dialed it.",
+        "Heads that advertise an address of a transport and IP version, by the result of the dials of other peers.",
         Way::ALL.into_iter().flat_map(of_way),
     )?;
     page.gauge(
@@ -96,13 +96,13 @@ fn connections(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
     )?;
     page.counters(
         "hydra_connections_refused_total",
-        "Connections refused because a limit was reached, by whose: the node, a head, the remote peer, host or network; the \
-         pending ones are the limits of connections that are being established, and memory is that of the process.",
+        "Connections refused because a limit was reached, by the limit: of the node, a head, the remote peer, host or network, \
+         of those that are being established (pending), or of the memory.",
         Refusal::ALL.map(|reason| ([("reason", reason.as_str())], connections.refused(reason))),
     )?;
     page.counter(
         "hydra_connection_accept_failures_total",
-        "Failures to accept a connection, as when the process has no file descriptor left.",
+        "Failures to accept a connection, for example because the process has no file descriptor left.",
         connections.accept_failures(),
     )?;
     page.counter(

@@ -11,7 +11,7 @@ pub(super) fn write(page: &mut Page<'_>) -> fmt::Result {
     let one = |value: Option<u64>| value.map(|value| ([], value));
     page.counters(
         "process_cpu_seconds_total",
-        "CPU time used, of the process itself and of the system for it.",
+        "CPU time used by the process, in user and system mode.",
         process.cpu_seconds_total.map(|seconds| ([], seconds)),
     )?;
     page.gauges("process_open_fds", "Open file descriptors.", one(process.open_fds))?;
@@ -23,7 +23,7 @@ pub(super) fn write(page: &mut Page<'_>) -> fmt::Result {
     page.gauges("process_threads", "Threads.", one(process.threads))?;
     page.counter(
         "hydra_log_lines_left_out_total",
-        "Log lines of libraries that were left out: of one place in their code at most 5 lines are logged in 10 seconds.",
+        "Log lines of libraries that were left out: at most 5 lines from one place in their code are logged in 10 seconds.",
         log_limit::left_out(),
     )?;
     page.gauges(

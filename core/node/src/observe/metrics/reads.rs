@@ -44,7 +44,7 @@ pub(super) fn write(engine: &Snapshot, page: &mut Page<'_>) -> fmt::Result {
     )?;
     page.counter(
         "hydra_store_reads_unknown_total",
-        "Keys without a result in a store call that succeeded, as when one of several servers is down.",
+        "Keys without a result in a store call that succeeded, for example because one of several servers is down.",
         reads.unknown,
     )?;
     page.gauge("hydra_flights", "Keys that are being read or wait to be read.", gauge.flights)?;
