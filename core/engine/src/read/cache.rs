@@ -141,6 +141,24 @@ mod tests {
     }
 
     #[test]
+    fn half_of_the_memory_is_given_back_to_the_system_its_own_table_included() {
+        const BYTES_MAX: u64 = 16 << 20;
+        let cache = Cache::new(BYTES_MAX);
+        // Six in ten lookups are for keys that nobody provides: most answers are empty.
+        let key = |number: u64| ContentKey::new(&number.to_be_bytes()).unwrap();
+        (0..200_000).for_each(|number| cache.put(key(number), answer(0)));
+        let taken = || {
+            let table = cache.entries.as_ref().unwrap().memory_used().total() as u64;
+            table + cache.len() * (size_of::<Answer>() + 2 * size_of::<usize>()) as u64
+        };
+        let before = taken();
+        cache.set_share(MemoryShare::Half);
+        let after = taken();
+        println!("{before} to {after} of {BYTES_MAX}, {} by its own account", cache.bytes());
+        assert!(after <= BYTES_MAX / 2, "{before} to {after}, {} by its own account", cache.bytes());
+    }
+
+    #[test]
     fn a_cache_without_room_keeps_nothing() {
         let cache = Cache::new(0);
         let key = ContentKey::new(b"key").unwrap();
