@@ -104,6 +104,42 @@ async fn redis_lowers_an_expiry_beyond_any_life() {
     }
 }
 
+/// One of the nodes that share a store has a clock that is days behind, and takes the records of the others for too late.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_lowers_no_expiry_for_a_clock_that_is_behind() {
+    let (Some(program), Some(library)) = (servers::Redis::installed(), faketime::library()) else {
+        assert!(!servers::required(), "Redis and libfaketime are installed, see .ci/install");
+        return;
+    };
+    const BEHIND: Duration = Duration::from_secs(10 * 24 * 3_600);
+    let dir = tempfile::tempdir().unwrap();
+    let ahead = dir.path().join("redis-server");
+    let variables =
+        faketime::shifted(&library, "+10d").map(|(name, value)| format!("{name}={value}")).join(" ");
+    std::fs::write(&ahead, format!("#!/bin/sh\n{variables} exec {} \"$@\"\n", program.display())).unwrap();
+    std::fs::set_permissions(&ahead, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    for scripts in ["auto", "off"] {
+        let server = servers::Redis::start(&ahead, &[]).unwrap();
+        let hosts = [format!("127.0.0.1:{}", server.port())];
+        let table = json!({ "hosts": hosts, "buckets_log2": 10, "scripts": scripts });
+        let store = open("redis", &table, dir.path()).await;
+        let behind = UnixSeconds::now();
+        let right = behind.saturating_add(BEHIND);
+        let others = [right.saturating_add(LIFE), right.saturating_add(YEARS)];
+        let batch: Arc<[_]> = [record(1, 0, others[0]), record(2, 0, others[1])].into();
+        store.insert(batch, right).await.unwrap();
+        store.expire_by(behind.saturating_add(LIFE).saturating_add(Duration::from_secs(300)));
+        assert_eq!(purge(&*store, behind).await, 0);
+        assert_eq!(expiries(&*store, 1, right).await, [others[0]], "{scripts}");
+        let lowered = expiries(&*store, 2, right).await[0];
+        assert!(
+            lowered > others[0] && lowered < others[1],
+            "{scripts}: what is later than any life still is lowered"
+        );
+        store.close().await.unwrap();
+    }
+}
+
 /// Steps of its purge lower what is later than any life, and nothing else.
 async fn lowers_expiries(kind: &str, table: &Value, dir: &Path) {
     let mut store = open(kind, table, dir).await;

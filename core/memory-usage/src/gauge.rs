@@ -201,7 +201,8 @@ mod tests {
     #[test]
     fn statistics_that_cannot_be_read_for_a_moment_are_an_error_and_no_use() {
         let machine = machine("200", "max");
-        let (current, stat) = (machine.path().join("cgroup/a/memory.current"), machine.path().join("cgroup/a/memory.stat"));
+        let (current, stat) =
+            (machine.path().join("cgroup/a/memory.current"), machine.path().join("cgroup/a/memory.stat"));
         fs::write(current, "198").unwrap();
         fs::write(&stat, "inactive_file 100\nactive_file 48\n").unwrap();
         let gauge = Gauge::from_proc(machine.path(), None);

@@ -217,7 +217,9 @@ impl Values {
                 _ => Ending::Shed,
             };
             let left = held.expires.since(now.unix);
-            if ending == Ending::Served || (left < self.limits.value_ttl / LAST_PART && claim.ends() > held.expires) {
+            if ending == Ending::Served
+                || (left < self.limits.value_ttl / LAST_PART && claim.ends() > held.expires)
+            {
                 return ending;
             }
         }

@@ -174,24 +174,11 @@ async fn what_is_announced_after_a_clock_was_set_right_lives_as_long_as_any() {
     // Past a few purges.
     sleep(Duration::from_secs(300)).await;
     let now = START.saturating_add(Duration::from_secs(10 * DAY + 2 * HOUR + 300));
-    assert_eq!(store.kept(written.key, START).await[0].expires, written.expires, "nobody announced it under a clock ahead");
+    assert_eq!(
+        store.kept(written.key, START).await[0].expires,
+        written.expires,
+        "nobody announced it under a clock ahead"
+    );
     assert_eq!(store.kept(written.key, now).await.len(), 1);
     assert_eq!(engine.providers(caller(0), &key(1)).await.unwrap().providers().len(), 1);
-}
-
-/// A store that two nodes share, one of which has a clock that is ten days behind and goes evenly.
-#[tokio::test(start_paused = true)]
-async fn a_node_whose_clock_is_behind_ends_no_records_of_others() {
-    let store = Store::new(4, 256);
-    let ((right, clock), (_behind, clock_behind)) = (Wall::new(), Wall::new());
-    right.ahead_s.store(10 * DAY, Ordering::Relaxed);
-    let engine = open(&store, clock);
-    let _other = open(&store, clock_behind);
-    sleep(Duration::from_secs(1)).await;
-    assert_eq!(engine.announce(caller(1), &key(1), || addresses(1)), Ok(Ending::Served));
-    sleep(Duration::from_secs(10)).await;
-    let written = store.batches()[0][0].clone();
-    sleep(Duration::from_secs(2 * HOUR)).await;
-    let now = right.true_date().saturating_add(Duration::from_secs(10 * DAY));
-    assert_eq!(store.kept(written.key, now).await.len(), 1, "it was announced two hours ago, and lives for two days");
 }

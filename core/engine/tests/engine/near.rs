@@ -381,7 +381,9 @@ async fn of_a_far_key_the_cache_and_the_queue_are_told() {
     let degrade = Arc::new(AtomicBool::new(false));
     let degrades = Ledger::new({
         let degrade = degrade.clone();
-        move |_, _| if degrade.load(Ordering::Relaxed) { Verdict::Degrade(Rung::NearOnly) } else { Verdict::Admit }
+        move |_, _| {
+            if degrade.load(Ordering::Relaxed) { Verdict::Degrade(Rung::NearOnly) } else { Verdict::Admit }
+        }
     });
     let store = Store::new(2, 256);
     let engine = open(&store, vec![degrades.named("degrades")], permits(2));

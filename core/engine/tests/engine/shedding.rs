@@ -168,7 +168,8 @@ async fn what_the_store_has_counts_as_well() {
 #[tokio::test(start_paused = true)]
 async fn near_only_has_a_strict_limit_of_its_own() {
     let [near, _] = OneInFour::numbers(0);
-    for (rung, taken) in [(Rung::Stale, 100), (Rung::NearOnly, u64::from(NearOnly::PROVIDERS_PER_KEY_MAX))] {
+    let strict = u64::from(NearOnly::PROVIDERS_PER_KEY_MAX);
+    for (rung, taken) in [(Rung::Stale, 100), (Rung::NearOnly, strict), (Rung::CacheOnly, strict)] {
         let store = Store::new(2, 256);
         let engine = degraded(&store, rung, permits(2));
         let endings =

@@ -112,9 +112,8 @@ async fn a_store_with_as_many_bytes_as_it_may_have_takes_known_names_alone() {
     };
     let name = Name::of(1);
     assert_eq!(put(&engine, &name, &name.record(1)).await, Put::Taken);
-    let puts: Vec<_> = (0..110)
-        .map(|number| ValuePut { key: key(number), seen: None, record: record.clone() })
-        .collect();
+    let puts: Vec<_> =
+        (0..110).map(|number| ValuePut { key: key(number), seen: None, record: record.clone() }).collect();
     store.values().unwrap().put_if(puts.into(), START).await.unwrap();
     sleep(Duration::from_secs(40)).await;
     let new = Name::of(2);

@@ -4,7 +4,8 @@ use crate::doubles::{FAILS, Ledger, Mood, START, Store, caller, memory, millis, 
 use crate::names::{Name, forged};
 use bytes::Bytes;
 use hydra_api::{
-    Outcome, ProviderStore, Rung, StoreErrorKind, UnixSeconds, ValueKey, ValuePut, ValueRecord, Verdict, async_trait,
+    Outcome, ProviderStore, Rung, StoreErrorKind, UnixSeconds, ValueKey, ValuePut, ValueRecord, Verdict,
+    async_trait,
 };
 use hydra_conformance::doubles::{Behaviour, CountingStore, Double};
 use hydra_engine::{Caller, Config, Ending, Engine, Put, PutRecord, Source};
