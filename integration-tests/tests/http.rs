@@ -200,7 +200,7 @@ async fn clients_that_hang_are_cut_off_and_delay_no_stop() {
             }
             hanging.push(stream);
         }
-        // It has its turn once the others were cut off.
+        // It takes the place of one of the others.
         assert_eq!(node.page("/livez").await.unwrap().status, 200, "round {round}");
         // They hold on; it is the node that lets go of them.
         let mut held = node.descriptors().unwrap();
