@@ -83,3 +83,99 @@ impl StreamMuxer for Held {
         Pin::new(&mut self.inner).poll(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::address::AddressPolicy;
+    use libp2p::core::Endpoint;
+    use libp2p::core::transport::PortUse;
+    use std::future::{Pending, Ready, ready};
+    use std::net::Ipv4Addr;
+
+    /// A transport of which every address is that of one peer.
+    struct Reaches(PeerId);
+
+    impl Transport for Reaches {
+        type Output = Connection;
+        type Error = io::Error;
+        type ListenerUpgrade = Pending<io::Result<Connection>>;
+        type Dial = Ready<io::Result<Connection>>;
+
+        fn listen_on(&mut self, _: ListenerId, _: Multiaddr) -> Result<(), TransportError<io::Error>> {
+            Ok(())
+        }
+
+        fn remove_listener(&mut self, _: ListenerId) -> bool {
+            false
+        }
+
+        fn dial(&mut self, _: Multiaddr, _: DialOpts) -> Result<Self::Dial, TransportError<io::Error>> {
+            Ok(ready(Ok((self.0, StreamMuxerBox::new(Silent)))))
+        }
+
+        fn poll(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<TransportEvent<Self::ListenerUpgrade, io::Error>> {
+            Poll::Pending
+        }
+    }
+
+    /// A connection on which nothing happens.
+    struct Silent;
+
+    impl StreamMuxer for Silent {
+        type Substream = SubstreamBox;
+        type Error = io::Error;
+
+        fn poll_inbound(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<SubstreamBox>> {
+            Poll::Pending
+        }
+
+        fn poll_outbound(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<SubstreamBox>> {
+            Poll::Pending
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<StreamMuxerEvent>> {
+            Poll::Pending
+        }
+    }
+
+    fn dial(
+        transport: &mut Gated,
+        address: &str,
+    ) -> Result<<Gated as Transport>::Dial, TransportError<io::Error>> {
+        let opts = DialOpts { role: Endpoint::Dialer, port_use: PortUse::Reuse };
+        transport.dial(address.parse().unwrap(), opts)
+    }
+
+    #[tokio::test]
+    async fn a_connection_counts_for_its_destination_until_it_is_closed() {
+        let gate = Arc::new(DialGate::new(AddressPolicy::Any));
+        let mut transport = Gated { inner: Reaches(PeerId::random()).boxed(), gate: Arc::clone(&gate) };
+        let mut open = Vec::new();
+        for _ in 0..8 {
+            let dial = dial(&mut transport, "/ip4/10.0.0.1/tcp/1").unwrap();
+            open.push(dial.await.unwrap());
+        }
+        assert!(dial(&mut transport, "/ip4/10.0.0.1/tcp/1").is_err(), "eight at a time");
+        drop(open.pop());
+        assert!(dial(&mut transport, "/ip4/10.0.0.1/tcp/1").is_ok());
+    }
+
+    #[tokio::test]
+    async fn where_a_peer_was_reached_is_known_once_the_dial_has_succeeded() {
+        let (gate, peer) = (Arc::new(DialGate::new(AddressPolicy::Any)), PeerId::random());
+        let mut transport = Gated { inner: Reaches(peer).boxed(), gate: Arc::clone(&gate) };
+        let dial = dial(&mut transport, "/ip4/10.0.0.1/tcp/1").unwrap();
+        assert_eq!(gate.reached(&peer), None);
+        let closed = dial.await.unwrap();
+        drop(closed);
+        assert_eq!(gate.reached(&peer), Some(Ipv4Addr::new(10, 0, 0, 1).into()));
+    }
+}
