@@ -146,6 +146,7 @@ impl Parts {
             wire: Arc::clone(&self.kad.stats),
             table: Arc::clone(&self.table),
             dials: Arc::clone(&self.dials),
+            scout_restarts: Arc::clone(&self.scout.restarts),
             rounds: Arc::clone(&self.rounds),
             report: Arc::clone(&self.report),
             connections: Arc::clone(&self.connections),
