@@ -209,7 +209,8 @@ async fn a_list_of_other_policies_changes_none_and_denylists_are_read_again() {
     let files = [(); 2].map(|()| tempfile::NamedTempFile::new().unwrap());
     let key = |last: u8| [&[0x12, 0x20][..], &[last; 32]].concat();
     let deny = |file: usize, keys: &[u8]| {
-        let lines: Vec<_> = keys.iter().map(|last| format!("/ipfs/{}\n", multihash_cid(&key(*last)))).collect();
+        let lines: Vec<_> =
+            keys.iter().map(|last| format!("/ipfs/{}\n", multihash_cid(&key(*last)))).collect();
         std::fs::write(files[file].path(), lines.concat()).unwrap();
     };
     let entry = |file: usize| {
