@@ -1,5 +1,6 @@
 //! The one gate of every dial: the address policy, the budget of its destination, and a number of addresses per peer.
 
+use crate::config::Connections;
 use crate::net::address::{AddressPolicy, best_first, ip_of, is_relayed, of_peer};
 use crate::net::dial_budget::{Destination, DialBudget};
 use hydra_kad::NotDialed;
@@ -9,6 +10,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Addresses of one peer that are dialed.
 pub(crate) const ADDRESSES_MAX: usize = 8;
@@ -40,23 +42,44 @@ impl Refusal {
     pub(crate) const WORDS: [&str; Self::COUNT] = ["policy", "budget"];
 }
 
+/// Who dials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialer {
+    /// A head, or a client of the command line. Its connections are counted elsewhere once they are established.
+    Head,
+    /// The scout. Nobody else counts its connections.
+    Scout,
+}
+
 /// What every dial of the node passes: those of heads and scout, with names resolved.
 #[derive(Debug)]
 pub(crate) struct DialGate {
     policy: AddressPolicy,
     budget: Mutex<DialBudget>,
     reached: Cache<PeerId, IpAddr>,
+    /// The sockets of each [`Dialer`] that are left.
+    sockets: [Arc<Semaphore>; 2],
+    without_socket: AtomicU64,
     admitted: AtomicU64,
     refused: [AtomicU64; Refusal::COUNT],
 }
 
 impl DialGate {
-    /// A gate with whole budgets.
+    /// A gate with whole budgets, for as many sockets as the config has by default.
     pub(crate) fn new(policy: AddressPolicy) -> Self {
+        Self::with_sockets(policy, Connections::PENDING_PER_NODE_MAX)
+    }
+
+    /// A gate with whole budgets, for so many sockets: half of them for heads, and half for the scout, which dials whomever it
+    /// hears of.
+    pub(crate) fn with_sockets(policy: AddressPolicy, sockets_max: u32) -> Self {
+        let half = usize::try_from(sockets_max.div_ceil(2)).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         Self {
             policy,
             budget: Mutex::default(),
             reached: Cache::new(REACHED_MAX),
+            sockets: [(); 2].map(|()| Arc::new(Semaphore::new(half))),
+            without_socket: AtomicU64::new(0),
             admitted: AtomicU64::new(0),
             refused: Default::default(),
         }
@@ -96,6 +119,19 @@ impl DialGate {
         };
         self.count(refusal, 1);
         Err(refusal)
+    }
+
+    /// A socket for a dial over TCP, as long as it is held; those over QUIC share one.
+    pub(crate) fn socket(&self, dialer: Dialer) -> Result<OwnedSemaphorePermit, NotDialed> {
+        Arc::clone(&self.sockets[dialer as usize]).try_acquire_owned().map_err(|_| {
+            self.without_socket.fetch_add(1, Ordering::Relaxed);
+            NotDialed
+        })
+    }
+
+    /// Addresses not dialed so far because no socket was left.
+    pub(crate) fn without_socket(&self) -> u64 {
+        self.without_socket.load(Ordering::Relaxed)
     }
 
     /// Where a peer was reached by the last dial that succeeded.

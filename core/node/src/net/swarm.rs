@@ -7,7 +7,7 @@ mod prompt;
 mod secure;
 mod transport;
 
-use crate::net::dial_gate::DialGate;
+use crate::net::dial_gate::{DialGate, Dialer};
 use futures::FutureExt;
 use libp2p::core::transport::Transport;
 use libp2p::core::transport::timeout::TransportTimeout;
@@ -37,13 +37,23 @@ const QUIC_CONNECTION_BYTES_MAX: u32 = 4 << 20;
 /// How names in addresses are resolved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Names {
-    /// By the system's resolver, `/dnsaddr` too. While its config cannot be used, a dial that needs it is
+    /// As the scout does: by the system's resolver, `/dnsaddr` too. While its config cannot be used, a dial that needs it is
     /// [not made](hydra_kad::NotDialed).
     Resolve,
     /// By the system's resolver, `/dnsaddr` too. While its config cannot be used, a dial that needs it fails.
     ResolveOrFail,
     /// Not at all: addresses with names are not dialed.
     Ignore,
+}
+
+impl Names {
+    /// Who dials with names resolved like this.
+    const fn dialer(self) -> Dialer {
+        match self {
+            Self::Resolve => Dialer::Scout,
+            Self::ResolveOrFail | Self::Ignore => Dialer::Head,
+        }
+    }
 }
 
 /// A swarm over TCP (Noise and TLS, Yamux) and QUIC version 1 (requirement N3).

@@ -35,7 +35,7 @@ pub(super) fn of(
     let quic = quic::tokio::Transport::new(config)
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(Prompt::new(connection, io::Error::other))));
     let inner = tcp.or_transport(quic).map(|either, _| either.into_inner()).boxed();
-    let gated = Gated { inner, gate };
+    let gated = Gated { inner, gate, dialer: names.dialer() };
     Ok(match names {
         Names::Resolve => Resolving::new(gated, Without::Later).boxed(),
         Names::ResolveOrFail => Resolving::new(gated, Without::Failed).boxed(),

@@ -15,9 +15,9 @@ pub(super) fn write(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
     let [by_policy, by_budget] = dials.refused();
     page.counters(
         "hydra_dials_refused_total",
-        "Addresses not dialed because the address policy does not permit them, or because the dial budget of their \
-         destination was used up.",
-        [(policy, by_policy), (budget, by_budget)].map(|(reason, refused)| ([("reason", reason)], refused)),
+        "Addresses not dialed because the address policy does not permit them, because the dial budget of their \
+         destination was used up, or because too many were being dialed (sockets).",
+        [(policy, by_policy), (budget, by_budget), ("sockets", dials.without_socket())].map(|(reason, refused)| ([("reason", reason)], refused)),
     )?;
     rounds(&node_view.rounds, page)?;
     lookups(&node_view.rounds, page)?;
