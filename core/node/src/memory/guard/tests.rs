@@ -126,6 +126,6 @@ async fn few_connections_are_closed_once_that_frees_no_memory() {
         all
     };
     assert_eq!(closings(0..70, 96), [0, 2, 4, 6, 66]);
-    assert_eq!(closings(70..72, 10), []);
+    assert!(closings(70..72, 10).is_empty());
     assert_eq!(closings(72..75, 96), [72, 74], "in another step it is tried anew");
 }
