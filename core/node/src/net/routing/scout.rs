@@ -133,3 +133,6 @@ async fn run(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
