@@ -198,3 +198,53 @@ async fn a_node_whose_clock_is_years_off_keeps_what_lives() {
         assert!(!home.log().contains("panicked"), "{}", home.log());
     }
 }
+
+/// Shifts the clock of a program that follows this file, which is never seen half-written.
+fn shift(file: &Path, by: &str) {
+    let new = file.with_extension("new");
+    std::fs::write(&new, by).unwrap();
+    std::fs::rename(new, file).unwrap();
+}
+
+/// Ten years ahead, ten years behind, and right again, within one run: what lives is served whenever the clock is not ahead of
+/// its life, and is not purged.
+#[tokio::test]
+async fn a_clock_that_jumps_while_a_node_runs_ends_nothing_that_lives() {
+    let Some(library) = faketime::library() else {
+        assert!(std::env::var_os("CI").is_none(), "libfaketime is installed, see .ci/install");
+        return;
+    };
+    let key = [&[0x12, 0x20][..], &[5; 32]].concat();
+    for store in ["memory", "fjall", "sled"] {
+        let home = Home::new().unwrap();
+        let file = home.path().join("shift");
+        shift(&file, "+0");
+        let store = format!("store.kind=\"{store}\"");
+        let settings = [
+            "heads.count=1",
+            "engine.purge_interval_s=1",
+            "engine.flush_interval_ms=50",
+            "engine.cache.fresh_absent_s=1",
+            &store,
+        ];
+        let node = Node::start_with(&home, &settings, &faketime::following(&library, &file)).await.unwrap();
+        let head = node.heads()[0].tcp().clone();
+        let announced = Peer::listening(PROTOCOL).await;
+        announced.provide(&head, &key, &announced.addresses).await.unwrap();
+        let client = Peer::client(PROTOCOL);
+        for (by, is_served) in [("+0", true), ("+3650d", false), ("+0", true), ("-3650d", true), ("+0", true)]
+        {
+            shift(&file, by);
+            let found =
+                client.providers_until(&head, &key, |answer| answer.providers.is_empty() != is_served);
+            let found = found.await.unwrap();
+            assert_eq!(!found.providers.is_empty(), is_served, "{store}, {by}: {}", home.log());
+            // Past a few purges.
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            let purged = node.metrics().await.unwrap().sum("hydra_records_purged_total", &[]);
+            assert_eq!(purged, 0.0, "{store}, {by}");
+        }
+        assert!(node.stop().await.unwrap().success());
+        assert!(!home.log().contains("panicked"), "{}", home.log());
+    }
+}

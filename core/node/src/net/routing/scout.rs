@@ -134,3 +134,6 @@ async fn run(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
