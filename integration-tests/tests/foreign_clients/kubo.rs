@@ -94,11 +94,11 @@ async fn is_found_later(network: Network) -> Result<(), Failed> {
     network.expect_found_before_written(&cid).await
 }
 
+/// With the default they are dropped at the stop and found again; in a network without other servers they stay.
 async fn stays(network: Network) -> Result<(), Failed> {
     let network = network.restart().await?;
-    for kubo in [&network.provider, &network.seeker] {
-        network.enter_table_of(kubo).await?;
-    }
+    let network = network.restart_with(&["shutdown.leaves_server_mode=false"]).await?;
+    let network = network.restart_in_place().await?;
     let cid = network.provider.put_block("provided after the restart").await?;
     // Without a connection kubo does not even try to provide; a search connects it to the servers of its table.
     assert_eq!(network.provider.find_providers(&cid).await?, []);
@@ -117,10 +117,6 @@ async fn is_resolved(network: Network) -> Result<(), Failed> {
     provider.publish(&paths[1]).await?;
     assert_eq!(seeker.resolve(&name).await?, paths[1], "the second one is the better one");
     let network = network.restart().await?;
-    for kubo in [&network.provider, &network.seeker] {
-        // One head is enough to publish and to resolve.
-        lists(kubo, |listed| !listed.is_empty()).await?;
-    }
     assert_eq!(network.seeker.resolve(&name).await?, paths[1], "after a restart of the heads");
     network.provider.publish(&paths[2]).await?;
     assert_eq!(network.seeker.resolve(&name).await?, paths[2]);
@@ -130,10 +126,10 @@ async fn is_resolved(network: Network) -> Result<(), Failed> {
     Ok(())
 }
 
-async fn start_heads(home: &Home) -> std::io::Result<Node> {
+async fn start_heads(home: &Home, more: &[&str]) -> std::io::Result<Node> {
     let protocol = format!("network.protocol=\"{PROTOCOL}\"");
     let lan = [&protocol, "network.addresses=\"lan\"", "network.diversity=\"off\"", FLUSH, FRESH_ABSENT];
-    Node::start_in(home, &lan).await
+    Node::start_in(home, &[&lan, more].concat()).await
 }
 
 /// Waits until a node lists these servers.
@@ -155,7 +151,7 @@ async fn lists(kubo: &Kubo, wanted: impl Fn(&Vec<String>) -> bool) -> Result<(),
 impl Network {
     async fn start(program: &Program, transport: Transport) -> Result<Self, Failed> {
         let home = Home::new()?;
-        let hydra = start_heads(&home).await?;
+        let hydra = start_heads(&home, &[]).await?;
         let [first, .., last] = hydra.heads() else { return Err("fewer than two heads".into()) };
         let provider = Kubo::start(program, &transport.of(first)).await?;
         let seeker = Kubo::start(program, &transport.of(last)).await?;
@@ -168,12 +164,40 @@ impl Network {
 
     /// Stops the heads, of which no node lists any then: what is left would be dialed in vain. Starts them again.
     async fn restart(self) -> Result<Self, Failed> {
+        self.restart_with(&[]).await
+    }
+
+    async fn restart_with(self, settings: &[&str]) -> Result<Self, Failed> {
         let Self { home, hydra, provider, seeker } = self;
         hydra.stop().await?;
         for kubo in [&provider, &seeker] {
             lists(kubo, Vec::is_empty).await?;
         }
-        let hydra = start_heads(&home).await?;
+        let hydra = start_heads(&home, settings).await?;
+        let network = Self { home, hydra, provider, seeker };
+        for kubo in [&network.provider, &network.seeker] {
+            network.enter_table_of(kubo).await?;
+        }
+        Ok(network)
+    }
+
+    /// Stops heads that do not leave server mode, and starts them again: every node lists them all the time.
+    async fn restart_in_place(self) -> Result<Self, Failed> {
+        let Self { home, hydra, provider, seeker } = self;
+        let mut heads: Vec<_> = hydra.heads().iter().map(|head| head.peer.to_string()).collect();
+        heads.sort_unstable();
+        hydra.stop().await?;
+        let are_listed = async || -> Result<(), Failed> {
+            for kubo in [&provider, &seeker] {
+                let mut listed = kubo.routing_table().await?;
+                listed.sort_unstable();
+                assert_eq!(listed, heads, "kubo has dropped heads");
+            }
+            Ok(())
+        };
+        are_listed().await?;
+        let hydra = start_heads(&home, &["shutdown.leaves_server_mode=false"]).await?;
+        are_listed().await?;
         Ok(Self { home, hydra, provider, seeker })
     }
 

@@ -15,8 +15,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// Counters in a set: as many as fit into one cache line with the lock.
 const WAYS: usize = 4;
 
-/// By how many ticks the one of another thread may be behind that of a counter: 18 minutes.
-const BEHIND_MAX: u32 = 1 << 16;
+/// By how many ticks the one of another thread may be behind that of a counter: 17 seconds.
+const BEHIND_MAX: u32 = 1 << 10;
 
 /// Decaying counters by key, in fixed memory.
 pub struct Table<S = RandomState> {
@@ -147,12 +147,14 @@ impl Slots {
     }
 
     fn set(&mut self, slot: usize, count: Count, tick: Tick) {
+        let was_used = self.count[slot] != Count::ZERO;
         self.count[slot] = count;
-        self.tick[slot] = self.tick[slot].wrapping_add(self.age(slot, tick));
+        self.tick[slot] =
+            if was_used { self.tick[slot].wrapping_add(self.age(slot, tick)) } else { tick as u32 };
     }
 
     /// How many ticks ago the counter was set; a tick before that counts as that one. Two years and three months later, when the
-    /// lower half of the ticks comes round, a counter of a key that nobody asked for since counts as new for those minutes.
+    /// lower half of the ticks comes round, a counter of a key that nobody asked for since counts as new for that long.
     fn age(&self, slot: usize, tick: Tick) -> u32 {
         let age = (tick as u32).wrapping_sub(self.tick[slot]);
         if age > u32::MAX - BEHIND_MAX { 0 } else { age }

@@ -11,6 +11,7 @@ use hydra_conformance::doubles::{Behaviour, CountingStore, Double};
 use hydra_engine::{Caller, Config, Ending, Engine, Put, PutRecord, Source};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::{advance, sleep};
 
@@ -440,19 +441,26 @@ async fn a_record_beyond_the_signature_checks_is_shed() {
 #[tokio::test(start_paused = true)]
 async fn u9_a_record_that_is_put_again_before_its_end_lives_on_or_is_not_acknowledged() {
     for (rung, expected) in [(Rung::Short, Put::Taken), (Rung::Stale, Put::NotNow)] {
-        let ledger = Ledger::new(move |_, _| Verdict::Degrade(rung));
+        let is_degraded = Arc::new(AtomicBool::new(false));
+        let degrades = is_degraded.clone();
+        let ledger = Ledger::new(move |_, _| match degrades.load(Ordering::Relaxed) {
+            true => Verdict::Degrade(rung),
+            false => Verdict::Admit,
+        });
         let mut config = permits(4);
         config.values.ttl_hours = 16;
-        let store = memory();
-        let first = open_store(store.clone(), vec![], config.clone(), None);
+        let engine = open_store(memory(), vec![ledger.named("degrades")], config, None);
         let name = Name::of(1);
-        assert_eq!(put(&first, &name, &name.record(1)).await, Put::Taken);
-        sleep(millis(2_000)).await;
-        let engine = open_store(store.clone(), vec![ledger.named("degrades")], config, None);
-        sleep(14 * HOUR).await;
-        assert_eq!(put(&engine, &name, &name.record(1)).await, Put::Taken, "it has two hours left");
-        sleep(HOUR + HOUR / 2).await;
-        assert_eq!(put(&engine, &name, &name.record(1)).await, expected, "{rung:?}");
+        assert_eq!(put(&engine, &name, &name.record(1)).await, Put::Taken);
+        sleep(15 * HOUR + HOUR / 2).await;
+        assert!(get(&engine, &name).await.is_some());
+        is_degraded.store(true, Ordering::Relaxed);
+        assert_eq!(
+            put(&engine, &name, &name.record(1)).await,
+            expected,
+            "{rung:?}, half an hour before its end"
+        );
+        is_degraded.store(false, Ordering::Relaxed);
         sleep(HOUR).await;
         assert_eq!(get(&engine, &name).await.is_some(), expected == Put::Taken, "{rung:?}");
     }

@@ -34,9 +34,12 @@ async fn stages(
     deadline: Instant,
 ) -> Result<(), StopError> {
     if let Some(wire) = serving {
-        tracing::info!("leaving server mode");
-        running.phase.send_replace(Phase::Draining);
-        // Others learn of it by identify; what they have under way is answered meanwhile.
+        if running.config.shutdown.leaves_server_mode {
+            tracing::info!("leaving server mode");
+            // Others learn of it by identify.
+            running.phase.send_replace(Phase::Draining);
+        }
+        // What they have under way is answered meanwhile.
         let drain = Duration::from_millis(running.config.shutdown.drain_ms.into());
         // At least half of the time is left for what follows.
         let half = deadline.saturating_duration_since(Instant::now()) / 2;

@@ -116,9 +116,10 @@ fn a_tick_that_goes_back_adds_and_takes_nothing() {
 
 #[test]
 fn counts_go_on_to_halve_after_years() {
-    let (table, years) = (fixed(64), Tick::from(u32::MAX));
+    let years = Tick::from(u32::MAX);
     for start in [years - 32, years, years + 1, 5 * years] {
-        let (one, limit) = (table.place(start), Count::of(8));
+        let table = fixed(64);
+        let (one, limit) = (table.place("one"), Count::of(8));
         assert_eq!((0..10).filter(|_| table.add(one, start, limit).is_ok()).count(), 8);
         assert_eq!(table.count(one, start + 64), Count::of(4), "at {start}");
         assert!(table.add(one, start + 64, limit).is_ok());

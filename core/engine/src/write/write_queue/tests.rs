@@ -57,7 +57,7 @@ fn an_announcement_of_what_is_being_written_waits_by_itself_and_is_what_reads_se
     let queue = WriteQueue::new(100, 1 << 20, 10);
     push(&queue, record(1, 1, 1));
     queue.take_window();
-    assert_eq!(push(&queue, record(1, 1, 2)), Pushed::New, "the store is writing the older one");
+    assert_eq!(push(&queue, record(1, 1, 2)), Pushed::Following, "the store is writing the older one");
     assert_eq!(push(&queue, record(1, 1, 3)), Pushed::Merged);
     assert_eq!(pending(&queue, 1), [(1, 3)]);
     // The older one fails: the newer one stands for both.

@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Shutdown {
+    /// Tells the peers first that the heads are no servers any more, so that they look for others at once. If false, they
+    /// keep the heads in their tables and meet them there after a restart: for private networks that have no other
+    /// servers.
+    pub leaves_server_mode: bool,
     /// The time that requests in progress have to end, in milliseconds. After it their streams are closed. Raise it if
     /// requests take longer; 0 closes the streams at once.
     #[schemars(range(min = 0, max = 600_000))]
@@ -28,7 +32,7 @@ impl Shutdown {
 
 impl Default for Shutdown {
     fn default() -> Self {
-        Self { drain_ms: Self::DRAIN_MS, deadline_ms: Self::DEADLINE_MS }
+        Self { leaves_server_mode: true, drain_ms: Self::DRAIN_MS, deadline_ms: Self::DEADLINE_MS }
     }
 }
 

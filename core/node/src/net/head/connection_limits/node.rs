@@ -14,6 +14,9 @@ use std::time::Instant;
 /// The time between two log lines of failures to accept, in seconds.
 const ACCEPT_LOG_PAUSE_S: u64 = 60;
 
+/// The parts of a connection in which the parts of heads are counted.
+const WHOLE: u64 = 1 << 16;
+
 /// What all heads share: how many connections the node has.
 #[derive(Debug)]
 pub struct NodeConnections {
@@ -32,7 +35,7 @@ pub struct NodeConnections {
     refuses_inbound: AtomicBool,
     pub(super) unique_peers: UniquePeers,
     pub(super) rounds: Rounds,
-    /// The part of a connection that heads have left over of their parts of a round, in 65,536ths: the next one closes it.
+    /// What heads have left over of their parts of a round, in parts of [`WHOLE`]: the next one closes it.
     carried: AtomicU64,
 }
 
@@ -62,7 +65,7 @@ impl NodeConnections {
             refuses_inbound: AtomicBool::new(false),
             unique_peers: UniquePeers::new(Instant::now()),
             rounds: Rounds::default(),
-            carried: AtomicU64::new(0),
+            carried: AtomicU64::new(WHOLE - 1),
         }
     }
 
@@ -89,7 +92,6 @@ impl NodeConnections {
     /// How many of its connections a head closes when all heads together close `part` of `of`. Heads with few connections close
     /// one now and then.
     pub(super) fn surplus(&self, staying: usize, part: u32, of: u32) -> usize {
-        const WHOLE: u64 = 1 << 16;
         let exact = staying as u64 * u64::from(part) * WHOLE / u64::from(of.max(1));
         let rest = |carried: u64| Some((carried + exact) % WHOLE);
         let carried = self.carried.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest);
