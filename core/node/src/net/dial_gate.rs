@@ -1,10 +1,11 @@
 //! The one gate of every dial: the address policy, the budget of its destination, and a number of addresses per peer.
 
 use crate::net::address::{AddressPolicy, best_first, ip_of, is_relayed, of_peer};
-use crate::net::dial_budget::{Destination, DialBudget};
+use crate::net::dial_budget::{Destination, DialBudget, Share};
 use hydra_kad::NotDialed;
 use libp2p::{Multiaddr, PeerId};
 use quick_cache::sync::Cache;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +14,7 @@ use std::time::Instant;
 /// Addresses of one peer that are dialed.
 pub(crate) const ADDRESSES_MAX: usize = 8;
 /// Peers of which it is remembered where they were reached.
-const REACHED_MAX: usize = 16_384;
+const REACHED_MAX: usize = 65_536;
 
 /// Why a dial, or an address before it is dialed, was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -45,7 +46,9 @@ impl Refusal {
 pub(crate) struct DialGate {
     policy: AddressPolicy,
     budget: Mutex<DialBudget>,
-    reached: Cache<PeerId, IpAddr>,
+    /// The peers of the config, and where they are.
+    configured: HashMap<PeerId, Vec<Multiaddr>>,
+    reached: Cache<PeerId, Multiaddr>,
     admitted: AtomicU64,
     refused: [AtomicU64; Refusal::COUNT],
 }
@@ -56,16 +59,28 @@ impl DialGate {
         Self {
             policy,
             budget: Mutex::default(),
+            configured: HashMap::new(),
             reached: Cache::new(REACHED_MAX),
             admitted: AtomicU64::new(0),
             refused: Default::default(),
         }
     }
 
+    /// The same, which knows the peers of the config.
+    pub(crate) fn with_configured(
+        mut self,
+        peers: impl IntoIterator<Item = (PeerId, Vec<Multiaddr>)>,
+    ) -> Self {
+        self.configured.extend(peers);
+        self
+    }
+
     /// Those of a peer's addresses that may be dialed, the best ones first, at most [`ADDRESSES_MAX`]: a peer must not
     /// make the node dial whomever it likes.
     pub(crate) fn choose(&self, peer: &PeerId, told: Vec<Multiaddr>) -> Vec<Multiaddr> {
-        let mut own = of_peer(peer, told);
+        // A peer of the config is where the config says until it was reached and could say so itself.
+        let configured = self.configured.get(peer).filter(|_| self.reached(peer).is_none());
+        let mut own = of_peer(peer, configured.cloned().unwrap_or(told));
         let before = own.len();
         own.retain(|address| self.policy.permits(address));
         self.count(Refusal::Policy, before - own.len());
@@ -75,22 +90,29 @@ impl DialGate {
         chosen
     }
 
-    /// Whether one of these addresses could be dialed now; a name might be.
-    pub(crate) fn has_room(&self, addresses: &[Multiaddr], now: Instant) -> bool {
-        let budget = self.budget();
-        let has_room = |ip| Destination::of(ip).is_none_or(|to| budget.has_room(to, now));
+    /// Whether a head could dial one of these addresses of a peer now; a name might be.
+    pub(crate) fn has_room(&self, peer: &PeerId, addresses: &[Multiaddr], now: Instant) -> bool {
+        let has_room = |ip| {
+            let share = self.share(Some(peer), ip, Share::Advertising);
+            Destination::of(ip).is_none_or(|to| self.budget().has_room(to, share, now))
+        };
         addresses.iter().any(|address| ip_of(address).is_none_or(has_room))
     }
 
+    /// The gate for the dials that check the peer table.
+    pub(crate) fn for_checks(self: &Arc<Self>) -> Dials {
+        Dials { gate: Arc::clone(self), known: Share::Whole }
+    }
+
     /// Admits a dial to this address. It lasts until the connection that came of it is closed.
-    pub(crate) fn admit(self: &Arc<Self>, ip: IpAddr, now: Instant) -> Result<Dial, Refusal> {
+    pub(crate) fn admit(self: &Arc<Self>, ip: IpAddr, share: Share, now: Instant) -> Result<Dial, Refusal> {
         let refusal = if !self.policy.permits_ip(ip) {
             Refusal::Policy
         } else {
             let destination = Destination::of(ip);
-            if destination.is_none_or(|to| self.budget().take(to, now)) {
+            if destination.is_none_or(|to| self.budget().take(to, share, now)) {
                 self.admitted.fetch_add(1, Ordering::Relaxed);
-                return Ok(Dial { gate: Arc::clone(self), destination, ip });
+                return Ok(Dial { gate: Arc::clone(self), destination, share });
             }
             Refusal::Budget(NotDialed)
         };
@@ -98,8 +120,20 @@ impl DialGate {
         Err(refusal)
     }
 
+    /// The share of a dial: a peer that was not reached at this destination before may be invented.
+    fn share(&self, peer: Option<&PeerId>, ip: IpAddr, known: Share) -> Share {
+        let is_known = peer.is_some_and(|peer| match self.reached(peer) {
+            Some(reached) => {
+                ip_of(&reached).is_some_and(|reached| Destination::of(reached) == Destination::of(ip))
+            }
+            // Until it was reached, it is dialed only where the config says.
+            None => self.configured.contains_key(peer),
+        });
+        if is_known { known } else { Share::Hearsay }
+    }
+
     /// Where a peer was reached by the last dial that succeeded.
-    pub(crate) fn reached(&self, peer: &PeerId) -> Option<IpAddr> {
+    pub(crate) fn reached(&self, peer: &PeerId) -> Option<Multiaddr> {
         self.reached.get(peer)
     }
 
@@ -122,69 +156,56 @@ impl DialGate {
     }
 }
 
+/// The gate as one swarm passes it.
+#[derive(Debug, Clone)]
+pub(crate) struct Dials {
+    gate: Arc<DialGate>,
+    /// What it may take of the budget of a peer that was reached before.
+    known: Share,
+}
+
+/// The gate for the dials by which heads make themselves known.
+impl From<Arc<DialGate>> for Dials {
+    fn from(gate: Arc<DialGate>) -> Self {
+        Self { gate, known: Share::Advertising }
+    }
+}
+
+impl Dials {
+    /// Admits a dial to a peer at this address, as [`DialGate::admit`] does.
+    pub(crate) fn admit(&self, peer: Option<&PeerId>, ip: IpAddr, now: Instant) -> Result<Dial, Refusal> {
+        self.gate.admit(ip, self.gate.share(peer, ip, self.known), now)
+    }
+
+    /// The gate itself.
+    pub(crate) const fn gate(&self) -> &Arc<DialGate> {
+        &self.gate
+    }
+}
+
 /// An admitted dial, or the connection that came of it.
 #[derive(Debug)]
 pub(crate) struct Dial {
     gate: Arc<DialGate>,
     destination: Option<Destination>,
-    ip: IpAddr,
+    share: Share,
 }
 
 impl Dial {
-    /// Notes that this peer was reached.
-    pub(crate) fn succeeded(&self, peer: PeerId) {
-        self.gate.reached.insert(peer, self.ip);
+    /// Notes that this peer was reached at this address.
+    pub(crate) fn succeeded(&self, peer: PeerId, address: Multiaddr) {
+        let reached = of_peer(&peer, [address]).pop();
+        reached.into_iter().for_each(|address| self.gate.reached.insert(peer, address));
     }
 }
 
 impl Drop for Dial {
     fn drop(&mut self) {
         if let Some(destination) = self.destination {
-            self.gate.budget().give_back(destination);
+            self.gate.budget().give_back(destination, self.share);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(texts: &[String]) -> Vec<Multiaddr> {
-        texts.iter().map(|text| text.parse().unwrap()).collect()
-    }
-
-    #[test]
-    fn of_one_peer_eight_permitted_addresses_are_dialed() {
-        let (gate, peer) = (DialGate::new(AddressPolicy::Public), PeerId::random());
-        let mut told: Vec<_> = (1..=20).map(|last| format!("/ip4/1.1.1.{last}/tcp/1")).collect();
-        let forbidden = ["/ip4/127.0.0.1/tcp/1", "/ip4/169.254.169.254/tcp/80", "/dns4/localhost/tcp/1"];
-        told.splice(0..0, forbidden.map(str::to_owned));
-        told.push(format!("/ip4/1.1.2.1/tcp/1/p2p/{}/p2p-circuit", PeerId::random()));
-        let chosen = gate.choose(&peer, parsed(&told));
-        assert_eq!(chosen, parsed(&told[3..11]));
-        assert_eq!(gate.refused(), [3, 0]);
-    }
-
-    #[test]
-    fn a_name_that_leads_to_a_forbidden_host_is_not_dialed() {
-        let gate = Arc::new(DialGate::new(AddressPolicy::Public));
-        let now = Instant::now();
-        for forbidden in ["10.0.0.1", "169.254.169.254", "::1"] {
-            assert_eq!(gate.admit(forbidden.parse().unwrap(), now).unwrap_err(), Refusal::Policy);
-        }
-        assert_eq!((gate.admitted(), gate.refused()), (0, [3, 0]));
-    }
-
-    #[test]
-    fn dials_of_all_parts_share_the_budget_of_their_destination() {
-        let gate = Arc::new(DialGate::new(AddressPolicy::Public));
-        let (ip, now) = ("1.1.1.1".parse().unwrap(), Instant::now());
-        let address = ["/ip4/1.1.1.1/tcp/1".parse().unwrap()];
-        let open: Vec<_> = (0..100).filter_map(|_| gate.admit(ip, now).ok()).collect();
-        assert_eq!((open.len(), gate.has_room(&address, now)), (8, false));
-        drop(open);
-        assert!(gate.has_room(&address, now), "eight of sixteen are left");
-        assert_eq!((0..100).filter(|_| gate.admit(ip, now).is_ok()).count(), 8);
-        assert_eq!((gate.admitted(), gate.has_room(&address, now)), (16, false));
-    }
-}
+mod tests;

@@ -1,12 +1,13 @@
 //! What the table and the advertiser send to other servers, and how fast.
 
+use crate::net::address::ip_of;
 use crate::net::dial_gate::DialGate;
 use crate::net::heads::Head;
 use crate::net::peer_addresses::PeerAddresses;
 use crate::net::routing::lookup::Contact;
 use crate::net::routing::scout::Scout;
 use hydra_kad::{AskError, Request};
-use libp2p::Multiaddr;
+use libp2p::{Multiaddr, PeerId};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,8 +38,8 @@ pub(crate) trait Network: fmt::Debug + Send + Sync + 'static {
     /// Where a server is that has just answered: the address at which it was reached, and those that it told.
     fn whereabouts(&self, contact: &Contact) -> (Option<IpAddr>, Vec<Multiaddr>);
 
-    /// Whether one of these addresses could be dialed now.
-    fn has_room(&self, addresses: &[Multiaddr]) -> bool;
+    /// Whether a head could dial one of these addresses of a peer now.
+    fn has_room(&self, peer: &PeerId, addresses: &[Multiaddr]) -> bool;
 }
 
 /// The real network.
@@ -77,11 +78,14 @@ impl Network for Wire {
     fn whereabouts(&self, contact: &Contact) -> (Option<IpAddr>, Vec<Multiaddr>) {
         // What it told of itself by now is better than what others, or a name in the config, told of it.
         let told = self.peer_addresses.find(&contact.peer).map(|met| met.addresses.clone());
-        (self.dials.reached(&contact.peer), told.unwrap_or_else(|| contact.addresses.clone()))
+        (
+            self.dials.reached(&contact.peer).as_ref().and_then(ip_of),
+            told.unwrap_or_else(|| contact.addresses.clone()),
+        )
     }
 
-    fn has_room(&self, addresses: &[Multiaddr]) -> bool {
-        self.dials.has_room(addresses, Instant::now())
+    fn has_room(&self, peer: &PeerId, addresses: &[Multiaddr]) -> bool {
+        self.dials.has_room(peer, addresses, Instant::now())
     }
 }
 

@@ -1,15 +1,15 @@
 //! A transport whose dials pass the gate. It lies below the resolution of names, so it judges what names lead to.
 
 use crate::net::address::ip_of;
-use crate::net::dial_gate::{Dial, DialGate};
+use crate::net::dial_gate::{Dial, Dials};
 use futures::future::{BoxFuture, FutureExt};
 use libp2p::core::Transport;
 use libp2p::core::muxing::{StreamMuxer, StreamMuxerBox, StreamMuxerEvent, SubstreamBox};
 use libp2p::core::transport::{Boxed, DialOpts, ListenerId, TransportError, TransportEvent};
+use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -18,7 +18,7 @@ type Connection = (PeerId, StreamMuxerBox);
 /// Dials only what the gate admits; listens as before.
 pub(super) struct Gated {
     pub(super) inner: Boxed<Connection>,
-    pub(super) gate: Arc<DialGate>,
+    pub(super) dials: Dials,
 }
 
 impl Transport for Gated {
@@ -39,11 +39,15 @@ impl Transport for Gated {
         let Some(ip) = ip_of(&address) else { return Err(TransportError::MultiaddrNotSupported(address)) };
         let refused = |refusal| TransportError::Other(io::Error::other(refusal));
         // Nothing is sent before it is polled. What no transport can dial takes nothing from the budget.
-        let connecting = self.inner.dial(address, opts)?;
-        let dial = self.gate.admit(ip, Instant::now()).map_err(refused)?;
+        let connecting = self.inner.dial(address.clone(), opts)?;
+        let expected = match address.iter().last() {
+            Some(Protocol::P2p(peer)) => Some(peer),
+            _ => None,
+        };
+        let dial = self.dials.admit(expected.as_ref(), ip, Instant::now()).map_err(refused)?;
         Ok(async move {
             let (peer, inner) = connecting.await?;
-            dial.succeeded(peer);
+            dial.succeeded(peer, address);
             Ok((peer, StreamMuxerBox::new(Held { inner, _dial: dial })))
         }
         .boxed())

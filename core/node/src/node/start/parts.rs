@@ -56,7 +56,9 @@ impl Parts {
     pub(super) fn open(running: &mut Running, kad: hydra_kad::Config) -> Self {
         let config = &running.config;
         let peer_addresses = Arc::new(PeerAddresses::new(PEER_ADDRESSES_LEN_MAX));
-        let dials = Arc::new(DialGate::new(config.network.addresses));
+        let dials = Arc::new(DialGate::new(config.network.addresses).with_configured(
+            settings::bootstrap(&config.network).into_iter().map(|contact| (contact.peer, contact.addresses)),
+        ));
         let testers = Arc::<Servers>::default();
         let (scout, task) = scout::spawn(
             kad.clone(),
