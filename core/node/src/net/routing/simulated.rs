@@ -42,6 +42,8 @@ pub(super) struct Simulated {
     dead: HashSet<PeerId>,
     /// Whether the node itself cannot ask anybody.
     pub(super) cut_off: AtomicBool,
+    /// Whether the network around the node is gone, so that every dial fails at once.
+    pub(super) unplugged: AtomicBool,
     /// Who was asked by whom (nobody stands for the scout), and when.
     pub(super) asked: Mutex<Vec<(Option<PeerId>, PeerId, Instant)>>,
     /// What dials pass; without it all are connected to all.
@@ -84,6 +86,7 @@ impl Simulated {
             all,
             dead,
             cut_off: AtomicBool::new(false),
+            unplugged: AtomicBool::new(false),
             asked: Mutex::default(),
             gate: None,
             open: Mutex::default(),
@@ -182,6 +185,9 @@ impl Network for Simulated {
     ) -> Result<Vec<Contact>, AskError> {
         if self.cut_off.load(Ordering::Relaxed) {
             return Err(AskError::Busy);
+        }
+        if self.unplugged.load(Ordering::Relaxed) {
+            return Err(AskError::Dial(io::ErrorKind::NetworkUnreachable.to_string()));
         }
         let sender = match sender {
             Sender::Scout => None,

@@ -14,12 +14,12 @@ use crate::net::reachability::{self, Report};
 use crate::net::requests::nearness::TableNearness;
 use crate::net::requests::request_handler::Shared;
 use crate::net::routing::advertiser;
-use crate::net::routing::lookup::Contact;
 use crate::net::routing::network::{Pacer, Wire};
 use crate::net::routing::rounds::AllRounds;
 use crate::net::routing::scout::{self, Scout};
 use crate::net::routing::table::Table;
 use crate::net::routing::table_maintenance;
+use crate::net::routing::table_maintenance::Candidate;
 use crate::node::leases::{BeginError, HeadError, HeadParts, LeaseKeeper, NodeHeads};
 use crate::node::running::Running;
 use crate::node::{PEERS_FILE, heads_file};
@@ -106,7 +106,7 @@ impl Parts {
     pub(super) fn spawn_lease_keeper(
         &self,
         running: &mut Running,
-        candidates: mpsc::Sender<Contact>,
+        candidates: mpsc::Sender<Candidate>,
     ) -> oneshot::Receiver<Result<(), BeginError<HeadError>>> {
         let keeper = self.lease_keeper(running, candidates);
         let (begun, told) = oneshot::channel();
@@ -114,7 +114,7 @@ impl Parts {
         told
     }
 
-    fn lease_keeper(&self, running: &Running, candidates: mpsc::Sender<Contact>) -> LeaseKeeper<NodeHeads> {
+    fn lease_keeper(&self, running: &Running, candidates: mpsc::Sender<Candidate>) -> LeaseKeeper<NodeHeads> {
         let config = &running.config;
         let shared = Arc::new(Shared {
             engine: Arc::clone(&running.engine),
@@ -170,7 +170,7 @@ impl Parts {
     }
 
     /// Spawns the tasks that need heads with addresses.
-    pub(super) fn spawn_tasks(&self, running: &mut Running, met: mpsc::Receiver<Contact>) {
+    pub(super) fn spawn_tasks(&self, running: &mut Running, met: mpsc::Receiver<Candidate>) {
         let config = &running.config;
         let heads_file =
             heads_file::keep(config.data_dir.clone(), Arc::clone(&self.heads), self.heads.lines());
