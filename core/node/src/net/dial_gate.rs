@@ -1,20 +1,25 @@
 //! The one gate of every dial: the address policy, the budget of its destination, and a number of addresses per peer.
 
-use crate::net::address::{AddressPolicy, best_first, ip_of, is_relayed, of_peer};
+use crate::net::address::{AddressPolicy, best_first, has_name, ip_of, is_dnsaddr, is_relayed, of_peer};
 use crate::net::dial_budget::{Destination, DialBudget, Share};
 use hydra_kad::NotDialed;
+use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use quick_cache::sync::Cache;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Addresses of one peer that are dialed.
 pub(crate) const ADDRESSES_MAX: usize = 8;
 /// Peers of which it is remembered where they were reached.
 const REACHED_MAX: usize = 65_536;
+
+/// Names that are resolved, in all: so many at once, and one more in each interval.
+const NAMES_BURST: u32 = 64;
+const NAMES_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Why a dial, or an address before it is dialed, was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -25,20 +30,24 @@ pub(crate) enum Refusal {
     /// Its destination was dialed too often, or has too many connections.
     #[error("the dial budget of this address is used up")]
     Budget(#[source] NotDialed),
+    /// Too many names are resolved already, or the peer has one already.
+    #[error("the budget of names to resolve is used up")]
+    Names(#[source] NotDialed),
 }
 
 impl Refusal {
-    const COUNT: usize = 2;
+    const COUNT: usize = 3;
 
     const fn index(self) -> usize {
         match self {
             Self::Policy => 0,
             Self::Budget(_) => 1,
+            Self::Names(_) => 2,
         }
     }
 
     /// The words for refusals in metrics, in the order of [`DialGate::refused`].
-    pub(crate) const WORDS: [&str; Self::COUNT] = ["policy", "budget"];
+    pub(crate) const WORDS: [&str; Self::COUNT] = ["policy", "budget", "names"];
 }
 
 /// What every dial of the node passes: those of heads and scout, with names resolved.
@@ -46,6 +55,8 @@ impl Refusal {
 pub(crate) struct DialGate {
     policy: AddressPolicy,
     budget: Mutex<DialBudget>,
+    /// When the budget of names is whole again.
+    names_whole_at: Mutex<Option<Instant>>,
     /// The peers of the config, and where they are.
     configured: HashMap<PeerId, Vec<Multiaddr>>,
     reached: Cache<PeerId, Multiaddr>,
@@ -59,6 +70,7 @@ impl DialGate {
         Self {
             policy,
             budget: Mutex::default(),
+            names_whole_at: Mutex::default(),
             configured: HashMap::new(),
             reached: Cache::new(REACHED_MAX),
             admitted: AtomicU64::new(0),
@@ -76,7 +88,8 @@ impl DialGate {
     }
 
     /// Those of a peer's addresses that may be dialed, the best ones first, at most [`ADDRESSES_MAX`]: a peer must not
-    /// make the node dial whomever it likes.
+    /// make the node dial whomever it likes. One of them may have a name, and that of a single host: a name costs those
+    /// who resolve it, and `/dnsaddr` stands for any number of names.
     pub(crate) fn choose(&self, peer: &PeerId, told: Vec<Multiaddr>) -> Vec<Multiaddr> {
         // A peer of the config is where the config says until it was reached and could say so itself.
         let configured = self.configured.get(peer).filter(|_| self.reached(peer).is_none());
@@ -86,8 +99,41 @@ impl DialGate {
         self.count(Refusal::Policy, before - own.len());
         own.retain(|address| !is_relayed(address));
         let mut chosen = best_first(own);
+        if configured.is_none() {
+            self.drop_names(&mut chosen);
+        }
         chosen.truncate(ADDRESSES_MAX);
         chosen
+    }
+
+    fn drop_names(&self, addresses: &mut Vec<Multiaddr>) {
+        let (before, mut is_first) = (addresses.len(), true);
+        addresses
+            .retain(|address| !has_name(address) || (!is_dnsaddr(address) && std::mem::take(&mut is_first)));
+        self.count(Refusal::Names(NotDialed), before - addresses.len());
+    }
+
+    /// Admits the resolution of the names in this address. Those of the config cost nothing.
+    pub(crate) fn resolve(&self, address: &Multiaddr, now: Instant) -> Result<(), Refusal> {
+        if self.is_configured(address) {
+            return Ok(());
+        }
+        let mut whole_at = self.names_whole_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = whole_at.map_or(now, |at| at.max(now)) + NAMES_INTERVAL;
+        if next <= now + NAMES_INTERVAL * NAMES_BURST {
+            *whole_at = Some(next);
+            return Ok(());
+        }
+        let refusal = Refusal::Names(NotDialed);
+        self.count(refusal, 1);
+        Err(refusal)
+    }
+
+    /// Whether this is the address of a peer in the config.
+    fn is_configured(&self, address: &Multiaddr) -> bool {
+        let mut address = address.clone();
+        let Some(Protocol::P2p(peer)) = address.pop() else { return false };
+        self.configured.get(&peer).is_some_and(|addresses| addresses.contains(&address))
     }
 
     /// Whether a head could dial one of these addresses of a peer now; a name might be.

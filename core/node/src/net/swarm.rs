@@ -103,7 +103,7 @@ mod tests {
             build(key, behaviour, Names::Resolve, Arc::clone(&gate), (idle, 32), panicked).unwrap();
         swarm.dial(address.parse::<libp2p::Multiaddr>().unwrap()).unwrap();
         while !matches!(swarm.select_next_some().await, SwarmEvent::OutgoingConnectionError { .. }) {}
-        assert_eq!((gate.admitted(), gate.refused()), (0, [1, 0]));
+        assert_eq!((gate.admitted(), gate.refused()), (0, [1, 0, 0]));
         assert_eq!(victim.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 
@@ -120,7 +120,7 @@ mod tests {
                 while !matches!(swarm.select_next_some().await, SwarmEvent::OutgoingConnectionError { .. }) {}
             }
         }
-        assert_eq!((gate.admitted(), gate.refused()), (0, [0, 0]));
+        assert_eq!((gate.admitted(), gate.refused()), (0, [0, 0, 0]));
         let ip = "10.0.0.1".parse().unwrap();
         assert_eq!((0..100).filter(|_| gate.admit(ip, Share::Whole, Instant::now()).is_ok()).count(), 16);
     }
@@ -145,7 +145,7 @@ mod tests {
         let addresses = vec!["/ip4/10.0.0.1/tcp/1".parse().unwrap()];
         let answer = client.ask(PeerId::random(), addresses, request, Duration::from_secs(30)).await;
         assert_eq!(answer, Err(hydra_kad::AskError::Busy));
-        assert_eq!(gate.refused(), [0, 1]);
+        assert_eq!(gate.refused(), [0, 1, 0]);
         driven.abort();
         drop(open);
     }

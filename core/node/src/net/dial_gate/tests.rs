@@ -15,7 +15,7 @@ fn of_one_peer_eight_permitted_addresses_are_dialed() {
     told.push(format!("/ip4/1.1.2.1/tcp/1/p2p/{}/p2p-circuit", PeerId::random()));
     let chosen = gate.choose(&peer, parsed(&told));
     assert_eq!(chosen, parsed(&told[3..11]));
-    assert_eq!(gate.refused(), [3, 0]);
+    assert_eq!(gate.refused(), [3, 0, 0]);
 }
 
 #[test]
@@ -25,7 +25,7 @@ fn a_name_that_leads_to_a_forbidden_host_is_not_dialed() {
     for forbidden in ["10.0.0.1", "169.254.169.254", "::1"] {
         assert_eq!(gate.admit(forbidden.parse().unwrap(), Share::Whole, now).unwrap_err(), Refusal::Policy);
     }
-    assert_eq!((gate.admitted(), gate.refused()), (0, [3, 0]));
+    assert_eq!((gate.admitted(), gate.refused()), (0, [3, 0, 0]));
 }
 
 #[test]
@@ -95,4 +95,31 @@ fn a_peer_of_the_config_is_dialed_where_the_config_says_until_it_was_reached() {
     assert_eq!(in_vain(&gate.for_checks(), &peer, now), 8);
     gate.reached.insert(peer, configured[1].clone());
     assert_eq!(gate.choose(&peer, told.clone()), told);
+}
+
+#[test]
+fn of_the_names_that_others_tell_one_host_is_resolved() {
+    let names = |kind: &str| (0..8).map(|nth| format!("/{kind}/{nth}.example.com")).collect::<Vec<_>>();
+    let (gate, peer) = (DialGate::new(AddressPolicy::Public), PeerId::random());
+    assert!(gate.choose(&peer, parsed(&names("dnsaddr"))).is_empty());
+    let hosts: Vec<_> = names("dns4").iter().map(|name| format!("{name}/tcp/1")).collect();
+    let mut told = parsed(&[names("dnsaddr"), hosts].concat());
+    told.push("/ip4/1.1.1.1/tcp/1".parse().unwrap());
+    assert_eq!(gate.choose(&peer, told.clone()), [told[8].clone(), told[16].clone()]);
+    assert_eq!(gate.refused(), [0, 0, 8 + 15]);
+}
+
+#[test]
+fn names_are_resolved_at_a_bounded_rate_and_those_of_the_config_always() {
+    let peer = PeerId::random();
+    let configured = parsed(&["/dnsaddr/bootstrap.libp2p.io".to_owned()]);
+    let gate = DialGate::new(AddressPolicy::Public).with_configured([(peer, configured.clone())]);
+    let name: Multiaddr = "/dns4/example.com/tcp/1".parse().unwrap();
+    let start = Instant::now();
+    let admitted = |now| (0..1_000).filter(|_| gate.resolve(&name, now).is_ok()).count();
+    assert_eq!(admitted(start), 64);
+    assert_eq!(admitted(start + Duration::from_secs(10)), 50);
+    assert_eq!(gate.refused(), [0, 0, 936 + 950]);
+    let own = configured[0].clone().with(Protocol::P2p(peer));
+    assert_eq!(gate.resolve(&own, start), Ok(()));
 }

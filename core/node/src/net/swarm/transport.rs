@@ -13,6 +13,7 @@ use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::{PeerId, quic, tcp};
 use std::io;
+use std::sync::Arc;
 
 /// TCP (TLS or Noise, Yamux) and QUIC version 1 (requirement N3), whose dials pass the gate, with so many streams a
 /// connection.
@@ -34,10 +35,11 @@ pub(super) fn of(
     let quic = quic::tokio::Transport::new(config)
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(Prompt::new(connection, io::Error::other))));
     let inner = tcp.or_transport(quic).map(|either, _| either.into_inner()).boxed();
+    let gate = Arc::clone(dials.gate());
     let gated = Gated { inner, dials };
     Ok(match names {
-        Names::Resolve => Resolving::new(gated, Without::Later).boxed(),
-        Names::ResolveOrFail => Resolving::new(gated, Without::Failed).boxed(),
+        Names::Resolve => Resolving::new(gated, Without::Later, gate).boxed(),
+        Names::ResolveOrFail => Resolving::new(gated, Without::Failed, gate).boxed(),
         Names::Ignore => gated.boxed(),
     })
 }
