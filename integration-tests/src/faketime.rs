@@ -25,3 +25,18 @@ pub fn shifted<'a>(library: &'a Path, by: &'a str) -> [(&'a str, &'a str); 4] {
         ("DONT_FAKE_MONOTONIC", "1"),
     ]
 }
+
+/// The environment of a program whose wall clock is shifted by what this file says, which may change while it runs.
+///
+/// # Panics
+/// When a path is not UTF-8.
+#[must_use]
+pub fn following<'a>(library: &'a Path, file: &'a Path) -> [(&'a str, &'a str); 5] {
+    [
+        ("LD_PRELOAD", library.to_str().expect("a path in UTF-8")),
+        ("FAKETIME_TIMESTAMP_FILE", file.to_str().expect("a path in UTF-8")),
+        ("FAKETIME_CACHE_DURATION", "1"),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ("DONT_FAKE_MONOTONIC", "1"),
+    ]
+}

@@ -104,6 +104,42 @@ async fn redis_lowers_an_expiry_beyond_any_life() {
     }
 }
 
+/// One of the nodes that share a store has a clock that is days behind, and takes the records of the others for too late.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_lowers_no_expiry_for_a_clock_that_is_behind() {
+    let (Some(program), Some(library)) = (servers::Redis::installed(), faketime::library()) else {
+        assert!(!servers::required(), "Redis and libfaketime are installed, see .ci/install");
+        return;
+    };
+    const BEHIND: Duration = Duration::from_secs(10 * 24 * 3_600);
+    let dir = tempfile::tempdir().unwrap();
+    let ahead = dir.path().join("redis-server");
+    let variables =
+        faketime::shifted(&library, "+10d").map(|(name, value)| format!("{name}={value}")).join(" ");
+    std::fs::write(&ahead, format!("#!/bin/sh\n{variables} exec {} \"$@\"\n", program.display())).unwrap();
+    std::fs::set_permissions(&ahead, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    for scripts in ["auto", "off"] {
+        let server = servers::Redis::start(&ahead, &[]).unwrap();
+        let hosts = [format!("127.0.0.1:{}", server.port())];
+        let table = json!({ "hosts": hosts, "buckets_log2": 10, "scripts": scripts });
+        let store = open("redis", &table, dir.path()).await;
+        let behind = UnixSeconds::now();
+        let right = behind.saturating_add(BEHIND);
+        let others = [right.saturating_add(LIFE), right.saturating_add(YEARS)];
+        let batch: Arc<[_]> = [record(1, 0, others[0]), record(2, 0, others[1])].into();
+        store.insert(batch, right).await.unwrap();
+        store.expire_by(behind.saturating_add(LIFE).saturating_add(Duration::from_secs(300)));
+        assert_eq!(purge(&*store, behind).await, 0);
+        assert_eq!(expiries(&*store, 1, right).await, [others[0]], "{scripts}");
+        let lowered = expiries(&*store, 2, right).await[0];
+        assert!(
+            lowered > others[0] && lowered < others[1],
+            "{scripts}: what is later than any life still is lowered"
+        );
+        store.close().await.unwrap();
+    }
+}
+
 /// Steps of its purge lower what is later than any life, and nothing else.
 async fn lowers_expiries(kind: &str, table: &Value, dir: &Path) {
     let mut store = open(kind, table, dir).await;
@@ -159,6 +195,56 @@ async fn a_node_whose_clock_is_years_off_keeps_what_lives() {
             assert_eq!(node.metrics().await.unwrap().sum("hydra_records_purged_total", &[]), 0.0);
             assert!(node.stop().await.unwrap().success());
         }
+        assert!(!home.log().contains("panicked"), "{}", home.log());
+    }
+}
+
+/// Shifts the clock of a program that follows this file, which is never seen half-written.
+fn shift(file: &Path, by: &str) {
+    let new = file.with_extension("new");
+    std::fs::write(&new, by).unwrap();
+    std::fs::rename(new, file).unwrap();
+}
+
+/// Ten years ahead, ten years behind, and right again, within one run: what lives is served whenever the clock is not ahead of
+/// its life, and is not purged.
+#[tokio::test]
+async fn a_clock_that_jumps_while_a_node_runs_ends_nothing_that_lives() {
+    let Some(library) = faketime::library() else {
+        assert!(std::env::var_os("CI").is_none(), "libfaketime is installed, see .ci/install");
+        return;
+    };
+    let key = [&[0x12, 0x20][..], &[5; 32]].concat();
+    for store in ["memory", "fjall", "sled"] {
+        let home = Home::new().unwrap();
+        let file = home.path().join("shift");
+        shift(&file, "+0");
+        let store = format!("store.kind=\"{store}\"");
+        let settings = [
+            "heads.count=1",
+            "engine.purge_interval_s=1",
+            "engine.flush_interval_ms=50",
+            "engine.cache.fresh_absent_s=1",
+            &store,
+        ];
+        let node = Node::start_with(&home, &settings, &faketime::following(&library, &file)).await.unwrap();
+        let head = node.heads()[0].tcp().clone();
+        let announced = Peer::listening(PROTOCOL).await;
+        announced.provide(&head, &key, &announced.addresses).await.unwrap();
+        let client = Peer::client(PROTOCOL);
+        for (by, is_served) in [("+0", true), ("+3650d", false), ("+0", true), ("-3650d", true), ("+0", true)]
+        {
+            shift(&file, by);
+            let found =
+                client.providers_until(&head, &key, |answer| answer.providers.is_empty() != is_served);
+            let found = found.await.unwrap();
+            assert_eq!(!found.providers.is_empty(), is_served, "{store}, {by}: {}", home.log());
+            // Past a few purges.
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            let purged = node.metrics().await.unwrap().sum("hydra_records_purged_total", &[]);
+            assert_eq!(purged, 0.0, "{store}, {by}");
+        }
+        assert!(node.stop().await.unwrap().success());
         assert!(!home.log().contains("panicked"), "{}", home.log());
     }
 }

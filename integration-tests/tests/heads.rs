@@ -6,7 +6,7 @@ use hydra_integration_tests::node::{Head, Node};
 use hydra_integration_tests::peer::{Peer, parted};
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
-use std::net::UdpSocket;
+use std::net::{TcpListener, UdpSocket};
 use std::time::Duration;
 
 const PROTOCOL: &str = "/ipfs/kad/1.0.0";
@@ -100,6 +100,61 @@ async fn a_head_that_panics_with_a_connection_over_quic_gets_quic_back() {
     assert!(advertised(head).await.contains(&quic));
     answers_again(head.quic()).await;
     live.find_node(head.quic(), TARGET).await.unwrap();
+    assert!(node.stop().await.unwrap().success());
+}
+
+/// The addresses under which one head makes another known.
+async fn told_of(by: &Head, head: &Head) -> Vec<Multiaddr> {
+    let answer = Peer::client(PROTOCOL).find_node(by.tcp(), &head.peer.to_bytes()).await.unwrap();
+    answer.closer.into_iter().filter(|peer| peer.peer == head.peer).flat_map(|peer| peer.addresses).collect()
+}
+
+/// Waits until the heads were started again so often.
+async fn restarted(node: &Node, times: f64) {
+    for _ in 0..600 {
+        if node.metrics().await.unwrap().sum("hydra_head_restarts_total", &[]) >= times {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the heads were not started again {times} times; the log:\n{}", node.home().log());
+}
+
+/// Its port is taken when it is started again: as long as it is down, no other head sends anybody there.
+#[tokio::test]
+async fn a_head_that_cannot_listen_again_is_not_made_known_until_it_can() {
+    let settings = ["heads.count=2", "heads.transports=[\"tcp\"]", "admission=[{kind=\"fatal\"}]"];
+    let node = Node::start(&settings).await.unwrap();
+    let (down, other) = (&node.heads()[0], &node.heads()[1]);
+    let (_, tcp) = parted(down.tcp());
+    let port =
+        tcp.iter().find_map(|part| if let Protocol::Tcp(port) = part { Some(port) } else { None }).unwrap();
+    assert_eq!(told_of(other, down).await, [tcp.clone()]);
+    let ways = [("transport", "tcp"), ("family", "ip4")];
+    assert_eq!(node.metrics().await.unwrap().sum("hydra_heads_reachable", &ways), 2.0);
+    let key = [&[0x12, 0x20][..], &[7; 32]].concat();
+    assert!(Peer::client(PROTOCOL).providers(down.tcp(), &key).await.is_err(), "the head ends");
+    let held = async {
+        loop {
+            match TcpListener::bind(("127.0.0.1", port)) {
+                Ok(held) => return held,
+                Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+            }
+        }
+    };
+    let held = tokio::time::timeout(Duration::from_secs(60), held).await.expect("the head has ended");
+    restarted(&node, 1.0).await;
+    assert_eq!(told_of(other, down).await, [], "it is about to be started again");
+    restarted(&node, 2.0).await;
+    one(&node, "hydra_heads", "failed").await;
+    assert_eq!(told_of(other, down).await, [], "its port is taken");
+    assert_eq!(node.metrics().await.unwrap().sum("hydra_heads_reachable", &ways), 1.0);
+    assert_eq!(node.metrics().await.unwrap().sum("hydra_listeners", &[("state", "up")]), 1.0);
+
+    drop(held);
+    answers_again(down.tcp()).await;
+    assert_eq!(told_of(other, down).await, [tcp]);
+    assert_eq!(node.metrics().await.unwrap().sum("hydra_heads_reachable", &ways), 2.0);
     assert!(node.stop().await.unwrap().success());
 }
 

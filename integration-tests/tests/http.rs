@@ -101,10 +101,16 @@ async fn a_node_that_serves_is_live_and_ready_and_tells_each_check() {
     let node = Node::start(&[MEMORY]).await.unwrap();
     for (page, checks) in [
         ("livez", &["runtime", "background", "store", "leases", "tasks"][..]),
-        ("readyz", &["node", "leases", "heads", "reachability", "memory", "store"]),
+        ("readyz", &["node", "leases", "heads", "table", "reachability", "memory", "store"]),
     ] {
-        assert_eq!(node.page(&format!("/{page}")).await.unwrap().body, "ok\n");
-        let lines: String = checks.iter().map(|check| format!("[+]{check} ok\n")).collect();
+        let alone = "table: no other server is in the peer table\n";
+        let note = if page == "readyz" { alone } else { "" };
+        assert_eq!(node.page(&format!("/{page}")).await.unwrap().body, format!("ok\n{note}"));
+        let line = |check: &&str| match *check {
+            "table" => format!("[!]{alone}"),
+            check => format!("[+]{check} ok\n"),
+        };
+        let lines: String = checks.iter().map(line).collect();
         let told = node.page(&format!("/{page}?verbose")).await.unwrap();
         assert_eq!((told.status, told.body), (200, format!("{lines}{page} check passed\n")));
         assert_eq!(
@@ -141,7 +147,8 @@ async fn a_stalled_store_is_not_ready_and_lives_and_is_ready_again_once_it_moves
     );
     assert_eq!(node.page("/livez").await.unwrap().status, 200, "a new start would not make the store answer");
     std::fs::remove_file(&frozen).unwrap();
-    assert_eq!(page_until(&node, "/readyz", |page| page.status == 200).await.body, "ok\n");
+    let ready = page_until(&node, "/readyz", |page| page.status == 200).await.body;
+    assert!(ready.starts_with("ok\n") && !ready.contains("store: "), "{ready}");
 }
 
 #[tokio::test]
@@ -200,7 +207,7 @@ async fn clients_that_hang_are_cut_off_and_delay_no_stop() {
             }
             hanging.push(stream);
         }
-        // It has its turn once the others were cut off.
+        // It takes the place of one of the others.
         assert_eq!(node.page("/livez").await.unwrap().status, 200, "round {round}");
         // They hold on; it is the node that lets go of them.
         let mut held = node.descriptors().unwrap();

@@ -202,6 +202,47 @@ async fn a_denylist_is_read_again_at_once() {
     assert!(config.node.stop().await.unwrap().success());
 }
 
+/// Which table is whose cannot be told, so that each policy keeps its own: no list of a denylist may go to another policy, or to
+/// none.
+#[tokio::test]
+async fn a_list_of_other_policies_changes_none_and_denylists_are_read_again() {
+    let files = [(); 2].map(|()| tempfile::NamedTempFile::new().unwrap());
+    let key = |last: u8| [&[0x12, 0x20][..], &[last; 32]].concat();
+    let deny = |file: usize, keys: &[u8]| {
+        let lines: Vec<_> =
+            keys.iter().map(|last| format!("/ipfs/{}\n", multihash_cid(&key(*last)))).collect();
+        std::fs::write(files[file].path(), lines.concat()).unwrap();
+    };
+    let entry = |file: usize| {
+        let path = files[file].path().display();
+        format!("[[admission]]\nkind = \"denylist\"\nfiles = [\"{path}\"]\nreload_interval_s = 3600\n")
+    };
+    let more = "[[admission]]\nkind = \"queue-depth\"\n";
+    deny(0, &[10]);
+    deny(1, &[20]);
+    let mut config = Config::start(&(entry(0) + &entry(1))).await;
+    let lists = [entry(1), more.to_owned() + &entry(0), entry(1) + &entry(0) + more];
+    for (round, text) in (1..).zip(lists) {
+        deny(0, &[10, 10 + round]);
+        let lines = config.reload(&text).await;
+        assert_eq!(keys(&lines, "WARN"), ["admission"], "{lines:?}");
+        assert_eq!(keys(&lines, "INFO"), Vec::<String>::new(), "{lines:?}");
+        let (head, peer) = (config.node.heads()[0].tcp(), Peer::listening(PROTOCOL).await);
+        let denied = [10, 10 + round, 20];
+        for last in denied.into_iter().chain([100 + round]) {
+            peer.provide(head, &key(last), &peer.addresses).await.unwrap();
+        }
+        let there = |answer: &hydra_kad::Answer| !answer.providers.is_empty();
+        let client = Peer::client(PROTOCOL);
+        assert!(there(&client.providers_until(head, &key(100 + round), there).await.unwrap()));
+        for last in denied {
+            let found = client.providers(head, &key(last)).await.unwrap();
+            assert!(found.providers.is_empty(), "{last} is denied, round {round}");
+        }
+    }
+    assert!(config.node.stop().await.unwrap().success());
+}
+
 /// A multihash of SHA-256 as a CID of version 0: base58 of its bytes.
 fn multihash_cid(multihash: &[u8]) -> String {
     libp2p::multihash::Multihash::<64>::from_bytes(multihash)

@@ -102,8 +102,10 @@ pub trait ProviderStore: Debug + Send + Sync + 'static {
     async fn purge_expired(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Purged, StoreError>;
 
     /// Records that expire after `latest` were announced under a clock that was ahead: from now on the steps of a purge lower such
-    /// an expiry to `latest`, once for all, so that the record ends. The node calls this before a purge when its clock has gone evenly
-    /// for long, and with a later date each time. Cheap: no I/O. A store that wraps others passes it on.
+    /// an expiry to `latest`, once for all, so that the record ends. The node calls this before each step of a purge: with a date when
+    /// its clock has gone evenly for long, and else with the last one that there is. A store of several nodes corrects the date by the
+    /// clock that they share, if that is ahead: one of them may have a clock that is behind. Cheap: no I/O. A store that wraps others
+    /// passes it on.
     ///
     /// The default does nothing: such a record lives on until the clock has reached its expiry.
     fn expire_by(&self, latest: UnixSeconds) {

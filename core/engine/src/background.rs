@@ -7,7 +7,7 @@ use crate::store::{Elapsed, Failure, Lane, Permit};
 use crate::sync::add;
 use crate::values;
 use crate::write::flush;
-use hydra_api::{Expiry, PurgeProgress, Purged, Rung, StoreError};
+use hydra_api::{Expiry, PurgeProgress, Purged, Rung, StoreError, UnixSeconds};
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::pin::Pin;
@@ -25,6 +25,9 @@ const PURGE_PAUSE: Duration = Duration::from_millis(50);
 
 /// For how long a purge rests at most because the node is degraded: a table that only grows fills its disk.
 const PURGE_REST_MAX: Duration = Duration::from_secs(3_600);
+
+/// After this time a purge that is not done goes on in the next round, so that value records have their turn.
+const PURGE_ROUND_MAX: Duration = Duration::from_secs(600);
 
 /// The pause between two steps of a purge on a degraded node.
 const PURGE_PAUSE_DEGRADED: Duration = Duration::from_secs(1);
@@ -192,7 +195,10 @@ async fn purge(parts: Arc<Parts>) {
     let mut rests_since = Instant::now();
     loop {
         sleep(parts.limits.purge_interval).await;
-        while let Some(permit) = purge_permit(&parts, Lane::Writes, rests_since.elapsed()).await {
+        let begun = Instant::now();
+        while begun.elapsed() < PURGE_ROUND_MAX
+            && let Some(permit) = purge_permit(&parts, Lane::Writes, rests_since.elapsed()).await
+        {
             match purge_call(&parts, permit).await.ok().flatten() {
                 Some(PurgeProgress::More) => {}
                 Some(_) => {
@@ -280,12 +286,12 @@ fn purge_call(parts: &Parts, permit: Permit) -> JoinHandle<Option<PurgeProgress>
     let (backend, stats, limit) = (&parts.backend, parts.stats.clone(), parts.limits.purge_len);
     let (store, now) = (backend.store.clone(), parts.clock.sure_date());
     let latest = parts.clock.latest_date().map(|latest| latest.saturating_add(parts.limits.record_ttl));
+    // The date of an earlier purge says nothing of a clock that was set since.
+    let latest = latest.unwrap_or(UnixSeconds(u32::MAX));
     let span = trace::background(&backend.tracer, StoreCall::PurgeExpired, 0);
     let call = async move {
         // Here, so that a panic counts as one of the call.
-        if let Some(latest) = latest {
-            store.expire_by(latest);
-        }
+        store.expire_by(latest);
         Ok(store.purge_expired(now, limit).await?)
     };
     backend.start(permit, StoreCall::PurgeExpired, 0, span, call, move |step: Result<Purged, Failure>| {

@@ -48,8 +48,11 @@ impl ControlGroup {
             Version::V2 => ("memory.current", &["inactive_file", "active_file", "slab_reclaimable"]),
         };
         let used = self.number(usage)?.ok_or_else(|| io::Error::other("a number is missing"))?;
-        // Without it all counts.
-        let stat = fs::read_to_string(self.dir.join("memory.stat")).unwrap_or_default();
+        // Without it all counts. One that cannot be read for a moment, for want of a file descriptor, says nothing of the use.
+        let stat = match fs::read_to_string(self.dir.join("memory.stat")) {
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => String::new(),
+            read => read?,
+        };
         let fields = stat.lines().filter_map(|line| line.split_once(' '));
         let reclaimable = fields.filter(|(name, _)| reclaimable.contains(name));
         let reclaimable: u64 = reclaimable.filter_map(|(_, bytes)| bytes.trim().parse::<u64>().ok()).sum();

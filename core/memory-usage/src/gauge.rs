@@ -196,6 +196,22 @@ mod tests {
         assert_eq!(permille(u64::MAX, u64::MAX), 1_000);
     }
 
+    /// As when the process has no file descriptor left between two files: the page cache of a store on disk fills a container to
+    /// its limit, and is no memory in use.
+    #[test]
+    fn statistics_that_cannot_be_read_for_a_moment_are_an_error_and_no_use() {
+        let machine = machine("200", "max");
+        let (current, stat) =
+            (machine.path().join("cgroup/a/memory.current"), machine.path().join("cgroup/a/memory.stat"));
+        fs::write(current, "198").unwrap();
+        fs::write(&stat, "inactive_file 100\nactive_file 48\n").unwrap();
+        let gauge = Gauge::from_proc(machine.path(), None);
+        assert_eq!(gauge.read().unwrap().used, 50);
+        fs::remove_file(&stat).unwrap();
+        fs::create_dir(&stat).unwrap();
+        assert!(gauge.read().is_err(), "{:?}", gauge.read());
+    }
+
     #[test]
     fn the_machine_of_this_test_is_measured() {
         if cfg!(target_os = "linux") {

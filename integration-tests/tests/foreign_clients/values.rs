@@ -3,7 +3,7 @@
 
 use crate::{Library, PAUSE, TRIES, Transport, trial_of};
 use hydra_integration_tests::foreign::{Event, Told};
-use hydra_integration_tests::node::Node;
+use hydra_integration_tests::node::{Home, Node};
 use hydra_records::Timestamp;
 use libp2p::identity::Keypair;
 use libtest_mimic::{Failed, Trial};
@@ -25,6 +25,9 @@ pub(crate) fn trials(transport: Transport, go: &Library, js: &Library) -> Vec<Tr
             }),
             trial_of(&name("u3_the_public_key"), transport, &[library], move |of| public_key(transport, of)),
             trial_of(&name("u5_an_expired_value"), transport, &[library], move |of| expired(transport, of)),
+            trial_of(&name("u6_a_value_that_is_not_stored_now"), transport, &[library], move |of| {
+                not_now(transport, of)
+            }),
         ]);
     }
     trials.push(trial_of("u6_each_gets_the_value_that_the_other_put", transport, &[go, js], move |of| {
@@ -176,6 +179,32 @@ async fn expired(transport: Transport, libraries: Vec<Library>) -> Result<(), Fa
     // Whatever its sequence, it is better than one whose end has come.
     let next = owner.taken(library, &third, 2).await?;
     owner.finds(library, &first, &next).await?;
+    Ok(())
+}
+
+/// A client goes on when a head does not store its record now; go also when that is the correction of what the head has.
+async fn not_now(transport: Transport, libraries: Vec<Library>) -> Result<(), Failed> {
+    let (home, library) = (Home::new()?, &libraries[0]);
+    let (known, new) = (Owner::new()?, Owner::new()?);
+    let node = Node::start_in(&home, &["heads.count=1"]).await?;
+    let old = known.taken(library, &transport.of(&node.heads()[0]), 1).await?;
+    node.stop().await?;
+    // The one name that waits has no other beside it.
+    let full = ["heads.count=1", "engine.values.queue_len_max=1", "engine.flush_interval_ms=60000"];
+    let node = Node::start_in(&home, &full).await?;
+    let at = transport.of(&node.heads()[0]);
+    new.taken(library, &at, 1).await?;
+    let put = known.put(library, &at, 2, "1h").await?;
+    assert!(put.server.to_lowercase().contains("value not put correctly"), "{}", put.server);
+    known.finds(library, &at, &old).await?;
+    if library.name() == "go" {
+        let ahead = Node::start(THREE_HEADS).await?;
+        let ahead_at = transport.of(&ahead.heads()[0]);
+        let best = known.taken(library, &ahead_at, 3).await?;
+        let got = known.get(library, &at, &["--also", &ahead_at, "--quorum", "0"]).await?;
+        assert_eq!(got.best, Some(best), "the search ended well");
+    }
+    known.finds(library, &at, &old).await?;
     Ok(())
 }
 

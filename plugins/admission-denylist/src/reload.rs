@@ -36,7 +36,7 @@ struct State {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Failure {
-    /// The files as they were; `None` when one of them could not be looked at.
+    /// The files as they were; `None` when one of them could not be looked at, or not be read.
     seen: Option<Vec<Content>>,
     /// The file and the error.
     error: String,
@@ -199,6 +199,8 @@ impl State {
 
     fn fail(&mut self, path: &Path, error: &Unusable, seen: Option<Vec<Content>>) {
         self.seen = None;
+        // What the system does not give now it may give later, of the same bytes.
+        let seen = seen.filter(|_| !matches!(error, Unusable::Io(_)));
         let failure = Failure { seen, error: format!("{}: {error}", path.display()) };
         if self.failure.as_ref().is_none_or(|before| before.error != failure.error) {
             tracing::error!(
@@ -226,6 +228,32 @@ fn tell_change(path: &Path, before: &Read, seen: &Seen) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+    use hydra_api::Scope;
+    use std::io;
+
+    /// A process that had no descriptor left has some later, and the files are the same as then.
+    #[test]
+    fn files_that_could_not_be_read_for_a_passing_reason_are_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.deny");
+        std::fs::write(&path, "").unwrap();
+        let config = Config { files: vec!["a.deny".into()], ..Config::default() };
+        let lists = Lists::of(&config, &Scope::new(dir.path())).unwrap();
+        let files = lists.load().unwrap().files;
+        let before: Vec<Content> = files.iter().map(|file| file.content).collect();
+        let watched = Watched::new(lists.clone(), files, Duration::from_secs(1));
+        std::fs::write(&path, "# changed\n").unwrap();
+        let mut state = watched.lock();
+        let wanted = state.judge(lists.look(&before)).unwrap();
+        for code in [24, 5] {
+            let passing = Unusable::Io(io::Error::from_raw_os_error(code));
+            state.fail(&path, &passing, Some(wanted.clone()));
+            assert_eq!(state.judge(lists.look(&before)).as_ref(), Some(&wanted), "{passing}");
+        }
+        state.fail(&path, &Unusable::TooMany(1), Some(wanted));
+        assert_eq!(state.judge(lists.look(&before)), None, "another look at the same bytes finds the same");
+    }
 
     #[test]
     fn rules_that_were_replaced_are_freed_by_no_request() {

@@ -5,12 +5,14 @@
 //! with every batch.
 
 mod checks;
+mod clock;
 mod meter;
 mod news;
 mod rounds;
 mod server;
 
 pub use checks::{check_file, check_hosts, check_pair, check_secret};
+pub use clock::ClockBehind;
 pub use meter::{Cause, Connecting, InUse, Length, Meter, Statement};
 pub use news::{PROVIDER_FRESH, PROVIDER_HEADROOM, ProviderNews};
 pub use rounds::rounds;

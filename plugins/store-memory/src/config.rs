@@ -14,7 +14,8 @@ pub(crate) const PROVIDERS_PER_KEY_MAX: u32 = 100_000;
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The memory of all records, keys, providers and their addresses, in MiB. When it is used up, new records are
-    /// dropped and counted; known ones are still refreshed. A million records take about 128 MiB.
+    /// dropped and counted; known ones are still refreshed. A million records take about 128 MiB. Value records may take a
+    /// quarter of it.
     #[schemars(range(min = 1, max = 1_048_576))]
     pub mib_max: u32,
     /// The maximum number of providers of one key. At this number new ones are dropped and counted; known ones are

@@ -23,6 +23,9 @@ const SHARDS: usize = 256;
 const CONCURRENCY_MAX: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 const BATCH_LEN_MAX: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
 
+/// Value records may take this part of the memory.
+const VALUES_PART: u64 = 4;
+
 /// Keeps records in memory. See the README for what it does when memory is used up.
 #[derive(Debug)]
 pub struct Memory {
@@ -61,7 +64,7 @@ impl Memory {
         let hasher = std::hash::RandomState::new();
         let room = Arc::new(Room::of(config.bytes_max()));
         Self {
-            values: Values::new(room.clone()),
+            values: Values::new(room.clone(), config.bytes_max() / VALUES_PART),
             shards: (0..SHARDS).map(|_| Mutex::new(Shard::new())).collect(),
             id: hasher.hash_one("id"),
             hasher,

@@ -28,6 +28,8 @@ pub(crate) struct Values {
     parts: Vec<Mutex<HashMap<ValueKey, ValueRecord>>>,
     hasher: std::hash::RandomState,
     room: Arc<Room>,
+    /// What of it they may take: names cost who makes them up nothing, and providers must find room beside them.
+    share: Room,
     records: AtomicU64,
     /// Of keys and values.
     bytes: AtomicU64,
@@ -38,12 +40,14 @@ pub(crate) struct Values {
 }
 
 impl Values {
-    pub(crate) fn new(room: Arc<Room>) -> Self {
+    /// Values that take up to `bytes_max` of the room.
+    pub(crate) fn new(room: Arc<Room>, bytes_max: u64) -> Self {
         Self {
             parts: (0..PARTS).map(|_| Mutex::default()).collect(),
             id: std::hash::RandomState::new().hash_one(()),
             hasher: std::hash::RandomState::new(),
             room,
+            share: Room::of(bytes_max),
             records: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             purged_part: AtomicUsize::new(0),
@@ -80,7 +84,7 @@ impl Values {
             Some(had) => taken.saturating_sub(had),
             None => taken + RECORD_BYTES,
         };
-        if !self.room.take(more) {
+        if !self.take(more) {
             return PutOutcome::NoRoom;
         }
         let had = had.unwrap_or_else(|| {
@@ -88,7 +92,7 @@ impl Values {
             self.bytes.fetch_add(key.as_bytes().len() as u64, Ordering::Relaxed);
             0
         });
-        self.room.give_back(had.saturating_sub(taken));
+        self.give_back(had.saturating_sub(taken));
         self.bytes.fetch_add(taken, Ordering::Relaxed);
         self.bytes.fetch_sub(had, Ordering::Relaxed);
         // In a buffer of its own: the one that came in may be part of a whole message.
@@ -97,9 +101,25 @@ impl Values {
         PutOutcome::Stored
     }
 
+    fn take(&self, bytes: u64) -> bool {
+        if !self.share.take(bytes) {
+            return false;
+        }
+        let is_taken = self.room.take(bytes);
+        if !is_taken {
+            self.share.give_back(bytes);
+        }
+        is_taken
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.share.give_back(bytes);
+        self.room.give_back(bytes);
+    }
+
     fn forget(&self, key: &ValueKey, record: &ValueRecord) {
         let value = record.value.len() as u64;
-        self.room.give_back(value + RECORD_BYTES);
+        self.give_back(value + RECORD_BYTES);
         self.records.fetch_sub(1, Ordering::Relaxed);
         self.bytes.fetch_sub(key.as_bytes().len() as u64 + value, Ordering::Relaxed);
     }

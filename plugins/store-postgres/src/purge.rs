@@ -4,7 +4,7 @@ use crate::connections::Connections;
 use crate::schema::Tables;
 use crate::time::to_column;
 use hydra_api::{PurgeProgress, Purged, StoreError, UnixSeconds};
-use hydra_remote::PROVIDER_HEADROOM;
+use hydra_remote::{ClockBehind, PROVIDER_HEADROOM};
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -22,7 +22,8 @@ const PEER_LIFE: Duration = Duration::from_secs(2 * 86_400);
 const TAKE: &str = "
 INSERT INTO {s}.chores AS c (name, holder, until) VALUES ('purge', $1, now() + $2 * interval '1 second')
 ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
-WHERE c.holder = excluded.holder OR c.until < now()";
+WHERE c.holder = excluded.holder OR c.until < now()
+RETURNING extract(epoch FROM clock_timestamp())::int8";
 
 /// By pages, so that no index on the expiry is needed. Locked rows are left for the next pass: writers go first. Says how many rows
 /// are gone, how many have an expiry that was lowered, and how many pages the table has.
@@ -44,8 +45,9 @@ pub(crate) struct Purge {
     held_until: Mutex<Option<Instant>>,
     walk: Mutex<Walk>,
     walk_of_values: Mutex<Walk>,
-    /// Expiries after this are lowered to it.
+    /// Expiries after this are lowered to it, by the server's clock if that is ahead.
     latest: AtomicU32,
+    behind: ClockBehind,
 }
 
 /// Where the next statement begins.
@@ -101,8 +103,8 @@ impl Purge {
     pub(crate) fn new() -> Self {
         let walk_of_values = Mutex::new(Walk { table: Table::Values, page: 0 });
         let latest = AtomicU32::new(u32::MAX);
-        let (held_until, walk) = Default::default();
-        Self { holder: rand::random(), held_until, walk, walk_of_values, latest }
+        let (held_until, walk, behind) = Default::default();
+        Self { holder: rand::random(), held_until, walk, walk_of_values, latest, behind }
     }
 
     /// Has the next steps lower later expiries of provider records.
@@ -122,7 +124,7 @@ impl Purge {
             return Ok(Purged::new(0, PurgeProgress::Elsewhere));
         }
         let mut walk = read(&self.walk);
-        let latest = UnixSeconds(self.latest.load(Ordering::Relaxed));
+        let latest = self.behind.corrected(UnixSeconds(self.latest.load(Ordering::Relaxed)));
         let (mut removed, mut left) = (0, u64::from(limit));
         for _ in 0..STEPS_MAX {
             if left == 0 {
@@ -190,13 +192,17 @@ impl Purge {
             .run(operation, move |connection| {
                 Box::pin(async move {
                     let query = sqlx::query(AssertSqlSafe(text)).persistent(persistent);
-                    query.bind(&holder[..]).bind(LEASE.as_secs_f64()).execute(connection).await
+                    let query = query.bind(&holder[..]).bind(LEASE.as_secs_f64());
+                    let row = query.fetch_optional(connection).await?;
+                    row.map(|row| row.try_get::<i64, _>(0)).transpose()
                 })
             })
-            .await?
-            .rows_affected();
-        set(&self.held_until, (taken > 0).then_some(now + LEASE));
-        Ok(taken > 0)
+            .await?;
+        if let Some(date) = taken {
+            self.behind.record(UnixSeconds(u32::try_from(date).unwrap_or_default()));
+        }
+        set(&self.held_until, taken.map(|_| now + LEASE));
+        Ok(taken.is_some())
     }
 
     /// Lets another process purge.

@@ -10,13 +10,18 @@ use crate::net::{Fault, Request};
 use crate::peers;
 use crate::scripts;
 use hydra_api::{PurgeProgress, Purged, StoreError, UnixSeconds};
+use hydra_remote::ClockBehind;
 use redis::Value;
 use std::collections::{HashSet, VecDeque};
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 /// Buckets of one round trip.
 const BUCKETS: u64 = 64;
+/// For how long the date of the server is known.
+const DATED_FOR: Duration = Duration::from_secs(60);
 /// Round trips of one call, so that a call ends in time where little has expired.
 const ROUNDS_MAX: usize = 16;
 
@@ -26,8 +31,11 @@ pub(crate) struct Purge {
     lease: Lease,
     walk: Mutex<Walk>,
     of_values: Mutex<values::Walk>,
-    /// Expiries after this are lowered to it.
+    /// Expiries after this are lowered to it, by the server's clock if that is ahead.
     latest: AtomicU32,
+    behind: ClockBehind,
+    /// When the server was asked for its date.
+    dated: std::sync::Mutex<Option<Instant>>,
 }
 
 /// A pass over all buckets.
@@ -67,7 +75,15 @@ pub(crate) struct Dates {
 impl Purge {
     pub(crate) fn new() -> Self {
         let latest = AtomicU32::new(u32::MAX);
-        Self { lease: Lease::new("purge"), walk: Mutex::default(), of_values: Mutex::default(), latest }
+        let (behind, dated) = Default::default();
+        Self {
+            lease: Lease::new("purge"),
+            walk: Mutex::default(),
+            of_values: Mutex::default(),
+            latest,
+            behind,
+            dated,
+        }
     }
 
     /// Has the next steps lower later expiries.
@@ -87,12 +103,28 @@ impl Purge {
         if !self.lease.take(keys).await.map_err(failed)? {
             return Ok(Purged::new(0, PurgeProgress::Elsewhere));
         }
-        let (layout, dates) =
-            (keys.layout(), Dates { now, latest: UnixSeconds(self.latest.load(Ordering::Relaxed)) });
+        self.compare_clocks(keys).await.map_err(failed)?;
+        let latest = self.behind.corrected(UnixSeconds(self.latest.load(Ordering::Relaxed)));
+        let (layout, dates) = (keys.layout(), Dates { now, latest });
         match layout.form {
             Form::Buckets { .. } => walk.sweep(keys, &layout, dates, u64::from(limit)).await.map_err(failed),
             Form::Plain => walk.plain.step(keys, &layout, dates, u64::from(limit)).await.map_err(failed),
         }
+    }
+
+    /// Asks the server for its date, now and then.
+    async fn compare_clocks(&self, keys: &Keyspace) -> Result<(), Fault> {
+        let now = Instant::now();
+        let dated = || self.dated.lock().unwrap_or_else(PoisonError::into_inner);
+        if dated().is_some_and(|at| now.saturating_duration_since(at) < DATED_FOR) {
+            return Ok(());
+        }
+        let name = keys.layout().lease("purge");
+        let date = keys.ask(&name, redis::cmd("TIME")).await?;
+        let (seconds, _): (u32, u32) = redis::from_redis_value(date).map_err(Fault::unreadable)?;
+        self.behind.record(UnixSeconds(seconds));
+        *dated() = Some(now);
+        Ok(())
     }
 
     /// One step among the value records: some partitions, and `limit` records at most.

@@ -11,7 +11,8 @@ pub struct ValueRecords {
     /// alone.
     pub enabled: bool,
 
-    /// The time that a record is kept after it was last put, in hours. All nodes on one store need the same value.
+    /// The time that a record is kept after it was last put, in hours; a put within the first quarter of that time does
+    /// not prolong it. All nodes on one store need the same value.
     #[schemars(range(min = 1, max = 720))]
     pub ttl_hours: u32,
 

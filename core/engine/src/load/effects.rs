@@ -17,8 +17,10 @@ pub(crate) const fn of_reads(rung: Rung) -> &'static str {
 /// What writes do without on this rung; empty on the full one.
 pub(crate) const fn of_writes(rung: Rung) -> &'static str {
     match rung {
-        Rung::Short => "records that live long enough are not written again",
-        Rung::Stale => "refreshes are dropped",
+        Rung::Short => {
+            "records that live long enough are not written again, and refreshes are dropped as the write queue fills"
+        }
+        Rung::Stale => "refreshes are dropped, and new announcements of far keys as the write queue fills",
         Rung::NearOnly => {
             "refreshes, and announcements of keys to which the head that was asked is not near, are dropped"
         }

@@ -207,12 +207,14 @@ impl Signals {
         self.reads.tick(elapsed, Calls { begun, ended });
         self.writes.tick(elapsed, pulse.writes);
         let [reads_paused, writes_paused, value_reads_paused, value_writes_paused] = pulse.paused;
+        // A store that is slow though it reads every key it is asked for is not made faster by asking it for fewer.
+        let slow_under_load = if window.lost < DENIED_MIN { 0 } else { slow[2] };
         let reads = Strains {
             short: reads([short.denied_percent, short.waiting_percent, short.read_p90_ms], slow[0]),
             stale: reads([stale.denied_percent, stale.waiting_percent, stale.read_p90_ms], slow[1]),
             near_only: nearest([
                 (lost, near_only.lost_percent, Signal::Lost),
-                (slow[2], ceiling(near_only.read_p90_ms), Signal::Slow),
+                (slow_under_load, ceiling(near_only.read_p90_ms), Signal::Slow),
             ]),
             paused: reads_paused,
         };

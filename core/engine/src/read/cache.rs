@@ -73,7 +73,8 @@ impl Cache {
         self.bytes_max.load(Ordering::Relaxed)
     }
 
-    /// Uses this share of the configured memory from now on: answers beyond it are evicted at once.
+    /// Uses this share of the configured memory from now on: answers beyond it are evicted at once. Their slots in the table, up to
+    /// two thirds of what a short answer takes, stay allocated for later ones.
     pub(crate) fn set_share(&self, share: MemoryShare) {
         let bytes_max = share.of(self.bytes_configured);
         self.bytes_max.store(bytes_max, Ordering::Relaxed);

@@ -97,7 +97,7 @@ impl Adaptive {
     /// Tells the controller what there was since its last tick.
     fn tick(&mut self, stats: &Stats, bound: u32, gate: (u32, bool), elapsed: &Elapsed) {
         let (ended, work) = (read(&stats.statements_ended), [0, 1].map(|lane| stats.work[lane].read()));
-        let denied = stats.wants.sum(|wants| &wants.denied);
+        let denied = stats.wants.sum(|wants| &wants.denied) + read(&stats.values.denied);
         let tick = Tick {
             elapsed: elapsed.elapsed,
             bound,

@@ -15,12 +15,15 @@ use hydra_records::Error;
 /// again and again.
 const REFRESH_PART: u32 = 4;
 
+/// In this part of its life, the last one, a record that is put again is acknowledged only if it lives on.
+const LAST_PART: u32 = 16;
+
 /// What becomes of a PUT_VALUE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Put {
     /// The record is the best one that is known, and every read sees it. The answer repeats it (U7).
     Taken,
-    /// It is not taken now. The answer has no record, which a client takes for "not stored".
+    /// It is not taken now. The answer has a record without a value, which clients take for "not stored".
     NotNow,
     /// It is none, or a better one is known: the stream is reset (U6).
     Refused,
@@ -89,6 +92,10 @@ impl Values {
         if let Some(ending) = self.hinders(&key, &claim, Some(&held), now) {
             return ending;
         }
+        if is_longer(value, held.as_ref()) && !self.room.admits(now.instant) {
+            add(&self.backend.stats.values.dropped_no_room, 1);
+            return Ending::NoRoom;
+        }
         self.take(key, &claim, held.map(|record| record.value), now)
     }
 
@@ -110,7 +117,8 @@ impl Values {
         let stats = &self.backend.stats.values;
         if !self.checks.take(caller.address, now.instant) {
             add(&stats.checks_declined, 1);
-            return Err(Ending::Declined);
+            // No policy gives back what it took: the record was parsed and compared.
+            return Err(Ending::Shed);
         }
         add(&stats.checks, 1);
         claim.verify().map_err(|why| {
@@ -147,8 +155,7 @@ impl Values {
             add(&stats.dropped_queue_full, 1);
             return Some(Ending::QueueFull);
         }
-        let held = known?.as_ref().map_or(0, |held| held.value.len());
-        if value.len() > held && self.room.is_used_up(now.instant) {
+        if is_longer(value, known?.as_ref()) && self.room.is_used_up(now.instant) {
             add(&stats.dropped_no_room, 1);
             return Some(Ending::NoRoom);
         }
@@ -198,17 +205,25 @@ impl Values {
         }
     }
 
-    /// A record that is held was put again: when much of its life has gone and the node is not busy, it lives on.
+    /// A record that is held was put again: when much of its life has gone and the node is not busy, it lives on. One that is
+    /// about to end is acknowledged only if it does.
     fn refresh(&self, key: ValueKey, held: &ValueRecord, rung: Rung, now: Now) -> Ending {
-        add(&self.backend.stats.values.equal, 1);
         let age = now.unix.since(held.received);
         if age >= self.limits.value_ttl / REFRESH_PART
-            && rung < Rung::Stale
             && let Ok(claim) = Claim::parse(&key, held.value.clone(), now.unix)
         {
-            // It is held in any case.
-            self.take(key, &claim, Some(held.value.clone()), now);
+            let ending = match rung {
+                Rung::Full | Rung::Short => self.take(key, &claim, Some(held.value.clone()), now),
+                _ => Ending::Shed,
+            };
+            let left = held.expires.since(now.unix);
+            if ending == Ending::Served
+                || (left < self.limits.value_ttl / LAST_PART && claim.ends() > held.expires)
+            {
+                return ending;
+            }
         }
+        add(&self.backend.stats.values.equal, 1);
         Ending::Served
     }
 
@@ -216,6 +231,11 @@ impl Values {
     pub(super) fn prefers(key: &ValueKey, record: &ValueRecord, rival: &[u8], now: UnixSeconds) -> bool {
         is_better(key, &record.value, rival, now)
     }
+}
+
+/// Whether a value takes more room than what is held.
+fn is_longer(value: &Bytes, held: Option<&ValueRecord>) -> bool {
+    value.len() > held.map_or(0, |held| held.value.len())
 }
 
 /// The record that is held, if it has this value and is live.

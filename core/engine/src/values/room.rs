@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// For how long a store that had no room for a record is given none that is new or longer.
+/// How often a store that had no room for a record is given one that is new or longer: what it does not take then was
+/// acknowledged in vain.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// The bytes that the store has of values, as far as is known, and those that it may have.
@@ -13,7 +14,7 @@ const PAUSE: Duration = Duration::from_secs(5);
 pub(super) struct Room {
     bytes: AtomicU64,
     bytes_max: u64,
-    /// When the store had no room for a record last.
+    /// When the store had no room for a record last, or was given one since to see whether it has.
     refused: Mutex<Option<Instant>>,
 }
 
@@ -29,7 +30,10 @@ impl Room {
 
     /// A record was written that takes so many bytes more than the one before it.
     pub(super) fn written(&self, more: u64) {
-        add(&self.bytes, more);
+        if more > 0 {
+            add(&self.bytes, more);
+            *lock(&self.refused) = None;
+        }
     }
 
     /// The store had no room for a record.
@@ -37,8 +41,25 @@ impl Room {
         *lock(&self.refused) = Some(now);
     }
 
+    /// Whether there is none for a record that is new or longer.
     pub(super) fn is_used_up(&self, now: Instant) -> bool {
         let lately = |at: Instant| now.saturating_duration_since(at) < PAUSE;
         read(&self.bytes) >= self.bytes_max || lock(&self.refused).is_some_and(lately)
+    }
+
+    /// Whether such a record can be given to the store: after a refusal one of them in each pause.
+    pub(super) fn admits(&self, now: Instant) -> bool {
+        if self.is_used_up(now) {
+            return false;
+        }
+        let mut refused = lock(&self.refused);
+        match *refused {
+            Some(at) if now.saturating_duration_since(at) < PAUSE => false,
+            Some(_) => {
+                *refused = Some(now);
+                true
+            }
+            None => true,
+        }
     }
 }

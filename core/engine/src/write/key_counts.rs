@@ -56,6 +56,16 @@ impl KeyCounts {
         let _always_counted = slot.fetch_update(Ordering::Relaxed, Ordering::Relaxed, counted);
     }
 
+    /// A provider that was counted is none of this key.
+    pub(super) fn take_back(&self, key: &ContentKey, now: UnixSeconds) {
+        let (span, (tag, slot)) = (self.span(now), self.place(key));
+        let taken_back = |packed| {
+            let slot = Slot::read(packed).in_span(span);
+            (slot.tag == tag).then(|| Slot { now: slot.now.saturating_sub(1), ..slot }.packed())
+        };
+        let _is_its_slot = slot.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken_back).is_ok();
+    }
+
     fn span(&self, now: UnixSeconds) -> u8 {
         (now.0 / self.span_s) as u8
     }

@@ -119,6 +119,7 @@ impl Writer {
                 self.counts.record(&key, taken_last, now.unix);
                 Ending::Served
             }
+            Pushed::Following => Ending::Served,
             Pushed::Merged => {
                 add(&stats.merged, 1);
                 Ending::Served
@@ -128,6 +129,13 @@ impl Writer {
                 add(&stats.dropped_queue_full, 1);
                 Ending::QueueFull
             }
+        }
+    }
+
+    /// A record that was taken is in no store: its provider does not count as one of its key, unless an earlier record does.
+    pub(crate) fn forget(&self, record: &ProviderRecord) {
+        if self.recent.lives_until(record).is_none() {
+            self.counts.take_back(&record.key, self.clock.unix());
         }
     }
 

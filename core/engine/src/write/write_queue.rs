@@ -114,6 +114,8 @@ pub(crate) enum Fate {
 pub(crate) enum Pushed {
     /// It waits.
     New,
+    /// It waits, behind one of the same key and provider that is being written.
+    Following,
     /// It has replaced an earlier one of the same key and provider.
     Merged,
     /// There was no room.
@@ -183,6 +185,7 @@ impl WriteQueue {
             return Pushed::Merged;
         };
         let has_room = self.make_room(&mut queue, size(&record), evicted);
+        let follows = self.present.may_have(hashes.key) && queue.newest(hashes, &record).is_some();
         if has_room {
             queue.fresh.append(record, Tries::default(), hashes, &self.present);
         }
@@ -192,7 +195,11 @@ impl WriteQueue {
         if has_room && ready == self.window_len() {
             self.window_waits.notify_one();
         }
-        if has_room { Pushed::New } else { Pushed::Full }
+        match (has_room, follows) {
+            (true, false) => Pushed::New,
+            (true, true) => Pushed::Following,
+            (false, _) => Pushed::Full,
+        }
     }
 
     /// What is accepted of a key and not known to be in the store: the newest first, one of each provider.
@@ -365,8 +372,11 @@ impl WriteQueue {
         if queue.fresh.len() + kept.0 >= len_max || queue.fresh.bytes + kept.1 + bytes > bytes_max {
             return false;
         }
-        while is_full(queue) {
+        // No more of them than it takes the place of: while a smaller share of the room is used the queue shrinks as it is written.
+        let mut given_up = 0;
+        while is_full(queue) && (evicted.is_empty() || given_up < bytes) && evicted.len() < LOCKED_MAX {
             let Some(record) = queue.away.evict_last(&self.present) else { return false };
+            given_up += size(&record);
             evicted.push(record);
         }
         true

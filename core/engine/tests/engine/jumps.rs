@@ -158,3 +158,27 @@ async fn a_clock_that_is_behind_at_the_start_shortens_no_record() {
     assert_eq!(store.kept(written.key, START).await[0].expires, written.expires);
     assert_eq!(engine.providers(caller(0), &key(1)).await.unwrap().providers().len(), 1);
 }
+
+/// A clock that was behind for more than an hour, as that of a machine that found its time server late, is set right. The date of
+/// the last purge before, to which expiries are lowered, was that of the wrong clock.
+#[tokio::test(start_paused = true)]
+async fn what_is_announced_after_a_clock_was_set_right_lives_as_long_as_any() {
+    let store = Store::new(4, 256);
+    let (wall, clock) = Wall::new();
+    let engine = open(&store, clock);
+    sleep(Duration::from_secs(2 * HOUR)).await;
+    wall.jump(10 * DAY).await;
+    assert_eq!(engine.announce(caller(1), &key(1), || addresses(1)), Ok(Ending::Served));
+    sleep(Duration::from_secs(10)).await;
+    let written = store.batches()[0][0].clone();
+    // Past a few purges.
+    sleep(Duration::from_secs(300)).await;
+    let now = START.saturating_add(Duration::from_secs(10 * DAY + 2 * HOUR + 300));
+    assert_eq!(
+        store.kept(written.key, START).await[0].expires,
+        written.expires,
+        "nobody announced it under a clock ahead"
+    );
+    assert_eq!(store.kept(written.key, now).await.len(), 1);
+    assert_eq!(engine.providers(caller(0), &key(1)).await.unwrap().providers().len(), 1);
+}

@@ -359,3 +359,42 @@ async fn writes_stand_on_near_only_while_the_queue_stays_full() {
     }
     assert_eq!(engine.write_rung(), Rung::Full);
 }
+
+/// A store that takes long for each call, and is asked for a fifth of what it can read: to ask it for less makes nothing faster.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_slow_by_itself_and_has_permits_left_is_asked_for_far_keys() {
+    let store = Store::new(16, 32);
+    let engine = open(&store, vec![], permits(16));
+    engine.set_nearness(Arc::new(OneInFour));
+    store.set(Mood::Takes(millis(600)));
+    let mut clients = Clients::of(&engine, 100);
+    clients.offer(Duration::from_secs(120)).await;
+    let stats = engine.stats();
+    println!("{:?} lost {} far {}", clients.rungs, stats.reads.lost, stats.reads.far);
+    assert!(!clients.rungs.contains(&Rung::NearOnly), "{:?}", clients.rungs);
+    assert_eq!(stats.reads.far, 0);
+}
+
+/// What the cache has of a far key is given on this rung, and what was taken of it.
+#[tokio::test(start_paused = true)]
+async fn of_a_far_key_the_cache_and_the_queue_are_told() {
+    let degrade = Arc::new(AtomicBool::new(false));
+    let degrades = Ledger::new({
+        let degrade = degrade.clone();
+        move |_, _| {
+            if degrade.load(Ordering::Relaxed) { Verdict::Degrade(Rung::NearOnly) } else { Verdict::Admit }
+        }
+    });
+    let store = Store::new(2, 256);
+    let engine = open(&store, vec![degrades.named("degrades")], permits(2));
+    engine.set_nearness(Arc::new(OneInFour));
+    let far = OneInFour::numbers(0)[1];
+    let waiting = OneInFour::numbers(far + 1)[1];
+    assert_eq!(engine.announce(caller(2), &key(far), || addresses(2)), Ok(Ending::Served));
+    sleep(millis(600)).await;
+    assert_eq!(engine.providers(caller(0), &key(far)).await.unwrap().providers().len(), 1);
+    assert_eq!(engine.announce(caller(3), &key(waiting), || addresses(3)), Ok(Ending::Served));
+    degrade.store(true, Ordering::Relaxed);
+    assert_eq!(engine.providers(caller(0), &key(far)).await.unwrap().providers().len(), 1);
+    assert_eq!(engine.providers(caller(0), &key(waiting)).await.unwrap().providers().len(), 1);
+}

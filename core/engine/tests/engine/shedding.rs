@@ -168,7 +168,8 @@ async fn what_the_store_has_counts_as_well() {
 #[tokio::test(start_paused = true)]
 async fn near_only_has_a_strict_limit_of_its_own() {
     let [near, _] = OneInFour::numbers(0);
-    for (rung, taken) in [(Rung::Stale, 100), (Rung::NearOnly, u64::from(NearOnly::PROVIDERS_PER_KEY_MAX))] {
+    let strict = u64::from(NearOnly::PROVIDERS_PER_KEY_MAX);
+    for (rung, taken) in [(Rung::Stale, 100), (Rung::NearOnly, strict), (Rung::CacheOnly, strict)] {
         let store = Store::new(2, 256);
         let engine = degraded(&store, rung, permits(2));
         let endings =
@@ -176,4 +177,34 @@ async fn near_only_has_a_strict_limit_of_its_own() {
         let served = endings.filter(|ending| *ending == Ending::Served).count() as u64;
         assert_eq!((served, engine.stats().writes.dropped_key_full), (taken, 100 - taken));
     }
+}
+
+/// A provider that announces again while its record is being written is one provider.
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_announces_during_a_slow_insert_counts_once() {
+    let store = Store::new(2, 256);
+    let engine = open(&store, vec![], Config { providers_per_key_max: 4, ..permits(2) });
+    let announce = |provider| engine.announce(caller(provider), &key(1), || addresses(1)).unwrap();
+    store.set_writes(Mood::Frozen);
+    assert_eq!([announce(0), announce(1)], [Ending::Served; 2]);
+    sleep(millis(600)).await;
+    // The same two, at other heads of the node or once more.
+    assert_eq!([announce(0), announce(1)], [Ending::Served; 2]);
+    assert_eq!([announce(2), announce(3), announce(4)], [Ending::Served, Ending::Served, Ending::KeyFull]);
+}
+
+/// What the store did not take is no provider of the key.
+#[tokio::test(start_paused = true)]
+async fn what_the_store_has_dropped_does_not_count() {
+    let memory = crate::doubles::memory();
+    let full = std::sync::Arc::new(hydra_conformance::doubles::DropsSome::new(memory, 1_000, 1));
+    let config = Config { providers_per_key_max: 4, ..permits(2) };
+    let engine = crate::doubles::open_store(full, vec![], config, None);
+    let announce = |provider| engine.announce(caller(provider), &key(1), || addresses(1)).unwrap();
+    for _ in 0..5 {
+        assert_eq!(announce(0), Ending::Served);
+        sleep(millis(600)).await;
+    }
+    assert_eq!(engine.stats().writes.dropped_no_room, 5);
+    assert_eq!(announce(1), Ending::Served, "the store has no provider of this key");
 }

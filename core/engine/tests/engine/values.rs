@@ -1,9 +1,12 @@
 //! Value records: U1 to U12, reads that see what was taken, records of rivals, a store that fails, degraded service.
 
-use crate::doubles::{FAILS, Mood, START, Store, caller, memory, millis, open, open_store, permits};
+use crate::doubles::{FAILS, Ledger, Mood, START, Store, caller, memory, millis, open, open_store, permits};
 use crate::names::{Name, forged};
 use bytes::Bytes;
-use hydra_api::{ProviderStore, StoreErrorKind, UnixSeconds, ValueKey, ValuePut, ValueRecord, async_trait};
+use hydra_api::{
+    Outcome, ProviderStore, Rung, StoreErrorKind, UnixSeconds, ValueKey, ValuePut, ValueRecord, Verdict,
+    async_trait,
+};
 use hydra_conformance::doubles::{Behaviour, CountingStore, Double};
 use hydra_engine::{Caller, Config, Ending, Engine, Put, PutRecord, Source};
 use std::net::{IpAddr, Ipv4Addr};
@@ -416,4 +419,41 @@ async fn a_repair_is_answered_from_an_older_answer_while_the_store_is_away() {
     assert_eq!(put(&engine, &name, &name.record(2)).await, Put::NotNow, "it cannot be compared");
     // By the first put, and by those of what cannot be compared until the calls were paused.
     assert_eq!(engine.stats().values.checks, 1);
+}
+
+/// A policy gives nothing back for it: it was received, parsed and compared.
+#[tokio::test(start_paused = true)]
+async fn a_record_beyond_the_signature_checks_is_shed() {
+    let ledger = Ledger::admits_all();
+    let mut config = permits(4);
+    config.values.checks_per_second = 1;
+    let engine = open(&Store::new(4, 256), vec![ledger.named("ledger")], config);
+    let names: Vec<_> = (0..3).map(Name::of).collect();
+    let mut taken = Vec::new();
+    for name in &names {
+        taken.push(put(&engine, name, &name.record(1)).await);
+    }
+    assert_eq!(taken, [Put::Taken, Put::Taken, Put::NotNow]);
+    assert_eq!(ledger.outcome(&names[2].key()), Outcome::Shed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn u9_a_record_that_is_put_again_before_its_end_lives_on_or_is_not_acknowledged() {
+    for (rung, expected) in [(Rung::Short, Put::Taken), (Rung::Stale, Put::NotNow)] {
+        let ledger = Ledger::new(move |_, _| Verdict::Degrade(rung));
+        let mut config = permits(4);
+        config.values.ttl_hours = 16;
+        let store = memory();
+        let first = open_store(store.clone(), vec![], config.clone(), None);
+        let name = Name::of(1);
+        assert_eq!(put(&first, &name, &name.record(1)).await, Put::Taken);
+        sleep(millis(2_000)).await;
+        let engine = open_store(store.clone(), vec![ledger.named("degrades")], config, None);
+        sleep(14 * HOUR).await;
+        assert_eq!(put(&engine, &name, &name.record(1)).await, Put::Taken, "it has two hours left");
+        sleep(HOUR + HOUR / 2).await;
+        assert_eq!(put(&engine, &name, &name.record(1)).await, expected, "{rung:?}");
+        sleep(HOUR).await;
+        assert_eq!(get(&engine, &name).await.is_some(), expected == Put::Taken, "{rung:?}");
+    }
 }

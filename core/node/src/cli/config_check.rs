@@ -115,7 +115,7 @@ fn port_of_pages(loaded: &Loaded) -> Option<Issue> {
 fn descriptors(loaded: &Loaded, warnings: &mut Vec<Issue>) -> Option<Issue> {
     let (_, limit) = rlimit::getrlimit(rlimit::Resource::NOFILE).ok()?;
     let needed = Descriptors::of(&loaded.config);
-    let Descriptors { listeners, connections, pending, store, http, process } = needed;
+    let Descriptors { listeners, connections, pending, dials, store, http, process } = needed;
     if let Err(too_few) = needed.suffice(limit) {
         let at = [heads("count"), heads("listen")];
         return Some(loaded.issue_of(&at, too_few.to_string(), Some(too_few.remedy())));
@@ -124,7 +124,8 @@ fn descriptors(loaded: &Loaded, warnings: &mut Vec<Issue>) -> Option<Issue> {
         let all = needed.all();
         let message = format!(
             "the node needs up to {all} file descriptors (listeners {listeners}, HTTP endpoints {http}, process \
-             {process}, store {store}, connections {connections}, connections being established {pending}), and the \
+             {process}, store {store}, connections {connections}, connections being established {pending}, \
+             dials {dials}), and the \
              limit is {limit}: the node lowers its connection limits to fit"
         );
         let help =

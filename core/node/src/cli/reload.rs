@@ -7,7 +7,7 @@ use super::logging::{self, Level};
 use super::stop::ReloadSignal;
 use crate::config::{Issues, KeyPath, Loaded, Sources, load};
 use crate::node::backends::Backends;
-use changes::{changed, kept, table_at};
+use changes::{changed, have_same_policies, kept, table_at};
 use hydra_api::{
     Admission, Causes, IdAllocator, Ids, ProviderStore, ReconfigureError, Registry, Role, Store,
 };
@@ -90,10 +90,18 @@ impl Reload {
             left.retain(|key| *key != level);
             outcome.taken.push(level);
         }
+        let mut tables = loaded.values().clone();
+        if !have_same_policies(&self.values, &tables) {
+            // Which table is whose is not known, so each policy keeps its own: denylists read their files again.
+            let admission = KeyPath::root().key(Admission::NAME);
+            left.retain(|key| !admission.leads_to(key));
+            tables = kept(&tables, &self.values, std::slice::from_ref(&admission));
+            outcome.needs_restart.push(admission);
+        }
         for (at, plugin) in self.plugins() {
             let own: Vec<_> = left.iter().filter(|key| at.leads_to(key)).cloned().collect();
             left.retain(|key| !at.leads_to(key));
-            self.reconfigure(at, plugin, own, loaded.values(), &mut outcome).await;
+            self.reconfigure(at, plugin, own, &tables, &mut outcome).await;
         }
         outcome.needs_restart.extend(left);
         self.values = kept(loaded.values(), &self.values, &outcome.needs_restart);

@@ -30,6 +30,9 @@ pub(crate) struct Descriptors {
     pub(crate) connections: u64,
     /// Connections that are being established, at their maximum.
     pub(crate) pending: u64,
+    /// Dials under way and the connections of the scout, at their maximum: as many as inbound connections that are being
+    /// established.
+    pub(crate) dials: u64,
     /// The store.
     pub(crate) store: u64,
     /// The operator pages.
@@ -78,6 +81,7 @@ impl Descriptors {
             listeners: count * per_head(config),
             connections: over_tcp(node_max.min(count.saturating_mul(head_max))),
             pending: over_tcp(pending_max.min(marks.pending_per_node_max.into())),
+            dials: marks.pending_per_node_max.into(),
             store: if config.store.kind == "memory" { 0 } else { connections.unwrap_or(STORE) },
             http: if config.telemetry.http.enabled { HTTP } else { 0 },
             process: PROCESS,
@@ -91,7 +95,7 @@ impl Descriptors {
 
     /// With these it never runs out.
     pub(crate) const fn all(&self) -> u64 {
-        self.least() + self.store + self.connections + self.pending
+        self.least() + self.store + self.connections + self.pending + self.dials
     }
 
     /// Whether the node can start with so many.
@@ -111,8 +115,9 @@ impl Descriptors {
         let spare = limit.saturating_sub(self.least());
         // A store that needs more than half of what is left opens files as it needs them.
         let room = spare - self.store.min(spare / 2);
-        let pending = self.pending.min(CONNECTIONS_MIN.max(room / PENDING_PART));
-        let max = self.connections.min(CONNECTIONS_MIN.max(room.saturating_sub(pending)));
+        // Of both directions.
+        let pending = self.pending.max(self.dials).min(CONNECTIONS_MIN.max(room / PENDING_PART / 2));
+        let max = self.connections.min(CONNECTIONS_MIN.max(room.saturating_sub(2 * pending)));
         let scaled = |mark: u32| {
             let part = u64::from(mark) * max / u64::from(connections.per_node_max.max(1));
             u32::try_from(part).unwrap_or(u32::MAX)
@@ -166,8 +171,9 @@ mod tests {
             assert!(
                 fitted.per_node_low <= fitted.per_node_high && fitted.per_node_high <= fitted.per_node_max
             );
-            let total = needed.least() + u64::from(fitted.per_node_max + fitted.pending_per_node_max);
-            assert!(total <= limit.max(needed.least() + 2 * CONNECTIONS_MIN), "{limit}: {fitted:?}");
+            // Those that are being established are of both directions.
+            let total = needed.least() + u64::from(fitted.per_node_max + 2 * fitted.pending_per_node_max);
+            assert!(total <= limit.max(needed.least() + 3 * CONNECTIONS_MIN), "{limit}: {fitted:?}");
         }
     }
 

@@ -17,6 +17,12 @@ use std::time::{Duration, Instant};
 const INTERVAL: Duration = Duration::from_millis(250);
 /// The time from one closing of connections to the next: what they took has to be given back meanwhile.
 const CLOSE_INTERVAL: Duration = Duration::from_secs(2);
+/// After so many closings in a row that freed nothing, connections are not what takes the memory, and fewer are closed.
+const FUTILE_MAX: u32 = 3;
+/// The time between two closings then.
+const FUTILE_INTERVAL: Duration = Duration::from_secs(60);
+/// After this time without a reading the steps end: they were taken for a use that nobody knows any more.
+const UNREADABLE_MAX: Duration = Duration::from_secs(10);
 
 /// The thread of the guard, which ends when this is dropped. It is no task: a runtime that is short of memory or time does not hold
 /// it up.
@@ -61,7 +67,7 @@ impl Guard {
             profile_interval: Duration::from_secs(config.profiles.interval_min_s.into()),
             profiled: None,
             writing: Vec::new(),
-            is_readable: true,
+            unreadable: None,
         };
         let (stop, stopped) = sync_channel(0);
         let thread = thread::Builder::new().name("memory-guard".to_owned());
@@ -105,15 +111,25 @@ struct Watcher {
     parts: Parts,
     gauge: Gauge,
     steps: Steps,
-    /// When connections were last closed.
-    closed: Option<Instant>,
+    /// The last closing of connections in this step.
+    closed: Option<Closing>,
     profile_interval: Duration,
     /// When a step last had a profile written, and which one.
     profiled: Option<(Instant, Step)>,
     /// The threads that write profiles, at most one for each step: a disk may never answer.
     writing: Vec<JoinHandle<()>>,
-    /// Whether the last reading succeeded.
-    is_readable: bool,
+    /// Since when no reading has succeeded.
+    unreadable: Option<Instant>,
+}
+
+/// A closing of connections.
+#[derive(Debug, Clone, Copy)]
+struct Closing {
+    at: Instant,
+    /// The use then, in bytes.
+    used: u64,
+    /// How many before it, in a row, had freed nothing.
+    futile: u32,
 }
 
 impl Watcher {
@@ -121,14 +137,12 @@ impl Watcher {
         while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
             match self.gauge.read() {
                 Ok(usage) => {
-                    self.is_readable = true;
+                    if self.unreadable.take().is_some() {
+                        tracing::info!("the memory use can be read again");
+                    }
                     self.look(usage, Instant::now());
                 }
-                Err(error) if self.is_readable => {
-                    self.is_readable = false;
-                    tracing::warn!(%error, "cannot read the memory use");
-                }
-                Err(_) => {}
+                Err(error) => self.on_unreadable(&error, Instant::now()),
             }
         }
     }
@@ -148,11 +162,47 @@ impl Watcher {
         if let Some(step) = begun {
             self.profile(step, now);
         }
-        if self.steps.is_active(Step::Close)
-            && self.closed.is_none_or(|closed| now.duration_since(closed) >= CLOSE_INTERVAL)
-        {
-            self.closed = Some(now);
-            self.parts.connections.close_least_useful();
+        if self.steps.is_active(Step::Close) {
+            self.close(usage, now);
+        } else {
+            self.closed = None;
+        }
+    }
+
+    /// Has connections closed if that is due.
+    fn close(&mut self, usage: Usage, now: Instant) {
+        let mut futile = 0;
+        if let Some(last) = self.closed {
+            let interval = if last.futile < FUTILE_MAX { CLOSE_INTERVAL } else { FUTILE_INTERVAL };
+            if now.duration_since(last.at) < interval {
+                return;
+            }
+            if usage.used.saturating_add(usage.limit / 100) > last.used {
+                futile = last.futile.saturating_add(1);
+            }
+        }
+        if futile == FUTILE_MAX {
+            tracing::warn!("closing connections frees no memory: fewer are closed. Something else uses it");
+        }
+        self.closed = Some(Closing { at: now, used: usage.used, futile });
+        self.parts.connections.close_least_useful();
+    }
+
+    /// The use cannot be read: for a moment nothing changes, then the steps end.
+    fn on_unreadable(&mut self, error: &io::Error, now: Instant) {
+        let since = *self.unreadable.get_or_insert_with(|| {
+            tracing::warn!(%error, "cannot read the memory use");
+            now
+        });
+        if now.duration_since(since) < UNREADABLE_MAX {
+            return;
+        }
+        self.parts.view.forget_usage();
+        for change in self.steps.at(0.0) {
+            if let Change::Ends(step) = change {
+                self.give_back(step);
+                tracing::warn!(step = step.as_str(), "the memory use is not known, the step ends");
+            }
         }
     }
 
@@ -181,14 +231,18 @@ impl Watcher {
     }
 
     fn end(&self, step: Step, usage: Usage) {
+        self.give_back(step);
+        let (used_mib, limit_mib) = (usage.used >> 20, usage.limit >> 20);
+        tracing::info!(step = step.as_str(), used_mib, limit_mib, "memory use has fallen, the step ends");
+    }
+
+    fn give_back(&self, step: Step) {
         match step {
             Step::Shrink => self.parts.engine.set_memory_share(MemoryShare::Full),
             Step::Refuse => self.parts.connections.set_inbound(Inbound::Admitted),
             Step::Close => {}
         }
         self.parts.view.record_ended(step);
-        let (used_mib, limit_mib) = (usage.used >> 20, usage.limit >> 20);
-        tracing::info!(step = step.as_str(), used_mib, limit_mib, "memory use has fallen, the step ends");
     }
 }
 

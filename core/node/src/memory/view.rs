@@ -65,6 +65,10 @@ impl MemoryView {
         *self.last() = Some(usage);
     }
 
+    pub(super) fn forget_usage(&self) {
+        *self.last() = None;
+    }
+
     pub(super) fn record_begun(&self, step: Step) {
         self.active[step as usize].store(true, Ordering::Relaxed);
         self.begun[step as usize].fetch_add(1, Ordering::Relaxed);

@@ -8,6 +8,7 @@ mod exchange;
 mod handler;
 mod message;
 mod nonces;
+mod path;
 
 pub(crate) use behaviour::Behaviour;
 

@@ -1,5 +1,6 @@
 //! The one gate of every dial: the address policy, the budget of its destination, and a number of addresses per peer.
 
+use crate::config::Connections;
 use crate::net::address::{AddressPolicy, best_first, has_name, ip_of, is_dnsaddr, is_relayed, of_peer};
 use crate::net::dial_budget::{Destination, DialBudget, Share};
 use hydra_kad::NotDialed;
@@ -11,6 +12,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Addresses of one peer that are dialed.
 pub(crate) const ADDRESSES_MAX: usize = 8;
@@ -50,6 +52,15 @@ impl Refusal {
     pub(crate) const WORDS: [&str; Self::COUNT] = ["policy", "budget", "names"];
 }
 
+/// Who dials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialer {
+    /// A head, or a client of the command line. Its connections are counted elsewhere once they are established.
+    Head,
+    /// The scout. Nobody else counts its connections.
+    Scout,
+}
+
 /// What every dial of the node passes: those of heads and scout, with names resolved.
 #[derive(Debug)]
 pub(crate) struct DialGate {
@@ -60,19 +71,31 @@ pub(crate) struct DialGate {
     /// The peers of the config, and where they are.
     configured: HashMap<PeerId, Vec<Multiaddr>>,
     reached: Cache<PeerId, Multiaddr>,
+    /// The sockets of each [`Dialer`] that are left.
+    sockets: [Arc<Semaphore>; 2],
+    without_socket: AtomicU64,
     admitted: AtomicU64,
     refused: [AtomicU64; Refusal::COUNT],
 }
 
 impl DialGate {
-    /// A gate with whole budgets.
+    /// A gate with whole budgets, for as many sockets as the config has by default.
     pub(crate) fn new(policy: AddressPolicy) -> Self {
+        Self::with_sockets(policy, Connections::PENDING_PER_NODE_MAX)
+    }
+
+    /// A gate with whole budgets, for so many sockets: half of them for heads, and half for the scout, which dials whomever it
+    /// hears of.
+    pub(crate) fn with_sockets(policy: AddressPolicy, sockets_max: u32) -> Self {
+        let half = usize::try_from(sockets_max.div_ceil(2)).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         Self {
             policy,
             budget: Mutex::default(),
             names_whole_at: Mutex::default(),
             configured: HashMap::new(),
             reached: Cache::new(REACHED_MAX),
+            sockets: [(); 2].map(|()| Arc::new(Semaphore::new(half))),
+            without_socket: AtomicU64::new(0),
             admitted: AtomicU64::new(0),
             refused: Default::default(),
         }
@@ -139,7 +162,7 @@ impl DialGate {
     /// Whether a head could dial one of these addresses of a peer now; a name might be.
     pub(crate) fn has_room(&self, peer: &PeerId, addresses: &[Multiaddr], now: Instant) -> bool {
         let has_room = |ip| {
-            let share = self.share(Some(peer), ip, Share::Advertising);
+            let share = self.share(Some(peer), ip, Dialer::Head);
             Destination::of(ip).is_none_or(|to| self.budget().has_room(to, share, now))
         };
         addresses.iter().any(|address| ip_of(address).is_none_or(has_room))
@@ -147,7 +170,7 @@ impl DialGate {
 
     /// The gate for the dials that check the peer table.
     pub(crate) fn for_checks(self: &Arc<Self>) -> Dials {
-        Dials { gate: Arc::clone(self), known: Share::Whole }
+        Dials { gate: Arc::clone(self), dialer: Dialer::Scout }
     }
 
     /// Admits a dial to this address. It lasts until the connection that came of it is closed.
@@ -167,7 +190,7 @@ impl DialGate {
     }
 
     /// The share of a dial: a peer that was not reached at this destination before may be invented.
-    fn share(&self, peer: Option<&PeerId>, ip: IpAddr, known: Share) -> Share {
+    fn share(&self, peer: Option<&PeerId>, ip: IpAddr, dialer: Dialer) -> Share {
         let is_known = peer.is_some_and(|peer| match self.reached(peer) {
             Some(reached) => {
                 ip_of(&reached).is_some_and(|reached| Destination::of(reached) == Destination::of(ip))
@@ -175,7 +198,24 @@ impl DialGate {
             // Until it was reached, it is dialed only where the config says.
             None => self.configured.contains_key(peer),
         });
-        if is_known { known } else { Share::Hearsay }
+        match dialer {
+            _ if !is_known => Share::Hearsay,
+            Dialer::Head => Share::Advertising,
+            Dialer::Scout => Share::Whole,
+        }
+    }
+
+    /// A socket for a dial over TCP, as long as it is held; those over QUIC share one.
+    pub(crate) fn socket(&self, dialer: Dialer) -> Result<OwnedSemaphorePermit, NotDialed> {
+        Arc::clone(&self.sockets[dialer as usize]).try_acquire_owned().map_err(|_| {
+            self.without_socket.fetch_add(1, Ordering::Relaxed);
+            NotDialed
+        })
+    }
+
+    /// Addresses not dialed so far because no socket was left.
+    pub(crate) fn without_socket(&self) -> u64 {
+        self.without_socket.load(Ordering::Relaxed)
     }
 
     /// Where a peer was reached by the last dial that succeeded.
@@ -206,21 +246,25 @@ impl DialGate {
 #[derive(Debug, Clone)]
 pub(crate) struct Dials {
     gate: Arc<DialGate>,
-    /// What it may take of the budget of a peer that was reached before.
-    known: Share,
+    dialer: Dialer,
 }
 
 /// The gate for the dials by which heads make themselves known.
 impl From<Arc<DialGate>> for Dials {
     fn from(gate: Arc<DialGate>) -> Self {
-        Self { gate, known: Share::Advertising }
+        Self { gate, dialer: Dialer::Head }
     }
 }
 
 impl Dials {
     /// Admits a dial to a peer at this address, as [`DialGate::admit`] does.
     pub(crate) fn admit(&self, peer: Option<&PeerId>, ip: IpAddr, now: Instant) -> Result<Dial, Refusal> {
-        self.gate.admit(ip, self.gate.share(peer, ip, self.known), now)
+        self.gate.admit(ip, self.gate.share(peer, ip, self.dialer), now)
+    }
+
+    /// Whose dials they are.
+    pub(crate) const fn dialer(&self) -> Dialer {
+        self.dialer
     }
 
     /// The gate itself.

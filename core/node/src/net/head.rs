@@ -83,7 +83,11 @@ pub(crate) fn spawn(parts: Parts, tasks: &mut JoinSet<()>) -> (Head, AbortHandle
             let ended = AssertUnwindSafe(run(&parts, &status, &clients, &mode)).catch_unwind().await;
             clients.kad.store(None);
             clients.tester.store(None);
-            ended.unwrap_or(Ok(End::Panicked))
+            let ended = ended.unwrap_or(Ok(End::Panicked));
+            if !matches!(ended, Ok(End::Stopped)) {
+                events::on_down(&parts, &status);
+            }
+            ended
         };
         let failed = |cause| status.send_modify(|status| status.failure = Some(cause));
         supervise(&format!("head {}", parts.slot), parts.phase.clone(), &restarts, work, failed).await;
@@ -123,8 +127,6 @@ async fn run(
     let connections = (idle, parts.kad.limits.streams_max);
     let (dials, watched) = (Arc::clone(&parts.shared.dials), Arc::clone(&panicked));
     let mut swarm = swarm::build(parts.key.clone(), behaviour, Names::Ignore, dials, connections, watched)?;
-    // What an earlier run listened on is not listened on now.
-    status.send_modify(|status| status.addresses.clear());
     let mut listeners = Listeners::begin(&mut swarm, parts.slot, &parts.listen)?;
     let patience = tokio::time::sleep(LISTEN_WAIT);
     tokio::pin!(patience);

@@ -31,6 +31,8 @@ const PARALLEL: usize = 32;
 const UNREACHABLE_MIN: usize = 3;
 /// Servers that are asked about an address in a round.
 const ASKED_MAX: usize = 8;
+/// Intervals after which a result counts no more, if no test had another one since.
+const RESULT_INTERVALS: u32 = 3;
 /// The pause before the first round, and before another one while nobody could be asked; doubled each time.
 const PAUSE: Duration = Duration::from_secs(10);
 
@@ -118,6 +120,9 @@ impl<A: Ask> Parts<A> {
         };
         let tested = stream::iter(targets).map(test).buffer_unordered(PARALLEL);
         let judged = tested.filter(|verdict| std::future::ready(verdict.is_some())).count().await;
+        if let Some(then) = Instant::now().checked_sub(RESULT_INTERVALS * self.every) {
+            heads.iter().for_each(|head| head.found.forget_before(then));
+        }
         self.report.on_round(&self.heads);
         all == 0 || judged > 0
     }

@@ -37,7 +37,7 @@ const QUIC_CONNECTION_BYTES_MAX: u32 = 4 << 20;
 /// How names in addresses are resolved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Names {
-    /// By the system's resolver, `/dnsaddr` too. While its config cannot be used, a dial that needs it is
+    /// As the scout does: by the system's resolver, `/dnsaddr` too. While its config cannot be used, a dial that needs it is
     /// [not made](hydra_kad::NotDialed).
     Resolve,
     /// By the system's resolver, `/dnsaddr` too. While its config cannot be used, a dial that needs it fails.

@@ -2,6 +2,7 @@
 
 mod accept;
 mod api;
+mod clients;
 mod pages;
 mod probes;
 mod spare;
@@ -10,6 +11,7 @@ use crate::config::Http;
 use crate::observe::failure_log::FailureLog;
 use crate::observe::node_view::NodeView;
 use axum::Router;
+use clients::Clients;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -22,7 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
-/// Connections at a time; further ones wait to be accepted.
+/// Connections at a time; a further one takes the place of another.
 const CONNECTIONS_MAX: usize = 32;
 /// How long a client has for its request.
 const REQUEST_WAIT: Duration = Duration::from_secs(5);
@@ -101,15 +103,21 @@ impl Drop for Server {
 
 async fn accept_all(listener: TcpListener, pages: Router) {
     let mut connections = JoinSet::new();
+    let mut clients = Clients::default();
     let mut failures = FailureLog::default();
     let mut spare = Spare::default();
     spare.set_aside();
     loop {
         tokio::select! {
-            accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
-                Ok((stream, _)) => {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, from)) => {
                     let _was_logged = failures.end();
-                    connections.spawn(serve(stream, pages.clone()));
+                    if connections.len() >= CONNECTIONS_MAX {
+                        clients.make_room();
+                        // At once: it was ended, or has ended by itself.
+                        let _ended = connections.join_next().await;
+                    }
+                    clients.add(from.ip(), connections.spawn(serve(stream, pages.clone())));
                 }
                 Err(cause) => {
                     if failures.is_news(&cause.to_string(), Instant::now()) {
@@ -142,6 +150,42 @@ async fn serve(stream: TcpStream, pages: Router) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpSocket;
+
+    /// Asks for a page from this address, and reads nothing.
+    async fn asked(server: SocketAddr, from: &str, page: &str) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(from.parse().unwrap(), 0)).unwrap();
+        let mut stream = socket.connect(server).await.unwrap();
+        stream.write_all(format!("GET {page} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await.unwrap();
+        stream
+    }
+
+    #[tokio::test]
+    async fn clients_that_do_not_read_keep_nobody_out() {
+        let long = axum::body::Bytes::from(vec![b'x'; 64 << 20]);
+        let pages = Router::new()
+            .route("/long", get(move || std::future::ready(long.clone())))
+            .route("/short", get(|| std::future::ready("here")));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = Server { address, task: tokio::spawn(accept_all(listener, pages)) };
+        let mut slow = Vec::new();
+        for _ in 0..2 * CONNECTIONS_MAX {
+            slow.push(asked(address, "127.0.0.2", "/long").await);
+        }
+        // Of the host that holds all places, and of another one.
+        for from in ["127.0.0.1", "127.0.0.2", "127.0.0.1"] {
+            let mut answer = Vec::new();
+            let mut stream = asked(address, from, "/short").await;
+            let read = timeout(CONNECTION_WAIT / 2, stream.read_to_end(&mut answer)).await;
+            read.expect("answered before the slow ones are cut off").unwrap();
+            assert!(answer.ends_with(b"here"), "{from}");
+        }
+        server.stop().await;
+    }
 
     #[test]
     fn loopback_alone_cannot_be_reached_from_elsewhere() {

@@ -16,6 +16,7 @@ use crate::observe::traces::Traces;
 use hydra_api::{ProviderStore, Sharing};
 use hydra_engine::Engine;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -37,6 +38,8 @@ pub(crate) struct NodeView {
     pub(crate) table: Arc<Table>,
     /// Outbound dials.
     pub(crate) dials: Arc<DialGate>,
+    /// Restarts of the scout.
+    pub(crate) scout_restarts: Arc<AtomicU64>,
     /// Refreshes of the table and rounds of the advertiser.
     pub(crate) rounds: Arc<AllRounds>,
     /// Tests of the heads' addresses.

@@ -128,3 +128,20 @@ fn the_books_agree_with_the_memory_of_the_process() {
     assert!(grown <= booked + booked / 4, "the process grew by {grown} bytes, the books say {booked}");
     assert!(booked <= 2 * grown, "the process grew by {grown} bytes, the books say {booked}");
 }
+
+/// Names cost who makes them up nothing.
+#[test]
+fn value_records_take_a_quarter_of_the_memory_and_no_more() {
+    let store = small();
+    let values = store.values().unwrap();
+    let put = |number: u32| {
+        let key = hydra_api::ValueKey::new(format!("/ipns/{number}").as_bytes()).unwrap();
+        let value = vec![7; 10_000].into();
+        let record = hydra_api::ValueRecord { value, received: NOW, expires: UnixSeconds(u32::MAX) };
+        block_on(values.put_if(Arc::from([hydra_api::ValuePut { key, seen: None, record }]), NOW)).unwrap()
+    };
+    let stored = (0..100).filter(|number| put(*number) == [hydra_api::PutOutcome::Stored]).count();
+    assert_eq!(stored, (1 << 18) / 10_320);
+    // Providers find room beside them.
+    fill(&store);
+}

@@ -158,7 +158,10 @@ impl<'a> Window<'a> {
             self.fates.iter_mut().for_each(waits_for_all);
         }
         self.writer.queue.finish_window(&self.fates);
-        self.dropped.iter().for_each(|record| self.writer.readers.retract(record));
+        for record in &self.dropped {
+            self.writer.readers.retract(record);
+            self.writer.forget(record);
+        }
         match self.any_written {
             true => Written::Whole,
             false if 2 * self.unknown > self.fates.len() => Written::NothingKnown,

@@ -261,3 +261,20 @@ fn records_of_a_part_that_is_away_give_way_when_half_of_the_room_is_left() {
     assert_eq!(queue.push(record(1, 9, 0), &mut evicted), Pushed::New);
     assert_eq!((evicted.len(), queue.level().used, queue.away()), (1, 4, 3));
 }
+
+/// `Engine::set_memory_share`: "announcements that were accepted stay until they are written".
+#[test]
+fn half_of_the_room_drops_nothing_that_was_accepted_and_no_push_evicts_half_of_the_queue() {
+    let queue = WriteQueue::new(10_000, 1 << 30, 10_000);
+    let numbered = |number: u32| ProviderRecord {
+        key: ContentKey::new(&[&number.to_be_bytes()[..], &[7; 30]].concat()).unwrap(),
+        ..record(1, 1, 1)
+    };
+    (0..10_000).for_each(|number| _ = push(&queue, numbered(number)));
+    let len = queue.take_window().len();
+    queue.finish_window(&vec![AWAY; len]);
+    queue.set_share(MemoryShare::Half);
+    let mut evicted = Vec::new();
+    queue.push(numbered(10_000), &mut evicted);
+    assert!(evicted.len() <= LOCKED_MAX, "{} under one lock, in one request", evicted.len());
+}

@@ -35,7 +35,7 @@ pub(super) async fn value(
         std::fs::write(file, entry.bytes())
             .map_err(|cause| Failure::failed(&format!("cannot write {}", file.display()), cause))?;
     }
-    let received = printable(&record.time_received);
+    let received = String::from_utf8_lossy(&record.time_received).into_owned();
     let (bytes, at) = (entry.bytes().len(), &asked.at);
     let Some(ipns) = entry.ipns() else {
         match json_wanted(args, out) {
@@ -44,7 +44,7 @@ pub(super) async fn value(
         }
         return Ok(());
     };
-    let (value, ends) = (printable(&ipns.value), ipns.eol.unix_seconds());
+    let (value, ends) = (String::from_utf8_lossy(&ipns.value), ipns.eol.unix_seconds());
     match json_wanted(args, out) {
         true => out.line(json!({
             "asked": at,
@@ -91,11 +91,6 @@ pub(super) async fn put(
         false => out.line(format_args!("stored at {at}"))?,
     }
     Ok(())
-}
-
-/// The text of a stranger, without what a terminal would obey.
-fn printable(text: &[u8]) -> String {
-    String::from_utf8_lossy(text).chars().filter(|char| !char.is_control()).collect()
 }
 
 /// A record file; one byte too many is enough to know that it is none.

@@ -1,6 +1,7 @@
 //! What differs between two configs.
 
 use crate::config::{KeyPath, Step};
+use hydra_api::{Admission, Role};
 use serde_json::Value;
 
 /// The keys whose values differ. A list of another length differs as a whole.
@@ -29,6 +30,15 @@ fn compare(at: &KeyPath, now: &Value, wanted: &Value, keys: &mut Vec<KeyPath>) {
         (now, wanted) if now != wanted => keys.push(at.clone()),
         _ => {}
     }
+}
+
+/// Whether both have policies of the same kinds in the same order, so that a table at a place is for the policy at that place.
+pub(super) fn have_same_policies(now: &Value, wanted: &Value) -> bool {
+    let kinds = |values: &Value| -> Vec<Value> {
+        let policies = values.get(Admission::NAME).and_then(Value::as_array);
+        policies.into_iter().flatten().map(|policy| policy.get("kind").cloned().unwrap_or_default()).collect()
+    };
+    kinds(now) == kinds(wanted)
 }
 
 /// The values of `wanted`, with those of `now` for these keys.

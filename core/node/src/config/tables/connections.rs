@@ -43,8 +43,9 @@ pub struct Connections {
     #[schemars(range(min = 1, max = 100_000))]
     pub pending_max: u32,
     /// The maximum number of inbound connections of the whole node that are being established. At this number new ones
-    /// are refused. Each takes, over TCP, one file descriptor. Raise it if clients are refused while many connect at a
-    /// time.
+    /// are refused. Each takes, over TCP, one file descriptor. As many more are the sockets of dials over TCP, half of them
+    /// for heads and half for the requests that fill the peer table. Raise it if clients are refused while many connect at
+    /// a time.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub pending_per_node_max: u32,
     /// The maximum number of inbound connections of the whole node from one host: one IPv4 address, or one /56 of IPv6.

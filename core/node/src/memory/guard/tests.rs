@@ -31,7 +31,7 @@ fn guarded() -> (Sample, Watcher, TempDir) {
         profile_interval: Duration::from_secs(300),
         profiled: None,
         writing: Vec::new(),
-        is_readable: true,
+        unreadable: None,
     };
     (node, watcher, data_dir)
 }
@@ -96,4 +96,36 @@ async fn a_step_has_one_profile_written_in_its_interval_and_a_higher_one_another
     assert_eq!(profiled(303, 92), Some((4, Step::Close)));
     assert_eq!(profiled(304, 10), Some((4, Step::Close)));
     assert_eq!(profiled(305, 85), Some((305, Step::Shrink)));
+}
+
+#[tokio::test]
+async fn steps_end_when_the_use_cannot_be_read_for_long() {
+    let (_node, mut guard, _data_dir) = guarded();
+    let (view, connections) = (Arc::clone(&guard.parts.view), Arc::clone(&guard.parts.connections));
+    let (begun, error) = (Instant::now(), io::Error::other("no descriptor"));
+    guard.look(usage(96), begun);
+    guard.on_unreadable(&error, begun);
+    guard.on_unreadable(&error, begun + UNREADABLE_MAX / 2);
+    assert_eq!((view.highest(), connections.inbound()), (Some(Step::Close), Inbound::Refused));
+    guard.on_unreadable(&error, begun + UNREADABLE_MAX);
+    assert_eq!((view.highest(), connections.inbound()), (None, Inbound::Admitted));
+    assert_eq!(view.usage(), None, "what was read last is no figure of now");
+}
+
+#[tokio::test]
+async fn few_connections_are_closed_once_that_frees_no_memory() {
+    let (_node, mut guard, _data_dir) = guarded();
+    let begun = Instant::now();
+    let mut closings = |seconds: std::ops::Range<u64>, percent: u64| {
+        let mut all = Vec::new();
+        for second in seconds {
+            guard.look(usage(percent), begun + Duration::from_secs(second));
+            let at = guard.closed.map(|closing| closing.at.duration_since(begun).as_secs());
+            all.extend(at.filter(|at| *at == second));
+        }
+        all
+    };
+    assert_eq!(closings(0..70, 96), [0, 2, 4, 6, 66]);
+    assert!(closings(70..72, 10).is_empty());
+    assert_eq!(closings(72..75, 96), [72, 74], "in another step it is tried anew");
 }

@@ -2,6 +2,7 @@
 
 use super::handler::{Handler, Offer};
 use super::nonces::Nonces;
+use super::path::Path;
 use super::{Check, CheckError, Client};
 use libp2p::PeerId;
 use libp2p::core::transport::PortUse;
@@ -71,11 +72,11 @@ impl NetworkBehaviour for Behaviour {
         &mut self,
         _: ConnectionId,
         _: PeerId,
-        _: &Multiaddr,
+        local: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<Handler, ConnectionDenied> {
         let offer = if self.nonces.are_awaited() { Offer::DialBack } else { Offer::Nothing };
-        Ok(Handler::new(offer, Arc::clone(&self.nonces)))
+        Ok(Handler::new(offer, Path::of(local), Arc::clone(&self.nonces)))
     }
 
     fn handle_established_outbound_connection(
@@ -86,7 +87,7 @@ impl NetworkBehaviour for Behaviour {
         _: Endpoint,
         _: PortUse,
     ) -> Result<Handler, ConnectionDenied> {
-        Ok(Handler::new(Offer::Nothing, Arc::clone(&self.nonces)))
+        Ok(Handler::new(Offer::Nothing, None, Arc::clone(&self.nonces)))
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {

@@ -2,6 +2,7 @@
 
 use super::message::{self, Response};
 use super::nonces::{Nonce, Nonces};
+use super::path::Path;
 use super::{CheckError, Verdict};
 use futures::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use hydra_kad::framing::FrameReader;
@@ -60,11 +61,15 @@ async fn next<S: AsyncRead + Unpin>(
     Response::decode(&frame).ok_or(CheckError::Failed)
 }
 
-/// Takes the number that a server hands over, and acknowledges one of a test under way.
-pub(super) async fn dial_back<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, nonces: &Nonces) {
+/// Takes the number that a server hands over on this path, and acknowledges one of a test under way there.
+pub(super) async fn dial_back<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    nonces: &Nonces,
+    over: Option<Path>,
+) {
     let exchange = async {
         let frame = reader().next(&mut stream).await.ok()??;
-        let nonce = message::dial_back(&frame).filter(|nonce| nonces.arrived(*nonce))?;
+        let nonce = message::dial_back(&frame).filter(|nonce| nonces.arrived(*nonce, over))?;
         stream.write_all(&message::dial_back_response()).await.ok()?;
         stream.close().await.ok()?;
         Some(nonce)

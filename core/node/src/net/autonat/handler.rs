@@ -2,6 +2,7 @@
 
 use super::exchange;
 use super::nonces::Nonces;
+use super::path::Path;
 use super::{Check, CheckError, DIAL_BACK, DIAL_REQUEST, Verdict};
 use futures::future::{BoxFuture, FutureExt};
 use libp2p::core::upgrade::{InboundUpgrade, ReadyUpgrade, UpgradeInfo};
@@ -16,6 +17,8 @@ use std::task::{Context, Poll};
 /// One connection.
 pub(crate) struct Handler {
     offer: Offer,
+    /// The path on which it came in.
+    over: Option<Path>,
     nonces: Arc<Nonces>,
     request: Request,
     dial_back: Option<BoxFuture<'static, ()>>,
@@ -39,8 +42,8 @@ enum Request {
 }
 
 impl Handler {
-    pub(super) fn new(offer: Offer, nonces: Arc<Nonces>) -> Self {
-        Self { offer, nonces, request: Request::None, dial_back: None }
+    pub(super) fn new(offer: Offer, over: Option<Path>, nonces: Arc<Nonces>) -> Self {
+        Self { offer, over, nonces, request: Request::None, dial_back: None }
     }
 }
 
@@ -93,13 +96,14 @@ impl ConnectionHandler for Handler {
         match event {
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol, .. }) => {
                 // A further stream takes the place of an earlier one: its peer has one number to hand over.
-                let nonces = Arc::clone(&self.nonces);
-                self.dial_back = Some(async move { exchange::dial_back(protocol, &nonces).await }.boxed());
+                let (nonces, over) = (Arc::clone(&self.nonces), self.over);
+                let dial_back = async move { exchange::dial_back(protocol, &nonces, over).await };
+                self.dial_back = Some(dial_back.boxed());
             }
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol, .. }) => {
                 if let Request::Opening(check) = std::mem::replace(&mut self.request, Request::None) {
                     let tested = check.tested.clone();
-                    let test = exchange::request(protocol, tested, self.nonces.begin());
+                    let test = exchange::request(protocol, tested, self.nonces.begin(&check.tested));
                     self.request = Request::Sent(test.boxed(), check);
                 }
             }

@@ -2,6 +2,7 @@
 
 use super::exchange;
 use super::nonces::Nonces;
+use super::path::Path;
 use super::*;
 use crate::net::protobuf::{put_bytes, put_fixed64, put_varint};
 use futures::{AsyncReadExt, AsyncWriteExt};
@@ -39,7 +40,7 @@ async fn result(answer: Vec<u8>) -> Result<Verdict, CheckError> {
         theirs
     });
     let nonces = Arc::<Nonces>::default();
-    let result = exchange::request(ours.compat(), tested(), nonces.begin()).await;
+    let result = exchange::request(ours.compat(), tested(), nonces.begin(&tested())).await;
     assert!(!nonces.are_awaited(), "the number is forgotten with the test");
     drop(server.await.unwrap());
     result
@@ -71,18 +72,26 @@ async fn a_server_that_says_nothing_or_nonsense_ends_the_test() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_number_that_was_told_is_acknowledged_and_any_other_is_not() {
+async fn a_number_that_was_told_is_acknowledged_where_it_proves_something_and_any_other_is_not() {
     let nonces = Arc::<Nonces>::default();
-    let nonce = nonces.begin();
-    for (number, is_known) in [(nonce.number() ^ 1, false), (nonce.number(), true)] {
+    let nonce = nonces.begin(&tested());
+    let (other, right) = (nonce.number() ^ 1, nonce.number());
+    for (number, at, is_known) in [
+        (other, "/ip4/10.0.0.1/tcp/4001", false),
+        (right, "/ip4/10.0.0.1/udp/4001/quic-v1", false),
+        (right, "/ip6/2001:db8::1/tcp/4001", false),
+        (right, "/memory/1", false),
+        (right, "/ip4/10.0.0.1/tcp/4001", true),
+    ] {
         let (ours, theirs) = tokio::io::duplex(64);
         let mut message = Vec::new();
         put_fixed64(&mut message, 1, number);
         let mut theirs = theirs.compat();
         theirs.write_all(&framed(&message)).await.unwrap();
-        exchange::dial_back(ours.compat(), &nonces).await;
+        exchange::dial_back(ours.compat(), &nonces, Path::of(&at.parse().unwrap())).await;
         let mut answer = Vec::new();
         theirs.read_to_end(&mut answer).await.unwrap();
-        assert_eq!((answer.as_slice(), nonce.has_arrived()), (&[0][..usize::from(is_known)], is_known));
+        let wanted = (&[0][..usize::from(is_known)], is_known);
+        assert_eq!((answer.as_slice(), nonce.has_arrived()), wanted, "{number} at {at}");
     }
 }

@@ -190,8 +190,8 @@ impl ConnectionLimits {
             Cause::HighMark => (marks.low, marks.high.max(1)),
             Cause::Memory => (MEMORY_KEEPS, MEMORY_KEEPS + 1),
         };
-        let part = self.staying() as u64 * u64::from(keep) / u64::from(of);
-        self.trim(part as usize, cause);
+        let staying = self.staying();
+        self.trim(staying.saturating_sub(self.node.surplus(staying, of - keep.min(of), of)), cause);
     }
 
     /// Chooses which to close so that `keep` are left.

@@ -4,7 +4,7 @@ use super::Parts;
 use super::behaviour::{Behaviour, BehaviourEvent};
 use super::listen::Listeners;
 use super::long_identify::Identified;
-use crate::net::heads::Status;
+use crate::net::heads::{ListenerCounts, Status};
 use crate::net::peer_addresses::{ADDRESSES_PER_PEER_MAX, worth_keeping};
 use crate::net::routing::lookup::Contact;
 use crate::net::routing::table_maintenance::Candidate;
@@ -104,6 +104,20 @@ pub(super) fn on_addresses_changed(
     } else {
         parts.shared.peer_addresses.record(peer, advertised);
     }
+    parts.list.on_change();
+}
+
+/// Takes back the addresses of a head that failed: until it is started again, nobody reaches it.
+pub(super) fn on_down(parts: &Parts, status: &watch::Sender<Status>) {
+    status.send_modify(|status| {
+        status.addresses.clear();
+        status.advertised.clear();
+        let down = u32::try_from(parts.listen.len()).unwrap_or(u32::MAX);
+        status.listeners = ListenerCounts { up: 0, down };
+    });
+    let peer = parts.key.public().to_peer_id();
+    parts.shared.table.set_own(peer, &[], Instant::now());
+    parts.shared.peer_addresses.forget(&peer);
     parts.list.on_change();
 }
 

@@ -5,6 +5,7 @@ use crate::net::autonat::Verdict;
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::time::Instant;
 
 /// A transport over an IP version: a firewall or a port forwarding may let one through and not another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +38,17 @@ pub(crate) enum Reach {
 
 /// What tests of one head's addresses have found, by way.
 #[derive(Debug, Default)]
-pub(crate) struct Found(Mutex<[Option<(Multiaddr, Verdict)>; Way::ALL.len()]>);
+pub(crate) struct Found(Mutex<Results>);
+
+type Results = [Option<Finding>; Way::ALL.len()];
+
+/// What one test has found.
+#[derive(Debug)]
+struct Finding {
+    tested: Multiaddr,
+    verdict: Verdict,
+    at: Instant,
+}
 
 impl Family {
     /// The word for it in metrics.
@@ -102,7 +113,14 @@ impl Way {
 impl Found {
     /// Notes the result of a test.
     pub(crate) fn record(&self, way: Way, tested: Multiaddr, verdict: Verdict) {
-        self.lock()[way.index()] = Some((tested, verdict));
+        self.lock()[way.index()] = Some(Finding { tested, verdict, at: Instant::now() });
+    }
+
+    /// Forgets what was found out before: an address that nobody tests any more may not be what it was.
+    pub(crate) fn forget_before(&self, then: Instant) {
+        for result in self.lock().iter_mut() {
+            result.take_if(|result| result.at < then);
+        }
     }
 
     /// Whether the head can be reached on each way of its `advertised` addresses. What was found out about an address
@@ -110,7 +128,7 @@ impl Found {
     pub(crate) fn of(&self, advertised: &[Multiaddr]) -> Vec<(Way, Reach)> {
         let found = self.lock();
         let on = |way: Way| match &found[way.index()] {
-            Some((tested, verdict)) if advertised.contains(tested) => match verdict {
+            Some(result) if advertised.contains(&result.tested) => match result.verdict {
                 Verdict::Reachable => Reach::Reachable,
                 Verdict::Unreachable => Reach::Unreachable,
             },
@@ -120,7 +138,7 @@ impl Found {
         Way::ALL.into_iter().filter(has).map(|way| (way, on(way))).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, [Option<(Multiaddr, Verdict)>; Way::ALL.len()]> {
+    fn lock(&self) -> MutexGuard<'_, Results> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

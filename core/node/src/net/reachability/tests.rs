@@ -143,3 +143,18 @@ async fn a_round_that_could_ask_nobody_is_repeated_soon() {
     assert_eq!(heads.by_reach()[0], [1, 0, 0]);
     task.abort();
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_no_server_says_any_more_is_forgotten_after_a_few_intervals() {
+    let mut rig = rig(1, &[Ok(Verdict::Reachable)]);
+    let mut states = Vec::new();
+    for _ in 0..5 {
+        rig.parts.round().await;
+        states.push(rig.parts.heads.now()[0].reach()[0].1);
+        let says = &mut Arc::get_mut(&mut rig.parts.asks).unwrap().says;
+        says.values_mut().for_each(|says| *says = Err(CheckError::Refused));
+        tokio::time::sleep(EVERY).await;
+    }
+    assert_eq!((states[0], states[1]), (Reach::Reachable, Reach::Reachable), "one refusal tells nothing");
+    assert_eq!(states[4], Reach::Unknown);
+}

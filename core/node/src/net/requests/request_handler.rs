@@ -6,6 +6,7 @@ use crate::net::autonat::Servers;
 use crate::net::dial_gate::DialGate;
 use crate::net::peer_addresses::PeerAddresses;
 use crate::net::requests::activity::Activity;
+use crate::net::requests::answer_size::Agent;
 use crate::net::requests::proof::Proof;
 use crate::net::routing::kad_id::KadId;
 use crate::net::routing::table::{Server, Table};
@@ -75,7 +76,7 @@ impl Service for RequestHandler {
             Request::GetProviders { key, .. } => self.providers(caller, from, &key).await,
             Request::AddProvider { key, providers, .. } => self.announce(caller, from, &key, &providers),
             Request::GetValue { key, .. } => self.value(caller, from, &key).await,
-            Request::PutValue { key, record } => self.put_value(caller, &key, record).await,
+            Request::PutValue { key, record } => self.put_value((caller, agent), &key, record).await,
             Request::Ping { .. } => {
                 self.shared.engine.answered(Operation::Ping, caller.head);
                 Reply::Answer(Response::default())
@@ -183,19 +184,25 @@ impl RequestHandler {
         Reply::Answer(Response { closer, record, ..Response::default() })
     }
 
-    /// The answer repeats the record that was taken, and nothing of what else the request had (requirement U7). One without a record
-    /// tells a client that it is not stored now, which neither is tried again nor held against the head.
-    async fn put_value(&self, caller: Caller, key: &Bytes, record: Option<Record>) -> Reply {
+    /// The answer repeats the record that was taken, and nothing of what else the request had (requirement U7). One whose value is
+    /// empty tells go and js that it is not stored now, which is neither tried again nor held against the head; without a record
+    /// go panics. To rust-libp2p any record says that it is stored.
+    async fn put_value(
+        &self,
+        (caller, agent): (Caller, Agent),
+        key: &Bytes,
+        record: Option<Record>,
+    ) -> Reply {
         let engine = &self.shared.engine;
         let Some(record) = record else { return Reply::Reset };
-        match engine.put_value(caller, key, PutRecord { key: &record.key, value: &record.value }).await {
-            Put::Taken => {
-                let record = Record { time_received: rfc3339(engine.date()), ..record };
-                Reply::Answer(Response { record: Some(record), ..Response::default() })
-            }
-            Put::NotNow => Reply::Answer(Response::default()),
-            Put::Refused => Reply::Reset,
-        }
+        let put = engine.put_value(caller, key, PutRecord { key: &record.key, value: &record.value }).await;
+        let value = match (put, agent) {
+            (Put::Taken, _) => record.value,
+            (Put::NotNow, Agent::Unknown | Agent::Other) => Bytes::new(),
+            (Put::NotNow, Agent::RustLibp2p) | (Put::Refused, _) => return Reply::Reset,
+        };
+        let record = Record { key: record.key, value, time_received: rfc3339(engine.date()) };
+        Reply::Answer(Response { record: Some(record), ..Response::default() })
     }
 
     /// The closest servers, without this head, who asks, and who is in the answer already (requirement Q3).

@@ -41,6 +41,8 @@ struct Behaviour {
 pub(crate) struct Scout {
     client: Arc<ArcSwapOption<Client>>,
     dials: Arc<DialGate>,
+    /// How often it was started again.
+    pub(crate) restarts: Arc<AtomicU64>,
 }
 
 impl Scout {
@@ -77,12 +79,11 @@ pub(crate) fn spawn(
     kad.frames = Budget::new(FRAMES_BYTES_MAX.max(kad.limits.frame_bytes_max));
     kad.answers = Budget::new(0);
     kad.limits.requests_max = REQUESTS_MAX;
-    let scout = Scout { client: Arc::default(), dials };
+    let scout = Scout { client: Arc::default(), dials, restarts: Arc::default() };
     let own = scout.clone();
     let task = tokio::spawn(async move {
-        let restarts = AtomicU64::new(0);
         let work = || run(&kad, (&peer_addresses, &testers), &own, phase.clone());
-        supervise("scout", phase.clone(), &restarts, work, |_| {}).await;
+        supervise("scout", phase.clone(), &own.restarts, work, |_| {}).await;
     });
     (scout, task)
 }
@@ -133,3 +134,6 @@ async fn run(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,6 +53,8 @@ pub(crate) struct LeaseKeeper<H> {
     phase: Phase,
     /// Leases that were given beyond what was wanted, to be released.
     surplus: Vec<HeldSlot>,
+    /// Those that are being released.
+    releasing: Vec<HeldSlot>,
     /// The acquisition that is under way when the keeper begins to keep.
     acquiring: Option<Call<Vec<HeadLease>>>,
     view: Arc<LeaseView>,
@@ -65,9 +67,9 @@ impl<H: Heads> LeaseKeeper<H> {
     pub(crate) fn new(ids: Arc<dyn IdAllocator>, wanted: HeadCount, heads: H, view: Arc<LeaseView>) -> Self {
         let leases = Leases::new(wanted.get() as usize, Instant::now());
         view.publish(&leases.counts(Instant::now()));
-        let (running, phase, surplus, acquiring) = (BTreeMap::new(), Phase::Serving, Vec::new(), None);
-        let failures = Default::default();
-        Self { ids, wanted, leases, heads, running, phase, surplus, acquiring, view, failures }
+        let (running, surplus, releasing, failures) = Default::default();
+        let (phase, acquiring) = (Phase::Serving, None);
+        Self { ids, wanted, leases, heads, running, phase, surplus, releasing, acquiring, view, failures }
     }
 
     /// Acquires the first leases and starts their heads, tells `begun` how that went, and keeps the leases until the node stops
@@ -120,7 +122,10 @@ impl<H: Heads> LeaseKeeper<H> {
                 }
                 (begun, result) = ended(&mut renewing) => self.on_renewed(&asked, begun, result),
                 (begun, result) = ended(&mut acquiring) => self.on_acquired(begun, result),
-                (_, result) = ended(&mut releasing) => calls::on_released(result),
+                (_, result) = ended(&mut releasing) => {
+                    self.releasing.clear();
+                    calls::on_released(result);
+                }
                 slot = self.heads.ended() => self.on_head_ended(slot),
                 () = sleep_until(next) => {}
             }
@@ -133,6 +138,8 @@ impl<H: Heads> LeaseKeeper<H> {
         }
         let mut held = self.leases.slots();
         held.append(&mut self.surplus);
+        // Of a release that is under way nobody will say how it ended.
+        held.append(&mut self.releasing);
         held
     }
 

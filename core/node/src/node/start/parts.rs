@@ -56,9 +56,11 @@ impl Parts {
     pub(super) fn open(running: &mut Running, kad: hydra_kad::Config) -> Self {
         let config = &running.config;
         let peer_addresses = Arc::new(PeerAddresses::new(PEER_ADDRESSES_LEN_MAX));
-        let dials = Arc::new(DialGate::new(config.network.addresses).with_configured(
-            settings::bootstrap(&config.network).into_iter().map(|contact| (contact.peer, contact.addresses)),
-        ));
+        let sockets_max = config.connections.pending_per_node_max;
+        let gate = DialGate::with_sockets(config.network.addresses, sockets_max);
+        let bootstrap = settings::bootstrap(&config.network).into_iter();
+        let dials =
+            Arc::new(gate.with_configured(bootstrap.map(|contact| (contact.peer, contact.addresses))));
         let testers = Arc::<Servers>::default();
         let (scout, task) = scout::spawn(
             kad.clone(),
@@ -147,6 +149,7 @@ impl Parts {
             wire: Arc::clone(&self.kad.stats),
             table: Arc::clone(&self.table),
             dials: Arc::clone(&self.dials),
+            scout_restarts: Arc::clone(&self.scout.restarts),
             rounds: Arc::clone(&self.rounds),
             report: Arc::clone(&self.report),
             connections: Arc::clone(&self.connections),

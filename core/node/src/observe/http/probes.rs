@@ -85,11 +85,15 @@ pub(super) fn ready(node_view: &NodeView) -> Vec<Check> {
     });
     let note = damaged.or(writes_paused).or(values);
     let store = Check { note, ..check("store", opening.or(stalled).or(paused)) };
+    // Others fill it; a node without them serves what it has.
+    let is_alone = node_view.table.snapshot().servers().all(|server| server.is_own());
+    let note = is_alone.then(|| "no other server is in the peer table".to_owned());
+    let table = Check { note, ..check("table", None) };
     // What only a router or the config mends is no reason to take the node out of service.
     let reachability = Check { note: in_words(&node_view.heads), ..check("reachability", None) };
     // A node that gives up some of its work serves the rest.
     let memory = Check { note: node_view.memory.in_words(), ..check("memory", None) };
-    vec![check("node", node), check("leases", leases), heads, reachability, memory, store]
+    vec![check("node", node), check("leases", leases), heads, table, reachability, memory, store]
 }
 
 /// Why calls for provider records are paused: what fails the probe, and what is only told. A node whose writes alone are paused

@@ -8,6 +8,7 @@ use crate::net::unique_peers::Span;
 use crate::observe::node_view::NodeView;
 use hydra_kad::Reset;
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 pub(super) fn write(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
@@ -46,6 +47,11 @@ fn heads(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
         "hydra_head_restarts_total",
         "Restarts of heads, after a panic or a failure to listen.",
         node_view.heads.restarts(),
+    )?;
+    page.counter(
+        "hydra_scout_restarts_total",
+        "Restarts of the scout, which looks for servers, after a panic.",
+        node_view.scout_restarts.load(Ordering::Relaxed),
     )
 }
 

@@ -15,8 +15,13 @@ pub(super) fn write(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
     page.counters(
         "hydra_dials_refused_total",
         "Addresses not dialed because the address policy does not permit them, because the dial budget of their \
-         destination was used up, or because their names were not resolved.",
-        reasons.into_iter().zip(refused).map(|(reason, refused)| ([("reason", reason)], refused)),
+         destination was used up, because their names were not resolved, or because too many were being dialed \
+         (sockets).",
+        reasons
+            .into_iter()
+            .zip(refused)
+            .chain([("sockets", dials.without_socket())])
+            .map(|(reason, refused)| ([("reason", reason)], refused)),
     )?;
     rounds(&node_view.rounds, page)?;
     lookups(&node_view.rounds, page)?;

@@ -49,6 +49,7 @@ pub(crate) fn node(heads: u32) -> Sample {
         engine: Engine::open(named, Vec::new(), config.engine.clone(), Clock::system(), None),
         table: Arc::new(Table::new(config.network.addresses, limits)),
         dials: Arc::new(DialGate::new(config.network.addresses)),
+        scout_restarts: Arc::default(),
         rounds: Arc::default(),
         report: Arc::default(),
         config: Arc::new(config),

@@ -32,6 +32,8 @@ pub struct NodeConnections {
     refuses_inbound: AtomicBool,
     pub(super) unique_peers: UniquePeers,
     pub(super) rounds: Rounds,
+    /// The part of a connection that heads have left over of their parts of a round, in 65,536ths: the next one closes it.
+    carried: AtomicU64,
 }
 
 /// What becomes of connections that others make.
@@ -60,6 +62,7 @@ impl NodeConnections {
             refuses_inbound: AtomicBool::new(false),
             unique_peers: UniquePeers::new(Instant::now()),
             rounds: Rounds::default(),
+            carried: AtomicU64::new(0),
         }
     }
 
@@ -81,6 +84,16 @@ impl NodeConnections {
     /// Connections that are to stay.
     pub(super) fn staying(&self) -> u32 {
         self.held().saturating_sub(self.closing.load(Ordering::Relaxed))
+    }
+
+    /// How many of its connections a head closes when all heads together close `part` of `of`. Heads with few connections close
+    /// one now and then.
+    pub(super) fn surplus(&self, staying: usize, part: u32, of: u32) -> usize {
+        const WHOLE: u64 = 1 << 16;
+        let exact = staying as u64 * u64::from(part) * WHOLE / u64::from(of.max(1));
+        let rest = |carried: u64| Some((carried + exact) % WHOLE);
+        let carried = self.carried.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest);
+        usize::try_from((carried.unwrap_or_default() + exact) / WHOLE).unwrap_or(usize::MAX)
     }
 
     /// Connections refused so far for this reason.

@@ -234,6 +234,33 @@ fn a_connection_that_is_not_established_gives_its_place_back() {
 }
 
 #[test]
+fn a_connection_that_the_limit_of_its_peer_refuses_gives_its_place_back() {
+    let mut fixture = Fixture::new(MANY);
+    let places = PlaceLimits { host_max: 1, ..NO_LIMITS };
+    fixture.node = Arc::new(NodeConnections::new(MANY, places));
+    let mut head = fixture.head(MANY);
+    let none = libp2p::connection_limits::ConnectionLimits::default().with_max_established_per_peer(Some(0));
+    let mut of_peer = libp2p::connection_limits::Behaviour::new(none);
+    let (peer, from) = (PeerId::random(), "/ip4/1.2.3.4/tcp/4001".parse().unwrap());
+    for refused in 1..=3 {
+        let connection = ConnectionId::new_unchecked(refused);
+        head.handle_pending_inbound_connection(connection, &address(), &from).unwrap();
+        let _handler =
+            head.handle_established_inbound_connection(connection, peer, &address(), &from).unwrap();
+        let cause = of_peer.handle_established_inbound_connection(connection, peer, &address(), &from).err();
+        head.on_swarm_event(FromSwarm::ListenFailure(ListenFailure {
+            local_addr: &address(),
+            send_back_addr: &from,
+            error: &ListenError::Denied { cause: cause.unwrap() },
+            connection_id: connection,
+            peer_id: Some(peer),
+        }));
+        assert_eq!(fixture.node.refused(Refusal::Peer), refused as u64);
+    }
+    fixture.connect_from(&mut head, &from);
+}
+
+#[test]
 fn near_the_memory_limit_inbound_connections_are_refused_also_those_that_are_being_established() {
     let mut fixture = Fixture::new(MANY);
     let mut head = fixture.head(MANY);
@@ -262,5 +289,19 @@ fn near_the_memory_limit_every_head_closes_an_eighth_of_its_connections_the_long
     }
     assert_eq!((fixture.node.closed_for_memory(), fixture.node.trimmed(), fixture.node.held()), (4, 0, 28));
     fixture.node.close_least_useful();
-    assert_eq!(heads.iter_mut().map(|head| close(head).len()).sum::<usize>(), 4, "14 - 12 each");
+    assert_eq!(heads.iter_mut().map(|head| close(head).len()).sum::<usize>(), 3, "an eighth of 28");
+}
+
+/// Heads with few connections keep most of them, too.
+#[test]
+fn an_eighth_of_all_is_closed_though_no_head_has_eight() {
+    let mut fixture = Fixture::new(MANY);
+    let mut heads: Vec<_> = (0..16).map(|_| fixture.head(MANY)).collect();
+    for head in &mut heads {
+        (0..2).for_each(|_| drop(fixture.connect(head)));
+    }
+    for closed in [4, 3] {
+        fixture.node.close_least_useful();
+        assert_eq!(heads.iter_mut().map(|head| close(head).len()).sum::<usize>(), closed);
+    }
 }

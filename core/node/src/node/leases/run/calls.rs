@@ -63,6 +63,7 @@ impl<H: Heads> LeaseKeeper<H> {
     pub(super) fn release(&mut self) -> Call<()> {
         let (ids, surplus) = (Arc::clone(&self.ids), std::mem::take(&mut self.surplus));
         let leases = surplus.len();
+        self.releasing.clone_from(&surplus);
         tracing::warn!(leases, "the allocator gave more leases than wanted, releasing them");
         Call::new("release", self.leases.call_max(), async move { ids.release(&surplus).await })
     }

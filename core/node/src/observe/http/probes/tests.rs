@@ -38,7 +38,10 @@ async fn heads_that_nobody_reaches_are_told_and_leave_the_node_ready() {
     node.listen(2);
     node.node_view.started(Vec::new());
     let address: libp2p::Multiaddr = "/ip4/1.2.3.4/tcp/1".parse().unwrap();
-    let told = || ready(&node.node_view).into_iter().find_map(|check| check.note).unwrap_or_default();
+    let told = || {
+        let found = ready(&node.node_view).into_iter().find(|check| check.name == "reachability");
+        found.and_then(|check| check.note).unwrap_or_default()
+    };
     assert_eq!(told(), "2 heads advertise no address");
     for head in &node.heads {
         head.send_modify(|status| status.advertised = vec![address.clone()]);
@@ -50,6 +53,19 @@ async fn heads_that_nobody_reaches_are_told_and_leave_the_node_ready() {
     heads[1].found.record(Way::ALL[0], address, Verdict::Unreachable);
     assert_eq!(told(), "1 of 2 heads are unreachable over tcp/ip4");
     assert_eq!(failed(ready(&node.node_view)), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_table_without_servers_is_told_and_leaves_the_node_ready() {
+    let node = sample::node(1);
+    node.listen(1);
+    node.node_view.started(Vec::new());
+    let told = || ready(&node.node_view).into_iter().find(|check| check.name == "table").unwrap().note;
+    assert_eq!(told().as_deref(), Some("no other server is in the peer table"));
+    assert_eq!(failed(ready(&node.node_view)), [""; 0]);
+    let (peer, address) = (libp2p::PeerId::random(), "/ip4/1.2.3.4/tcp/1".parse().unwrap());
+    node.node_view.table.insert(peer, &[address], None, std::time::Instant::now()).unwrap();
+    assert_eq!(told(), None);
 }
 
 #[tokio::test]
