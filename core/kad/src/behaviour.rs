@@ -1,6 +1,6 @@
 //! The behaviour of one head, or of the scout.
 
-use crate::client::{Ask, AskError, Client, is_local};
+use crate::client::{Ask, AskError, Client};
 use crate::handler::{Handler, Order};
 use crate::mode::SharedMode;
 use crate::{Config, Mode, NoService, Remote, Service};
@@ -147,11 +147,7 @@ impl<S: Service> Behaviour<S> {
             return;
         }
         for ask in self.dialing.remove(&peer).map(|dialing| dialing.asks).unwrap_or_default() {
-            ask.fail(if is_local(failure.error) {
-                AskError::Busy
-            } else {
-                AskError::Dial(failure.error.to_string())
-            });
+            ask.fail(AskError::of_dial(failure.error));
         }
     }
 }

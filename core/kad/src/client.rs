@@ -77,6 +77,11 @@ pub enum AskError {
 }
 
 impl AskError {
+    /// What a failed dial means to those who wait for it: [`Busy`](Self::Busy) if it failed at this end.
+    pub fn of_dial(failure: &DialError) -> Self {
+        if is_local(failure) { Self::Busy } else { Self::Dial(failure.to_string()) }
+    }
+
     /// Whether it failed at this end, so that nothing is known of the peer.
     pub fn is_local(&self) -> bool {
         match self {
@@ -92,36 +97,54 @@ impl AskError {
 #[error("not dialed now")]
 pub struct NotDialed;
 
-/// Whether a dial failed at this end.
-pub(crate) fn is_local(failure: &DialError) -> bool {
+/// Whether a dial failed at this end. One address that failed at the other end tells enough of the peer, and one that no
+/// transport or no route of this node leads to tells nothing.
+fn is_local(failure: &DialError) -> bool {
     match failure {
-        DialError::Transport(errors) => errors.iter().any(|(_, error)| match error {
-            TransportError::Other(error) => has_local_cause(error),
-            TransportError::MultiaddrNotSupported(_) => false,
-        }),
+        DialError::Transport(errors) => {
+            let mut ends = errors.iter().filter_map(|(_, error)| match error {
+                TransportError::Other(error) => failed_end(error),
+                TransportError::MultiaddrNotSupported(_) => None,
+            });
+            ends.next() == Some(End::This) && ends.all(|end| end == End::This)
+        }
         DialError::Denied { .. } | DialError::Aborted | DialError::DialPeerConditionFalse(_) => true,
         DialError::LocalPeerId { .. } | DialError::NoAddresses | DialError::WrongPeerId { .. } => false,
     }
 }
 
+/// At which end the dial of one address failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    This,
+    Other,
+}
+
 /// The system's numbers of open files that are used up, for the process and for the machine.
 const FILES_USED_UP: [i32; 2] = [24, 23];
+/// What a dial meets where no interface leads.
+const NO_ROUTE: [io::ErrorKind; 3] =
+    [io::ErrorKind::NetworkUnreachable, io::ErrorKind::NetworkDown, io::ErrorKind::AddrNotAvailable];
 
-fn has_local_cause(error: &(dyn Error + 'static)) -> bool {
-    let mut cause = Some(error);
+/// None where this node has no route: the address may be of a kind that it does not have.
+fn failed_end(error: &(dyn Error + 'static)) -> Option<End> {
+    let (mut cause, mut end) = (Some(error), Some(End::Other));
     while let Some(error) = cause {
         if error.is::<NotDialed>() {
-            return true;
+            return Some(End::This);
         }
         let io = error.downcast_ref::<io::Error>();
         if io.and_then(io::Error::raw_os_error).is_some_and(|code| FILES_USED_UP.contains(&code)) {
-            return true;
+            return Some(End::This);
+        }
+        if io.is_some_and(|error| NO_ROUTE.contains(&error.kind())) {
+            end = None;
         }
         // The source of an error that is wrapped is that of the wrapped one, which would be left out.
         let wrapped = io.and_then(io::Error::get_ref).map(|wrapped| wrapped as &(dyn Error + 'static));
         cause = wrapped.or_else(|| error.source());
     }
-    false
+    end
 }
 
 impl Client {
@@ -393,3 +416,6 @@ impl AnswerPeer {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

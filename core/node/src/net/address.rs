@@ -76,6 +76,16 @@ pub fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
     }
 }
 
+/// Whether its hosts, as far as the first relay, are names at least in part, which have to be resolved.
+pub(crate) fn has_name(address: &Multiaddr) -> bool {
+    hosts_of(address).any(|host| matches!(host, Host::Name(_)))
+}
+
+/// Whether a name in it stands for any number of addresses.
+pub(crate) fn is_dnsaddr(address: &Multiaddr) -> bool {
+    address.iter().any(|part| matches!(part, Protocol::Dnsaddr(_)))
+}
+
 /// Whether it goes over a relay.
 pub fn is_relayed(address: &Multiaddr) -> bool {
     address.iter().any(|part| matches!(part, Protocol::P2pCircuit))

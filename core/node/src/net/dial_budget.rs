@@ -10,15 +10,43 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(crate) struct DialBudget {
     /// When each destination's budget is whole again.
-    whole_at: Cache<Destination, Instant>,
+    whole_at: Cache<Destination, WholeAt>,
     /// Dials and the connections that came of them; a destination without any is not in it.
-    open: HashMap<Destination, u32>,
+    open: HashMap<Destination, Open>,
+}
+
+/// Which part of a destination's budget a dial may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Share {
+    /// Half of it: anybody can say that a peer is at the destination, and the peer may be invented.
+    Hearsay,
+    /// All but what the checks of the table need. Many heads aim at one server, and try again until each was there.
+    Advertising,
+    /// All of it.
+    Whole,
+}
+
+/// When what all took, and what was taken on hearsay, is there again.
+#[derive(Debug, Clone, Copy)]
+struct WholeAt {
+    all: Instant,
+    hearsay: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    all: u32,
+    hearsay: u32,
 }
 
 const INTERVAL: Duration = Duration::from_secs(5);
 const BURST: u32 = 16;
+/// Of these, dials that heads leave to the checks of the table: two tries of a server with two addresses.
+const RESERVED: u32 = 4;
 /// Connections and dials to one destination at a time.
 const OPEN_MAX: u32 = 8;
+/// On hearsay a destination gets this part of the dials at once, of the dials in a while, and of the connections.
+const HEARSAY_PART: u32 = 2;
 /// Destinations whose rate is remembered; one that is forgotten has its whole budget again.
 const DESTINATIONS_MAX: usize = 8192;
 
@@ -48,31 +76,55 @@ impl Default for DialBudget {
 
 impl DialBudget {
     /// Whether a dial would be admitted now.
-    pub(crate) fn has_room(&self, destination: Destination, now: Instant) -> bool {
-        let whole_at = self.whole_at.peek(&destination).copied().map_or(now, |at| at.max(now));
-        whole_at + INTERVAL <= now + INTERVAL * BURST
-            && self.open.get(&destination).is_none_or(|open| *open < OPEN_MAX)
+    pub(crate) fn has_room(&self, to: Destination, share: Share, now: Instant) -> bool {
+        let (whole_at, burst) = (self.whole_at(&to, now), INTERVAL * BURST);
+        let open = self.open.get(&to);
+        let open_less = |max: u32| open.is_none_or(|open| open.all < max);
+        let in_time = |left: u32| whole_at.all + INTERVAL * (1 + left) <= now + burst;
+        match share {
+            Share::Hearsay => {
+                in_time(0)
+                    && whole_at.hearsay + INTERVAL * HEARSAY_PART <= now + burst
+                    && open_less(OPEN_MAX)
+                    && open.is_none_or(|open| open.hearsay < OPEN_MAX / HEARSAY_PART)
+            }
+            Share::Advertising => in_time(RESERVED) && open_less(OPEN_MAX),
+            Share::Whole => in_time(0) && open_less(OPEN_MAX),
+        }
     }
 
     /// Admits a dial and counts it, if there is room. Each one that is admitted is [given back](Self::give_back).
-    pub(crate) fn take(&mut self, destination: Destination, now: Instant) -> bool {
-        if !self.has_room(destination, now) {
+    pub(crate) fn take(&mut self, to: Destination, share: Share, now: Instant) -> bool {
+        if !self.has_room(to, share, now) {
             return false;
         }
-        let whole_at = self.whole_at.get(&destination).copied().map_or(now, |at| at.max(now));
-        self.whole_at.insert(destination, whole_at + INTERVAL);
-        *self.open.entry(destination).or_default() += 1;
+        let mut whole_at = self.whole_at(&to, now);
+        let open = self.open.entry(to).or_default();
+        whole_at.all += INTERVAL;
+        open.all += 1;
+        if share == Share::Hearsay {
+            // What comes back more slowly is used up by fewer.
+            whole_at.hearsay += INTERVAL * HEARSAY_PART;
+            open.hearsay += 1;
+        }
+        self.whole_at.insert(to, whole_at);
         true
     }
 
     /// A dial has failed, or the connection that came of it is closed.
-    pub(crate) fn give_back(&mut self, destination: Destination) {
-        if let Some(open) = self.open.get_mut(&destination) {
-            *open -= 1;
-            if *open == 0 {
-                self.open.remove(&destination);
+    pub(crate) fn give_back(&mut self, to: Destination, share: Share) {
+        if let Some(open) = self.open.get_mut(&to) {
+            open.all -= 1;
+            open.hearsay -= u32::from(share == Share::Hearsay);
+            if open.all == 0 {
+                self.open.remove(&to);
             }
         }
+    }
+
+    fn whole_at(&self, to: &Destination, now: Instant) -> WholeAt {
+        let known = self.whole_at.get(to).copied().unwrap_or(WholeAt { all: now, hearsay: now });
+        WholeAt { all: known.all.max(now), hearsay: known.hearsay.max(now) }
     }
 }
 
@@ -85,11 +137,11 @@ mod tests {
     }
 
     /// Dials of which none becomes a connection.
-    fn admitted(budget: &mut DialBudget, to: Destination, now: Instant) -> usize {
+    fn admitted(budget: &mut DialBudget, to: Destination, share: Share, now: Instant) -> usize {
         let dial = |_: &u32| {
-            let taken = budget.take(to, now);
+            let taken = budget.take(to, share, now);
             if taken {
-                budget.give_back(to);
+                budget.give_back(to, share);
             }
             taken
         };
@@ -101,23 +153,58 @@ mod tests {
         let (mut budget, start) = (DialBudget::default(), Instant::now());
         // A private address may be that of one machine as well as a public one.
         for ip in ["1.1.1.1", "10.0.0.1", "2606:4700::1"] {
-            assert_eq!(admitted(&mut budget, destination(ip), start), 16, "{ip}");
-            assert_eq!(admitted(&mut budget, destination(ip), start + INTERVAL), 1, "{ip}");
+            assert_eq!(admitted(&mut budget, destination(ip), Share::Whole, start), 16, "{ip}");
+            assert_eq!(admitted(&mut budget, destination(ip), Share::Whole, start + INTERVAL), 1, "{ip}");
         }
-        assert!(budget.take(destination("1.1.1.2"), start));
+        assert!(budget.take(destination("1.1.1.2"), Share::Whole, start));
     }
 
     #[test]
     fn eight_connections_to_a_destination_are_open_at_a_time() {
         let (mut budget, start) = (DialBudget::default(), Instant::now());
         let to = destination("1.1.1.1");
-        assert_eq!((0..100).filter(|_| budget.take(to, start)).count(), 8);
-        budget.give_back(to);
-        assert_eq!((0..100).filter(|_| budget.take(to, start)).count(), 1);
+        assert_eq!((0..100).filter(|_| budget.take(to, Share::Whole, start)).count(), 8);
+        budget.give_back(to, Share::Whole);
+        assert_eq!((0..100).filter(|_| budget.take(to, Share::Whole, start)).count(), 1);
         for _ in 0..8 {
-            budget.give_back(to);
+            budget.give_back(to, Share::Whole);
         }
         assert!(budget.open.is_empty(), "nothing is left of what is closed");
+    }
+
+    #[test]
+    fn heads_leave_dials_to_the_checks_of_the_table() {
+        let (mut budget, start) = (DialBudget::default(), Instant::now());
+        let to = destination("1.1.1.1");
+        assert_eq!(admitted(&mut budget, to, Share::Advertising, start), 12);
+        assert_eq!(admitted(&mut budget, to, Share::Whole, start), 4);
+        assert_eq!(admitted(&mut budget, to, Share::Advertising, start + INTERVAL), 0);
+        assert_eq!(admitted(&mut budget, to, Share::Whole, start + INTERVAL), 1);
+    }
+
+    #[test]
+    fn on_hearsay_half_of_a_budget_is_used_at_most() {
+        let (mut budget, start) = (DialBudget::default(), Instant::now());
+        let to = destination("1.1.1.1");
+        let (mut hearsay, mut known) = (0, 0);
+        for second in 0..1000 {
+            let now = start + Duration::from_secs(second);
+            hearsay += admitted(&mut budget, to, Share::Hearsay, now);
+            known += admitted(&mut budget, to, Share::Whole, now);
+        }
+        assert_eq!((hearsay, known), (8 + 99, 8 + 100));
+    }
+
+    #[test]
+    fn on_hearsay_half_of_the_connections_are_open_at_most() {
+        let (mut budget, start) = (DialBudget::default(), Instant::now());
+        let to = destination("1.1.1.1");
+        assert_eq!((0..100).filter(|_| budget.take(to, Share::Hearsay, start)).count(), 4);
+        assert_eq!((0..100).filter(|_| budget.take(to, Share::Whole, start)).count(), 4);
+        budget.give_back(to, Share::Whole);
+        assert!(!budget.take(to, Share::Hearsay, start));
+        budget.give_back(to, Share::Hearsay);
+        assert!(budget.take(to, Share::Hearsay, start));
     }
 
     #[test]

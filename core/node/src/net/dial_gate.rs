@@ -1,21 +1,27 @@
 //! The one gate of every dial: the address policy, the budget of its destination, and a number of addresses per peer.
 
 use crate::config::Connections;
-use crate::net::address::{AddressPolicy, best_first, ip_of, is_relayed, of_peer};
-use crate::net::dial_budget::{Destination, DialBudget};
+use crate::net::address::{AddressPolicy, best_first, has_name, ip_of, is_dnsaddr, is_relayed, of_peer};
+use crate::net::dial_budget::{Destination, DialBudget, Share};
 use hydra_kad::NotDialed;
+use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use quick_cache::sync::Cache;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Addresses of one peer that are dialed.
 pub(crate) const ADDRESSES_MAX: usize = 8;
 /// Peers of which it is remembered where they were reached.
-const REACHED_MAX: usize = 16_384;
+const REACHED_MAX: usize = 65_536;
+
+/// Names that are resolved, in all: so many at once, and one more in each interval.
+const NAMES_BURST: u32 = 64;
+const NAMES_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Why a dial, or an address before it is dialed, was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -26,20 +32,24 @@ pub(crate) enum Refusal {
     /// Its destination was dialed too often, or has too many connections.
     #[error("the dial budget of this address is used up")]
     Budget(#[source] NotDialed),
+    /// Too many names are resolved already, or the peer has one already.
+    #[error("the budget of names to resolve is used up")]
+    Names(#[source] NotDialed),
 }
 
 impl Refusal {
-    const COUNT: usize = 2;
+    const COUNT: usize = 3;
 
     const fn index(self) -> usize {
         match self {
             Self::Policy => 0,
             Self::Budget(_) => 1,
+            Self::Names(_) => 2,
         }
     }
 
     /// The words for refusals in metrics, in the order of [`DialGate::refused`].
-    pub(crate) const WORDS: [&str; Self::COUNT] = ["policy", "budget"];
+    pub(crate) const WORDS: [&str; Self::COUNT] = ["policy", "budget", "names"];
 }
 
 /// Who dials.
@@ -56,7 +66,11 @@ pub(crate) enum Dialer {
 pub(crate) struct DialGate {
     policy: AddressPolicy,
     budget: Mutex<DialBudget>,
-    reached: Cache<PeerId, IpAddr>,
+    /// When the budget of names is whole again.
+    names_whole_at: Mutex<Option<Instant>>,
+    /// The peers of the config, and where they are.
+    configured: HashMap<PeerId, Vec<Multiaddr>>,
+    reached: Cache<PeerId, Multiaddr>,
     /// The sockets of each [`Dialer`] that are left.
     sockets: [Arc<Semaphore>; 2],
     without_socket: AtomicU64,
@@ -77,6 +91,8 @@ impl DialGate {
         Self {
             policy,
             budget: Mutex::default(),
+            names_whole_at: Mutex::default(),
+            configured: HashMap::new(),
             reached: Cache::new(REACHED_MAX),
             sockets: [(); 2].map(|()| Arc::new(Semaphore::new(half))),
             without_socket: AtomicU64::new(0),
@@ -85,40 +101,108 @@ impl DialGate {
         }
     }
 
+    /// The same, which knows the peers of the config.
+    pub(crate) fn with_configured(
+        mut self,
+        peers: impl IntoIterator<Item = (PeerId, Vec<Multiaddr>)>,
+    ) -> Self {
+        self.configured.extend(peers);
+        self
+    }
+
     /// Those of a peer's addresses that may be dialed, the best ones first, at most [`ADDRESSES_MAX`]: a peer must not
-    /// make the node dial whomever it likes.
+    /// make the node dial whomever it likes. One of them may have a name, and that of a single host: a name costs those
+    /// who resolve it, and `/dnsaddr` stands for any number of names.
     pub(crate) fn choose(&self, peer: &PeerId, told: Vec<Multiaddr>) -> Vec<Multiaddr> {
-        let mut own = of_peer(peer, told);
+        // A peer of the config is where the config says until it was reached and could say so itself.
+        let configured = self.configured.get(peer).filter(|_| self.reached(peer).is_none());
+        let mut own = of_peer(peer, configured.cloned().unwrap_or(told));
         let before = own.len();
         own.retain(|address| self.policy.permits(address));
         self.count(Refusal::Policy, before - own.len());
         own.retain(|address| !is_relayed(address));
         let mut chosen = best_first(own);
+        if configured.is_none() {
+            self.drop_names(&mut chosen);
+        }
         chosen.truncate(ADDRESSES_MAX);
         chosen
     }
 
-    /// Whether one of these addresses could be dialed now; a name might be.
-    pub(crate) fn has_room(&self, addresses: &[Multiaddr], now: Instant) -> bool {
-        let budget = self.budget();
-        let has_room = |ip| Destination::of(ip).is_none_or(|to| budget.has_room(to, now));
+    fn drop_names(&self, addresses: &mut Vec<Multiaddr>) {
+        let (before, mut is_first) = (addresses.len(), true);
+        addresses
+            .retain(|address| !has_name(address) || (!is_dnsaddr(address) && std::mem::take(&mut is_first)));
+        self.count(Refusal::Names(NotDialed), before - addresses.len());
+    }
+
+    /// Admits the resolution of the names in this address. Those of the config cost nothing.
+    pub(crate) fn resolve(&self, address: &Multiaddr, now: Instant) -> Result<(), Refusal> {
+        if self.is_configured(address) {
+            return Ok(());
+        }
+        let mut whole_at = self.names_whole_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = whole_at.map_or(now, |at| at.max(now)) + NAMES_INTERVAL;
+        if next <= now + NAMES_INTERVAL * NAMES_BURST {
+            *whole_at = Some(next);
+            return Ok(());
+        }
+        let refusal = Refusal::Names(NotDialed);
+        self.count(refusal, 1);
+        Err(refusal)
+    }
+
+    /// Whether this is the address of a peer in the config.
+    fn is_configured(&self, address: &Multiaddr) -> bool {
+        let mut address = address.clone();
+        let Some(Protocol::P2p(peer)) = address.pop() else { return false };
+        self.configured.get(&peer).is_some_and(|addresses| addresses.contains(&address))
+    }
+
+    /// Whether a head could dial one of these addresses of a peer now; a name might be.
+    pub(crate) fn has_room(&self, peer: &PeerId, addresses: &[Multiaddr], now: Instant) -> bool {
+        let has_room = |ip| {
+            let share = self.share(Some(peer), ip, Dialer::Head);
+            Destination::of(ip).is_none_or(|to| self.budget().has_room(to, share, now))
+        };
         addresses.iter().any(|address| ip_of(address).is_none_or(has_room))
     }
 
+    /// The gate for the dials that check the peer table.
+    pub(crate) fn for_checks(self: &Arc<Self>) -> Dials {
+        Dials { gate: Arc::clone(self), dialer: Dialer::Scout }
+    }
+
     /// Admits a dial to this address. It lasts until the connection that came of it is closed.
-    pub(crate) fn admit(self: &Arc<Self>, ip: IpAddr, now: Instant) -> Result<Dial, Refusal> {
+    pub(crate) fn admit(self: &Arc<Self>, ip: IpAddr, share: Share, now: Instant) -> Result<Dial, Refusal> {
         let refusal = if !self.policy.permits_ip(ip) {
             Refusal::Policy
         } else {
             let destination = Destination::of(ip);
-            if destination.is_none_or(|to| self.budget().take(to, now)) {
+            if destination.is_none_or(|to| self.budget().take(to, share, now)) {
                 self.admitted.fetch_add(1, Ordering::Relaxed);
-                return Ok(Dial { gate: Arc::clone(self), destination, ip });
+                return Ok(Dial { gate: Arc::clone(self), destination, share });
             }
             Refusal::Budget(NotDialed)
         };
         self.count(refusal, 1);
         Err(refusal)
+    }
+
+    /// The share of a dial: a peer that was not reached at this destination before may be invented.
+    fn share(&self, peer: Option<&PeerId>, ip: IpAddr, dialer: Dialer) -> Share {
+        let is_known = peer.is_some_and(|peer| match self.reached(peer) {
+            Some(reached) => {
+                ip_of(&reached).is_some_and(|reached| Destination::of(reached) == Destination::of(ip))
+            }
+            // Until it was reached, it is dialed only where the config says.
+            None => self.configured.contains_key(peer),
+        });
+        match dialer {
+            _ if !is_known => Share::Hearsay,
+            Dialer::Head => Share::Advertising,
+            Dialer::Scout => Share::Whole,
+        }
     }
 
     /// A socket for a dial over TCP, as long as it is held; those over QUIC share one.
@@ -135,7 +219,7 @@ impl DialGate {
     }
 
     /// Where a peer was reached by the last dial that succeeded.
-    pub(crate) fn reached(&self, peer: &PeerId) -> Option<IpAddr> {
+    pub(crate) fn reached(&self, peer: &PeerId) -> Option<Multiaddr> {
         self.reached.get(peer)
     }
 
@@ -158,69 +242,60 @@ impl DialGate {
     }
 }
 
+/// The gate as one swarm passes it.
+#[derive(Debug, Clone)]
+pub(crate) struct Dials {
+    gate: Arc<DialGate>,
+    dialer: Dialer,
+}
+
+/// The gate for the dials by which heads make themselves known.
+impl From<Arc<DialGate>> for Dials {
+    fn from(gate: Arc<DialGate>) -> Self {
+        Self { gate, dialer: Dialer::Head }
+    }
+}
+
+impl Dials {
+    /// Admits a dial to a peer at this address, as [`DialGate::admit`] does.
+    pub(crate) fn admit(&self, peer: Option<&PeerId>, ip: IpAddr, now: Instant) -> Result<Dial, Refusal> {
+        self.gate.admit(ip, self.gate.share(peer, ip, self.dialer), now)
+    }
+
+    /// Whose dials they are.
+    pub(crate) const fn dialer(&self) -> Dialer {
+        self.dialer
+    }
+
+    /// The gate itself.
+    pub(crate) const fn gate(&self) -> &Arc<DialGate> {
+        &self.gate
+    }
+}
+
 /// An admitted dial, or the connection that came of it.
 #[derive(Debug)]
 pub(crate) struct Dial {
     gate: Arc<DialGate>,
     destination: Option<Destination>,
-    ip: IpAddr,
+    share: Share,
 }
 
 impl Dial {
-    /// Notes that this peer was reached.
-    pub(crate) fn succeeded(&self, peer: PeerId) {
-        self.gate.reached.insert(peer, self.ip);
+    /// Notes that this peer was reached at this address.
+    pub(crate) fn succeeded(&self, peer: PeerId, address: Multiaddr) {
+        let reached = of_peer(&peer, [address]).pop();
+        reached.into_iter().for_each(|address| self.gate.reached.insert(peer, address));
     }
 }
 
 impl Drop for Dial {
     fn drop(&mut self) {
         if let Some(destination) = self.destination {
-            self.gate.budget().give_back(destination);
+            self.gate.budget().give_back(destination, self.share);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(texts: &[String]) -> Vec<Multiaddr> {
-        texts.iter().map(|text| text.parse().unwrap()).collect()
-    }
-
-    #[test]
-    fn of_one_peer_eight_permitted_addresses_are_dialed() {
-        let (gate, peer) = (DialGate::new(AddressPolicy::Public), PeerId::random());
-        let mut told: Vec<_> = (1..=20).map(|last| format!("/ip4/1.1.1.{last}/tcp/1")).collect();
-        let forbidden = ["/ip4/127.0.0.1/tcp/1", "/ip4/169.254.169.254/tcp/80", "/dns4/localhost/tcp/1"];
-        told.splice(0..0, forbidden.map(str::to_owned));
-        told.push(format!("/ip4/1.1.2.1/tcp/1/p2p/{}/p2p-circuit", PeerId::random()));
-        let chosen = gate.choose(&peer, parsed(&told));
-        assert_eq!(chosen, parsed(&told[3..11]));
-        assert_eq!(gate.refused(), [3, 0]);
-    }
-
-    #[test]
-    fn a_name_that_leads_to_a_forbidden_host_is_not_dialed() {
-        let gate = Arc::new(DialGate::new(AddressPolicy::Public));
-        let now = Instant::now();
-        for forbidden in ["10.0.0.1", "169.254.169.254", "::1"] {
-            assert_eq!(gate.admit(forbidden.parse().unwrap(), now).unwrap_err(), Refusal::Policy);
-        }
-        assert_eq!((gate.admitted(), gate.refused()), (0, [3, 0]));
-    }
-
-    #[test]
-    fn dials_of_all_parts_share_the_budget_of_their_destination() {
-        let gate = Arc::new(DialGate::new(AddressPolicy::Public));
-        let (ip, now) = ("1.1.1.1".parse().unwrap(), Instant::now());
-        let address = ["/ip4/1.1.1.1/tcp/1".parse().unwrap()];
-        let open: Vec<_> = (0..100).filter_map(|_| gate.admit(ip, now).ok()).collect();
-        assert_eq!((open.len(), gate.has_room(&address, now)), (8, false));
-        drop(open);
-        assert!(gate.has_room(&address, now), "eight of sixteen are left");
-        assert_eq!((0..100).filter(|_| gate.admit(ip, now).is_ok()).count(), 8);
-        assert_eq!((gate.admitted(), gate.has_room(&address, now)), (16, false));
-    }
-}
+mod tests;

@@ -13,7 +13,7 @@ use crate::net::heads::{Head, HeadList, Status};
 use crate::net::own_addresses::OwnAddresses;
 use crate::net::requests::proof::Proof;
 use crate::net::requests::request_handler::Shared;
-use crate::net::routing::lookup::Contact;
+use crate::net::routing::table_maintenance::Candidate;
 use crate::net::supervise::{End, Phase, supervise};
 use crate::net::swarm::{self, Names};
 use arc_swap::ArcSwapOption;
@@ -58,7 +58,7 @@ pub(crate) struct Parts {
     /// How far it is: the phase of the node, or further.
     pub(crate) phase: watch::Receiver<Phase>,
     /// Servers that were met go here; what finds no room is met again.
-    pub(crate) candidates: mpsc::Sender<Contact>,
+    pub(crate) candidates: mpsc::Sender<Candidate>,
     /// The heads of the node, where a change of the addresses is reported.
     pub(crate) list: Arc<HeadList>,
 }

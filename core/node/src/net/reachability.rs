@@ -15,7 +15,7 @@ use crate::net::routing::network::Network;
 use crate::net::routing::table::{Server, Table};
 use crate::net::supervise::Phase;
 use futures::stream::{self, StreamExt};
-use libp2p::Multiaddr;
+use libp2p::{Multiaddr, PeerId};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,8 +49,8 @@ pub(crate) trait Ask: fmt::Debug + Send + Sync + 'static {
         tested: Multiaddr,
     ) -> impl Future<Output = Result<Verdict, CheckError>> + Send;
 
-    /// Whether one of these addresses could be dialed now.
-    fn has_room(&self, addresses: &[Multiaddr]) -> bool;
+    /// Whether one of these addresses of a server could be dialed now.
+    fn has_room(&self, server: &PeerId, addresses: &[Multiaddr]) -> bool;
 }
 
 /// What the rounds work with.
@@ -136,8 +136,8 @@ impl<A: Ask> Parts<A> {
     ) -> Option<Verdict> {
         let mut unreachable = 0;
         let asked = servers::for_address(servers, &target.address, target.way);
-        for (server, addresses) in asked.into_iter().filter(|(_, at)| self.asks.has_room(at)).take(ASKED_MAX)
-        {
+        let has_room = |(server, at): &(Arc<Server>, Vec<Multiaddr>)| self.asks.has_room(&server.peer, at);
+        for (server, addresses) in asked.into_iter().filter(has_room).take(ASKED_MAX) {
             pace.lock().await.tick().await;
             let contact = Contact { peer: server.peer, addresses };
             let result = self.asks.ask(&target.head, contact, target.address.clone()).await;
@@ -174,8 +174,8 @@ impl Ask for crate::net::routing::network::Wire {
         tester.check(server.peer, addresses, tested).await
     }
 
-    fn has_room(&self, addresses: &[Multiaddr]) -> bool {
-        Network::has_room(self, addresses)
+    fn has_room(&self, server: &PeerId, addresses: &[Multiaddr]) -> bool {
+        Network::has_room(self, server, addresses)
     }
 }
 

@@ -7,7 +7,7 @@ mod prompt;
 mod secure;
 mod transport;
 
-use crate::net::dial_gate::{DialGate, Dialer};
+use crate::net::dial_gate::Dials;
 use futures::FutureExt;
 use libp2p::core::transport::Transport;
 use libp2p::core::transport::timeout::TransportTimeout;
@@ -46,19 +46,9 @@ pub(crate) enum Names {
     Ignore,
 }
 
-impl Names {
-    /// Who dials with names resolved like this.
-    const fn dialer(self) -> Dialer {
-        match self {
-            Self::Resolve => Dialer::Scout,
-            Self::ResolveOrFail | Self::Ignore => Dialer::Head,
-        }
-    }
-}
-
 /// A swarm over TCP (Noise and TLS, Yamux) and QUIC version 1 (requirement N3).
 ///
-/// Every dial passes `gate`. A panic in one of its tasks notifies `panicked`. A connection has up to `streams_max` inbound
+/// Every dial passes the gate of `dials`. A panic in one of its tasks notifies `panicked`. A connection has up to `streams_max` inbound
 /// streams of the Kademlia protocol, and some more of others.
 ///
 /// # Errors
@@ -67,13 +57,14 @@ pub(crate) fn build<B: NetworkBehaviour>(
     key: Keypair,
     behaviour: B,
     names: Names,
-    gate: Arc<DialGate>,
+    dials: impl Into<Dials>,
     (idle, streams_max): (Duration, usize),
     panicked: Arc<Notify>,
 ) -> Result<Swarm<B>, io::Error> {
     let streams_max = streams_max + OTHER_STREAMS_MAX;
     let peer = key.public().to_peer_id();
-    let transport = TransportTimeout::new(transport::of(&key, names, gate, streams_max)?, SETUP_MAX).boxed();
+    let transport =
+        TransportTimeout::new(transport::of(&key, names, dials.into(), streams_max)?, SETUP_MAX).boxed();
     let config = Config::with_executor(move |task| watched(task, Arc::clone(&panicked)))
         .with_idle_connection_timeout(idle)
         .with_max_negotiating_inbound_streams(streams_max);
@@ -93,6 +84,8 @@ fn watched(task: Pin<Box<dyn Future<Output = ()> + Send>>, panicked: Arc<Notify>
 mod tests {
     use super::*;
     use crate::net::address::AddressPolicy;
+    use crate::net::dial_budget::Share;
+    use crate::net::dial_gate::DialGate;
     use futures::StreamExt;
     use libp2p::PeerId;
     use libp2p::swarm::SwarmEvent;
@@ -110,7 +103,7 @@ mod tests {
             build(key, behaviour, Names::Resolve, Arc::clone(&gate), (idle, 32), panicked).unwrap();
         swarm.dial(address.parse::<libp2p::Multiaddr>().unwrap()).unwrap();
         while !matches!(swarm.select_next_some().await, SwarmEvent::OutgoingConnectionError { .. }) {}
-        assert_eq!((gate.admitted(), gate.refused()), (0, [1, 0]));
+        assert_eq!((gate.admitted(), gate.refused()), (0, [1, 0, 0]));
         assert_eq!(victim.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 
@@ -127,16 +120,16 @@ mod tests {
                 while !matches!(swarm.select_next_some().await, SwarmEvent::OutgoingConnectionError { .. }) {}
             }
         }
-        assert_eq!((gate.admitted(), gate.refused()), (0, [0, 0]));
+        assert_eq!((gate.admitted(), gate.refused()), (0, [0, 0, 0]));
         let ip = "10.0.0.1".parse().unwrap();
-        assert_eq!((0..100).filter(|_| gate.admit(ip, Instant::now()).is_ok()).count(), 16);
+        assert_eq!((0..100).filter(|_| gate.admit(ip, Share::Whole, Instant::now()).is_ok()).count(), 16);
     }
 
     #[tokio::test]
     async fn a_dial_that_the_budget_refuses_is_held_against_nobody() {
         let gate = Arc::new(DialGate::new(AddressPolicy::Any));
         let ip = "10.0.0.1".parse().unwrap();
-        let open: Vec<_> = (0..8).map(|_| gate.admit(ip, Instant::now()).unwrap()).collect();
+        let open: Vec<_> = (0..8).map(|_| gate.admit(ip, Share::Whole, Instant::now()).unwrap()).collect();
         let kad = hydra_kad::Config::new([libp2p::StreamProtocol::new("/test/kad/1.0.0")]);
         let behaviour = hydra_kad::Behaviour::client_only(kad);
         let client = behaviour.client();
@@ -152,7 +145,7 @@ mod tests {
         let addresses = vec!["/ip4/10.0.0.1/tcp/1".parse().unwrap()];
         let answer = client.ask(PeerId::random(), addresses, request, Duration::from_secs(30)).await;
         assert_eq!(answer, Err(hydra_kad::AskError::Busy));
-        assert_eq!(gate.refused(), [0, 1]);
+        assert_eq!(gate.refused(), [0, 1, 0]);
         driven.abort();
         drop(open);
     }

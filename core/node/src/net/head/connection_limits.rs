@@ -30,6 +30,7 @@ use rounds::{Cause, Member};
 use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
@@ -92,6 +93,11 @@ impl ConnectionLimits {
         if let Some(held) = self.activity.held().get_mut(&connection) {
             held.agent = Agent::of(agent_version);
         }
+    }
+
+    /// The host that opened a connection; none of loopback, which has no limits.
+    pub fn host(&self, connection: ConnectionId) -> Option<IpAddr> {
+        self.inbound.get(&connection).and_then(Place::host).map(Prefix::ip)
     }
 
     /// Whether inbound connections are admitted at all.

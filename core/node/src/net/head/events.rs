@@ -7,9 +7,11 @@ use super::long_identify::Identified;
 use crate::net::heads::{ListenerCounts, Status};
 use crate::net::peer_addresses::{ADDRESSES_PER_PEER_MAX, worth_keeping};
 use crate::net::routing::lookup::Contact;
+use crate::net::routing::table_maintenance::Candidate;
 use hydra_kad::Mode;
 use libp2p::swarm::{Swarm, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, StreamProtocol, identify};
+use std::net::IpAddr;
 use std::time::Instant;
 use tokio::sync::watch;
 
@@ -59,12 +61,16 @@ pub(super) fn on_event(
         }
         SwarmEvent::ListenerError { error, .. } => parts.connections.on_accept_failed(&error),
         SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received {
-            peer_id, info, ..
+            connection_id,
+            peer_id,
+            info,
         })) => {
-            on_identified(parts, peer_id, &info.protocols, info.listen_addrs);
+            let host = on.0.behaviour().connections.host(connection_id);
+            on_identified(parts, (peer_id, host), &info.protocols, info.listen_addrs);
         }
-        SwarmEvent::Behaviour(BehaviourEvent::LongIdentify(Identified { peer, message, .. })) => {
-            on_identified(parts, peer, &message.protocols, message.addresses);
+        SwarmEvent::Behaviour(BehaviourEvent::LongIdentify(Identified { peer, connection, message })) => {
+            let host = on.0.behaviour().connections.host(connection);
+            on_identified(parts, (peer, host), &message.protocols, message.addresses);
         }
         _ => {}
     }
@@ -129,13 +135,19 @@ fn identify_by(swarm: &mut Swarm<Behaviour>, advertised: &[Multiaddr]) {
 
 /// Notes what a peer said of itself; a server of our protocol may enter the table, and one that serves no more leaves it
 /// (requirement T1).
-fn on_identified(parts: &Parts, peer: PeerId, protocols: &[StreamProtocol], listen: Vec<Multiaddr>) {
+fn on_identified(
+    parts: &Parts,
+    (peer, host): (PeerId, Option<IpAddr>),
+    protocols: &[StreamProtocol],
+    listen: Vec<Multiaddr>,
+) {
     parts.shared.testers.on_identified(&peer, protocols);
     let serves = protocols.iter().any(|told| parts.kad.protocols.contains(told));
     let addresses = worth_keeping(&peer, listen, ADDRESSES_PER_PEER_MAX);
     if serves && parts.shared.table.wants(&peer, &addresses) {
         // A full queue loses nothing for good: the peer is met again.
-        drop(parts.candidates.try_send(Contact { peer, addresses: addresses.clone() }));
+        let contact = Contact { peer, addresses: addresses.clone() };
+        drop(parts.candidates.try_send(Candidate { contact, host }));
     }
     if !serves {
         parts.shared.table.remove_foreign(&peer);

@@ -31,7 +31,7 @@ impl Ask for Told {
         self.says[&server.peer]
     }
 
-    fn has_room(&self, _: &[Multiaddr]) -> bool {
+    fn has_room(&self, _: &PeerId, _: &[Multiaddr]) -> bool {
         true
     }
 }

@@ -118,7 +118,7 @@ impl<N: Network> Parts<N> {
 
     /// What comes of a request; one that is not sent may be sent later, and is not counted yet.
     async fn ask(&self, (head, server): Pair, heads: usize) -> (Pair, Outcome) {
-        if !self.network.has_room(&server.addresses) {
+        if !self.network.has_room(&server.peer, &server.addresses) {
             return ((head, server), Outcome::Unsent);
         }
         self.pacer.turn(heads).await;

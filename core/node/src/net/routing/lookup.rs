@@ -1,11 +1,14 @@
 //! Finding the servers closest to a key by asking ever closer ones.
 
+use crate::net::address::ip_of;
 use crate::net::routing::kad_id::KadId;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use libp2p::{Multiaddr, PeerId};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::future::Future;
+use std::net::IpAddr;
 
 /// Somebody to ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +62,36 @@ struct Known {
     contact: Contact,
     state: State,
     hops: u32,
+    second: SecondWord,
+}
+
+/// What another peer said of where one is: the first may have lied.
+#[derive(Debug, PartialEq, Eq)]
+enum SecondWord {
+    None,
+    Heard(Vec<Multiaddr>),
+    /// It is asked by this one: there is no third.
+    Used,
+}
+
+impl Known {
+    fn heard_again(&mut self, addresses: Vec<Multiaddr>) {
+        let is_new = |ip: IpAddr| !self.contact.addresses.iter().any(|known| ip_of(known) == Some(ip));
+        if self.second == SecondWord::None && addresses.iter().filter_map(ip_of).any(is_new) {
+            self.second = SecondWord::Heard(addresses);
+            self.next_word();
+        }
+    }
+
+    /// One that failed where the first said is asked where the second said.
+    fn next_word(&mut self) {
+        if self.state == State::Failed
+            && let SecondWord::Heard(addresses) = &mut self.second
+        {
+            self.contact.addresses = std::mem::take(addresses);
+            (self.state, self.second) = (State::Heard, SecondWord::Used);
+        }
+    }
 }
 
 struct Search<'a> {
@@ -108,7 +141,13 @@ impl Search<'_> {
         for contact in heard.into_iter().take(max) {
             if !self.ignored.contains(&contact.peer) && !contact.addresses.is_empty() {
                 let distance = KadId::of_peer(&contact.peer).distance(self.target);
-                self.known.entry(distance).or_insert(Known { contact, state: State::Heard, hops });
+                match self.known.entry(distance) {
+                    Entry::Occupied(mut known) => known.get_mut().heard_again(contact.addresses),
+                    Entry::Vacant(place) => {
+                        let (state, second) = (State::Heard, SecondWord::None);
+                        place.insert(Known { contact, state, hops, second });
+                    }
+                }
             }
         }
         // Only a contact that is merely heard of may be forgotten: the far end holds no others for long.
@@ -138,13 +177,15 @@ impl Search<'_> {
         if let Some(known) = self.known.get_mut(distance) {
             known.state = if answer.is_some() { State::Answered } else { State::Failed };
             hops = known.hops + 1;
+            known.next_word();
         }
         // Once the closest have answered, what others say only leads away: ask the rest of the closest, no more.
         let settled = |known: &BTreeMap<_, Known>| {
             let mut alive = known.values().filter(|known| known.state != State::Failed);
             alive.by_ref().take(self.pace.settled_min).all(|known| known.state == State::Answered)
         };
-        let closest = self.known.keys().next().copied();
+        let mut alive = self.known.iter().filter(|(_, known)| known.state != State::Failed);
+        let closest = alive.next().map(|(distance, _)| *distance);
         if let Some(mut heard) = answer {
             if settled(&self.known) && self.known.len() >= self.pace.wanted {
                 heard.retain(|contact| Some(KadId::of_peer(&contact.peer).distance(self.target)) < closest);
@@ -221,6 +262,34 @@ mod tests {
         let start = network(1);
         assert!(lookup(&target, start, &[], Pace::AMINO, ask).await.closest.len() <= 20);
         assert!(asked.get() <= 200, "{} asked", asked.get());
+    }
+
+    /// The first to answer sends the lookup elsewhere for all others that it is to find.
+    #[tokio::test]
+    async fn one_peer_that_lies_about_addresses_keeps_nobody_from_being_found() {
+        let peers = network(30);
+        let target = KadId::of_key(b"target");
+        let near = sorted(peers.clone(), &target);
+        let (liar, honest) = (near[28].peer, near[29].peer);
+        let elsewhere = |contact: &Contact| Contact {
+            peer: contact.peer,
+            addresses: vec!["/ip4/10.0.0.1/tcp/1".parse().unwrap()],
+        };
+        let ask = |contact: Contact| {
+            let (peers, near) = (peers.clone(), near.clone());
+            async move {
+                if contact.peer == liar {
+                    return Some(near[..20].iter().map(elsewhere).collect());
+                }
+                // The honest one takes its time.
+                for _ in 0..if contact.peer == honest { 100 } else { 0 } {
+                    tokio::task::yield_now().await;
+                }
+                peers.contains(&contact).then(|| near[..20].to_vec())
+            }
+        };
+        let found = lookup(&target, vec![near[28].clone(), near[29].clone()], &[], Pace::AMINO, ask).await;
+        assert_eq!(found.closest, near[..20]);
     }
 
     #[tokio::test]

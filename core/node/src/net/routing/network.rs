@@ -1,12 +1,13 @@
 //! What the table and the advertiser send to other servers, and how fast.
 
+use crate::net::address::ip_of;
 use crate::net::dial_gate::DialGate;
 use crate::net::heads::Head;
-use crate::net::peer_addresses::PeerAddresses;
+use crate::net::peer_addresses::{ADDRESSES_PER_PEER_MAX, PeerAddresses, worth_keeping};
 use crate::net::routing::lookup::Contact;
 use crate::net::routing::scout::Scout;
-use hydra_kad::{AskError, Request};
-use libp2p::Multiaddr;
+use hydra_kad::{AnswerPeer, AskError, Request};
+use libp2p::{Multiaddr, PeerId};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,8 +38,8 @@ pub(crate) trait Network: fmt::Debug + Send + Sync + 'static {
     /// Where a server is that has just answered: the address at which it was reached, and those that it told.
     fn whereabouts(&self, contact: &Contact) -> (Option<IpAddr>, Vec<Multiaddr>);
 
-    /// Whether one of these addresses could be dialed now.
-    fn has_room(&self, addresses: &[Multiaddr]) -> bool;
+    /// Whether a head could dial one of these addresses of a peer now.
+    fn has_room(&self, peer: &PeerId, addresses: &[Multiaddr]) -> bool;
 }
 
 /// The real network.
@@ -70,19 +71,35 @@ impl Network for Wire {
                 client.ask(to.peer, addresses, request, self.timeout).await?
             }
         };
-        let heard = answer.closer.into_iter();
-        Ok(heard.map(|peer| Contact { peer: peer.peer, addresses: peer.addresses }).collect())
+        Ok(answer.closer.into_iter().map(heard).collect())
     }
 
     fn whereabouts(&self, contact: &Contact) -> (Option<IpAddr>, Vec<Multiaddr>) {
-        // What it told of itself by now is better than what others, or a name in the config, told of it.
         let told = self.peer_addresses.find(&contact.peer).map(|met| met.addresses.clone());
-        (self.dials.reached(&contact.peer), told.unwrap_or_else(|| contact.addresses.clone()))
+        whereabouts(contact, self.dials.reached(&contact.peer), told)
     }
 
-    fn has_room(&self, addresses: &[Multiaddr]) -> bool {
-        self.dials.has_room(addresses, Instant::now())
+    fn has_room(&self, peer: &PeerId, addresses: &[Multiaddr]) -> bool {
+        self.dials.has_room(peer, addresses, Instant::now())
     }
+}
+
+/// A peer that an answer names, as much of it as is worth keeping.
+fn heard(named: AnswerPeer) -> Contact {
+    let addresses = worth_keeping(&named.peer, named.addresses, ADDRESSES_PER_PEER_MAX);
+    Contact { peer: named.peer, addresses }
+}
+
+/// The address at which a server was reached, and those that it told. Until it told any it is where it was reached, and
+/// nowhere else: the other addresses are the word of another peer, or names in the config.
+fn whereabouts(
+    contact: &Contact,
+    reached: Option<Multiaddr>,
+    told: Option<Vec<Multiaddr>>,
+) -> (Option<IpAddr>, Vec<Multiaddr>) {
+    let ip = reached.as_ref().and_then(ip_of);
+    let known = told.or_else(|| reached.map(|address| vec![address]));
+    (ip, known.unwrap_or_else(|| contact.addresses.clone()))
 }
 
 /// Spreads requests over time: so many a second, for all that share it.
@@ -129,6 +146,29 @@ impl Pacer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_those_that_an_answer_names_no_more_is_kept_than_of_those_that_are_met() {
+        let path = "a".repeat(4_000);
+        let long = |nth| format!("/ip4/1.1.1.{nth}/tcp/1/http-path/{path}").parse().unwrap();
+        let mut addresses: Vec<Multiaddr> = (0..30).map(long).collect();
+        let direct: Multiaddr = "/ip4/1.1.1.1/tcp/1".parse().unwrap();
+        addresses.push(direct.clone());
+        let peer = PeerId::random();
+        let named = AnswerPeer { peer, addresses, connection: hydra_kad::Connection::NotConnected };
+        assert_eq!(heard(named), Contact { peer, addresses: vec![direct] });
+    }
+
+    #[test]
+    fn a_server_is_where_it_was_reached_until_it_tells_where_it_is() {
+        let [reached, appended]: [Multiaddr; 2] =
+            ["/ip4/1.1.1.1/tcp/1", "/ip4/8.8.8.8/tcp/1"].map(|text| text.parse().unwrap());
+        let contact = Contact { peer: PeerId::random(), addresses: vec![appended.clone(), reached.clone()] };
+        let ip = ip_of(&reached);
+        assert_eq!(whereabouts(&contact, Some(reached.clone()), None), (ip, vec![reached.clone()]));
+        let told = vec![appended];
+        assert_eq!(whereabouts(&contact, Some(reached), Some(told.clone())), (ip, told));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn requests_are_spread_over_time_for_all_that_share_the_pace() {

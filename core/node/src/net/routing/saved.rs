@@ -1,5 +1,6 @@
 //! The peer table on disk. What is read is not believed: every peer is probed again.
 
+use crate::net::peer_addresses::{ADDRESSES_PER_PEER_MAX, worth_keeping};
 use crate::net::routing::lookup::Contact;
 use crate::net::routing::table::Table;
 use libp2p::{Multiaddr, PeerId};
@@ -16,6 +17,14 @@ struct Saved {
     addresses: Vec<Multiaddr>,
 }
 
+impl Saved {
+    /// What it takes of the file at most, in bytes.
+    fn len(&self) -> u64 {
+        let addresses: usize = self.addresses.iter().map(|address| address.to_string().len() + 3).sum();
+        (self.peer.len() + addresses + r#"{"peer":"","addresses":[]},"#.len()) as u64
+    }
+}
+
 /// The peers that were saved, at most `max`; none when the file is missing or damaged. A damaged one is moved aside: the next
 /// save would replace it.
 pub(super) async fn load(path: &Path, max: usize) -> Vec<Contact> {
@@ -23,7 +32,11 @@ pub(super) async fn load(path: &Path, max: usize) -> Vec<Contact> {
         Ok(saved) => saved
             .into_iter()
             .filter_map(|saved| {
-                Some(Contact { peer: saved.peer.parse::<PeerId>().ok()?, addresses: saved.addresses })
+                let peer = saved.peer.parse::<PeerId>().ok()?;
+                Some(Contact {
+                    peer,
+                    addresses: worth_keeping(&peer, saved.addresses, ADDRESSES_PER_PEER_MAX),
+                })
             })
             .take(max)
             .collect(),
@@ -55,7 +68,8 @@ async fn set_aside(path: PathBuf) -> io::Result<PathBuf> {
 }
 
 /// Saves the foreign peers of the table, and behind them the `unproven` ones as far as the table might have room for
-/// them. A failure is told in the log: the table can be found again.
+/// them, and the file for their addresses. While there is nobody, what was saved before stays: it is the better place to
+/// begin. A failure is told in the log: the table can be found again.
 pub(super) async fn save(path: &Path, table: &Table, unproven: impl IntoIterator<Item = Contact>) {
     let proven: Vec<_> = table
         .snapshot()
@@ -66,7 +80,17 @@ pub(super) async fn save(path: &Path, table: &Table, unproven: impl IntoIterator
     let unproven = unproven
         .into_iter()
         .map(|contact| Saved { peer: contact.peer.to_string(), addresses: contact.addresses });
-    let saved: Vec<_> = proven.into_iter().chain(unproven).take(table.len_max()).collect();
+    let mut room = BYTES_MAX;
+    let has_room = |saved: &Saved| {
+        let left = room.checked_sub(saved.len());
+        room = left.unwrap_or(room);
+        left.is_some()
+    };
+    let all = proven.into_iter().chain(unproven).take(table.len_max());
+    let saved: Vec<_> = all.take_while(has_room).collect();
+    if saved.is_empty() {
+        return;
+    }
     if let Err(cause) = write(path.to_owned(), saved).await {
         tracing::warn!(file = %path.display(), error = %cause, "the peer table cannot be saved");
     }

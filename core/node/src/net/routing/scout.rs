@@ -113,7 +113,7 @@ async fn run(
     };
     let client = Arc::new(behaviour.kad.client());
     let panicked = Arc::new(Notify::new());
-    let dials = Arc::clone(&scout.dials);
+    let dials = scout.dials.for_checks();
     let mut swarm =
         swarm::build(key, behaviour, Names::Resolve, dials, (IDLE, STREAMS_MAX), Arc::clone(&panicked))?;
     scout.client.store(Some(client));

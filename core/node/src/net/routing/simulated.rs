@@ -1,16 +1,19 @@
 //! A network that is not there, for tests on a paused clock.
 
 use crate::net::address::{AddressPolicy, ip_of};
-use crate::net::dial_gate::{Dial, DialGate};
+use crate::net::dial_gate::{Dial, DialGate, Dials};
 use crate::net::heads::{Head, HeadList, Status};
 use crate::net::routing::kad_id::KadId;
 use crate::net::routing::lookup::Contact;
 use crate::net::routing::network::{Network, Sender};
 use crate::net::routing::table::{Limits, Server, Table};
 use hydra_kad::AskError;
+use libp2p::core::transport::TransportError;
 use libp2p::multiaddr::Protocol;
+use libp2p::swarm::DialError;
 use libp2p::{Multiaddr, PeerId};
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -39,6 +42,8 @@ pub(super) struct Simulated {
     dead: HashSet<PeerId>,
     /// Whether the node itself cannot ask anybody.
     pub(super) cut_off: AtomicBool,
+    /// Whether the network around the node is gone, so that every dial fails at once.
+    pub(super) unplugged: AtomicBool,
     /// Who was asked by whom (nobody stands for the scout), and when.
     pub(super) asked: Mutex<Vec<(Option<PeerId>, PeerId, Instant)>>,
     /// What dials pass; without it all are connected to all.
@@ -65,8 +70,10 @@ impl Simulated {
         let all = Table::new(AddressPolicy::Any, limits);
         all.set_own(PeerId::random(), &[], Instant::now().into_std());
         for nth in 1..=servers {
-            let address = Multiaddr::from(Ipv4Addr::from(0x1000_0000 + (nth << 4))).with(Protocol::Tcp(4001));
-            all.insert(PeerId::random(), &[address], None, Instant::now().into_std()).unwrap();
+            let ip = Multiaddr::from(Ipv4Addr::from(0x1000_0000 + (nth << 4)));
+            let tcp = ip.clone().with(Protocol::Tcp(4001));
+            let quic = ip.with(Protocol::Udp(4001)).with(Protocol::QuicV1);
+            all.insert(PeerId::random(), &[tcp, quic], None, Instant::now().into_std()).unwrap();
         }
         let dead = all
             .snapshot()
@@ -79,6 +86,7 @@ impl Simulated {
             all,
             dead,
             cut_off: AtomicBool::new(false),
+            unplugged: AtomicBool::new(false),
             asked: Mutex::default(),
             gate: None,
             open: Mutex::default(),
@@ -102,6 +110,19 @@ impl Simulated {
         snapshot.servers().filter(|server| !server.is_own()).map(contact).collect()
     }
 
+    /// Notes that a server was reached, when it still lived.
+    pub(super) fn was_reached(&self, contact: &Contact) {
+        let (gate, address) = (self.gate.as_ref().unwrap(), &contact.addresses[0]);
+        let ip = ip_of(address).unwrap();
+        let dial = gate.for_checks().admit(None, ip, std::time::Instant::now()).unwrap();
+        dial.succeeded(contact.peer, address.clone());
+    }
+
+    /// Whether this one never answers.
+    pub(super) fn is_dead(&self, peer: &PeerId) -> bool {
+        self.dead.contains(peer)
+    }
+
     /// The living ones that are closest to a key.
     pub(super) fn closest_alive(&self, id: &KadId, count: usize) -> Vec<PeerId> {
         let dead = |server: &Server| server.is_own() || self.dead.contains(&server.peer);
@@ -110,20 +131,44 @@ impl Simulated {
 }
 
 impl Simulated {
-    /// Whether there is a connection between the two, or one could be opened.
-    fn connect(&self, ends: Ends, to: &Contact) -> bool {
-        let (Some(gate), Some(ip)) = (&self.gate, to.addresses.iter().find_map(ip_of)) else { return true };
-        let (now, mut open) = (Instant::now(), self.open.lock().unwrap());
-        open.retain(|_, open| open.until > now);
-        let until = now + if ends.0.is_none() { SCOUT_IDLE } else { HEAD_IDLE };
-        if let Some(open) = open.get_mut(&ends) {
-            open.until = until;
-            return true;
+    /// Opens a connection between the two, if there is none: all addresses are dialed at once, and one is enough.
+    async fn connect(&self, ends: Ends, to: &Contact) -> Result<(), AskError> {
+        let Some(gate) = &self.gate else { return Ok(()) };
+        let until = Instant::now() + if ends.0.is_none() { SCOUT_IDLE } else { HEAD_IDLE };
+        if self.is_open(ends, until) {
+            return Ok(());
         }
-        let Ok(dial) = gate.admit(ip, now.into_std()) else { return false };
-        open.insert(ends, Open { until, _dial: dial });
-        self.dialed.lock().unwrap().push((to.peer, now));
-        true
+        let swarm = if ends.0.is_none() { gate.for_checks() } else { Dials::from(Arc::clone(gate)) };
+        let (mut dials, mut failed) = (Vec::new(), Vec::new());
+        for address in &to.addresses {
+            let Some(ip) = ip_of(address) else { continue };
+            let error = match swarm.admit(Some(&to.peer), ip, Instant::now().into_std()) {
+                Ok(dial) => {
+                    dials.push((dial, address.clone()));
+                    io::ErrorKind::TimedOut.into()
+                }
+                Err(refusal) => io::Error::other(refusal),
+            };
+            failed.push((address.clone(), TransportError::Other(error)));
+        }
+        self.dialed.lock().unwrap().extend(dials.iter().map(|_| (to.peer, Instant::now())));
+        if self.dead.contains(&to.peer) && !dials.is_empty() {
+            tokio::time::sleep(TIMEOUT).await;
+            dials.clear();
+        }
+        let Some((dial, address)) = dials.into_iter().next() else {
+            return Err(AskError::of_dial(&DialError::Transport(failed)));
+        };
+        dial.succeeded(to.peer, address);
+        self.open.lock().unwrap().insert(ends, Open { until, _dial: dial });
+        Ok(())
+    }
+
+    /// Whether there is a connection, which then stays open as long.
+    fn is_open(&self, ends: Ends, until: Instant) -> bool {
+        let mut open = self.open.lock().unwrap();
+        open.retain(|_, open| open.until > Instant::now());
+        open.get_mut(&ends).map(|open| open.until = until).is_some()
     }
 }
 
@@ -141,13 +186,14 @@ impl Network for Simulated {
         if self.cut_off.load(Ordering::Relaxed) {
             return Err(AskError::Busy);
         }
+        if self.unplugged.load(Ordering::Relaxed) {
+            return Err(AskError::Dial(io::ErrorKind::NetworkUnreachable.to_string()));
+        }
         let sender = match sender {
             Sender::Scout => None,
             Sender::Head(head) => Some(head.peer),
         };
-        if !self.connect((sender, to.peer), &to) {
-            return Err(AskError::Busy);
-        }
+        self.connect((sender, to.peer), &to).await?;
         self.asked.lock().unwrap().push((sender, to.peer, Instant::now()));
         if self.dead.contains(&to.peer) {
             tokio::time::sleep(TIMEOUT).await;
@@ -167,10 +213,10 @@ impl Network for Simulated {
         (contact.addresses.iter().find_map(ip_of), contact.addresses.clone())
     }
 
-    fn has_room(&self, addresses: &[Multiaddr]) -> bool {
+    fn has_room(&self, peer: &PeerId, addresses: &[Multiaddr]) -> bool {
         let now = Instant::now();
         self.open.lock().unwrap().retain(|_, open| open.until > now);
-        self.gate.as_ref().is_none_or(|gate| gate.has_room(addresses, now.into_std()))
+        self.gate.as_ref().is_none_or(|gate| gate.has_room(peer, addresses, now.into_std()))
     }
 }
 

@@ -2,6 +2,9 @@
 //! for those that nobody met.
 
 mod queue;
+mod reprobe;
+
+pub(crate) use queue::Candidate;
 
 use crate::net::address::{ip_of, is_relayed};
 use crate::net::heads::HeadList;
@@ -17,7 +20,7 @@ use futures::stream::{self, FuturesUnordered, StreamExt};
 use hydra_api::Causes;
 use hydra_kad::AskError;
 use libp2p::PeerId;
-use queue::{Others, Queue};
+use queue::{Others, PROBES_MAX, Probe, Queue};
 use rand::seq::SliceRandom;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,15 +28,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-/// Candidates that wait to be probed; further ones are forgotten, and met again.
+/// Candidates of each kind that wait to be probed; further ones are forgotten, and met again.
 pub(crate) const CANDIDATES_MAX: usize = 1024;
-/// Probes under way at a time.
-const PROBES_MAX: usize = 16;
 /// Peers are probed again when they were silent for this part of the time between two refreshes: 5 of 10 minutes
 /// (requirement T4).
 const SILENT_PART: u32 = 2;
-/// Tries until a silent peer counts as dead.
-const TRIES: usize = 2;
 /// Lookups under way at a time.
 const LOOKUPS_MAX: usize = 2;
 /// A refresh with many heads has one more lookup under way for so many heads, and one more probe for so many.
@@ -79,10 +78,10 @@ pub(crate) struct Parts<N> {
 }
 
 /// Keeps the table until the node drains, and saves it then. Servers that the heads met come in by `candidates`.
-pub(crate) async fn run<N: Network>(parts: &Parts<N>, mut candidates: mpsc::Receiver<Contact>) {
+pub(crate) async fn run<N: Network>(parts: &Parts<N>, mut candidates: mpsc::Receiver<Candidate>) {
     parts.tell_what_is_not_dialed();
     let mut queue = Queue::new(load(&parts.saved, parts.table.len_max()).await);
-    queue.add_all(parts.bootstrap().cloned(), usize::MAX);
+    queue.join(parts.bootstrap());
     let mut phase = parts.phase.clone();
     let mut probes = FuturesUnordered::new();
     let mut refreshing = None;
@@ -92,19 +91,18 @@ pub(crate) async fn run<N: Network>(parts: &Parts<N>, mut candidates: mpsc::Rece
     tokio::pin!(refresh_at);
     let mut again = tokio::time::interval(AGAIN);
     loop {
-        while probes.len() < PROBES_MAX {
-            let Some(contact) = queue.next(parts) else { break };
-            probes.push(parts.probe(contact));
+        while let Some(probe) = queue.next(parts) {
+            probes.push(parts.probe(probe));
         }
         tokio::select! {
-            Some(contact) = candidates.recv(), if queue.has_room() => queue.add_all([contact], CANDIDATES_MAX),
-            Some((contact, answer)) = probes.next(), if !probes.is_empty() => {
-                if parts.bootstrap().any(|bootstrap| bootstrap.peer == contact.peer) {
-                    silence.record(&contact, &answer);
+            Some(candidate) = candidates.recv() => queue.meet(candidate),
+            Some((probe, answer)) = probes.next(), if !probes.is_empty() => {
+                if parts.bootstrap().any(|bootstrap| bootstrap.peer == probe.contact.peer) {
+                    silence.record(&probe.contact, &answer);
                 }
-                queue.probed(contact, &answer);
+                queue.probed(probe, &answer);
                 let heard = answer.unwrap_or_default().into_iter();
-                queue.add_all(heard.filter(|contact| parts.is_wanted(contact)), CANDIDATES_MAX);
+                queue.hear(heard.filter(|contact| parts.is_wanted(contact)));
                 let empty = parts.table.snapshot().foreign_len() == 0;
                 if !joined && !empty {
                     let due = refresh_at.deadline().min(Instant::now() + FIRST_REFRESH);
@@ -117,7 +115,8 @@ pub(crate) async fn run<N: Network>(parts: &Parts<N>, mut candidates: mpsc::Rece
             _ = again.tick() => {
                 queue.retry();
                 let foreign_len = parts.table.snapshot().foreign_len();
-                if queue.is_idle() && probes.is_empty() && foreign_len < FOREIGN_LEN_MIN {
+                let is_joining = parts.bootstrap().any(|bootstrap| queue.is_asking(&bootstrap.peer));
+                if !is_joining && foreign_len < FOREIGN_LEN_MIN {
                     if foreign_len == 0 {
                         silence.tell();
                     }
@@ -210,11 +209,11 @@ impl<N: Network> Parts<N> {
     }
 
     /// Asks a candidate for the peers near one of our heads; it enters the table when it answers (requirement T2).
-    async fn probe(&self, contact: Contact) -> (Contact, Result<Vec<Contact>, AskError>) {
+    async fn probe(&self, probe: Probe) -> (Probe, Result<Vec<Contact>, AskError>) {
         let target = self.heads.now().first().map_or_else(Vec::new, |head| head.peer.to_bytes());
-        let answer = self.ask(&contact, target).await;
+        let answer = self.ask(&probe.contact, target).await;
         self.rounds.probe.count(Outcome::of(&answer));
-        (contact, answer)
+        (probe, answer)
     }
 
     /// One question to one server: who answers enters the table, as far as there is room for it.
@@ -243,7 +242,7 @@ impl<N: Network> Parts<N> {
         heads.shuffle(&mut rand::rng());
         let silent = self.table.silent_for(self.interval / SILENT_PART, started.into_std());
         let probes_max = PROBES_MAX.max(heads.len() / HEADS_PER_PROBE);
-        stream::iter(silent).for_each_concurrent(probes_max, |server| self.reprobe(server)).await;
+        self.drop_dead(silent, probes_max).await;
         let targets: Vec<_> =
             heads.iter().map(|head| head.to_bytes()).chain(self.thin_buckets(&heads)).collect();
         let lookups_max = LOOKUPS_MAX.max(heads.len() / HEADS_PER_LOOKUP);
@@ -252,19 +251,6 @@ impl<N: Network> Parts<N> {
         let reached = lookups.filter(|is_answered| future::ready(*is_answered)).count().await;
         self.rounds.refresh.end(Round { took: started.elapsed(), targets: targets_len, reached });
         save(&self.saved, &self.table, []).await;
-    }
-
-    async fn reprobe(&self, server: Arc<Server>) {
-        let contact = Contact { peer: server.peer, addresses: server.addresses.clone() };
-        for _ in 0..TRIES {
-            match self.ask_in_turn(&contact, server.peer.to_bytes()).await {
-                Ok(_) => return self.table.seen(&server.peer, Instant::now().into_std()),
-                // Nothing is known of a server that was not asked.
-                Err(error) if error.is_local() => return,
-                Err(_) => {}
-            }
-        }
-        self.table.remove(&server.peer);
     }
 
     /// Whether anybody answered.

@@ -4,6 +4,7 @@
 
 use crate::config::Network as Defaults;
 use crate::net::address::AddressPolicy;
+use crate::net::heads::HeadList;
 use crate::net::routing::kad_id::KadId;
 use crate::net::routing::lookup::Pace;
 use crate::net::routing::network::Pacer;
@@ -16,7 +17,9 @@ use libp2p::PeerId;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 const HEADS: u32 = 200;
@@ -76,18 +79,53 @@ async fn two_hundred_heads_are_at_home_among_five_thousand_servers_within_an_hou
     assert_eq!(join(&[10, 30, 60, 120, 300, 600, 1_800, 3_600]).await, HEADS as usize);
 }
 
-/// Lets a node join and looks at it after so many seconds. How many of its heads are at home in the end.
-async fn join(looks: &[u64]) -> usize {
-    let network = Simulated::to_be_dialed(SERVERS, 20);
-    let len_max = Defaults::default().table_len_max(HEADS) as usize;
+#[tokio::test(start_paused = true)]
+async fn the_dead_leave_the_table_however_many_heads_aim_at_them() {
+    let network = Simulated::to_be_dialed(60, 6);
+    let Node { table, .. } = &node(&network, 60);
+    let dead: Vec<_> =
+        network.contacts().into_iter().filter(|contact| network.is_dead(&contact.peer)).collect();
+    assert!(dead.len() >= 9, "{} dead", dead.len());
+    for contact in &dead {
+        network.was_reached(contact);
+        table.insert(contact.peer, &contact.addresses, None, Instant::now().into_std()).unwrap();
+    }
+    let left = || {
+        let snapshot = table.snapshot();
+        dead.iter().filter(|contact| snapshot.find(&KadId::of_peer(&contact.peer)).is_some()).count()
+    };
+    tokio::time::sleep(REFRESH / 2).await;
+    assert_eq!(left(), dead.len(), "they are not silent for long enough");
+    tokio::time::sleep(2 * REFRESH).await;
+    assert_eq!((left(), table.snapshot().foreign_len()), (0, 60 - dead.len()));
+}
+
+/// The routing of a node, whose tasks end with it.
+struct Node {
+    table: Arc<Table>,
+    list: Arc<HeadList>,
+    rounds: Arc<AllRounds>,
+    tasks: [JoinHandle<()>; 2],
+    _phase: watch::Sender<Phase>,
+    _dir: TempDir,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+fn node(network: &Arc<Simulated>, heads_len: u32) -> Node {
+    let len_max = Defaults::default().table_len_max(heads_len) as usize;
     let table = Arc::new(Table::new(AddressPolicy::Any, Limits { len_max, ..ROOMY }));
-    let list = heads(HEADS, &table);
-    let (_phase, phase) = watch::channel(Phase::Serving);
+    let list = heads(heads_len, &table);
+    let (phase_told, phase) = watch::channel(Phase::Serving);
     let (pacer, rounds) = (Arc::<Pacer>::default(), Arc::<AllRounds>::default());
     let dir = tempfile::tempdir().unwrap();
     let maintained = table_maintenance::Parts {
         table: Arc::clone(&table),
-        network: Arc::clone(&network),
+        network: Arc::clone(network),
         pacer: Arc::clone(&pacer),
         rounds: Arc::clone(&rounds),
         heads: Arc::clone(&list),
@@ -100,20 +138,28 @@ async fn join(looks: &[u64]) -> usize {
     let advertised = advertiser::Parts {
         heads: Arc::clone(&list),
         table: Arc::clone(&table),
-        network: Arc::clone(&network),
+        network: Arc::clone(network),
         pacer,
         rounds: Arc::clone(&rounds),
         interval: ADVERTISE,
         phase,
     };
-    let (_met, candidates) = mpsc::channel(1);
-    let maintenance = tokio::spawn(async move { table_maintenance::run(&maintained, candidates).await });
-    let advertiser = tokio::spawn(advertiser::run(advertised));
+    let maintenance = tokio::spawn(async move {
+        let (_met, candidates) = mpsc::channel(1);
+        table_maintenance::run(&maintained, candidates).await;
+    });
+    let tasks = [maintenance, tokio::spawn(advertiser::run(advertised))];
+    Node { table, list, rounds, tasks, _phase: phase_told, _dir: dir }
+}
 
+/// Lets a node join and looks at it after so many seconds. How many of its heads are at home in the end.
+async fn join(looks: &[u64]) -> usize {
+    let network = Simulated::to_be_dialed(SERVERS, 20);
+    let Node { table, list, rounds, .. } = &node(&network, HEADS);
     let begun = Instant::now();
     for seconds in looks {
         tokio::time::sleep_until(begun + Duration::from_secs(*seconds)).await;
-        let (foreign, home) = (table.snapshot().foreign_len(), at_home(&network, &table, &list.peers()));
+        let (foreign, home) = (table.snapshot().foreign_len(), at_home(&network, table, &list.peers()));
         let asked = network.asked.lock().unwrap().len();
         let dialed = network.dialed.lock().unwrap().len();
         println!(
@@ -134,7 +180,5 @@ async fn join(looks: &[u64]) -> usize {
         assert!(most <= spared, "{most} dials within {within:?}");
     }
     assert!(rounds.refresh.last() < REFRESH && rounds.advertise.last() < ADVERTISE);
-    maintenance.abort();
-    advertiser.abort();
-    at_home(&network, &table, &list.peers())
+    at_home(&network, table, &list.peers())
 }

@@ -1,7 +1,7 @@
 //! A transport whose dials pass the gate. It lies below the resolution of names, so it judges what names lead to.
 
 use crate::net::address::ip_of;
-use crate::net::dial_gate::{Dial, DialGate, Dialer};
+use crate::net::dial_gate::{Dial, Dialer, Dials};
 use futures::future::{BoxFuture, FutureExt};
 use libp2p::core::Transport;
 use libp2p::core::muxing::{StreamMuxer, StreamMuxerBox, StreamMuxerEvent, SubstreamBox};
@@ -11,7 +11,6 @@ use libp2p::{Multiaddr, PeerId};
 use std::error::Error;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
@@ -21,8 +20,7 @@ type Connection = (PeerId, StreamMuxerBox);
 /// Dials only what the gate admits; listens as before.
 pub(super) struct Gated {
     pub(super) inner: Boxed<Connection>,
-    pub(super) gate: Arc<DialGate>,
-    pub(super) dialer: Dialer,
+    pub(super) dials: Dials,
 }
 
 impl Transport for Gated {
@@ -43,13 +41,17 @@ impl Transport for Gated {
         let Some(ip) = ip_of(&address) else { return Err(TransportError::MultiaddrNotSupported(address)) };
         let is_tcp = address.iter().any(|part| matches!(part, Protocol::Tcp(_)));
         // Nothing is sent before it is polled. What no transport can dial takes nothing from the budget.
-        let connecting = self.inner.dial(address, opts)?;
-        let dialer = self.dialer;
-        let socket = is_tcp.then(|| self.gate.socket(dialer)).transpose().map_err(refused)?;
-        let dial = self.gate.admit(ip, Instant::now()).map_err(refused)?;
+        let connecting = self.inner.dial(address.clone(), opts)?;
+        let dialer = self.dials.dialer();
+        let socket = is_tcp.then(|| self.dials.gate().socket(dialer)).transpose().map_err(refused)?;
+        let expected = match address.iter().last() {
+            Some(Protocol::P2p(peer)) => Some(peer),
+            _ => None,
+        };
+        let dial = self.dials.admit(expected.as_ref(), ip, Instant::now()).map_err(refused)?;
         Ok(async move {
             let (peer, inner) = connecting.await?;
-            dial.succeeded(peer);
+            dial.succeeded(peer, address);
             // From here on the connection of a head is one of those that the node may have.
             let socket = socket.filter(|_| dialer == Dialer::Scout);
             Ok((peer, StreamMuxerBox::new(Held { inner, _dial: dial, _socket: socket })))
@@ -101,10 +103,12 @@ impl StreamMuxer for Held {
 mod tests {
     use super::*;
     use crate::net::address::AddressPolicy;
+    use crate::net::dial_gate::DialGate;
     use libp2p::core::Endpoint;
     use libp2p::core::transport::PortUse;
     use std::future::{Pending, Ready, pending, ready};
     use std::net::Ipv4Addr;
+    use std::sync::Arc;
 
     /// A transport of which every address is that of one peer.
     struct Reaches(PeerId);
@@ -194,7 +198,11 @@ mod tests {
         T::Dial: Send,
         T::ListenerUpgrade: Send,
     {
-        Gated { inner: inner.boxed(), gate: Arc::clone(gate), dialer }
+        let dials = match dialer {
+            Dialer::Head => Dials::from(Arc::clone(gate)),
+            Dialer::Scout => gate.for_checks(),
+        };
+        Gated { inner: inner.boxed(), dials }
     }
 
     fn dial(
@@ -208,15 +216,17 @@ mod tests {
     #[tokio::test]
     async fn a_connection_counts_for_its_destination_until_it_is_closed() {
         let gate = Arc::new(DialGate::new(AddressPolicy::Any));
-        let mut transport = gated(Reaches(PeerId::random()), &gate, Dialer::Head);
+        let peer = PeerId::random();
+        let address = format!("/ip4/10.0.0.1/tcp/1/p2p/{peer}");
+        let mut transport = gated(Reaches(peer), &gate, Dialer::Head);
         let mut open = Vec::new();
         for _ in 0..8 {
-            let dial = dial(&mut transport, "/ip4/10.0.0.1/tcp/1").unwrap();
+            let dial = dial(&mut transport, &address).unwrap();
             open.push(dial.await.unwrap());
         }
-        assert!(dial(&mut transport, "/ip4/10.0.0.1/tcp/1").is_err(), "eight at a time");
+        assert!(dial(&mut transport, &address).is_err(), "eight at a time");
         drop(open.pop());
-        assert!(dial(&mut transport, "/ip4/10.0.0.1/tcp/1").is_ok());
+        assert!(dial(&mut transport, &address).is_ok());
     }
 
     #[tokio::test]
@@ -227,7 +237,7 @@ mod tests {
         assert_eq!(gate.reached(&peer), None);
         let closed = dial.await.unwrap();
         drop(closed);
-        assert_eq!(gate.reached(&peer), Some(Ipv4Addr::new(10, 0, 0, 1).into()));
+        assert_eq!(gate.reached(&peer), Some("/ip4/10.0.0.1/tcp/1".parse().unwrap()));
     }
 
     fn address(nth: u32, rest: &str) -> String {

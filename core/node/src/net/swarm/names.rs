@@ -1,6 +1,8 @@
 //! Names in addresses, resolved by the system's resolver config. Addresses by number need none, and a config that cannot be
 //! used is read again until it can.
 
+use crate::net::address::has_name;
+use crate::net::dial_gate::DialGate;
 use futures::future::{BoxFuture, FutureExt, TryFutureExt};
 use hickory_resolver::config::{ResolverConfig, ResolverOpts};
 #[cfg(target_os = "linux")]
@@ -9,7 +11,6 @@ use hickory_resolver::system_conf;
 use hydra_kad::NotDialed;
 use libp2p::core::Transport;
 use libp2p::core::transport::{DialOpts, ListenerId, TransportError, TransportEvent};
-use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, dns};
 use std::io;
 use std::pin::Pin;
@@ -31,6 +32,8 @@ pub(super) struct Resolving<T: Transport> {
     /// Why the config that is there now cannot be used.
     failure: Option<String>,
     without: Without,
+    /// By what each resolution is admitted.
+    gate: Arc<DialGate>,
 }
 
 /// What a dial is that needs a config which cannot be used.
@@ -59,9 +62,9 @@ where
     T: Transport<Error = io::Error> + Send + Unpin + 'static,
     T::Dial: Send,
 {
-    pub(super) fn new(inner: T, without: Without) -> Self {
+    pub(super) fn new(inner: T, without: Without, gate: Arc<DialGate>) -> Self {
         let inner = Shared(Arc::new(Mutex::new(inner)));
-        Self { inner, resolver: None, checked: None, failure: None, without }
+        Self { inner, resolver: None, checked: None, failure: None, without, gate }
     }
 
     /// A resolver by the config as it is now, or by the last one that could be used.
@@ -151,12 +154,6 @@ fn stamp() -> Stamp {
     Some((file.modified().ok()?, file.len()))
 }
 
-fn has_name(address: &Multiaddr) -> bool {
-    address.iter().any(|part| {
-        matches!(part, Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_) | Protocol::Dnsaddr(_))
-    })
-}
-
 impl<T> Transport for Resolving<T>
 where
     T: Transport<Error = io::Error> + Send + Unpin + 'static,
@@ -180,6 +177,8 @@ where
         if !has_name(&address) {
             return Ok(self.inner.dial(address, opts)?.boxed());
         }
+        let refused = |refusal| TransportError::Other(io::Error::other(refusal));
+        self.gate.resolve(&address, Instant::now()).map_err(refused)?;
         let resolver = self.resolver().map_err(TransportError::Other)?;
         let dial = resolver.dial(address, opts).map_err(|failure| failure.map(io::Error::other))?;
         Ok(dial.map_err(io::Error::other).boxed())

@@ -6,7 +6,7 @@ use super::names::{Resolving, Without};
 use super::prompt::Prompt;
 use super::secure::Secure;
 use super::{Names, QUIC_CONNECTION_BYTES_MAX, QUIC_STREAM_BYTES_MAX};
-use crate::net::dial_gate::DialGate;
+use crate::net::dial_gate::Dials;
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::{Boxed, Transport};
 use libp2p::core::upgrade::Version;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub(super) fn of(
     key: &Keypair,
     names: Names,
-    gate: Arc<DialGate>,
+    dials: Dials,
     streams_max: usize,
 ) -> io::Result<Boxed<(PeerId, StreamMuxerBox)>> {
     let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
@@ -35,10 +35,11 @@ pub(super) fn of(
     let quic = quic::tokio::Transport::new(config)
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(Prompt::new(connection, io::Error::other))));
     let inner = tcp.or_transport(quic).map(|either, _| either.into_inner()).boxed();
-    let gated = Gated { inner, gate, dialer: names.dialer() };
+    let gate = Arc::clone(dials.gate());
+    let gated = Gated { inner, dials };
     Ok(match names {
-        Names::Resolve => Resolving::new(gated, Without::Later).boxed(),
-        Names::ResolveOrFail => Resolving::new(gated, Without::Failed).boxed(),
+        Names::Resolve => Resolving::new(gated, Without::Later, gate).boxed(),
+        Names::ResolveOrFail => Resolving::new(gated, Without::Failed, gate).boxed(),
         Names::Ignore => gated.boxed(),
     })
 }

@@ -9,7 +9,7 @@ use crate::net::own_addresses::OwnAddresses;
 use crate::net::ports;
 use crate::net::requests::proof::Proof;
 use crate::net::requests::request_handler::Shared;
-use crate::net::routing::lookup::Contact;
+use crate::net::routing::table_maintenance::Candidate;
 use crate::net::supervise::Phase;
 use hydra_api::HeadLease;
 use libp2p::PeerId;
@@ -27,7 +27,7 @@ pub(crate) struct HeadParts {
     pub(crate) kad: hydra_kad::Config,
     pub(crate) shared: Arc<Shared>,
     pub(crate) connections: Arc<NodeConnections>,
-    pub(crate) candidates: mpsc::Sender<Contact>,
+    pub(crate) candidates: mpsc::Sender<Candidate>,
     /// The heads that run.
     pub(crate) list: Arc<HeadList>,
 }

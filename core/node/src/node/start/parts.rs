@@ -14,12 +14,12 @@ use crate::net::reachability::{self, Report};
 use crate::net::requests::nearness::TableNearness;
 use crate::net::requests::request_handler::Shared;
 use crate::net::routing::advertiser;
-use crate::net::routing::lookup::Contact;
 use crate::net::routing::network::{Pacer, Wire};
 use crate::net::routing::rounds::AllRounds;
 use crate::net::routing::scout::{self, Scout};
 use crate::net::routing::table::Table;
 use crate::net::routing::table_maintenance;
+use crate::net::routing::table_maintenance::Candidate;
 use crate::node::leases::{BeginError, HeadError, HeadParts, LeaseKeeper, NodeHeads};
 use crate::node::running::Running;
 use crate::node::{PEERS_FILE, heads_file};
@@ -57,7 +57,10 @@ impl Parts {
         let config = &running.config;
         let peer_addresses = Arc::new(PeerAddresses::new(PEER_ADDRESSES_LEN_MAX));
         let sockets_max = config.connections.pending_per_node_max;
-        let dials = Arc::new(DialGate::with_sockets(config.network.addresses, sockets_max));
+        let gate = DialGate::with_sockets(config.network.addresses, sockets_max);
+        let bootstrap = settings::bootstrap(&config.network).into_iter();
+        let dials =
+            Arc::new(gate.with_configured(bootstrap.map(|contact| (contact.peer, contact.addresses))));
         let testers = Arc::<Servers>::default();
         let (scout, task) = scout::spawn(
             kad.clone(),
@@ -105,7 +108,7 @@ impl Parts {
     pub(super) fn spawn_lease_keeper(
         &self,
         running: &mut Running,
-        candidates: mpsc::Sender<Contact>,
+        candidates: mpsc::Sender<Candidate>,
     ) -> oneshot::Receiver<Result<(), BeginError<HeadError>>> {
         let keeper = self.lease_keeper(running, candidates);
         let (begun, told) = oneshot::channel();
@@ -113,7 +116,7 @@ impl Parts {
         told
     }
 
-    fn lease_keeper(&self, running: &Running, candidates: mpsc::Sender<Contact>) -> LeaseKeeper<NodeHeads> {
+    fn lease_keeper(&self, running: &Running, candidates: mpsc::Sender<Candidate>) -> LeaseKeeper<NodeHeads> {
         let config = &running.config;
         let shared = Arc::new(Shared {
             engine: Arc::clone(&running.engine),
@@ -170,7 +173,7 @@ impl Parts {
     }
 
     /// Spawns the tasks that need heads with addresses.
-    pub(super) fn spawn_tasks(&self, running: &mut Running, met: mpsc::Receiver<Contact>) {
+    pub(super) fn spawn_tasks(&self, running: &mut Running, met: mpsc::Receiver<Candidate>) {
         let config = &running.config;
         let heads_file =
             heads_file::keep(config.data_dir.clone(), Arc::clone(&self.heads), self.heads.lines());

@@ -11,13 +11,17 @@ use std::fmt;
 pub(super) fn write(node_view: &NodeView, page: &mut Page<'_>) -> fmt::Result {
     let dials = &node_view.dials;
     page.counter("hydra_dials_total", "Dials of heads and scout to single addresses.", dials.admitted())?;
-    let [policy, budget] = dial_gate::Refusal::WORDS;
-    let [by_policy, by_budget] = dials.refused();
+    let (reasons, refused) = (dial_gate::Refusal::WORDS, dials.refused());
     page.counters(
         "hydra_dials_refused_total",
         "Addresses not dialed because the address policy does not permit them, because the dial budget of their \
-         destination was used up, or because too many were being dialed (sockets).",
-        [(policy, by_policy), (budget, by_budget), ("sockets", dials.without_socket())].map(|(reason, refused)| ([("reason", reason)], refused)),
+         destination was used up, because their names were not resolved, or because too many were being dialed \
+         (sockets).",
+        reasons
+            .into_iter()
+            .zip(refused)
+            .chain([("sockets", dials.without_socket())])
+            .map(|(reason, refused)| ([("reason", reason)], refused)),
     )?;
     rounds(&node_view.rounds, page)?;
     lookups(&node_view.rounds, page)?;

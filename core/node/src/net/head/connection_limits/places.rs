@@ -63,6 +63,13 @@ struct State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Prefix(IpAddr, u32);
 
+impl Prefix {
+    /// The address with the other bits zero.
+    pub(super) const fn ip(self) -> IpAddr {
+        self.0
+    }
+}
+
 #[derive(Debug, Default, Clone, Copy)]
 struct Count {
     pending: Pending,

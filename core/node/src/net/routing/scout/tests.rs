@@ -92,7 +92,7 @@ async fn a_scout_that_ends_or_restarts_during_a_request_holds_it_against_nobody(
         let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = silent.local_addr().unwrap().port();
         let address = format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap();
-        let scout = Scout { client: Arc::default(), dials: dials() };
+        let scout = Scout { client: Arc::default(), dials: dials(), restarts: Arc::default() };
         let first = started(&scout).await;
         let mut answer = pin!(scout.ask(PeerId::random(), vec![address], request(), PATIENCE));
         let _connection = tokio::select! {
