@@ -7,7 +7,7 @@
 //! # use hydra_records::{Entry, Error, Record, RecordKey, Comparison, Timestamp};
 //! # fn put(key: &[u8], value: bytes::Bytes, held: Option<&Entry>, now: Timestamp) -> Result<Option<Record>, Error> {
 //! let key = RecordKey::parse(key)?; //                 tens of nanoseconds, no allocation
-//! let entry = Entry::parse(&key, value)?; //           about a microsecond, no cryptography
+//! let entry = Entry::parse(&key, value)?; //           a few microseconds at most, no cryptography
 //! if let Some(held) = held {
 //!     match entry.compared_with(held, now) { //             a comparison
 //!         Comparison::Same => return Ok(None), //        was verified when it was stored
@@ -21,6 +21,13 @@
 //!
 //! Sources: the IPNS record specification (<https://specs.ipfs.tech/ipns/ipns-record/>), the IPFS DHT specification
 //! (<https://specs.ipfs.tech/routing/kad-dht/>) and, where these leave room, boxo 0.41 and go-libp2p-record.
+//!
+//! # Bounds
+//!
+//! A record is parsed before anything is known of its signature, and again whenever it is compared with another one. So the work for
+//! one is bounded, whatever it contains: [`IPNS_BYTES_MAX`] bytes, 64 protobuf fields and 64 items of DAG-CBOR (maps, keys and values;
+//! a record has nine fields and 11 items, and two items for each entry of metadata). What exceeds a bound is refused where it does. A
+//! held record that is refused, as of an older version, counts as none: any valid record takes its place.
 
 mod cbor;
 mod document;
