@@ -207,6 +207,29 @@ fn u5_legacy_fields_agree_with_the_data() {
     assert_eq!(with(&field(4, b"x")), Err(Error::Mismatch("validity")));
 }
 
+/// boxo reads both as an int64, and only when there are V1 fields.
+#[test]
+fn u5_numbers_beyond_an_int64_are_refused_in_a_record_with_v1_fields() {
+    let large = u64::MAX / 2 + 1;
+    let varint = [&[0x80; 9][..], &[1]].concat();
+    for (name, tag) in [("Sequence", 5), ("TTL", 6)] {
+        let with = |found: u64, varint: &[u8]| {
+            let legacy = |number: u8| {
+                if number == tag { varint.to_vec() } else { vec![[1, 60][usize::from(number - 5)]] }
+            };
+            let numbers = [vec![5 << 3], legacy(5), vec![6 << 3], legacy(6)].concat();
+            let value = field(1, b"/ipfs/bafkqaddwgevxmmraojswg33smq");
+            let fields = [value, field(4, EOL.as_bytes()), numbers].concat();
+            let made = Maker { fields, ..maker().set(name, Some(number(found))) };
+            check(&made.key(), made.make()).map(|_| ())
+        };
+        assert_eq!(with(large, &varint), Err(Error::Field(name)));
+        assert_eq!(with(large - 1, &[&[0xff; 8][..], &[0x7f]].concat()), Ok(()));
+        let alone = maker().set(name, Some(number(large)));
+        assert!(check(&alone.key(), alone.make()).is_ok(), "{name} without V1 fields");
+    }
+}
+
 #[test]
 fn u5_end_of_life_is_compared_to_the_nanosecond() {
     let at = |eol: &str| {
