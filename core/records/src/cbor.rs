@@ -5,13 +5,21 @@
 //! lengths longer than need be, repeated keys, keys that are not text, text that is not UTF-8, floats other than finite ones of 64
 //! bits, `undefined`, tags other than CIDs, nesting deeper than [`DEPTH_MAX`], and bytes after the end.
 //!
-//! The order of keys is not enforced, as neither boxo nor js-ipns enforces it; see [`UNORDERED_MAX`].
+//! The order of keys is not enforced, as neither boxo nor js-ipns enforces it. What a document costs is bounded by [`ITEMS_MAX`]: each
+//! item is visited once, and its text, if it is one, is checked to be UTF-8; a key is compared with those of its map alone, which are
+//! fewer than half as many.
 
 /// The deepest nesting of maps and lists. An IPNS document needs one level, a namespace of metadata two.
 const DEPTH_MAX: usize = 16;
 
-/// How many keys a map may have when they are not in canonical order. With more, finding repeated keys would cost too much.
-const UNORDERED_MAX: usize = 32;
+/// The most items that a document may have, in the sense of RFC 8949: itself, and all keys and values in it, nested ones included. An
+/// IPNS document has 11, and two for each entry of metadata.
+pub(crate) const ITEMS_MAX: usize = 64;
+
+/// The most keys of all maps that are open at a time: each has a value.
+const KEYS_MAX: usize = ITEMS_MAX / 2;
+
+const MANY_ITEMS: &str = "more than 64 items";
 
 /// The value of a key, as far as an IPNS record needs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,12 +33,7 @@ type Result<T> = std::result::Result<T, &'static str>;
 
 /// Calls `each` with every key and value of the one map that `bytes` hold.
 pub(crate) fn map<'a>(bytes: &'a [u8], mut each: impl FnMut(&'a str, Value<'a>)) -> Result<()> {
-    let mut reader = Reader { rest: bytes };
-    match reader.head()? {
-        (Major::Map, len) => reader.entries(len, DEPTH_MAX, &mut each)?,
-        _ => return Err("not a map"),
-    }
-    if reader.rest.is_empty() { Ok(()) } else { Err("bytes after the end") }
+    Reader::new(bytes).document(&mut each)
 }
 
 #[derive(Clone, Copy)]
@@ -47,11 +50,26 @@ enum Major {
 
 struct Reader<'a> {
     rest: &'a [u8],
+    items_left: usize,
+    keys: Keys<'a>,
 }
 
 impl<'a> Reader<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes, items_left: ITEMS_MAX, keys: Keys::default() }
+    }
+
+    fn document(&mut self, each: &mut dyn FnMut(&'a str, Value<'a>)) -> Result<()> {
+        match self.head()? {
+            (Major::Map, len) => self.entries(len, DEPTH_MAX, each)?,
+            _ => return Err("not a map"),
+        }
+        if self.rest.is_empty() { Ok(()) } else { Err("bytes after the end") }
+    }
+
     /// The type of the next item and its number, which must be in its shortest form.
     fn head(&mut self) -> Result<(Major, u64)> {
+        self.items_left = self.items_left.checked_sub(1).ok_or(MANY_ITEMS)?;
         let initial = self.take(1)?[0];
         let info = initial & 0x1f;
         let number = match info {
@@ -102,16 +120,17 @@ impl<'a> Reader<'a> {
         if len > self.rest.len() as u64 / 2 {
             return Err("cut short");
         }
-        let mut keys = Keys::default();
+        let mut map = KeysOfMap { from: self.keys.len, unordered: false };
         for _ in 0..len {
             let key = match self.head()? {
                 (Major::Text, len) => self.text(len)?,
                 _ => return Err("a key that is not text"),
             };
-            keys.add(key)?;
+            self.keys.add(key, &mut map)?;
             let value = self.value(depth)?;
             each(key, value);
         }
+        self.keys.len = map.from;
         Ok(())
     }
 
@@ -148,33 +167,29 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The keys of a map: repeated ones are found.
+/// The keys of the maps that are open, those of an inner one after those of the outer ones.
 #[derive(Default)]
 struct Keys<'a> {
-    /// The first ones, as long as there are few.
-    first: [&'a str; UNORDERED_MAX],
+    all: [&'a str; KEYS_MAX],
     len: usize,
-    last: &'a str,
+}
+
+/// Where the keys of a map begin.
+struct KeysOfMap {
+    from: usize,
     unordered: bool,
 }
 
 impl<'a> Keys<'a> {
-    fn add(&mut self, key: &'a str) -> Result<()> {
-        let after = self.len == 0 || (key.len(), key) > (self.last.len(), self.last);
-        self.unordered |= !after;
-        if self.unordered {
-            if self.len >= UNORDERED_MAX {
-                return Err("many keys out of order");
-            }
-            if self.first[..self.len].contains(&key) {
-                return Err("a repeated key");
-            }
+    /// Adds a key to the innermost map; a repeated one is found.
+    fn add(&mut self, key: &'a str, map: &mut KeysOfMap) -> Result<()> {
+        let before = &self.all[map.from..self.len];
+        map.unordered |= before.last().is_some_and(|last| (key.len(), key) <= (last.len(), last));
+        if map.unordered && before.contains(&key) {
+            return Err("a repeated key");
         }
-        if let Some(slot) = self.first.get_mut(self.len) {
-            *slot = key;
-        }
+        *self.all.get_mut(self.len).ok_or(MANY_ITEMS)? = key;
         self.len += 1;
-        self.last = key;
         Ok(())
     }
 }

@@ -40,11 +40,14 @@ impl<'a> Document<'a> {
     }
 
     /// Compares the legacy fields of the entry with the data. In an entry with a V1 signature or value a missing field counts as
-    /// empty or 0, as the specification has it (step 7); in others every field that is present must agree.
+    /// empty or 0, as the specification has it (step 7), and numbers must fit an int64, as boxo reads them so; in others every field
+    /// that is present must agree.
     pub(crate) fn agrees_with(&self, entry: &Envelope<'_>) -> Result<(), Error> {
         let present = |field: Option<&[u8]>| field.is_some_and(|bytes| !bytes.is_empty());
         if present(entry.signature_v1) || present(entry.value) {
             let ttl = self.ttl.ok_or(Error::Field("TTL"))?;
+            int64("Sequence", self.sequence)?;
+            int64("TTL", ttl)?;
             agree("value", entry.value.unwrap_or_default(), self.value)?;
             agree("validity", entry.validity.unwrap_or_default(), self.validity)?;
             agree("validityType", entry.validity_type.unwrap_or(0), 0)?;
@@ -57,6 +60,10 @@ impl<'a> Document<'a> {
         entry.sequence.map_or(Ok(()), |sequence| agree("sequence", sequence, self.sequence))?;
         entry.ttl.map_or(Ok(()), |ttl| agree("ttl", Some(ttl), self.ttl))
     }
+}
+
+fn int64(field: &'static str, number: u64) -> Result<(), Error> {
+    i64::try_from(number).map(drop).map_err(|_| Error::Field(field))
 }
 
 fn agree<T: PartialEq>(field: &'static str, entry: T, data: T) -> Result<(), Error> {

@@ -53,7 +53,8 @@ pub enum Comparison {
 impl Entry {
     /// Checks the bounds of a record and parses it.
     ///
-    /// Costs one pass over the bytes, at most 10 KiB, without cryptography; allocates nothing that grows with them.
+    /// Costs one pass over the bytes, at most 10 KiB with at most 64 fields and 64 items of data, without cryptography: from a quarter
+    /// of a microsecond to a few. Allocates nothing that grows with them.
     ///
     /// # Errors
     /// The first rule that the record breaks, in the order of the specification's *Record Verification*, but for the public key, the

@@ -39,8 +39,8 @@ pub enum Error {
         /// The record's length in bytes.
         len: usize,
     },
-    /// The IPNS entry is not valid protobuf, or one of its fields has another wire type.
-    #[error("the IPNS entry is not valid protobuf")]
+    /// The IPNS entry is not valid protobuf, or has more than 64 fields.
+    #[error("the IPNS entry is not valid protobuf of at most 64 fields")]
     Protobuf,
     /// The field `signatureV2` is missing or empty: a record with a V1 signature alone is never valid.
     #[error("the IPNS entry has no V2 signature")]
@@ -48,7 +48,7 @@ pub enum Error {
     /// The field `data` is missing or empty.
     #[error("the IPNS entry has no data")]
     NoData,
-    /// The data is not a strict DAG-CBOR map.
+    /// The data is not a strict DAG-CBOR map, or has more than 64 items.
     #[error("the data of the IPNS entry is not a DAG-CBOR map: {0}")]
     Cbor(&'static str),
     /// A required field of the data is missing or has another type.

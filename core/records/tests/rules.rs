@@ -116,7 +116,50 @@ fn u5_signature_and_data_are_mandatory() {
     assert_eq!(check(&maker.key(), signature.clone()), Err(Error::NoData));
     assert_eq!(check(&maker.key(), [signature, data].concat()), Err(Error::Signature));
     assert_eq!(check(&maker.key(), vec![0xff]), Err(Error::Protobuf));
-    assert_eq!(check(&maker.key(), vec![8 << 3, 1]), Err(Error::Protobuf), "another wire type");
+    assert_eq!(check(&maker.key(), vec![8 << 3, 1]), Err(Error::NoSignature), "another wire type");
+}
+
+/// Whatever is in a record, it is parsed in a bounded number of steps before anything is known of its signature.
+#[test]
+fn u4_a_record_has_a_bounded_number_of_items_and_fields() {
+    let maker = maker();
+    let nulls = |len: usize| [vec![0x99, (len >> 8) as u8, len as u8], vec![0xf6; len]].concat();
+    let stuffed = maker.clone().set("_extra", Some(nulls(9_000)));
+    assert_eq!(check(&stuffed.key(), stuffed.make()), Err(Error::Cbor("more than 64 items")));
+    let with = |fields: &[u8]| check(&maker.key(), [fields, &maker.make()].concat()).map(|_| ());
+    assert_eq!(with(&[15 << 3, 1].repeat(62)), Ok(()));
+    assert_eq!(with(&[15 << 3, 1].repeat(63)), Err(Error::Protobuf));
+    let group = |fields: usize| [&[15 << 3 | 3][..], &[15 << 3, 1].repeat(fields), &[15 << 3 | 4]].concat();
+    assert_eq!(with(&group(60)), Ok(()), "its start and its end count too");
+    assert_eq!(with(&group(61)), Err(Error::Protobuf));
+    let nested = |depth: usize| [[15 << 3 | 3].repeat(depth), [15 << 3 | 4].repeat(depth)].concat();
+    assert_eq!(with(&nested(31)), Ok(()));
+    assert_eq!(with(&nested(5_000)), Err(Error::Protobuf));
+}
+
+/// As in Go, where `proto.Unmarshal` keeps them as unknown fields.
+#[test]
+fn u5_a_field_of_another_wire_type_is_skipped() {
+    let maker = maker();
+    let with = |fields: &[u8]| check(&maker.key(), [fields, &maker.make()].concat()).map(|_| ());
+    for tag in 1..=9_u8 {
+        let wire = |wire: u8| tag << 3 | wire;
+        let other = if matches!(tag, 3 | 5 | 6) { field(tag, b"xy") } else { vec![wire(0), 2] };
+        assert_eq!(with(&other), Ok(()), "{tag}");
+        assert_eq!(with(&[&[wire(1)][..], &[7; 8]].concat()), Ok(()), "{tag}");
+        assert_eq!(with(&[&[wire(5)][..], &[7; 4]].concat()), Ok(()), "{tag}");
+        assert_eq!(with(&[wire(3), 15 << 3, 1, wire(4)]), Ok(()), "{tag}");
+        assert_eq!(
+            with(&[wire(3), 15 << 3, 1, 15 << 3 | 4]),
+            Err(Error::Protobuf),
+            "the end of another group"
+        );
+        assert_eq!(with(&[wire(4)]), Err(Error::Protobuf), "{tag}");
+        assert_eq!(with(&[wire(6)]), Err(Error::Protobuf), "{tag}");
+    }
+    // What is skipped takes nothing from what was there before.
+    let after = [maker.make(), vec![8 << 3, 1, 9 << 3, 1]].concat();
+    assert!(check(&maker.key(), after).is_ok());
 }
 
 #[test]
@@ -162,6 +205,29 @@ fn u5_legacy_fields_agree_with_the_data() {
     assert_eq!(with(&[5 << 3, 2]), Err(Error::Mismatch("sequence")));
     assert_eq!(with(&[6 << 3, 61]), Err(Error::Mismatch("ttl")));
     assert_eq!(with(&field(4, b"x")), Err(Error::Mismatch("validity")));
+}
+
+/// boxo reads both as an int64, and only when there are V1 fields.
+#[test]
+fn u5_numbers_beyond_an_int64_are_refused_in_a_record_with_v1_fields() {
+    let large = u64::MAX / 2 + 1;
+    let varint = [&[0x80; 9][..], &[1]].concat();
+    for (name, tag) in [("Sequence", 5), ("TTL", 6)] {
+        let with = |found: u64, varint: &[u8]| {
+            let legacy = |number: u8| {
+                if number == tag { varint.to_vec() } else { vec![[1, 60][usize::from(number - 5)]] }
+            };
+            let numbers = [vec![5 << 3], legacy(5), vec![6 << 3], legacy(6)].concat();
+            let value = field(1, b"/ipfs/bafkqaddwgevxmmraojswg33smq");
+            let fields = [value, field(4, EOL.as_bytes()), numbers].concat();
+            let made = Maker { fields, ..maker().set(name, Some(number(found))) };
+            check(&made.key(), made.make()).map(|_| ())
+        };
+        assert_eq!(with(large, &varint), Err(Error::Field(name)));
+        assert_eq!(with(large - 1, &[&[0xff; 8][..], &[0x7f]].concat()), Ok(()));
+        let alone = maker().set(name, Some(number(large)));
+        assert!(check(&alone.key(), alone.make()).is_ok(), "{name} without V1 fields");
+    }
 }
 
 #[test]

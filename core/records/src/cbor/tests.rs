@@ -6,22 +6,6 @@ fn keys(bytes: &[u8]) -> Result<Vec<String>> {
     Ok(keys)
 }
 
-/// A map of as many keys, each of one letter more than the one before, of which the first `swapped` come last.
-fn lengths(keys_len: usize, swapped: usize) -> Vec<u8> {
-    let mut lens: Vec<usize> = (1..=keys_len).collect();
-    lens.rotate_left(swapped);
-    let mut bytes = vec![0xb8, keys_len as u8];
-    for len in lens {
-        bytes.extend([0x78, len as u8].into_iter().skip(usize::from(len < 24)));
-        if len < 24 {
-            *bytes.last_mut().unwrap() = 0x60 + len as u8;
-        }
-        bytes.extend(vec![b'a'; len]);
-        bytes.push(0xf6);
-    }
-    bytes
-}
-
 #[test]
 fn a_map_is_read_in_its_order() {
     assert_eq!(keys(b"\xa2\x61b\x01\x61a\x41x"), Ok(vec!["b".to_owned(), "a".to_owned()]));
@@ -103,9 +87,76 @@ fn nesting_ends_at_its_bound() {
     }
 }
 
+/// A map with one key, whose value is this one.
+fn under_a_key(value: &[u8]) -> Vec<u8> {
+    [b"\xa1\x61_", value].concat()
+}
+
+/// The head of a list or a map with so many entries, 24 to 65,535.
+fn head(major: u8, len: usize) -> Vec<u8> {
+    match u8::try_from(len) {
+        Ok(len) => vec![major | 24, len],
+        Err(_) => vec![major | 25, (len >> 8) as u8, len as u8],
+    }
+}
+
+fn list(len: usize, element: &[u8]) -> Vec<u8> {
+    [head(0x80, len), element.repeat(len)].concat()
+}
+
+/// A map with so many keys of two letters, in order or not.
+fn map_of(len: usize, is_ordered: bool) -> Vec<u8> {
+    let mut keys: Vec<_> =
+        (0..len as u8).map(|number| [0x62, b'a' + number / 16, b'a' + number % 16]).collect();
+    if !is_ordered {
+        keys.reverse();
+    }
+    let entries = keys.into_iter().flat_map(|key| [&key[..], b"\xf6"].concat());
+    head(0xa0, len).into_iter().chain(entries).collect()
+}
+
+/// The bytes of a document that are read until it is accepted or refused.
+fn read(bytes: &[u8]) -> (Result<()>, usize) {
+    let mut reader = Reader::new(bytes);
+    (reader.document(&mut |_, _| {}), bytes.len() - reader.rest.len())
+}
+
 #[test]
-fn many_keys_are_allowed_in_order_and_few_out_of_order() {
-    assert_eq!(keys(&lengths(100, 0)).map(|keys| keys.len()), Ok(100));
-    assert_eq!(keys(&lengths(UNORDERED_MAX, 1)).map(|keys| keys.len()), Ok(UNORDERED_MAX));
-    assert_eq!(keys(&lengths(UNORDERED_MAX + 1, 1)), Err("many keys out of order"));
+fn a_document_has_64_items_at_most_nested_ones_included() {
+    // The map, its key, and the list or the inner map are three.
+    let rest = ITEMS_MAX - 3;
+    let cases: [(Vec<u8>, Vec<u8>); 4] = [
+        (list(rest, b"\xf6"), list(rest + 1, b"\xf6")),
+        (list(rest, b"\xa0"), list(rest + 1, b"\xa0")),
+        (map_of(rest / 2, true), map_of(rest / 2 + 1, true)),
+        (map_of(rest / 2, false), map_of(rest / 2 + 1, false)),
+    ];
+    for (most, more) in cases {
+        assert_eq!(keys(&under_a_key(&most)), Ok(vec!["_".to_owned()]), "{most:x?}");
+        assert_eq!(keys(&under_a_key(&more)), Err(MANY_ITEMS), "{more:x?}");
+    }
+}
+
+#[test]
+fn what_fills_a_record_with_items_is_given_up_after_the_first_64() {
+    let shapes: [Vec<u8>; 4] = [
+        list(10_000, b"\xf6"),
+        list(2_500, b"\xa1\x61a\xf6"),
+        list(10_000, b"\xa0"),
+        list(70, &map_of(32, false)),
+    ];
+    for shape in shapes {
+        let (result, read_len) = read(&under_a_key(&shape));
+        assert_eq!(result, Err(MANY_ITEMS));
+        assert!(read_len < 64 * 4, "{read_len} bytes of {}", shape.len());
+    }
+    let long = [&b"\x59\x27\x10"[..], &[0; 10_000]].concat();
+    assert_eq!(read(&under_a_key(&long)), (Ok(()), 10_006), "one item is as long as it may be");
+}
+
+#[test]
+fn keys_of_an_inner_map_may_be_those_of_the_outer_ones() {
+    assert!(keys(b"\xa2\x61b\xa2\x61b\x01\x61a\x02\x61a\xa1\x61b\x03").is_ok());
+    assert_eq!(keys(b"\xa2\x61b\xa1\x61a\x02\x61b\x03"), Err("a repeated key"));
+    assert_eq!(keys(b"\xa3\x61b\xa1\x61a\x02\x61a\x00\x61b\x03"), Err("a repeated key"));
 }
