@@ -1,6 +1,6 @@
 //! What an engine does beside answering: flushing, purging, estimating, probing, watching its own load.
 
-use crate::load::TICK;
+use crate::load::{Signal, TICK};
 use crate::observe::{Stats, StoreCall, trace};
 use crate::parts::Parts;
 use crate::store::{Elapsed, Failure, Lane, Permit};
@@ -127,6 +127,8 @@ async fn watch_load(parts: Arc<Parts>) {
             let effect = change.effect;
             if rung > before {
                 tracing::warn!(lane, %before, %rung, because, effect, "the node degrades");
+            } else if rung != Rung::Full && because != Signal::Calm.as_str() {
+                tracing::info!(lane, %before, %rung, because, effect, "the node degrades less");
             } else {
                 tracing::info!(lane, %before, %rung, because, effect, "the node recovers");
             }

@@ -12,4 +12,4 @@ pub(crate) use knee::{Knee, Settings, Tick, Work};
 pub(crate) use ladder::{Ladder, TICK};
 pub use latency::Latency;
 pub(crate) use latency::{Histogram, Pace};
-pub(crate) use signals::{Calls, Demand, Pulse};
+pub(crate) use signals::{Calls, Demand, Pulse, Signal};

@@ -34,6 +34,9 @@ pub struct Sizes {
     pub resident: u64,
 }
 
+/// As much as a short profile has.
+const PROBE_BYTES: usize = 64 << 10;
+
 /// A profile of what the program has allocated and not freed: pprof's protocol buffer, compressed with gzip. It has addresses and
 /// the build id of the program; `pprof` looks up the functions in the program's file.
 ///
@@ -54,7 +57,18 @@ pub fn profile(directory: &Path) -> io::Result<Vec<u8>> {
     }
     // The first directory that is set stays, whoever sets it.
     let _is_set = tempfile::env::override_temp_dir(directory);
-    control.dump_pprof().map_err(|cause| io::Error::other(format!("{cause:#}")))
+    control.dump_pprof().map_err(|cause| {
+        let unwritable = unwritable(directory);
+        unwritable.unwrap_or_else(|| io::Error::other(format!("{cause:#}")))
+    })
+}
+
+/// Why nothing can be written to a directory, if so: the allocator does not say.
+fn unwritable(directory: &Path) -> Option<io::Error> {
+    let probe = directory.join("probe");
+    let failed = std::fs::write(&probe, [0; PROBE_BYTES]).err();
+    let _is_removed = std::fs::remove_file(probe).is_ok();
+    failed
 }
 
 /// What the allocator has of the system now.

@@ -88,7 +88,8 @@ impl Outage {
         tracing::error!(
             error = %logged,
             "the store takes no writes until its engine is reopened: that is tried as soon as its directory can \
-             be written. Nothing that was acknowledged is lost. Make room or lift the limit that the cause names"
+             be written. Nothing that was acknowledged is lost, unless the file system itself has failed (read-only, or an \
+             input/output error). Make room or lift the limit that the cause names"
         );
         let refused = Refused::unavailable(cause);
         let again = last.filter(|last| now.saturating_duration_since(last.at) < AGAIN_WITHIN);

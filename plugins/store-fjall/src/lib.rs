@@ -1,5 +1,6 @@
 //! The embedded store of provider records: over fjall, in a directory, no server needed.
 
+mod complete;
 mod config;
 mod delete;
 mod engine;

@@ -1,5 +1,6 @@
 //! Opening fjall's files, at the start and after an outage.
 
+use crate::complete::{self, COMPLETE, COMPLETE_NEW};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::fault::Fault;
@@ -24,8 +25,8 @@ const KEYSPACE: &str = "records";
 /// Rows in memory until they go to a file.
 const MEMTABLE_BYTES: u64 = 32 << 20;
 
-/// Names of what fjall keeps in its directory, beside journals.
-const OURS: [&str; 3] = ["keyspaces", "version", "lock"];
+/// Names of what is in the directory, beside journals.
+const OURS: [&str; 5] = ["keyspaces", "version", "lock", COMPLETE, COMPLETE_NEW];
 
 /// Threads of fjall that write files and merge them.
 const WORKERS: usize = 2;
@@ -48,6 +49,7 @@ pub(crate) fn files(dir: &Path, config: &Config, rows: Rows) -> Result<Files, hy
 
 fn recovered(dir: &Path, config: &Config, expected: Rows) -> Result<Files, Fault> {
     version::check(dir)?;
+    complete::check(dir)?;
     let clock = Clock::default();
     let factory: Arc<dyn Factory> = Arc::new(clock.clone());
     let db = Database::builder(dir)
@@ -71,6 +73,10 @@ fn recovered(dir: &Path, config: &Config, expected: Rows) -> Result<Files, Fault
         }
         None => return Err(DamagedRow("counts").into()),
     };
+    // Without the list, as on a full disk, it is written with the next open.
+    if let Err(error) = complete::record(dir) {
+        tracing::debug!(%error, "cannot list the keyspaces");
+    }
     let values = Values::of(&rows)?;
     let by_number = Arc::new(ProviderCache::new(config.provider_cache_bytes() / 2));
     let reader = Reader {

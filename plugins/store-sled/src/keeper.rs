@@ -179,6 +179,15 @@ impl Keeper {
         }
     }
 
+    /// Why keys could not be read last.
+    pub(crate) fn unreadable_because(&self) -> Option<String> {
+        if let Some(refused) = self.refused() {
+            return Some(Causes(&refused).to_string());
+        }
+        let unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        unread.as_ref().map(|logged| logged.because.clone())
+    }
+
     /// Inserts a batch, keeps it until it is in the file, and flushes when that is due.
     pub(crate) fn insert(
         self: &Arc<Self>,

@@ -176,6 +176,10 @@ impl ProviderStore for Sled {
         .await
     }
 
+    fn unknown_because(&self) -> Option<String> {
+        self.keeper.unreadable_because()
+    }
+
     fn expire_by(&self, latest: UnixSeconds) {
         self.latest.store(latest.0, Ordering::Relaxed);
     }

@@ -303,7 +303,9 @@ impl Ladder {
             climb.calm_for += elapsed.min(WATCHED_MAX);
             let calm = climb.calm_for >= self.calm() * climb.steps[before.index()].patience;
             if before > Rung::Full && calm {
-                (self.leave(climb, before).max(up), Signal::Calm)
+                // A store that is away holds the rung below.
+                let because = if strains.paused { Signal::Unavailable } else { Signal::Calm };
+                (self.leave(climb, before).max(up), because)
             } else {
                 (before, because)
             }
@@ -321,6 +323,9 @@ impl Ladder {
             lane.over.store(false, Ordering::Relaxed);
         }
         if before == now {
+            if strains.paused && now == Rung::Stale {
+                *lock(&lane.because) = Signal::Unavailable.as_str();
+            }
             return None;
         }
         lane.entered[now.index()].fetch_add(1, Ordering::Relaxed);
@@ -333,7 +338,8 @@ impl Ladder {
     fn called_for(&self, strains: &Strains, reading: &Reading, reads: bool) -> (Rung, Signal) {
         if reading.stalled && (reads || self.is_enabled(Rung::Stale)) {
             // Writes wait in their queue anyway; what is known need not wait there.
-            return (if reads { Rung::CacheOnly } else { Rung::Stale }, Signal::Stalled);
+            let because = if strains.paused { Signal::Unavailable } else { Signal::Stalled };
+            return (if reads { Rung::CacheOnly } else { Rung::Stale }, because);
         }
         if strains.paused && self.is_enabled(Rung::Stale) {
             return (Rung::Stale, Signal::Unavailable);

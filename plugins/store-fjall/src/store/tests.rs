@@ -158,6 +158,27 @@ async fn damaged_files_never_keep_the_store_from_opening() {
     assert!(moved >= 3, "of {} files only {moved} ways of damage were noticed", names.len());
 }
 
+/// As after a restore that was not complete. fjall takes what has no table for what was never made, and removes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keyspace_that_is_missing_is_damage() {
+    let pristine = tempfile::tempdir().unwrap();
+    let store = open(&pristine).await;
+    store.insert([record(1, 1)].into(), NOW).await.unwrap();
+    store.close().await.unwrap();
+    let missing = ["records/keyspaces/1/current", "records/keyspaces/1", "records/keyspaces"];
+    for (missing, has_tables) in missing.into_iter().zip([true, false, false]) {
+        let dir = tempfile::tempdir().unwrap();
+        copy(&pristine.path().join("records"), &dir.path().join("records"));
+        let path = dir.path().join(missing);
+        if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }.unwrap();
+        let store = open(&dir).await;
+        let [aside] = &set_aside(dir.path())[..] else { panic!("{missing} is missing, and nobody is told") };
+        assert_eq!(aside.join("keyspaces/1/tables").exists(), has_tables, "what is left of it is kept");
+        assert_eq!(store.insert([record(2, 1)].into(), NOW).await.unwrap(), Inserted::All);
+        store.close().await.unwrap();
+    }
+}
+
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
