@@ -129,7 +129,7 @@ async fn a_head_that_cannot_listen_again_is_not_made_known_until_it_can() {
     let (_, tcp) = parted(down.tcp());
     let port =
         tcp.iter().find_map(|part| if let Protocol::Tcp(port) = part { Some(port) } else { None }).unwrap();
-    assert_eq!(told_of(other, down).await, [tcp.clone()]);
+    assert_eq!(told_of(other, down).await, std::slice::from_ref(&tcp));
     let ways = [("transport", "tcp"), ("family", "ip4")];
     assert_eq!(node.metrics().await.unwrap().sum("hydra_heads_reachable", &ways), 2.0);
     let key = [&[0x12, 0x20][..], &[7; 32]].concat();

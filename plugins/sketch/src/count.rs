@@ -39,7 +39,7 @@ impl Count {
     /// Where a count comes to rest at so many requests per second; [`Self::MAX`] for more than ten million.
     pub const fn at_rate(per_s: u32) -> Self {
         // The mean life of a request in its count: the half-life divided by the natural logarithm of 2.
-        const LIFE_NS: u64 = (HALF_LIFE as u64 * TICK_NS) * 10_000 / 6_931;
+        const LIFE_NS: u64 = (HALF_LIFE * TICK_NS) * 10_000 / 6_931;
         let bits = ((per_s as u64 * LIFE_NS) << PLACES) / 1_000_000_000;
         Self(if bits > u32::MAX as u64 { u32::MAX } else { bits as u32 })
     }

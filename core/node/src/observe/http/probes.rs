@@ -93,7 +93,7 @@ pub(super) fn ready(node_view: &NodeView) -> Vec<Check> {
     let reachability = Check { note: in_words(&node_view.heads), ..check("reachability", None) };
     // A node that gives up some of its work serves the rest.
     let memory = Check { note: node_view.memory.in_words(), ..check("memory", None) };
-    vec![check("node", node), check("leases", leases), heads, table, reachability, memory, store]
+    vec![check("node", node), check("leases", leases), heads, reachability, memory, store, table]
 }
 
 /// Why calls for provider records are paused: what fails the probe, and what is only told. A node whose writes alone are paused

@@ -298,7 +298,7 @@ fn an_eighth_of_all_is_closed_though_no_head_has_eight() {
     let mut fixture = Fixture::new(MANY);
     let mut heads: Vec<_> = (0..16).map(|_| fixture.head(MANY)).collect();
     for head in &mut heads {
-        (0..2).for_each(|_| drop(fixture.connect(head)));
+        (0..2).for_each(|_| _ = fixture.connect(head));
     }
     for closed in [4, 4] {
         fixture.node.close_least_useful();

@@ -63,10 +63,11 @@ async fn a_table_without_servers_is_told_and_leaves_the_node_ready() {
     let told = || ready(&node.node_view).into_iter().find(|check| check.name == "table").unwrap().note;
     assert_eq!(told().as_deref(), Some("no other server is in the peer table"));
     assert_eq!(failed(ready(&node.node_view)), [""; 0]);
-    let [own, peer] = [(); 2].map(|()| libp2p::PeerId::random());
-    let (address, now) = ("/ip4/1.2.3.4/tcp/1".parse().unwrap(), std::time::Instant::now());
-    node.node_view.table.set_own(own, &[], now);
-    node.node_view.table.insert(peer, &[address], None, now).unwrap();
+    let address: libp2p::Multiaddr = "/ip4/1.2.3.4/tcp/1".parse().unwrap();
+    let (table, addresses, now) = (&node.node_view.table, [address], std::time::Instant::now());
+    table.set_own(libp2p::PeerId::random(), &addresses, now);
+    assert!(told().is_some(), "a head of this node is no other server");
+    table.insert(libp2p::PeerId::random(), &addresses, None, now).unwrap();
     assert_eq!(told(), None);
 }
 
