@@ -30,6 +30,8 @@ const VERSION: u8 = 1;
 const ROWS_MAX: usize = 4096;
 const BYTES_MAX: usize = 4 << 20;
 
+const DAMAGED: DamagedRow = DamagedRow("value records");
+
 /// The key of the row of a value record.
 pub fn value_key(key: &ValueKey) -> RowKey {
     joined(VALUES, &[key.as_bytes()])
@@ -41,21 +43,33 @@ pub fn value_rows(after: &[u8]) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
     (Bound::Excluded(from), Bound::Excluded(vec![VALUES + 1]))
 }
 
+/// The row of a value record, whose value is left where it is.
+#[derive(Debug, Clone, Copy)]
+struct ValueRow<'a> {
+    received: UnixSeconds,
+    expires: UnixSeconds,
+    value: &'a [u8],
+}
+
+impl<'a> ValueRow<'a> {
+    fn of(row: &'a [u8]) -> Result<Self, DamagedRow> {
+        let parts = || {
+            let (received, rest) = row.split_first_chunk::<4>()?;
+            let (expires, value) = rest.split_first_chunk::<4>()?;
+            let seconds = |bytes: &[u8; 4]| UnixSeconds(u32::from_le_bytes(*bytes));
+            takes(value).then(|| Self { received: seconds(received), expires: seconds(expires), value })
+        };
+        parts().ok_or(DAMAGED)
+    }
+}
+
 /// Reads the row of a value record.
 ///
 /// # Errors
 /// [`DamagedRow`].
 pub fn decode_value(row: &[u8]) -> Result<ValueRecord, DamagedRow> {
-    let decoded = || {
-        let (received, rest) = row.split_first_chunk::<4>()?;
-        let (expires, value) = rest.split_first_chunk::<4>()?;
-        takes(value).then(|| ValueRecord {
-            value: Bytes::copy_from_slice(value),
-            received: UnixSeconds(u32::from_le_bytes(*received)),
-            expires: UnixSeconds(u32::from_le_bytes(*expires)),
-        })
-    };
-    decoded().ok_or(DamagedRow("value records"))
+    let ValueRow { received, expires, value } = ValueRow::of(row)?;
+    Ok(ValueRecord { value: Bytes::copy_from_slice(value), received, expires })
 }
 
 /// One page of the live records of `rows`, which are all those after `from`; `tag` names the kind of store in cursors.
@@ -69,7 +83,6 @@ pub fn value_page<K: AsRef<[u8]>, V: AsRef<[u8]>, E: From<DamagedRow>>(
     limit: usize,
     tag: u8,
 ) -> Result<ValuePage, E> {
-    const DAMAGED: DamagedRow = DamagedRow("value records");
     let (mut records, mut bytes, mut last) = (Vec::new(), 0, from);
     for (looked_at, row) in rows.enumerate() {
         if looked_at == ROWS_MAX || bytes >= BYTES_MAX || records.len() == limit {
@@ -77,11 +90,11 @@ pub fn value_page<K: AsRef<[u8]>, V: AsRef<[u8]>, E: From<DamagedRow>>(
         }
         let (row_key, row) = row?;
         let key = ValueKey::new(row_key.as_ref().get(1..).unwrap_or_default()).map_err(|_| DAMAGED)?;
-        let record = decode_value(row.as_ref())?;
+        let is_live = ValueRow::of(row.as_ref())?.expires > now;
         bytes += row.as_ref().len();
         last = ContentKey::new(key.as_bytes()).ok().map(|key| ScanPlace { key, number: 0 });
-        if record.expires > now {
-            records.push((key, record));
+        if is_live {
+            records.push((key, decode_value(row.as_ref())?));
         }
     }
     Ok(ValuePage::new(records, None))
@@ -226,7 +239,7 @@ impl ValueChange {
         if before.is_none() && self.counts.records >= records_max {
             return Ok(PutOutcome::NoRoom);
         }
-        self.replace(row_key, before, Some(put.record.clone()));
+        self.replace(row_key, len_of(before), Some(put.record.clone()));
         Ok(PutOutcome::Stored)
     }
 
@@ -272,7 +285,7 @@ impl ValueChange {
     ) -> Result<(), E> {
         let row_key = value_key(key);
         let before = self.before(&row_key, read)?;
-        self.replace(row_key, before, Some(record.clone()));
+        self.replace(row_key, len_of(before), Some(record.clone()));
         Ok(())
     }
 
@@ -289,13 +302,13 @@ impl ValueChange {
         let before = self.before(&row_key, read)?;
         let was_there = before.is_some();
         if was_there {
-            self.replace(row_key, before, None);
+            self.replace(row_key, len_of(before), None);
         }
         Ok(was_there)
     }
 
     /// One step of the purge: goes through `rows`, which are all those after `done`, and removes up to `limit` expired records. `done` is
-    /// then the last row that the pass has done, a damaged one too; it is empty when the pass is through.
+    /// then the last row that the pass has done, a damaged one too; it is empty when the pass is through. No value is copied.
     ///
     /// # Errors
     /// Those of `rows`, and a damaged row.
@@ -310,25 +323,26 @@ impl ValueChange {
         for (looked_at, row) in rows.enumerate() {
             let (row_key, row) = row?;
             let row_key = row_key.as_ref();
-            let record = match decode_value(row.as_ref()) {
-                Ok(record) => record,
+            let ValueRow { expires, value, .. } = match ValueRow::of(row.as_ref()) {
+                Ok(row) => row,
                 Err(damaged) => {
                     // The next step goes on behind it.
                     *done = row_key.to_vec();
                     return Err(damaged.into());
                 }
             };
-            let is_over = record.expires <= now;
+            let is_over = expires <= now;
             if looked_at == ROWS_MAX || bytes >= BYTES_MAX || (is_over && removed == limit) {
                 *done = last;
                 return Ok(Purged::new(removed, PurgeProgress::More));
             }
             bytes += row.as_ref().len();
             if is_over {
-                self.replace(RowKey::from_slice(row_key), Some(record), None);
+                self.replace(RowKey::from_slice(row_key), Some(value.len()), None);
                 removed += 1;
             }
-            last = row_key.to_vec();
+            last.clear();
+            last.extend_from_slice(row_key);
         }
         Ok(Purged::new(removed, PurgeProgress::Done))
     }
@@ -356,15 +370,20 @@ impl ValueChange {
         Ok(stored.map(|row| decode_value(row.as_ref())).transpose()?)
     }
 
-    fn replace(&mut self, row_key: RowKey, before: Option<ValueRecord>, by: Option<ValueRecord>) {
-        if let Some(before) = before {
-            self.counts.take_off(&row_key, before.value.len());
+    /// `before_len` is the length of the value that was there.
+    fn replace(&mut self, row_key: RowKey, before_len: Option<usize>, by: Option<ValueRecord>) {
+        if let Some(before_len) = before_len {
+            self.counts.take_off(&row_key, before_len);
         }
         if let Some(by) = &by {
             self.counts.add(&row_key, by.value.len());
         }
         self.rows.insert(row_key, by);
     }
+}
+
+fn len_of(record: Option<ValueRecord>) -> Option<usize> {
+    record.map(|record| record.value.len())
 }
 
 #[cfg(test)]

@@ -87,6 +87,17 @@ pub(super) enum Joined {
     Flight(Arc<Flight>),
 }
 
+/// What came of a record for which the store had something else than was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Looked {
+    /// It is written, or is written with what the store has as seen.
+    Settled,
+    /// The store has a better one, or another that is as good.
+    Superseded,
+    /// The store has what was seen after all, and the record is still in hand.
+    AsSeen,
+}
+
 /// What came of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Took {
@@ -238,6 +249,9 @@ impl Flights {
     }
 
     /// Takes a record, whose rivals `is_better` judges, if none has come in since `known` was read. Every read sees it from now on.
+    ///
+    /// Whether it is better is judged under the lock, so that nothing comes in between: one parse of a rival, which a bound of its
+    /// items keeps to a few microseconds at most.
     pub(super) fn take(
         &self,
         key: ValueKey,
@@ -370,32 +384,36 @@ impl Flights {
         self.cache.forget(&put.key);
     }
 
-    /// The store had something else than was seen, and has this. Of both the better one stays; whether that is the store's.
+    /// The store had something else than was seen, and has this. Of both the better one stays, as judged under the lock: two parses.
     pub(super) fn looked(
         &self,
         put: &ValuePut,
         found: Option<ValueRecord>,
         is_better: impl Fn(&ValueRecord, &[u8]) -> bool,
         now: Instant,
-    ) -> bool {
+    ) -> Looked {
         let state = &mut *lock(&self.state);
-        let Some(taken) = state.taken.get_mut(&put.key) else { return false };
+        let Some(taken) = state.taken.get_mut(&put.key) else { return Looked::Settled };
         match found {
             // It was written by a call that had failed to say so.
             Some(found) if found.value == taken.record.value => {
                 state.remove(&put.key);
                 self.cache.put(put.key, Known { record: Some(found), at: now });
-                false
+                Looked::Settled
             }
             Some(found) if !is_better(&taken.record, &found.value) => {
                 state.remove(&put.key);
                 self.cache.put(put.key, Known { record: Some(found), at: now });
-                true
+                Looked::Superseded
             }
             found => {
-                taken.seen = found.map(|record| record.value);
+                let found = found.map(|record| record.value);
+                if found == put.seen {
+                    return Looked::AsSeen;
+                }
+                taken.seen = found;
                 state.again(put.key, Tries::default());
-                false
+                Looked::Settled
             }
         }
     }

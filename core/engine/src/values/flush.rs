@@ -1,7 +1,7 @@
 //! Writes what was taken, as long as the store has what was seen.
 
 use super::Values;
-use super::flights::Tries;
+use super::flights::{Looked, Tries};
 use super::look::values_of;
 use crate::observe::{StoreCall, trace};
 use crate::store::{Failure, Lane, WRITE_WAIT_MAX, gravest};
@@ -14,6 +14,11 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// The longest pause after batches that failed.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Why a record is given up whose key a store says to have changed, and then has what was seen: such as one with a value that no store
+/// may return, which counts as nothing.
+const CONTRADICTION: &str =
+    "the store reports another value than it returns, or has a value that is not valid";
 
 /// The pause after a batch that failed once the node is closing.
 const CLOSING_PAUSE: Duration = Duration::from_millis(100);
@@ -214,8 +219,10 @@ async fn look_again(values: &Arc<Values>, changed: Vec<ValuePut>) -> bool {
         match found {
             FoundValue::Known(found) => {
                 let prefers = |record: &_, rival: &[u8]| Values::prefers(&put.key, record, rival, now.unix);
-                if values.flights.looked(put, found, prefers, now.instant) {
-                    add(&values.backend.stats.values.superseded, 1);
+                match values.flights.looked(put, found, prefers, now.instant) {
+                    Looked::Settled => {}
+                    Looked::Superseded => add(&values.backend.stats.values.superseded, 1),
+                    Looked::AsSeen => try_again(values, put, None, CONTRADICTION),
                 }
             }
             FoundValue::Unknown(kind) => try_again(values, put, Some(kind), &in_part(kind)),

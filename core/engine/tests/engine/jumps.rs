@@ -9,16 +9,16 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 const HOUR: u64 = 3_600;
-const DAY: u64 = 24 * HOUR;
+pub(crate) const DAY: u64 = 24 * HOUR;
 
 /// A clock that a test puts ahead, and the true time.
-struct Wall {
+pub(crate) struct Wall {
     begun: Instant,
     ahead_s: Arc<AtomicU64>,
 }
 
 impl Wall {
-    fn new() -> (Self, Clock) {
+    pub(crate) fn new() -> (Self, Clock) {
         let wall = Self { begun: Instant::now(), ahead_s: Arc::default() };
         let (begun, ahead_s) = (wall.begun, wall.ahead_s.clone());
         let read = move || {
@@ -29,7 +29,7 @@ impl Wall {
     }
 
     /// Jumps; the engine has noticed when this returns.
-    async fn jump(&self, ahead_s: u64) {
+    pub(crate) async fn jump(&self, ahead_s: u64) {
         self.ahead_s.store(ahead_s, Ordering::Relaxed);
         sleep(Duration::from_secs(1)).await;
     }
@@ -39,7 +39,7 @@ impl Wall {
     }
 }
 
-fn open(store: &Store, clock: Clock) -> Arc<Engine> {
+pub(crate) fn open(store: &Store, clock: Clock) -> Arc<Engine> {
     let config = Config { purge_interval_s: 60, ..permits(4) };
     Engine::open(store.named(), Vec::new(), config, clock, None)
 }

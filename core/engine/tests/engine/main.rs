@@ -36,6 +36,7 @@ mod spans;
 mod taken;
 mod untrusted;
 mod value_faults;
+mod value_jumps;
 mod value_room;
 mod values;
 mod visible;

@@ -30,9 +30,18 @@ impl Name {
 
     /// A record that is good for so long from the beginning of a test.
     pub(crate) fn until(&self, sequence: u64, life: Duration) -> Bytes {
+        self.with(sequence, life, "/ipfs/bafkqaaa")
+    }
+
+    /// A record nearly as long as they may be, good for two days from the beginning of a test.
+    pub(crate) fn long(&self, sequence: u64) -> Bytes {
+        self.with(sequence, Duration::from_secs(48 * 3_600), &"/long".repeat(2_000))
+    }
+
+    fn with(&self, sequence: u64, life: Duration, value: &str) -> Bytes {
         let ends = OffsetDateTime::from_unix_timestamp(i64::from(START.0)).unwrap() + life;
         let ends = ends.format(&Rfc3339).unwrap();
-        Draft { value: "/ipfs/bafkqaaa", sequence, eol: &ends, ttl: 0 }.sign(&self.0).unwrap()
+        Draft { value, sequence, eol: &ends, ttl: 0 }.sign(&self.0).unwrap()
     }
 }
 

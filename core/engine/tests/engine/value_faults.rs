@@ -3,7 +3,10 @@
 use crate::doubles::{START, addresses, caller, key, memory, open_store, permits};
 use crate::log::log;
 use crate::names::Name;
-use hydra_api::{FoundValue, ProviderStore, StoreError, StoreErrorKind, ValueKey, async_trait};
+use hydra_api::{
+    FoundValue, ProviderStore, StoreError, StoreErrorKind, UnixSeconds, ValueKey, ValuePut, ValueRecord,
+    async_trait,
+};
 use hydra_conformance::doubles::{Behaviour, Call, Double};
 use hydra_engine::{Config, Ending, Engine, Put, PutRecord};
 use std::sync::Arc;
@@ -156,4 +159,27 @@ async fn a_value_record_that_is_given_up_is_logged_with_its_cause() {
     assert_eq!(engine.stats().values.dropped_after_retries, 1);
     let lines = log.lines("they are dropped");
     assert!(lines.len() == 1 && lines[0].contains("the test wants it to fail"), "{lines:?}");
+}
+
+/// What another program wrote into the table: the store reports it as another value than was seen, and every read as nothing.
+#[tokio::test(start_paused = true)]
+async fn a_value_that_no_store_may_return_is_not_written_over_for_ever() {
+    let (log, _guard) = log();
+    let memory = memory();
+    for (name, len) in [(Name::of(1), 0), (Name::of(2), ValueRecord::LEN_MAX + 1)] {
+        let record =
+            ValueRecord { value: vec![7; len].into(), received: START, expires: UnixSeconds(u32::MAX) };
+        let put = ValuePut { key: ValueKey::new(&name.key()).unwrap(), seen: None, record };
+        memory.values().unwrap().put_if([put].into(), START).await.unwrap();
+    }
+    let engine = open_store(memory, vec![], permits(4), None);
+    for name in [1, 2].map(Name::of) {
+        assert_eq!(put(&engine, &name).await, Put::Taken);
+    }
+    sleep(Duration::from_secs(600)).await;
+    let stats = engine.stats();
+    assert_eq!(stats.gauge.value_queue.used, 0, "{:?}", stats.values);
+    assert_eq!((stats.values.dropped_after_retries, stats.values.written), (2, 0), "{:?}", stats.values);
+    assert!(stats.values.statements < 100, "{:?}", stats.values);
+    assert!(log.lines("they are dropped").iter().any(|line| line.contains("is not valid")));
 }

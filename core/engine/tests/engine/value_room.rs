@@ -149,3 +149,22 @@ async fn wrong_signatures_cost_no_statement_of_a_store_without_room() {
     let by = Caller { address: Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1))), ..caller(1) };
     assert_eq!(put_by(&engine, by, &new, &new.record(1)).await, Put::NotNow, "there is no room");
 }
+
+/// The next estimate comes in an hour.
+#[tokio::test(start_paused = true)]
+async fn what_was_written_since_the_last_estimate_counts() {
+    let mut config = permits(4);
+    config.values.mib_max = 1;
+    config.estimate_interval_s = 3_600;
+    let store = memory();
+    let engine = open_store(store.clone(), vec![], config, None);
+    sleep(Duration::from_secs(10)).await;
+    let mut taken = 0;
+    for number in 0..200 {
+        let name = Name::of(number);
+        taken += u32::from(put(&engine, &name, &name.long(1)).await == Put::Taken);
+        sleep(millis(2_000)).await;
+    }
+    let bytes = store.values().unwrap().estimate_values().await.unwrap().bytes;
+    assert!((1 << 20..(1 << 20) + 20_000).contains(&bytes), "{taken} records of {bytes} bytes were taken");
+}

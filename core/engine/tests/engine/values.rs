@@ -3,10 +3,7 @@
 use crate::doubles::{FAILS, Ledger, Mood, START, Store, caller, memory, millis, open, open_store, permits};
 use crate::names::{Name, forged};
 use bytes::Bytes;
-use hydra_api::{
-    Outcome, ProviderStore, Rung, StoreErrorKind, UnixSeconds, ValueKey, ValuePut, ValueRecord, Verdict,
-    async_trait,
-};
+use hydra_api::{Outcome, ProviderStore, Rung, StoreErrorKind, ValueKey, Verdict, async_trait};
 use hydra_conformance::doubles::{Behaviour, CountingStore, Double};
 use hydra_engine::{Caller, Config, Ending, Engine, Put, PutRecord, Source};
 use std::net::{IpAddr, Ipv4Addr};
@@ -31,7 +28,7 @@ pub(crate) async fn get(engine: &Engine, name: &Name) -> Option<Bytes> {
 }
 
 /// What the store itself has.
-async fn stored(store: &dyn ProviderStore, name: &Name) -> Option<Bytes> {
+pub(crate) async fn stored(store: &dyn ProviderStore, name: &Name) -> Option<Bytes> {
     let key = ValueKey::new(&name.key()).unwrap();
     let found = store.values().unwrap().get([key].into(), START).await.unwrap();
     match &found[0] {

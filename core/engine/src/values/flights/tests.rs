@@ -96,3 +96,25 @@ fn a_record_that_may_be_what_makes_its_batch_fail_is_written_alone_whoever_waits
     let next = || flights.take_batch(UnixSeconds(2)).iter().map(|put| put.key).collect::<Vec<_>>();
     assert_eq!([next(), next(), next()], [vec![key(2)], vec![key(1)], vec![key(3)]]);
 }
+
+#[test]
+fn what_is_written_let_go_or_dropped_takes_no_bytes_of_the_queue_any_more() {
+    let (flights, now) = (value_flights(), Instant::now());
+    let long = ValueRecord { value: vec![7; ValueRecord::LEN_MAX].into(), ..record("") };
+    let rounds = 2 * flights.queue_bytes / ValueRecord::LEN_MAX;
+    for round in 0..rounds {
+        let take = |record| flights.take(key(1), record, None, |_| true, now);
+        assert_eq!(take(record("short")), Took::Taken, "round {round} of {rounds}");
+        assert_eq!(take(long.clone()), Took::Taken, "round {round} of {rounds}");
+        let batch = flights.take_batch(if round % 5 == 0 { long.expires } else { UnixSeconds(2) });
+        match round % 5 {
+            0 => assert!(batch.is_empty(), "it has expired"),
+            1 => flights.dropped(&batch[0]),
+            2 => _ = flights.looked(&batch[0], Some(long.clone()), |_, _| true, now),
+            3 => _ = flights.looked(&batch[0], Some(record("better")), |_, _| false, now),
+            _ => flights.written(&batch[0]),
+        }
+        assert_eq!((lock(&flights.state).bytes, flights.level().used), (0, 0), "round {round}");
+    }
+    assert!(!flights.is_full(&key(2)));
+}
