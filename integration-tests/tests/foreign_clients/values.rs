@@ -186,11 +186,11 @@ async fn expired(transport: Transport, libraries: Vec<Library>) -> Result<(), Fa
 async fn not_now(transport: Transport, libraries: Vec<Library>) -> Result<(), Failed> {
     let (home, library) = (Home::new()?, &libraries[0]);
     let (known, new) = (Owner::new()?, Owner::new()?);
-    let node = Node::start_in(&home, &["heads.count=1"]).await?;
+    let node = Node::start_in(&home, &["heads.count=2"]).await?;
     let old = known.taken(library, &transport.of(&node.heads()[0]), 1).await?;
     node.stop().await?;
     // The one name that waits has no other beside it.
-    let full = ["heads.count=1", "engine.values.queue_len_max=1", "engine.flush_interval_ms=60000"];
+    let full = ["heads.count=2", "engine.values.queue_len_max=1", "engine.flush_interval_ms=60000"];
     let node = Node::start_in(&home, &full).await?;
     let at = transport.of(&node.heads()[0]);
     new.taken(library, &at, 1).await?;
