@@ -165,7 +165,7 @@ async fn a_node_that_drains_is_not_ready_at_once_and_lives() {
     }
     node.terminate().await.unwrap();
     let told = page_until(&node, "/readyz", |page| page.status == 503).await;
-    assert!(told.body.starts_with("node: stopping: it has left server mode\n"), "{}", told.body);
+    assert!(told.body.starts_with("node: stopping\n"), "{}", told.body);
     assert_eq!(node.page("/livez").await.unwrap().status, 200);
     assert_eq!(node.page("/metrics").await.unwrap().status, 200);
     drop((stream, peer));

@@ -45,6 +45,8 @@ const BURST: u32 = 16;
 const RESERVED: u32 = 4;
 /// Connections and dials to one destination at a time.
 const OPEN_MAX: u32 = 8;
+/// Of these, what all others leave to the checks of the table: connections of heads are open for minutes.
+const OPEN_RESERVED: u32 = 2;
 /// On hearsay a destination gets this part of the dials at once, of the dials in a while, and of the connections.
 const HEARSAY_PART: u32 = 2;
 /// Destinations whose rate is remembered; one that is forgotten has its whole budget again.
@@ -85,10 +87,10 @@ impl DialBudget {
             Share::Hearsay => {
                 in_time(0)
                     && whole_at.hearsay + INTERVAL * HEARSAY_PART <= now + burst
-                    && open_less(OPEN_MAX)
+                    && open_less(OPEN_MAX - OPEN_RESERVED)
                     && open.is_none_or(|open| open.hearsay < OPEN_MAX / HEARSAY_PART)
             }
-            Share::Advertising => in_time(RESERVED) && open_less(OPEN_MAX),
+            Share::Advertising => in_time(RESERVED) && open_less(OPEN_MAX - OPEN_RESERVED),
             Share::Whole => in_time(0) && open_less(OPEN_MAX),
         }
     }

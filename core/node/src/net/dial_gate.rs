@@ -78,6 +78,12 @@ pub(crate) struct DialGate {
     refused: [AtomicU64; Refusal::COUNT],
 }
 
+/// Whether a transport of the node can dial what a name in this address leads to.
+fn is_plain(address: &Multiaddr) -> bool {
+    use Protocol::{Dns, Dns4, Dns6, P2p, QuicV1, Tcp, Udp};
+    address.iter().all(|part| matches!(part, Dns(_) | Dns4(_) | Dns6(_) | Tcp(_) | Udp(_) | QuicV1 | P2p(_)))
+}
+
 impl DialGate {
     /// A gate with whole budgets, for as many sockets as the config has by default.
     pub(crate) fn new(policy: AddressPolicy) -> Self {
@@ -114,25 +120,31 @@ impl DialGate {
     /// make the node dial whomever it likes. One of them may have a name, and that of a single host: a name costs those
     /// who resolve it, and `/dnsaddr` stands for any number of names.
     pub(crate) fn choose(&self, peer: &PeerId, told: Vec<Multiaddr>) -> Vec<Multiaddr> {
-        // A peer of the config is where the config says until it was reached and could say so itself.
-        let configured = self.configured.get(peer).filter(|_| self.reached(peer).is_none());
-        let mut own = of_peer(peer, configured.cloned().unwrap_or(told));
+        // Until it was reached, a peer of the config is where the config says, and there first; where that has names, nowhere else.
+        let configured = self.configured.get(peer).map_or(&[][..], Vec::as_slice);
+        let is_met = self.reached(peer).is_some();
+        let first = if is_met { &[][..] } else { configured };
+        let told = if first.iter().any(has_name) { Vec::new() } else { told };
+        let mut own = of_peer(peer, first.iter().cloned().chain(told));
         let before = own.len();
         own.retain(|address| self.policy.permits(address));
         self.count(Refusal::Policy, before - own.len());
         own.retain(|address| !is_relayed(address));
         let mut chosen = best_first(own);
-        if configured.is_none() {
-            self.drop_names(&mut chosen);
-        }
+        self.drop_names(&mut chosen, configured);
+        chosen.sort_by_key(|address| !first.contains(address));
         chosen.truncate(ADDRESSES_MAX);
         chosen
     }
 
-    fn drop_names(&self, addresses: &mut Vec<Multiaddr>) {
+    /// Leaves the names of the config, and that of one host that can be dialed.
+    fn drop_names(&self, addresses: &mut Vec<Multiaddr>, configured: &[Multiaddr]) {
         let (before, mut is_first) = (addresses.len(), true);
-        addresses
-            .retain(|address| !has_name(address) || (!is_dnsaddr(address) && std::mem::take(&mut is_first)));
+        addresses.retain(|address| {
+            !has_name(address)
+                || configured.contains(address)
+                || (!is_dnsaddr(address) && is_plain(address) && std::mem::take(&mut is_first))
+        });
         self.count(Refusal::Names(NotDialed), before - addresses.len());
     }
 
@@ -195,8 +207,13 @@ impl DialGate {
             Some(reached) => {
                 ip_of(&reached).is_some_and(|reached| Destination::of(reached) == Destination::of(ip))
             }
-            // Until it was reached, it is dialed only where the config says.
-            None => self.configured.contains_key(peer),
+            // Until it was reached, it is where the config says; names lead anywhere, and then it is dialed nowhere else.
+            None => self.configured.get(peer).is_some_and(|configured| {
+                let to = Destination::of(ip);
+                configured
+                    .iter()
+                    .any(|at| has_name(at) || ip_of(at).is_some_and(|ip| Destination::of(ip) == to))
+            }),
         });
         match dialer {
             _ if !is_known => Share::Hearsay,

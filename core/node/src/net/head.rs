@@ -102,8 +102,12 @@ struct Clients {
 }
 
 /// The mode of a head that is to be in this one while the node serves.
-fn mode_in(phase: Phase, wanted: Mode) -> Mode {
-    if phase == Phase::Serving { wanted } else { Mode::Client }
+fn mode_in(phase: Phase, wanted: Mode, leaves: bool) -> Mode {
+    match phase {
+        Phase::Serving => wanted,
+        Phase::Draining if !leaves => wanted,
+        Phase::Draining | Phase::Stopping => Mode::Client,
+    }
 }
 
 async fn run(
@@ -120,7 +124,8 @@ async fn run(
         return Ok(End::Stopped);
     }
     let mut wanted = mode.subscribe();
-    let (behaviour, tester) = behaviour::of(parts, mode_in(now, *wanted.borrow_and_update()));
+    let leaves = parts.config.shutdown.leaves_server_mode;
+    let (behaviour, tester) = behaviour::of(parts, mode_in(now, *wanted.borrow_and_update(), leaves));
     clients.kad.store(Some(Arc::new(behaviour.kad.client())));
     clients.tester.store(Some(Arc::new(tester)));
     let idle = Duration::from_secs(parts.config.connections.idle_timeout_s.into());
@@ -155,7 +160,7 @@ async fn run(
                 let now = if changed.is_ok() { *phase.borrow_and_update() } else { Phase::Stopping };
                 match now {
                     Phase::Serving | Phase::Draining => {
-                        let mode = mode_in(now, *wanted.borrow_and_update());
+                        let mode = mode_in(now, *wanted.borrow_and_update(), leaves);
                         swarm.behaviour_mut().kad.set_mode(mode);
                     }
                     Phase::Stopping => {
@@ -166,7 +171,7 @@ async fn run(
             }
             // The other end is held as long as this runs.
             Ok(()) = wanted.changed() => {
-                let mode = mode_in(*phase.borrow(), *wanted.borrow_and_update());
+                let mode = mode_in(*phase.borrow(), *wanted.borrow_and_update(), leaves);
                 swarm.behaviour_mut().kad.set_mode(mode);
                 events::on_addresses_changed(parts, status, (&mut swarm, &listeners), |_| {});
             }

@@ -106,7 +106,7 @@ pub(crate) async fn run<A: Ask>(parts: Parts<A>) {
 impl<A: Ask> Parts<A> {
     /// Tests one address of each way of each head; false if none of several has a result.
     async fn round(&self) -> bool {
-        let heads = self.heads.now();
+        let (heads, begun) = (self.heads.now(), Instant::now());
         let targets: Vec<_> = heads.iter().flat_map(targets).collect();
         let servers = servers::of_table(&self.table, &self.testers);
         let mut pace = interval(PACE);
@@ -121,7 +121,8 @@ impl<A: Ask> Parts<A> {
         let tested = stream::iter(targets).map(test).buffer_unordered(PARALLEL);
         let judged = tested.filter(|verdict| std::future::ready(verdict.is_some())).count().await;
         if let Some(then) = Instant::now().checked_sub(RESULT_INTERVALS * self.every) {
-            heads.iter().for_each(|head| head.found.forget_before(then));
+            // A round may take longer than that.
+            heads.iter().for_each(|head| head.found.forget_before(then.min(begun)));
         }
         self.report.on_round(&self.heads);
         all == 0 || judged > 0

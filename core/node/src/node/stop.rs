@@ -36,10 +36,9 @@ async fn stages(
     if let Some(wire) = serving {
         if running.config.shutdown.leaves_server_mode {
             tracing::info!("leaving server mode");
-            // Others learn of it by identify.
-            running.phase.send_replace(Phase::Draining);
         }
-        // What they have under way is answered meanwhile.
+        running.phase.send_replace(Phase::Draining);
+        // Others learn of it by identify; what they have under way is answered meanwhile.
         let drain = Duration::from_millis(running.config.shutdown.drain_ms.into());
         // At least half of the time is left for what follows.
         let half = deadline.saturating_duration_since(Instant::now()) / 2;

@@ -20,8 +20,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-/// A connection without requests is closed after this time.
-const IDLE: Duration = Duration::from_secs(10);
+/// A connection without requests is closed after this time: each holds one of the sockets of the scout.
+const IDLE: Duration = Duration::from_secs(3);
 /// Streams that others may open at a time: a scout serves nothing.
 const STREAMS_MAX: usize = 32;
 

@@ -56,7 +56,7 @@ pub(super) fn ready(node_view: &NodeView) -> Vec<Check> {
     let node = match node_view.phase() {
         Phase::Serving if node_view.has_started() => None,
         Phase::Serving => Some(format!("starting: {listening} of {all} heads listen")),
-        Phase::Draining => Some("stopping: it has left server mode".to_owned()),
+        Phase::Draining => Some("stopping".to_owned()),
         Phase::Stopping => Some("stopping".to_owned()),
     };
     let heads = (listening == 0).then(|| format!("none of {all} heads listens"));

@@ -20,7 +20,7 @@ struct Tried {
 }
 
 impl<N: Network> Parts<N> {
-    /// Takes those out of the table that fail two tries. Between the two somebody must have answered: while the node itself
+    /// Takes those out of the table that fail two tries. After each of the two somebody must answer: while the node itself
     /// reaches nobody, nothing is known of anybody.
     pub(super) async fn drop_dead(&self, silent: Vec<Arc<Server>>, parallel: usize) {
         let first = self.try_all(silent, parallel).await;
@@ -29,13 +29,13 @@ impl<N: Network> Parts<N> {
         }
         tokio::time::sleep(AGAIN).await;
         if !self.reaches_anybody(&first).await {
-            tracing::warn!(
-                silent = first.failed.len(),
-                "no server answers: the peer table is kept as it is until one does"
-            );
-            return;
+            return keeps_all(first.failed.len());
         }
         let second = self.try_all(first.failed, parallel).await;
+        // The line may have been cut meanwhile.
+        if second.answered.is_empty() && !second.failed.is_empty() && !self.reaches_anybody(&second).await {
+            return keeps_all(second.failed.len());
+        }
         second.failed.iter().for_each(|server| self.table.remove(&server.peer));
     }
 
@@ -75,6 +75,10 @@ impl<N: Network> Parts<N> {
         let asked = stream::iter(witnesses).map(ask).buffer_unordered(WITNESSES_MAX);
         std::pin::pin!(asked.filter(|has_answered| future::ready(*has_answered))).next().await.is_some()
     }
+}
+
+fn keeps_all(silent: usize) {
+    tracing::warn!(silent, "no server answers: the peer table is kept as it is until one does");
 }
 
 fn contact(server: &Arc<Server>) -> Contact {

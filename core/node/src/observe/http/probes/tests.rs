@@ -77,7 +77,7 @@ async fn a_node_that_stops_is_not_ready_and_lives() {
     node.listen(1);
     node.node_view.started(Vec::new());
     node.phase.send_replace(Phase::Draining);
-    assert_eq!(failed(ready(&node.node_view)), ["node: stopping: it has left server mode"]);
+    assert_eq!(failed(ready(&node.node_view)), ["node: stopping"]);
     node.phase.send_replace(Phase::Stopping);
     node.heads.clear();
     assert_eq!(failed(ready(&node.node_view)), ["node: stopping", "heads: none of 1 heads listens"]);
