@@ -47,6 +47,17 @@ pub trait Plugin: Send + Sync + 'static {
         Ok(())
     }
 
+    /// What is wrong with the files and directories that a table names, and with its secrets. It may read them; it creates, changes, locks and
+    /// connects to nothing. `hydra config check` calls it with a table that has all defaults, after [`Self::check_config`]; opening finds the
+    /// same by itself.
+    ///
+    /// # Errors
+    /// [`OpenError::config`]
+    fn check_files(config: &Self::Config, scope: &Scope) -> Result<(), OpenError> {
+        let _ = (config, scope);
+        Ok(())
+    }
+
     /// Opens it: connects, creates files, recovers. Called before any head listens; with `start_without_store` a store is opened
     /// again, while the heads serve, after an attempt that failed, panicked or took too long.
     ///

@@ -7,6 +7,7 @@ mod checks;
 mod commands;
 mod files;
 mod load;
+mod mistakes;
 mod starts;
 mod values;
 mod variables;

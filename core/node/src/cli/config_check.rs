@@ -20,7 +20,12 @@ pub(crate) fn check(registry: &Registry, sources: &Sources, out: &mut Output) ->
     let mut warnings = Vec::new();
     if let Some(loaded) = &loaded {
         issues.extend(loaded.warnings().iter().cloned());
-        let found = found(loaded, issues.is_empty(), &mut warnings);
+        let mut found = found(loaded, issues.is_empty(), &mut warnings);
+        if issues.is_empty() {
+            let of_plugins = loaded.check_files(registry).into_iter();
+            let is_new = |issue: &Issue| !found.iter().any(|known| known.key == issue.key);
+            found.extend(of_plugins.filter(is_new).collect::<Vec<_>>());
+        }
         // A key has one mistake at a time.
         issues.extend(
             found

@@ -1,0 +1,76 @@
+//! Mistakes that keep a node from its start: `hydra config check` tells them all.
+
+use crate::{Hydra, stderr};
+
+/// What a command that ends with this exit code prints to standard error.
+fn fails(hydra: &Hydra, code: i32, args: &[&str], variables: &[(&str, &str)]) -> String {
+    let output = hydra.command(args).envs(variables.iter().copied()).output().unwrap();
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {message}");
+    message
+}
+
+/// What each of the three commands that read a config says of it: the same.
+fn is_refused(hydra: &Hydra, set: &str, variables: &[(&str, &str)], words: &[&str]) {
+    for command in [&["config", "check"][..], &["check"], &["run"]] {
+        let message = fails(hydra, 2, &[command, &["--set", set]].concat(), variables);
+        for word in words {
+            assert!(message.contains(word), "{command:?} {set}: no {word} in {message}");
+        }
+    }
+}
+
+#[test]
+fn a_lost_seed_is_told() {
+    let hydra = Hydra::new();
+    hydra.prints(&["ids"]);
+    std::fs::remove_file(hydra.dir.path().join("hydra-data/seed")).unwrap();
+    is_refused(
+        &hydra,
+        "ids.seed_file=seed",
+        &[],
+        &["--set ids.seed_file: ids.seed_file: the seed file ", "is missing"],
+    );
+}
+
+#[test]
+fn a_seed_that_is_none_is_told() {
+    let hydra = Hydra::new();
+    std::fs::create_dir_all(hydra.dir.path().join("hydra-data/dir")).unwrap();
+    is_refused(&hydra, "ids.seed_file=dir", &[], &["--set ids.seed_file: ids.seed_file: ", "is a directory"]);
+    let three = format!("3:{}", "ab".repeat(32));
+    for seed in ["zz", "2:abcd", &three] {
+        let words = ["--set ids.seed: ids.seed: environment variable SX holds no seed"];
+        is_refused(&hydra, "ids.seed={env=\"SX\"}", &[("SX", seed)], &words);
+    }
+    let good = format!("2:{}", "ab".repeat(32));
+    let checked =
+        hydra.command(&["config", "check", "--set", "ids.seed={env=\"SX\"}"]).env("SX", good).output();
+    assert!(checked.unwrap().status.success());
+    hydra.file("hydra-data/text", "no seed\n");
+    let message = fails(&hydra, 2, &["config", "check", "--set", "ids.seed_file=text"], &[]);
+    assert!(message.contains("ids.seed_file: ") && message.contains("hydra-data/text"), "{message}");
+}
+
+#[test]
+fn tiers_in_the_same_place_are_told() {
+    let hydra = Hydra::new();
+    let tiers = |tiers: &str| format!("store={{kind=\"tiered\",tiers=[{tiers}]}}");
+    for kind in ["fjall", "sled"] {
+        let table = format!("{{kind=\"{kind}\"}},{{kind=\"{kind}\"}}");
+        is_refused(&hydra, &tiers(&table), &[], &["store.tiers[1].dir: tiers[0] has the same `dir`"]);
+    }
+    let table = "{kind=\"redis\"},{kind=\"redis\"}";
+    is_refused(&hydra, &tiers(table), &[], &["store.tiers[1].hosts: tiers[0] has the same `hosts`"]);
+    hydra.prints(&["config", "check", "--set", &tiers("{kind=\"redis\"},{kind=\"redis\",prefix=\"b\"}")]);
+}
+
+#[test]
+fn a_data_directory_below_a_file_is_told() {
+    let hydra = Hydra::new();
+    hydra.file("file", "");
+    for command in [&["config", "check"][..], &["check"], &["run"], &["ids"]] {
+        let message = fails(&hydra, 2, &[command, &["--data-dir", "file/below/data"]].concat(), &[]);
+        assert_eq!(message.trim_end(), "error: --data-dir: data_dir: file is not a directory", "{command:?}");
+    }
+}
