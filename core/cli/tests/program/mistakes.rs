@@ -74,3 +74,41 @@ fn a_data_directory_below_a_file_is_told() {
         assert_eq!(message.trim_end(), "error: --data-dir: data_dir: file is not a directory", "{command:?}");
     }
 }
+
+/// Text that is no host may be a URL without its scheme, or a list of options.
+#[test]
+fn no_message_shows_a_secret_of_what_is_no_url() {
+    let hydra = Hydra::new();
+    for text in [
+        "h:6379?password=geheim",
+        "h:6379,password=geheim",
+        "h:6379;password=geheim",
+        "h password=geheim",
+        "h#geheim",
+        "me:geheim@h:6379",
+        "geheim@h",
+        "redis://me:geheim@h",
+    ] {
+        for kind in ["redis", "postgres"] {
+            let set = format!("store={{kind=\"{kind}\",hosts=[\"{text}\"]}}");
+            let message = fails(&hydra, 2, &["config", "show", "--set", &set], &[]);
+            assert!(!message.contains("geheim") && message.contains("store.hosts[0]: "), "{text}: {message}");
+        }
+    }
+    for text in ["me:geheim@h:6379", "h:6379?password=geheim", "h:6379/?password=geheim"] {
+        for key in ["network.bootstrap", "heads.announce", "heads.listen"] {
+            let message = fails(&hydra, 2, &["config", "show", "--set", &format!("{key}=[\"{text}\"]")], &[]);
+            assert!(!message.contains("geheim") && message.contains(key), "{key} {text}: {message}");
+        }
+        for key in [
+            "telemetry.http.listen",
+            "telemetry.otlp.endpoint",
+            "log.level",
+            "store.kind",
+            "network.protocol",
+        ] {
+            let message = fails(&hydra, 2, &["config", "show", "--set", &format!("{key}={text}")], &[]);
+            assert!(!message.contains("geheim") && message.contains(key), "{key} {text}: {message}");
+        }
+    }
+}
