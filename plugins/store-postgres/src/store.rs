@@ -2,7 +2,7 @@
 
 use crate::catalogue::Catalogue;
 use crate::config::{Config, Migrate, Prepared};
-use crate::connections::{Connections, SYSTEM};
+use crate::connections::{self, Connections, SYSTEM};
 use crate::fault::Reported;
 use crate::peers::Peers;
 use crate::purge::Purge;
@@ -72,7 +72,8 @@ impl Postgres {
         }
         Self::check_config(&config)?;
         check(&config)?;
-        let (hosts, tables) = (config.hosts.join(", "), Tables::new(&config.schema));
+        let hosts = config.hosts.iter().map(|host| connections::shown(host)).collect::<Vec<_>>().join(", ");
+        let tables = Tables::new(&config.schema);
         let (migrate, profile) = (config.migrate, profile(&config));
         let refresh_slack = Duration::from_secs(config.refresh_slack_s.into());
         let peers = Peers::new(usize::try_from(config.peers_cache_len_max).unwrap_or(usize::MAX));

@@ -112,3 +112,15 @@ fn no_message_shows_a_secret_of_what_is_no_url() {
         }
     }
 }
+
+/// A message names the file of the socket: its port is a part of it.
+#[test]
+fn a_socket_of_postgresql_that_is_not_there_is_named() {
+    let hydra = Hydra::new();
+    let dir = hydra.dir.path().display();
+    for (host, port) in [(format!("{dir}"), 5432), (format!("{dir}:55432"), 55_432)] {
+        let set = format!("store={{kind=\"postgres\",hosts=[\"{host}\"]}}");
+        let message = fails(&hydra, 3, &["check", "--set", &set], &[]);
+        assert!(message.contains(&format!("at {dir}/.s.PGSQL.{port}: ")), "{message}");
+    }
+}
