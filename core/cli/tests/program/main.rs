@@ -8,6 +8,7 @@ mod commands;
 mod files;
 mod load;
 mod mistakes;
+mod remedies;
 mod starts;
 mod values;
 mod variables;

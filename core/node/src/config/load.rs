@@ -222,5 +222,23 @@ fn locate(layers: &Layers, problem: Problem) -> Issue {
             (path, message, origin) = (other, other_message, of_other);
         }
     }
-    Issue { key: path.to_string(), message, help: problem.help, origin }
+    let mut help = problem.help;
+    if problem.fault == Fault::UnknownKey {
+        help = [help, kind_elsewhere(layers, &path, &origin)]
+            .into_iter()
+            .flatten()
+            .reduce(|one, other| format!("{one}; {other}"));
+    }
+    Issue { key: path.to_string(), message, help, origin }
+}
+
+/// What sets the kind of the plugin to which a key is unknown, if it is a variable or a flag and the key is from elsewhere.
+fn kind_elsewhere(layers: &Layers, key: &KeyPath, of_key: &Origin) -> Option<String> {
+    let tables = std::iter::successors(key.parent(), KeyPath::parent);
+    let kinds = tables.filter(|table| !table.steps().is_empty()).map(|table| table.key("kind"));
+    kinds.into_iter().find_map(|kind| {
+        let origin = layers.effective_origin(&kind);
+        let is_set = matches!(origin, Origin::Environment(_) | Origin::Flag(_)) && origin != *of_key;
+        is_set.then(|| format!("`{kind}` is set by {origin}"))
+    })
 }
