@@ -6,14 +6,12 @@ use std::path::Path;
 /// Refuses an entry of `hosts` that names no server. What may be a secret in it is not shown.
 ///
 /// # Errors
-/// [`OpenError::config`] of the first such entry, as `<key>[<place>]`.
+/// [`OpenError::config`] of each such entry, as `<key>[<place>]`.
 pub fn check_hosts(key: &str, hosts: &[String]) -> Result<(), OpenError> {
-    for (place, host) in hosts.iter().enumerate() {
-        if let Some(why) = wrong(host) {
-            return Err(OpenError::config(format!("{key}[{place}]"), format!("{} {why}", shown(host))));
-        }
-    }
-    Ok(())
+    OpenError::all(hosts.iter().enumerate().map(|(place, host)| match wrong(host) {
+        Some(why) => Err(OpenError::config(format!("{key}[{place}]"), format!("{} {why}", shown(host)))),
+        None => Ok(()),
+    }))
 }
 
 /// An entry as messages show it: without what follows the name of a server, which may be options with a password, and not at all if

@@ -52,11 +52,11 @@ impl Plugin for Postgres {
         "keeps records in PostgreSQL 14 or later, shared by all nodes that use the same schema";
 
     fn check_config(config: &Config) -> Result<(), OpenError> {
-        check_hosts("hosts", &config.hosts)?;
-        check_pair(
+        let pair = check_pair(
             ("tls.client_cert_file", config.tls.client_cert_file.as_deref()),
             ("tls.client_key_file", config.tls.client_key_file.as_deref()),
-        )
+        );
+        OpenError::all([check_hosts("hosts", &config.hosts), pair])
     }
 
     async fn open(config: Config, scope: &Scope) -> Result<Arc<dyn ProviderStore>, OpenError> {

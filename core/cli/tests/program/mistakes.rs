@@ -124,3 +124,82 @@ fn a_socket_of_postgresql_that_is_not_there_is_named() {
         assert!(message.contains(&format!("at {dir}/.s.PGSQL.{port}: ")), "{message}");
     }
 }
+
+/// What `hydra config check` says of these settings, which are mistakes.
+fn told(hydra: &Hydra, set: &[&str], variables: &[(&str, &str)]) -> String {
+    let set = set.iter().flat_map(|set| ["--set", *set]);
+    fails(hydra, 2, &["config", "check"].into_iter().chain(set).collect::<Vec<_>>(), variables)
+}
+
+#[test]
+fn all_mistakes_of_one_table_are_told_at_once() {
+    let hydra = Hydra::new();
+    let fair = "kind=\"fair\",degrade_percent=50,decline_percent=30,share_per_s_min=9,share_per_s_max=8,host_shares=3,network_shares=2";
+    let message = told(&hydra, &[&format!("admission=[{{{fair}}}]")], &[]);
+    for key in ["degrade_percent", "share_per_s_min", "host_shares"] {
+        assert!(message.contains(&format!("admission[0].{key}: ")), "{message}");
+    }
+    let queues = ["write_queue", "waiting"]
+        .map(|queue| format!("{queue}={{degrade_percent=95,decline_percent=90}}"))
+        .join(",");
+    let buckets = ["peer", "prefix"].map(|bucket| format!("{bucket}={{burst=1}}")).join(",");
+    for (table, keys) in [
+        (
+            format!("kind=\"queue-depth\",{queues}"),
+            ["write_queue.degrade_percent", "waiting.degrade_percent"],
+        ),
+        (format!("kind=\"token-bucket\",read_cost=2,{buckets}"), ["peer.burst", "prefix.burst"]),
+        (
+            "kind=\"memory\",soft_percent=20,hard_percent=10,recover_percent=30".to_owned(),
+            ["soft_percent", "recover_percent"],
+        ),
+    ] {
+        let message = told(&hydra, &[&format!("admission=[{{{table}}}]")], &[]);
+        for key in keys {
+            assert!(message.contains(&format!("admission[0].{key}: ")), "{table} {key}: {message}");
+        }
+    }
+    for kind in ["redis", "postgres"] {
+        let set = format!(
+            "store={{kind=\"{kind}\",hosts=[\"h:0\",\"h\",\"\",\"redis://u:geheim@h\"],tls={{KEY=\"/dev/null\"}}}}"
+        );
+        let set = set.replace("KEY", if kind == "redis" { "key_file" } else { "client_key_file" });
+        let message = told(&hydra, &[&set], &[]);
+        for key in ["hosts[0]", "hosts[2]", "hosts[3]", "tls."] {
+            assert!(message.contains(&format!("store.{key}")), "{kind} {key}: {message}");
+        }
+        assert!(!message.contains("geheim") && !message.contains("hosts[1]"), "{message}");
+    }
+}
+
+#[test]
+fn all_addresses_that_nobody_can_dial_are_told_at_once() {
+    let hydra = Hydra::new();
+    let wrong = ["", "/", "/ip4/0.0.0.0/tcp/0", "/ip4/1.2.3.4", "/ip4/1.2.3.4/udp/0", "/tcp/0"];
+    let list = wrong.map(|address| format!("\"{address}\"")).join(",");
+    for key in ["announce", "announce_only"] {
+        let message = told(&hydra, &[&format!("heads.{key}=[{list}]")], &[]);
+        for (index, address) in wrong.iter().enumerate() {
+            assert!(message.contains(&format!("heads.{key}[{index}]: ")), "{address}: {message}");
+        }
+        assert!(!message.contains("``"), "{message}");
+        let right =
+            "[\"/ip4/1.2.3.4/tcp/0\",\"/dns4/a.example/tcp/443/wss\",\"/ip6/2606:4700::1/udp/0/quic-v1\"]";
+        hydra.prints(&["config", "check", "--set", &format!("heads.{key}={right}")]);
+    }
+}
+
+#[test]
+fn all_variables_of_traces_that_are_wrong_are_told_at_once() {
+    let hydra = Hydra::new();
+    let wrong = [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "xml"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "none"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
+    ];
+    let variables = [&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")], &wrong[..]].concat();
+    let message = told(&hydra, &[], &variables);
+    for (name, _) in wrong {
+        assert!(message.contains(&format!("environment variable {name}: ")), "{name}: {message}");
+    }
+}

@@ -30,7 +30,7 @@ pub(crate) fn check(registry: &Registry, sources: &Sources, out: &mut Output) ->
         issues.extend(
             found
                 .into_iter()
-                .filter(|issue| !issues.iter().any(|known| known.key == issue.key))
+                .filter(|issue| issue.key.is_empty() || !issues.iter().any(|known| known.key == issue.key))
                 .collect::<Vec<_>>(),
         );
     }
@@ -65,7 +65,8 @@ fn found(loaded: &Loaded, is_valid: bool, warnings: &mut Vec<Issue>) -> Vec<Issu
     }
     warnings.extend(addresses::private_in_public(loaded));
     if let Err(OpenBackendsError::Config(Issues(of_traces))) = loaded.exporter_target() {
-        let is_new = |issue: &Issue| !issues.iter().any(|known| known.key == issue.key);
+        let is_new =
+            |issue: &Issue| issue.key.is_empty() || !issues.iter().any(|known| known.key == issue.key);
         issues.extend(of_traces.into_iter().filter(is_new).collect::<Vec<_>>());
     }
     issues

@@ -27,6 +27,8 @@ pub struct Loaded {
     values: Value,
     layers: Layers,
     warnings: Vec<Issue>,
+    /// Items that the lists of a config with errors lack.
+    removed: check::Removed,
 }
 
 /// What was found in the sources of a config, whether it is valid or not.
@@ -90,7 +92,7 @@ fn examine_read(registry: &Registry, defaults: &Map<String, Value>, mut sources:
             Ok(values) => values,
             Err(Issues(issues)) => return Examined { loaded: None, issues },
         };
-        let (config, problems) = check::whole(registry, &core, defaults, &mut values);
+        let (config, problems, removed) = check::whole(registry, &core, defaults, &mut values);
         let unknown = variables::take_unknown(&layers, &problems, &mut sources.environment);
         if !unknown.is_empty() {
             warnings.extend(unknown);
@@ -102,7 +104,7 @@ fn examine_read(registry: &Registry, defaults: &Map<String, Value>, mut sources:
             Origin::File(place) => (place.line(), place.column()),
             _ => (0, 0),
         });
-        let loaded = config.map(|config| Loaded { config, values, layers, warnings });
+        let loaded = config.map(|config| Loaded { config, values, layers, warnings, removed });
         return Examined { loaded, issues };
     }
 }
@@ -171,7 +173,7 @@ impl Loaded {
 
     /// The issue of a key whose error shows only when a plugin is opened.
     pub(crate) fn issue(&self, path: KeyPath, message: String, help: Option<String>) -> Issue {
-        locate(&self.layers, Problem::of_value(path, message, help))
+        locate(&self.layers, Problem::of_value(self.removed.original(&path), message, help))
     }
 
     /// The issue of several keys: at the first of them that a source sets.

@@ -5,7 +5,7 @@ use super::suggest;
 use crate::config::path::KeyPath;
 use crate::config::secrets::text_concealed;
 use crate::config::tables::{Config, Connections, Endpoint, Heads, Memory};
-use multiaddr::Protocol;
+use multiaddr::{Multiaddr, Protocol};
 use std::net::IpAddr;
 use tracing_subscriber::EnvFilter;
 
@@ -137,7 +137,9 @@ fn announce(heads: &Heads, problems: &mut Vec<Problem>) {
     for (key, addresses) in [("announce", &heads.announce), ("announce_only", &heads.announce_only)] {
         for (index, address) in addresses.iter().enumerate() {
             let at = KeyPath::root().key("heads").key(key).item(index);
-            if addresses.iter().take(index).any(|other| other == address) {
+            if let Some((message, help)) = cannot_be_dialed(address) {
+                problems.push(Problem::of_value(at, message, Some(help.to_owned())));
+            } else if addresses.iter().take(index).any(|other| other == address) {
                 let message = format!("`{address}` is listed twice");
                 problems.push(Problem::of_value(at, message, Some("remove it".to_owned())));
             } else if address.iter().any(|part| matches!(part, Protocol::P2p(_))) {
@@ -151,6 +153,35 @@ fn announce(heads: &Heads, problems: &mut Vec<Problem>) {
         let help = "list all addresses in `announce_only`, or in `announce` if listen addresses are to be advertised too";
         problems.push(problem("heads", "announce_only", message, help));
     }
+}
+
+/// Why no peer can dial an address, whoever serves it, and what to write instead.
+fn cannot_be_dialed(address: &Multiaddr) -> Option<(String, &'static str)> {
+    const EXAMPLE: &str =
+        "expected an address such as `/ip4/192.0.2.1/tcp/0` or `/dns4/a.example/udp/0/quic-v1`";
+    let mut parts = address.iter();
+    let has_host = match parts.next() {
+        None => return Some(("an empty address is not accepted".to_owned(), EXAMPLE)),
+        Some(Protocol::Ip4(ip)) if ip.is_unspecified() => false,
+        Some(Protocol::Ip6(ip)) if ip.is_unspecified() => false,
+        Some(Protocol::Tcp(_) | Protocol::Udp(_)) => false,
+        Some(_) => true,
+    };
+    if !has_host {
+        return Some((format!("`{address}` names no host that peers can reach"), EXAMPLE));
+    }
+    let ends = matches!(
+        address.iter().last(),
+        Some(
+            Protocol::Ip4(_)
+                | Protocol::Ip6(_)
+                | Protocol::Dns(_)
+                | Protocol::Dns4(_)
+                | Protocol::Dns6(_)
+                | Protocol::Udp(_)
+        )
+    );
+    ends.then(|| (format!("`{address}` names no transport"), EXAMPLE))
 }
 
 fn problem(table: &str, key: &str, message: &str, help: &str) -> Problem {
