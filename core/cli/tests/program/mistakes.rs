@@ -203,3 +203,45 @@ fn all_variables_of_traces_that_are_wrong_are_told_at_once() {
         assert!(message.contains(&format!("environment variable {name}: ")), "{name}: {message}");
     }
 }
+
+#[test]
+fn addresses_that_nobody_serves_are_told() {
+    let hydra = Hydra::new();
+    for (transports, address) in [
+        ("\"tcp\"", "/ip4/1.2.3.4/udp/0/quic-v1"),
+        ("\"quic\"", "/ip4/1.2.3.4/tcp/0"),
+        ("\"tcp\",\"quic\"", "/ip4/1.2.3.4/tcp/0/ws"),
+        ("\"tcp\",\"quic\"", "/ip4/1.2.3.4/tcp/0/p2p-circuit"),
+    ] {
+        let transports = format!("heads.transports=[{transports}]");
+        let message = told(&hydra, &[&transports, &format!("heads.announce=[\"{address}\"]")], &[]);
+        assert!(message.contains(&format!("heads.announce[0]: `{address}` ")), "{message}");
+    }
+    hydra.prints(&["config", "check", "--set", "heads.announce=[\"/dns4/a.example/tcp/443/wss\"]"]);
+}
+
+#[test]
+fn bootstrap_peers_are_listed_once_and_are_such_that_may_be_dialed() {
+    const PEER: &str = "/ip4/10.0.0.1/tcp/4001/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN";
+    let hydra = Hydra::new();
+    let message = told(&hydra, &[&format!("network.bootstrap=[\"{PEER}\",\"{PEER}\"]")], &[]);
+    assert!(message.contains(&format!("network.bootstrap[1]: `{PEER}` is listed twice")), "{message}");
+    let bootstrap = format!("network.bootstrap=[\"{PEER}\"]");
+    let check = |addresses| {
+        let output = hydra.run(&["config", "check", "--set", &bootstrap, "--set", addresses]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        stderr(&output).contains("network.bootstrap[0]: ")
+    };
+    assert!(check("network.addresses=public"));
+    assert!(!check("network.addresses=any") && !check("network.addresses=lan"));
+}
+
+#[test]
+fn the_name_of_a_protocol_has_no_spaces() {
+    let hydra = Hydra::new();
+    for name in ["/my net/kad", "/my\\n/kad", "/kad ", "my/kad"] {
+        let message = told(&hydra, &[&format!("network.protocol=\"{name}\"")], &[]);
+        assert!(message.contains("network.protocol: "), "{name}: {message}");
+    }
+    hydra.prints(&["config", "check", "--set", "network.protocol=/my-net/kad/1.0.0"]);
+}

@@ -64,6 +64,7 @@ fn found(loaded: &Loaded, is_valid: bool, warnings: &mut Vec<Issue>) -> Vec<Issu
         warnings.extend(port_of_pages(loaded));
     }
     warnings.extend(addresses::private_in_public(loaded));
+    warnings.extend(addresses::not_dialed(loaded));
     if let Err(OpenBackendsError::Config(Issues(of_traces))) = loaded.exporter_target() {
         let is_new =
             |issue: &Issue| issue.key.is_empty() || !issues.iter().any(|known| known.key == issue.key);
