@@ -41,9 +41,20 @@ pub trait Plugin: Send + Sync + 'static {
     /// whoever reads a config calls it, and tells the key with file and line.
     ///
     /// # Errors
-    /// [`OpenError::config`]
+    /// [`OpenError::config`], or several at once by [`OpenError::all`].
     fn check_config(config: &Self::Config) -> Result<(), OpenError> {
         let _ = config;
+        Ok(())
+    }
+
+    /// What is wrong with the files and directories that a table names, and with its secrets. It may read them; it creates, changes, locks and
+    /// connects to nothing. `hydra config check` calls it with a table that has all defaults, after [`Self::check_config`]; opening finds the
+    /// same by itself.
+    ///
+    /// # Errors
+    /// [`OpenError::config`]
+    fn check_files(config: &Self::Config, scope: &Scope) -> Result<(), OpenError> {
+        let _ = (config, scope);
         Ok(())
     }
 
@@ -189,6 +200,7 @@ pub struct OpenError {
     kind: OpenErrorKind,
     message: String,
     source: Option<Box<dyn Error + Send + Sync>>,
+    others: Vec<OpenError>,
 }
 
 /// What to do about a plugin that could not be opened.
@@ -209,17 +221,44 @@ pub enum OpenErrorKind {
 impl OpenError {
     /// The value of `key` cannot be used: `message` says why, and what would do.
     pub fn config(key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { kind: OpenErrorKind::Config { key: key.into() }, message: message.into(), source: None }
+        Self {
+            kind: OpenErrorKind::Config { key: key.into() },
+            message: message.into(),
+            source: None,
+            others: Vec::new(),
+        }
     }
 
     /// Something that the plugin needs cannot be reached.
     pub fn unavailable(message: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { kind: OpenErrorKind::Unavailable, message: message.into(), source: Some(source.into()) }
+        let (message, source) = (message.into(), Some(source.into()));
+        Self { kind: OpenErrorKind::Unavailable, message, source, others: Vec::new() }
     }
 
     /// What the plugin kept cannot be read.
     pub fn corrupt(message: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { kind: OpenErrorKind::Corrupt, message: message.into(), source: Some(source.into()) }
+        let (message, source) = (message.into(), Some(source.into()));
+        Self { kind: OpenErrorKind::Corrupt, message, source, others: Vec::new() }
+    }
+
+    /// All errors of several checks at once: the first one, with the rest as its [`Self::others`].
+    ///
+    /// # Errors
+    /// The first of them.
+    pub fn all(checks: impl IntoIterator<Item = Result<(), Self>>) -> Result<(), Self> {
+        let mut errors = checks.into_iter().filter_map(Result::err).flat_map(|mut error| {
+            let others = std::mem::take(&mut error.others);
+            std::iter::once(error).chain(others)
+        });
+        match errors.next() {
+            Some(first) => Err(Self { others: errors.collect(), ..first }),
+            None => Ok(()),
+        }
+    }
+
+    /// What else is wrong with the same table.
+    pub fn others(&self) -> &[Self] {
+        &self.others
     }
 
     /// The same error as seen from the table in which the plugin's own stands at `key`.
@@ -231,7 +270,8 @@ impl OpenError {
             OpenErrorKind::Config { key } => OpenErrorKind::Config { key: format!("{at}.{key}") },
             other => other,
         };
-        Self { kind, ..self }
+        let others = self.others.into_iter().map(|other| other.below(at)).collect();
+        Self { kind, others, ..self }
     }
 
     /// What to do about it.

@@ -103,25 +103,26 @@ impl Default for Config {
 impl Config {
     /// The bounds of the schema once more, for those who open the policy without one, and what spans several keys.
     pub(crate) fn check(&self) -> Result<(), OpenError> {
-        within("degrade_percent", self.degrade_percent, 1, 100)?;
-        within("decline_percent", self.decline_percent, 1, 100)?;
-        within("share_per_s_min", self.share_per_s_min, 1, 1_000_000)?;
-        within("share_per_s_max", self.share_per_s_max, 1, 1_000_000)?;
-        within("host_shares", self.host_shares, 1, 1_000)?;
-        within("network_shares", self.network_shares, 1, 1_000)?;
-        within("ipv4_host_bits", self.ipv4_host_bits.into(), 1, 32)?;
-        within("ipv4_network_bits", self.ipv4_network_bits.into(), 1, 32)?;
-        within("ipv6_host_bits", self.ipv6_host_bits.into(), 1, 128)?;
-        within("ipv6_network_bits", self.ipv6_network_bits.into(), 1, 128)?;
-        within("sources_max", self.sources_max, 64, 1 << 20)?;
-        ordered(("degrade_percent", self.degrade_percent), ("decline_percent", self.decline_percent))?;
-        ordered(("share_per_s_min", self.share_per_s_min), ("share_per_s_max", self.share_per_s_max))?;
-        ordered(("host_shares", self.host_shares), ("network_shares", self.network_shares))?;
-        let bits = |narrow: u8, wide: u8| (u32::from(wide), u32::from(narrow));
-        let (network, host) = bits(self.ipv4_host_bits, self.ipv4_network_bits);
-        ordered(("ipv4_network_bits", network), ("ipv4_host_bits", host))?;
-        let (network, host) = bits(self.ipv6_host_bits, self.ipv6_network_bits);
-        ordered(("ipv6_network_bits", network), ("ipv6_host_bits", host))
+        let bits =
+            |low: (&str, u8), high: (&str, u8)| ordered((low.0, low.1.into()), (high.0, high.1.into()));
+        OpenError::all([
+            within("degrade_percent", self.degrade_percent, 1, 100),
+            within("decline_percent", self.decline_percent, 1, 100),
+            within("share_per_s_min", self.share_per_s_min, 1, 1_000_000),
+            within("share_per_s_max", self.share_per_s_max, 1, 1_000_000),
+            within("host_shares", self.host_shares, 1, 1_000),
+            within("network_shares", self.network_shares, 1, 1_000),
+            within("ipv4_host_bits", self.ipv4_host_bits.into(), 1, 32),
+            within("ipv4_network_bits", self.ipv4_network_bits.into(), 1, 32),
+            within("ipv6_host_bits", self.ipv6_host_bits.into(), 1, 128),
+            within("ipv6_network_bits", self.ipv6_network_bits.into(), 1, 128),
+            within("sources_max", self.sources_max, 64, 1 << 20),
+            ordered(("degrade_percent", self.degrade_percent), ("decline_percent", self.decline_percent)),
+            ordered(("share_per_s_min", self.share_per_s_min), ("share_per_s_max", self.share_per_s_max)),
+            ordered(("host_shares", self.host_shares), ("network_shares", self.network_shares)),
+            bits(("ipv4_network_bits", self.ipv4_network_bits), ("ipv4_host_bits", self.ipv4_host_bits)),
+            bits(("ipv6_network_bits", self.ipv6_network_bits), ("ipv6_host_bits", self.ipv6_host_bits)),
+        ])
     }
 }
 

@@ -90,22 +90,19 @@ impl Config {
         within("hard_percent", self.hard_percent, 1, 100)?;
         within("recover_percent", self.recover_percent, 0, 50)?;
         within("interval_ms", self.interval_ms, 100, 60_000)?;
-        if self.soft_percent > self.hard_percent {
-            let hard = self.hard_percent;
-            let message = format!(
-                "requests are declined from {hard} percent on, so none is degraded at {}",
-                self.soft_percent
-            );
-            return Err(OpenError::config("soft_percent", message));
-        }
-        if self.recover_percent >= self.soft_percent {
-            let soft = self.soft_percent;
+        let (soft, hard) = (self.soft_percent, self.hard_percent);
+        let levels = (soft > hard).then(|| {
+            let message =
+                format!("requests are declined from {hard} percent on, so none is degraded at {soft}");
+            OpenError::config("soft_percent", message)
+        });
+        let recovery = (self.recover_percent >= soft).then(|| {
             let message = format!(
                 "it is not less than soft_percent, which is {soft}: requests would stay degraded; lower it"
             );
-            return Err(OpenError::config("recover_percent", message));
-        }
-        Ok(())
+            OpenError::config("recover_percent", message)
+        });
+        OpenError::all([levels, recovery].into_iter().flatten().map(Err))
     }
 }
 

@@ -54,6 +54,15 @@ impl Judges {
 }
 
 impl Config {
+    /// What is wrong with each of the queues.
+    pub(crate) fn check(&self) -> Result<(), OpenError> {
+        OpenError::all([
+            self.write_queue.levels("write_queue").map(drop),
+            self.waiting.levels("waiting").map(drop),
+            self.in_flight.levels("in_flight").map(drop),
+        ])
+    }
+
     /// The levels of the write queue, the line of reads and the permits, or the key and what is wrong with its value.
     pub(crate) fn levels(&self) -> Result<[Levels; 3], OpenError> {
         Ok([

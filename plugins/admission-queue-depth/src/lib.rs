@@ -25,7 +25,7 @@ impl Plugin for QueueDepth {
         "degrades and declines requests by the fill level of the queues before the store";
 
     fn check_config(config: &Config) -> Result<(), OpenError> {
-        config.levels().map(drop)
+        config.check()
     }
 
     async fn open(config: Config, _scope: &Scope) -> Result<Arc<dyn AdmissionPolicy>, OpenError> {

@@ -154,9 +154,11 @@ impl Config {
         within("peers_max", self.peers_max, 64, 1 << 24)?;
         within("prefixes_max", self.prefixes_max, 64, 1 << 24)?;
         let cost_max = self.read_cost.max(self.write_cost);
-        self.peer.check("peer", cost_max)?;
-        self.prefix.check("prefix", cost_max)?;
-        self.node.check("node", cost_max)
+        OpenError::all([
+            self.peer.check("peer", cost_max),
+            self.prefix.check("prefix", cost_max),
+            self.node.check("node", cost_max),
+        ])
     }
 }
 

@@ -27,7 +27,8 @@ pub use derive::derive_all;
 pub use deriver::{Head, PREFIX_BITS, prefix};
 pub use seed::{Seed, SeedError};
 
-use hydra_api::{IdAllocator, Ids, OpenError, Plugin, Scope};
+use hydra_api::{Causes, IdAllocator, Ids, OpenError, OpenErrorKind, Plugin, Scope};
+use lost::refuse_lost_seed;
 use std::sync::Arc;
 
 impl Plugin for Balanced {
@@ -38,6 +39,14 @@ impl Plugin for Balanced {
 
     fn check_config(config: &Config) -> Result<(), OpenError> {
         config.check()
+    }
+
+    fn check_files(config: &Config, scope: &Scope) -> Result<(), OpenError> {
+        refuse_lost_seed(config, scope)?;
+        Seed::find(config, scope).map(drop).map_err(|error| match error.kind() {
+            OpenErrorKind::Config { .. } => error,
+            _ => OpenError::config("seed_file", Causes(&error).to_string()),
+        })
     }
 
     async fn open(config: Config, scope: &Scope) -> Result<Arc<dyn IdAllocator>, OpenError> {

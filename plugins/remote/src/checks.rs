@@ -3,17 +3,32 @@
 use hydra_api::{OpenError, SecretSource};
 use std::path::Path;
 
-/// Refuses an entry of `hosts` that names no server.
+/// Refuses an entry of `hosts` that names no server. What may be a secret in it is not shown.
 ///
 /// # Errors
-/// [`OpenError::config`] of the first such entry, as `<key>[<place>]`.
+/// [`OpenError::config`] of each such entry, as `<key>[<place>]`.
 pub fn check_hosts(key: &str, hosts: &[String]) -> Result<(), OpenError> {
-    for (place, host) in hosts.iter().enumerate() {
-        if let Some(why) = wrong(host) {
-            return Err(OpenError::config(format!("{key}[{place}]"), format!("`{host}` {why}")));
-        }
+    OpenError::all(hosts.iter().enumerate().map(|(place, host)| match wrong(host) {
+        Some(why) => Err(OpenError::config(format!("{key}[{place}]"), format!("{} {why}", shown(host)))),
+        None => Ok(()),
+    }))
+}
+
+/// An entry as messages show it: without what follows the name of a server, which may be options with a password, and not at all if
+/// it may have a user.
+fn shown(host: &str) -> String {
+    if host.contains("://") || host.contains('@') {
+        return "the entry".to_owned();
     }
-    Ok(())
+    match host.find(is_odd) {
+        Some(end) => format!("`{}…`", &host[..end]),
+        None => format!("`{host}`"),
+    }
+}
+
+/// Never part of the name of a host.
+fn is_odd(letter: char) -> bool {
+    letter.is_whitespace() || "/,;?#".contains(letter)
 }
 
 /// Why this is not `host`, `host:port`, `[ipv6]:port` or a path.
@@ -33,7 +48,7 @@ fn wrong(host: &str) -> Option<&'static str> {
         let port = port.strip_prefix(':').or_else(|| port.is_empty().then_some("1"));
         return (!port.is_some_and(is_port)).then_some(PORT);
     }
-    if host.is_empty() || host.contains(|letter: char| letter.is_whitespace() || "/,;?#".contains(letter)) {
+    if host.is_empty() || host.contains(is_odd) {
         return Some(
             "is not the name of a host: give each server an entry of its own, as `host` or `host:port`",
         );

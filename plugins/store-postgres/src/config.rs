@@ -20,9 +20,9 @@ pub(crate) const PEERS_CACHE_LEN_MAX: u32 = 65_536;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// The servers, as `host`, `host:port`, `[ipv6]:port` or the directory of a Unix socket. If one does not answer, or does
-    /// not fit `target`, the next one is tried.
-    #[schemars(length(min = 1, max = 16), inner(length(min = 1)))]
+    /// The servers, as `host`, `host:port`, `[ipv6]:port`, or the directory of a Unix socket, with the port of the server if it is
+    /// not 5432: `/run/postgresql:5433`. If one does not answer, or does not fit `target`, the next one is tried.
+    #[schemars(length(min = 1, max = 16))]
     pub hosts: Vec<String>,
     /// The kind of server to use: `"read-write"` skips servers that are read-only, such as standbys, `"any"` takes the first
     /// that answers.

@@ -4,6 +4,8 @@ mod host;
 mod mode;
 mod pool;
 
+pub(crate) use host::shown;
+
 use crate::config::{Config, Prepared};
 use crate::fault;
 use hydra_api::{Metric, StoreError};

@@ -2,7 +2,7 @@
 
 use crate::catalogue::Catalogue;
 use crate::config::{Config, Migrate, Prepared};
-use crate::connections::{Connections, SYSTEM};
+use crate::connections::{self, Connections, SYSTEM};
 use crate::fault::Reported;
 use crate::peers::Peers;
 use crate::purge::Purge;
@@ -52,11 +52,11 @@ impl Plugin for Postgres {
         "keeps records in PostgreSQL 14 or later, shared by all nodes that use the same schema";
 
     fn check_config(config: &Config) -> Result<(), OpenError> {
-        check_hosts("hosts", &config.hosts)?;
-        check_pair(
+        let pair = check_pair(
             ("tls.client_cert_file", config.tls.client_cert_file.as_deref()),
             ("tls.client_key_file", config.tls.client_key_file.as_deref()),
-        )
+        );
+        OpenError::all([check_hosts("hosts", &config.hosts), pair])
     }
 
     async fn open(config: Config, scope: &Scope) -> Result<Arc<dyn ProviderStore>, OpenError> {
@@ -72,7 +72,8 @@ impl Postgres {
         }
         Self::check_config(&config)?;
         check(&config)?;
-        let (hosts, tables) = (config.hosts.join(", "), Tables::new(&config.schema));
+        let hosts = config.hosts.iter().map(|host| connections::shown(host)).collect::<Vec<_>>().join(", ");
+        let tables = Tables::new(&config.schema);
         let (migrate, profile) = (config.migrate, profile(&config));
         let refresh_slack = Duration::from_secs(config.refresh_slack_s.into());
         let peers = Peers::new(usize::try_from(config.peers_cache_len_max).unwrap_or(usize::MAX));

@@ -25,7 +25,7 @@ pub struct Config {
     pub mode: Mode,
     /// The servers, as `host`, `host:port`, `[ipv6]:port` or the path of a Unix socket: all servers, all sentinels, or some
     /// nodes of the cluster, which name the others. They are tried in this order.
-    #[schemars(length(min = 1, max = 64), inner(length(min = 1)))]
+    #[schemars(length(min = 1, max = 64))]
     pub hosts: Vec<String>,
     /// How the sentinels are asked. No effect in other modes.
     pub sentinel: Sentinel,

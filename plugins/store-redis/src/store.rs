@@ -43,18 +43,20 @@ impl Plugin for Redis {
         "keeps records in Redis 6.2 or later or in Valkey, shared by all nodes that use the same prefix";
 
     fn check_config(config: &Config) -> Result<(), OpenError> {
-        check_hosts("hosts", &config.hosts)?;
-        if config.mode == Mode::Cluster && config.database != 0 {
+        let database = if config.mode == Mode::Cluster && config.database != 0 {
             let text = format!(
                 "a cluster has only database 0: {} cannot be selected; remove the key",
                 config.database
             );
-            return Err(OpenError::config("database", text));
-        }
-        check_pair(
+            Err(OpenError::config("database", text))
+        } else {
+            Ok(())
+        };
+        let pair = check_pair(
             ("tls.cert_file", config.tls.cert_file.as_deref()),
             ("tls.key_file", config.tls.key_file.as_deref()),
-        )
+        );
+        OpenError::all([check_hosts("hosts", &config.hosts), database, pair])
     }
 
     async fn open(config: Config, scope: &Scope) -> Result<Arc<dyn ProviderStore>, OpenError> {

@@ -158,7 +158,10 @@ fn len(max: u32) -> usize {
 
 /// Refuses tiers that keep their records in the same place, as far as their tables say so: an upper one would take itself for the
 /// last. The tiers of a tier count as well.
-fn refuse_twice(tiers: &[Nested<Store>], scope: &Scope) -> Result<(), OpenError> {
+///
+/// # Errors
+/// [`OpenError::config`] of the lower of the two.
+pub(crate) fn refuse_twice(tiers: &[Nested<Store>], scope: &Scope) -> Result<(), OpenError> {
     let mut all = Vec::new();
     flatten("", tiers.iter().map(|tier| (tier.kind().to_owned(), tier.table())).collect(), &mut all);
     for (at, one) in all.iter().enumerate() {

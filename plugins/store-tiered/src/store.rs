@@ -29,6 +29,10 @@ impl Plugin for Tiered {
     const SUMMARY: &'static str =
         "keeps records in several stores: reads go down the list and fill it upwards, the last one decides";
 
+    fn check_files(config: &Config, scope: &Scope) -> Result<(), OpenError> {
+        open::refuse_twice(&config.tiers, scope)
+    }
+
     async fn open(config: Config, scope: &Scope) -> Result<Arc<dyn ProviderStore>, OpenError> {
         let tiers = open::open(&config, scope).await?;
         Ok(Arc::new(Self { tiers, closed: AtomicBool::new(false) }))

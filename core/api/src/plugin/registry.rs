@@ -67,6 +67,7 @@ pub struct Entry<R: Role> {
     schema: fn() -> Schema,
     complete: fn(Value) -> Result<Value, ConfigIssue>,
     check: fn(Value) -> Result<(), OpenError>,
+    check_files: fn(Value, &Scope) -> Result<(), OpenError>,
     open: Open<R>,
 }
 
@@ -85,6 +86,7 @@ impl<R: Role> Entry<R> {
                     .map_err(|cause| ConfigIssue { key: String::new(), message: cause.to_string() })
             },
             check: |table| checked::<P>(table).map(drop),
+            check_files: |table, scope| P::check_files(&checked::<P>(table)?, scope),
             open: |table, scope| Box::pin(async move { P::open(checked::<P>(table)?, &scope).await }),
         }
     }
@@ -118,6 +120,14 @@ impl<R: Role> Entry<R> {
     /// [`OpenError`] as the plugin gives it, or when the table is not one of this plugin.
     pub fn check(&self, table: Value) -> Result<(), OpenError> {
         (self.check)(table)
+    }
+
+    /// Looks at the files that the complete table names, as [`Plugin::check_files`] does.
+    ///
+    /// # Errors
+    /// [`OpenError`] as the plugin gives it, or when the table is not one of this plugin.
+    pub fn check_files(&self, table: Value, scope: &Scope) -> Result<(), OpenError> {
+        (self.check_files)(table, scope)
     }
 
     /// Opens the plugin from its table, without `kind`.

@@ -7,6 +7,8 @@ mod checks;
 mod commands;
 mod files;
 mod load;
+mod mistakes;
+mod remedies;
 mod starts;
 mod values;
 mod variables;

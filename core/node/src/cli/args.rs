@@ -5,6 +5,7 @@ mod store;
 pub(crate) use store::{CopyArgs, DeleteArgs, GetArgs, ImportArgs, StoreCommand, TransferArgs};
 
 use crate::config::{LogFormat, PeerAddress, Setting, Sources};
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use multiaddr::Multiaddr;
@@ -38,7 +39,7 @@ pub(crate) struct Invocation {
 #[command(next_help_heading = "Config")]
 pub(crate) struct ConfigArgs {
     /// The config file, in TOML. Without it the built-in defaults apply.
-    #[arg(long, global = true, value_name = "FILE", env = Sources::FILE_VARIABLE)]
+    #[arg(long, global = true, value_name = "FILE", env = Sources::FILE_VARIABLE, value_parser = config_file())]
     config: Option<PathBuf>,
     /// Sets one key of the config, given as a dotted path; can be repeated.
     #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = key_value)]
@@ -279,6 +280,14 @@ impl ConfigArgs {
 
 fn setting(key: &str, value: String, flag: String) -> Setting {
     Setting { key: key.to_owned(), value, flag }
+}
+
+/// An empty path is most of the time that of a variable without a value.
+fn config_file() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().try_map(|path| match path.is_empty() {
+        true => Err(format!("it is empty: name a file, or unset the variable {}", Sources::FILE_VARIABLE)),
+        false => Ok(PathBuf::from(path)),
+    })
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

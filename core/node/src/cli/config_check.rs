@@ -20,12 +20,17 @@ pub(crate) fn check(registry: &Registry, sources: &Sources, out: &mut Output) ->
     let mut warnings = Vec::new();
     if let Some(loaded) = &loaded {
         issues.extend(loaded.warnings().iter().cloned());
-        let found = found(loaded, issues.is_empty(), &mut warnings);
+        let mut found = found(loaded, issues.is_empty(), &mut warnings);
+        if issues.is_empty() {
+            let of_plugins = loaded.check_files(registry).into_iter();
+            let is_new = |issue: &Issue| !found.iter().any(|known| known.key == issue.key);
+            found.extend(of_plugins.filter(is_new).collect::<Vec<_>>());
+        }
         // A key has one mistake at a time.
         issues.extend(
             found
                 .into_iter()
-                .filter(|issue| !issues.iter().any(|known| known.key == issue.key))
+                .filter(|issue| issue.key.is_empty() || !issues.iter().any(|known| known.key == issue.key))
                 .collect::<Vec<_>>(),
         );
     }
@@ -59,8 +64,10 @@ fn found(loaded: &Loaded, is_valid: bool, warnings: &mut Vec<Issue>) -> Vec<Issu
         warnings.extend(port_of_pages(loaded));
     }
     warnings.extend(addresses::private_in_public(loaded));
+    warnings.extend(addresses::not_dialed(loaded));
     if let Err(OpenBackendsError::Config(Issues(of_traces))) = loaded.exporter_target() {
-        let is_new = |issue: &Issue| !issues.iter().any(|known| known.key == issue.key);
+        let is_new =
+            |issue: &Issue| issue.key.is_empty() || !issues.iter().any(|known| known.key == issue.key);
         issues.extend(of_traces.into_iter().filter(is_new).collect::<Vec<_>>());
     }
     issues

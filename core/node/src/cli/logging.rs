@@ -12,8 +12,10 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 /// The default levels of libraries; the config's level overrides them. OpenTelemetry logs every failed export, which
 /// the exporter logs once per change, so it is off. yamux warns of every connection that the remote resets, sqlx of every notice
 /// of the server, such as one to each connection that ends with it. The storage engines log each error that they return, in words for
-/// their own developers; the stores log what it means, once per change.
-const LIBRARIES: &str = "fjall=off,lsm_tree=off,sled=off,libp2p=warn,quinn=warn,hickory=warn,yamux=error,sqlx=error,\
+/// their own developers; the stores log what it means, once per change. The reader of /etc/resolv.conf warns of each line of it that it
+/// cannot read, each time; the transport that resolves names says once what that means.
+const LIBRARIES: &str = "fjall=off,lsm_tree=off,sled=off,libp2p=warn,quinn=warn,hickory=warn,\
+    hickory_resolver::system_conf=off,yamux=error,sqlx=error,\
     multistream_select=warn,h2=warn,hyper=warn,reqwest=warn,tonic=warn,tower=warn,opentelemetry=off";
 /// The spans of traced requests go to the collector; in the log they would repeat the request in each line.
 const TRACES: &str = "hydra::request=off";
@@ -135,7 +137,7 @@ mod tests {
         String::from_utf8(bytes).unwrap()
     }
 
-    /// What two crates log of an error.
+    /// What crates log of an error.
     fn errors(level: &str) -> Vec<bool> {
         let buffer = Buffer::default();
         let writer = buffer.clone();
@@ -145,18 +147,27 @@ mod tests {
             tracing::error!(target: "sled::pagecache", "raw");
             tracing::error!(target: "fjall::journal", "raw");
             tracing::error!(target: "lsm_tree::tree", "raw");
+            tracing::error!(target: "hickory_resolver::system_conf::unix", "raw");
+            tracing::error!(target: "hickory_resolver::resolver", "told");
             tracing::error!(target: "hydra_store_sled::keeper", "told");
         });
         let bytes = buffer.0.lock().unwrap().clone();
         let logged = String::from_utf8(bytes).unwrap();
-        let targets = ["sled::pagecache", "fjall::journal", "lsm_tree::tree", "hydra_store_sled::keeper"];
+        let targets = [
+            "sled::pagecache",
+            "fjall::journal",
+            "lsm_tree::tree",
+            "hickory_resolver::system_conf::unix",
+            "hickory_resolver::resolver",
+            "hydra_store_sled::keeper",
+        ];
         targets.map(|target| logged.contains(&format!("\"{target}\""))).into()
     }
 
     #[test]
-    fn storage_engines_log_nothing_unless_the_level_names_them() {
-        assert_eq!(errors("info"), [false, false, false, true]);
-        assert_eq!(errors("info,sled=warn,lsm_tree=error"), [true, false, true, true]);
+    fn libraries_whose_errors_are_told_log_nothing_unless_the_level_names_them() {
+        assert_eq!(errors("info"), [false, false, false, false, true, true]);
+        assert_eq!(errors("info,sled=warn,lsm_tree=error"), [true, false, true, false, true, true]);
     }
 
     #[test]

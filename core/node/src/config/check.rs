@@ -12,4 +12,4 @@ mod whole;
 pub(super) mod words;
 
 pub(super) use problem::{Fault, Part, Problem};
-pub(super) use whole::whole;
+pub(super) use whole::{Removed, whole};

@@ -27,6 +27,8 @@ pub struct Loaded {
     values: Value,
     layers: Layers,
     warnings: Vec<Issue>,
+    /// Items that the lists of a config with errors lack.
+    removed: check::Removed,
 }
 
 /// What was found in the sources of a config, whether it is valid or not.
@@ -90,7 +92,7 @@ fn examine_read(registry: &Registry, defaults: &Map<String, Value>, mut sources:
             Ok(values) => values,
             Err(Issues(issues)) => return Examined { loaded: None, issues },
         };
-        let (config, problems) = check::whole(registry, &core, defaults, &mut values);
+        let (config, problems, removed) = check::whole(registry, &core, defaults, &mut values);
         let unknown = variables::take_unknown(&layers, &problems, &mut sources.environment);
         if !unknown.is_empty() {
             warnings.extend(unknown);
@@ -102,7 +104,7 @@ fn examine_read(registry: &Registry, defaults: &Map<String, Value>, mut sources:
             Origin::File(place) => (place.line(), place.column()),
             _ => (0, 0),
         });
-        let loaded = config.map(|config| Loaded { config, values, layers, warnings });
+        let loaded = config.map(|config| Loaded { config, values, layers, warnings, removed });
         return Examined { loaded, issues };
     }
 }
@@ -171,7 +173,7 @@ impl Loaded {
 
     /// The issue of a key whose error shows only when a plugin is opened.
     pub(crate) fn issue(&self, path: KeyPath, message: String, help: Option<String>) -> Issue {
-        locate(&self.layers, Problem::of_value(path, message, help))
+        locate(&self.layers, Problem::of_value(self.removed.original(&path), message, help))
     }
 
     /// The issue of several keys: at the first of them that a source sets.
@@ -222,5 +224,23 @@ fn locate(layers: &Layers, problem: Problem) -> Issue {
             (path, message, origin) = (other, other_message, of_other);
         }
     }
-    Issue { key: path.to_string(), message, help: problem.help, origin }
+    let mut help = problem.help;
+    if problem.fault == Fault::UnknownKey {
+        help = [help, kind_elsewhere(layers, &path, &origin)]
+            .into_iter()
+            .flatten()
+            .reduce(|one, other| format!("{one}; {other}"));
+    }
+    Issue { key: path.to_string(), message, help, origin }
+}
+
+/// What sets the kind of the plugin to which a key is unknown, if it is a variable or a flag and the key is from elsewhere.
+fn kind_elsewhere(layers: &Layers, key: &KeyPath, of_key: &Origin) -> Option<String> {
+    let tables = std::iter::successors(key.parent(), KeyPath::parent);
+    let kinds = tables.filter(|table| !table.steps().is_empty()).map(|table| table.key("kind"));
+    kinds.into_iter().find_map(|kind| {
+        let origin = layers.effective_origin(&kind);
+        let is_set = matches!(origin, Origin::Environment(_) | Origin::Flag(_)) && origin != *of_key;
+        is_set.then(|| format!("`{kind}` is set by {origin}"))
+    })
 }

@@ -25,9 +25,10 @@ pub(crate) fn concealed(key: &str, value: &Value) -> Value {
     }
 }
 
-/// The text, without the credentials of each URL in it: the password, and what follows `?` and `#`.
+/// The text, without the credentials of each URL in it: the password, and what follows `?` and `#`. One without a scheme is known by
+/// what stands in it: `user:password@host`, `host?key=value`.
 pub(crate) fn text_concealed(text: &str) -> Cow<'_, str> {
-    if !text.contains("://") {
+    if !text.contains("://") && !text.contains(['@', '?']) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len());
@@ -64,7 +65,7 @@ fn urls(list: &str) -> impl Iterator<Item = &str> {
 /// As the parser of URLs divides it. What it cannot read may be a URL with a password that is not encoded: up to the last `@`
 /// nothing but the name is shown.
 fn url_concealed(url: &str) -> String {
-    let Some(begin) = url.find("://").map(|at| at + 3) else { return url.to_owned() };
+    let Some(begin) = url.find("://").map(|at| at + 3) else { return bare_concealed(url) };
     let is_url = Url::parse(url).is_ok();
     let user_end = match is_url {
         true => url[begin..].find(['/', '?', '#']).map_or(url.len(), |end| begin + end),
@@ -84,6 +85,20 @@ fn url_concealed(url: &str) -> String {
         None => rest.to_owned(),
     };
     format!("{}{shown}{rest}", &url[..begin])
+}
+
+/// The same of a text without a scheme.
+fn bare_concealed(text: &str) -> String {
+    let options = text.find('?').filter(|at| text[*at..].contains('='));
+    let (text, options) = match options {
+        Some(at) => (&text[..at], format!("?{CONCEALED}")),
+        None => (text, String::new()),
+    };
+    let user = text.rfind('@').and_then(|host| Some((text[..host].find(':')?, host)));
+    match user {
+        Some((password, host)) => format!("{}:{CONCEALED}{}{options}", &text[..password], &text[host..]),
+        None => format!("{text}{options}"),
+    }
 }
 
 #[cfg(test)]
@@ -123,6 +138,10 @@ mod tests {
             ("http://u:pw@c/?mail=a@b&key=pw", "http://u:…@c/?…"),
             ("http://c/a:b@d", "http://c/a:b@d"),
             ("a ? b # c", "a ? b # c"),
+            ("`h:6379?password=pw` is none", "`h:6379?…` is none"),
+            ("`me:p@w@h:6379` is none", "`me:…@h:6379` is none"),
+            ("me:pw@h?a=pw", "me:…@h?…"),
+            ("hydra@h, what? a=b", "hydra@h, what? a=b"),
             ("/ip4/192.0.2.1/tcp/1", "/ip4/192.0.2.1/tcp/1"),
         ] {
             assert_eq!(text_concealed(text), shown);

@@ -10,6 +10,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 /// The number of attempts to find a free port.
 const TRIES: usize = 64;
 
+/// What to do where an address to listen on is none of this machine.
+pub(crate) const NOT_OF_THIS_MACHINE: &str = "not an address of this machine: list its own addresses in `heads.listen`, or \
+    `0.0.0.0` and `::` for all of them; addresses at which clients reach it belong in `heads.announce`";
+
 /// The wanted port if it is free on every address and transport and not `given` to another head, else another free port.
 ///
 /// The function binds each port and releases it again: the transports share ports between processes silently, so a
@@ -63,6 +67,9 @@ fn is_free(heads: &Heads, port: u16) -> io::Result<u16> {
         }
     }
     match unsupported {
+        Some(cause) if !free && cause.kind() == io::ErrorKind::AddrNotAvailable => {
+            Err(io::Error::new(cause.kind(), format!("{cause}: {NOT_OF_THIS_MACHINE}")))
+        }
         Some(cause) if !free => Err(cause),
         _ => Ok(port),
     }

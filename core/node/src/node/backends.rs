@@ -18,6 +18,7 @@ use hydra_api::{
 };
 use hydra_engine::NamedPolicy;
 use serde_json::Value;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -179,15 +180,63 @@ impl Loaded {
 
     fn scope(&self, registry: &Registry, purpose: Purpose) -> Result<Scope, OpenBackendsError> {
         let path = &self.config.data_dir;
-        if std::fs::metadata(path).is_ok_and(|found| !found.is_dir()) {
-            let message = format!("{} is not a directory", path.display());
-            return Err(config_error(self.issue(KeyPath::root().key("data_dir"), message, None)));
+        if let Some(issue) = self.data_dir_is_none() {
+            return Err(config_error(issue));
         }
         if !matches!(purpose, Purpose::Check | Purpose::Use) {
             std::fs::create_dir_all(path)
                 .map_err(|source| OpenBackendsError::DataDir { path: path.clone(), source })?;
         }
         Ok(Scope::new(path).with_purpose(purpose).with_registry(Arc::new(registry.clone())))
+    }
+
+    /// The issue of a data directory that is a file, or is to be below one.
+    fn data_dir_is_none(&self) -> Option<Issue> {
+        let is_no_dir = |path: &Path| std::fs::metadata(path).is_ok_and(|found| !found.is_dir());
+        let path = self.config.data_dir.ancestors().find(|path| is_no_dir(path))?;
+        let message = format!("{} is not a directory", path.display());
+        Some(self.issue(KeyPath::root().key("data_dir"), message, None))
+    }
+
+    /// What is wrong with the data directory, and with the files that the tables of plugins name. Opens and creates nothing.
+    pub(crate) fn check_files(&self, registry: &Registry) -> Vec<Issue> {
+        if let Some(issue) = self.data_dir_is_none() {
+            return vec![issue];
+        }
+        let (root, config) = (KeyPath::root(), &self.config);
+        let scope = Scope::new(&config.data_dir).with_purpose(Purpose::Check);
+        let scope = scope.with_registry(Arc::new(registry.clone()));
+        let mut issues = Vec::new();
+        let (store, ids) = (&config.store, &config.ids);
+        issues.extend(self.files_of::<Store>(
+            registry,
+            &store.kind,
+            store.table(),
+            root.key(Store::NAME),
+            &scope,
+        ));
+        issues.extend(self.files_of::<Ids>(registry, &ids.kind, ids.table(), root.key(Ids::NAME), &scope));
+        for (index, policy) in config.admission.iter().enumerate() {
+            let (plugin, at) = (&policy.plugin, root.key(Admission::NAME).item(index));
+            issues.extend(self.files_of::<Admission>(registry, &plugin.kind, plugin.table(), at, &scope));
+        }
+        issues
+    }
+
+    fn files_of<R: Role>(
+        &self,
+        registry: &Registry,
+        kind: &str,
+        table: Value,
+        at: KeyPath,
+        scope: &Scope,
+    ) -> Option<Issue> {
+        let error = registry.find::<R>(kind)?.check_files(table, scope).err()?;
+        let key = match error.kind() {
+            OpenErrorKind::Config { key } => at.join(&KeyPath::of_dotted(key)),
+            _ => at,
+        };
+        Some(self.issue(key, Causes(&error).to_string(), None))
     }
 
     /// Opens a plugin within `open_timeout_s`.

@@ -3,7 +3,7 @@
 //! Not sqlx's pool: that one connects within the calls that wait for a connection, as often as they ask, and loses an attempt
 //! with the caller that gives up. Here a call takes a connection that is there, or fails.
 
-use super::host::options;
+use super::host::{options, shown};
 use super::mode::Mode;
 use crate::config::{Config, Target};
 use crate::fault;
@@ -262,7 +262,7 @@ impl Pool {
         state.host = state.host.wrapping_add(1);
         let open = state.open;
         if state.failures.is_news(host, &cause) {
-            let host = &self.config.hosts[host];
+            let host = shown(&self.config.hosts[host]);
             tracing::warn!(host, error = cause, open, "cannot connect to PostgreSQL, trying again");
         }
     }
@@ -270,7 +270,7 @@ impl Pool {
     fn on_connected(&self, host: usize) {
         let failures = std::mem::take(&mut self.state().failures);
         if failures.last.is_some() {
-            let host = &self.config.hosts[host % self.config.hosts.len()];
+            let host = shown(&self.config.hosts[host % self.config.hosts.len()]);
             tracing::info!(host, "connected to PostgreSQL again");
         }
     }

@@ -23,7 +23,25 @@ pub(super) fn not_permitted(loaded: &Loaded) -> Vec<Issue> {
 
 /// What is no mistake of a valid config, but hardly meant.
 pub(crate) fn address_warnings(loaded: &Loaded) -> Vec<Issue> {
-    private_in_public(loaded).into_iter().chain(none_left(loaded)).collect()
+    private_in_public(loaded).into_iter().chain(none_left(loaded)).chain(not_dialed(loaded)).collect()
+}
+
+/// Bootstrap peers that the node does not dial at these addresses.
+pub(super) fn not_dialed(loaded: &Loaded) -> Vec<Issue> {
+    let network = &loaded.config.network;
+    let peers = network.bootstrap.iter().enumerate();
+    let refused = peers.filter(|(_, peer)| !network.addresses.permits(peer.address()));
+    let issue = |(index, peer)| {
+        let policy = network.addresses.as_str();
+        let message = format!("`{peer}` is not dialed: `network.addresses` is `{policy}`");
+        let help = "remove it, or change the policy";
+        loaded.issue(
+            KeyPath::root().key("network").key("bootstrap").item(index),
+            message,
+            Some(help.to_owned()),
+        )
+    };
+    refused.map(issue).collect()
 }
 
 /// A node that joins the public network and keeps addresses that nobody there can reach.

@@ -56,7 +56,15 @@ pub(super) async fn get(store: &dyn ProviderStore, args: &GetArgs, out: &mut Out
     } else {
         providers.iter().try_for_each(|provider| print(provider, now, out))?;
     }
-    if providers.is_empty() { Err(Failure::Failed("no provider found".to_owned())) } else { Ok(()) }
+    if providers.is_empty() { Err(Failure::Failed(not_found(&args.key))) } else { Ok(()) }
+}
+
+/// A name without a prefix is taken for a CID, under which its value record is not kept.
+fn not_found(key: &str) -> String {
+    match record_key(key) {
+        Ok(_) => format!("no provider found; `/ipns/{key}` is the key of the value record of this name"),
+        Err(_) => "no provider found".to_owned(),
+    }
 }
 
 /// Removes the records of a key, or one of them.

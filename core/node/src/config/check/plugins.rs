@@ -4,7 +4,7 @@ use super::problem::Problem;
 use super::refused::refused;
 use super::{lookup, nested, schema, suggest};
 use crate::config::path::{KeyPath, Step};
-use hydra_api::{Admission, Entry, Ids, OpenErrorKind, Registry, Role, Store};
+use hydra_api::{Admission, Entry, Ids, OpenError, OpenErrorKind, Registry, Role, Store};
 use hydra_engine::PolicyMode;
 use serde_json::Value;
 
@@ -71,13 +71,16 @@ fn plugin_table<R: Role>(registry: &Registry, value: &mut Value, at: &KeyPath, p
 }
 
 /// What the plugin finds in a table whose keys are right each by itself.
-fn of_several_keys<R: Role>(entry: &Entry<R>, settings: Value, at: &KeyPath) -> Option<Problem> {
-    let error = entry.check(settings).err()?;
-    let key = match error.kind() {
-        OpenErrorKind::Config { key } => at.join(&KeyPath::of_dotted(key)),
-        _ => at.clone(),
+fn of_several_keys<R: Role>(entry: &Entry<R>, settings: Value, at: &KeyPath) -> Vec<Problem> {
+    let Err(error) = entry.check(settings) else { return Vec::new() };
+    let problem = |error: &OpenError| {
+        let key = match error.kind() {
+            OpenErrorKind::Config { key } => at.join(&KeyPath::of_dotted(key)),
+            _ => at.clone(),
+        };
+        Problem::of_value(key, error.to_string(), None)
     };
-    Some(Problem::of_value(key, error.to_string(), None))
+    std::iter::once(&error).chain(error.others()).map(problem).collect()
 }
 
 /// Why the plugin's own types refuse a table that its schema accepts: each key in turn.

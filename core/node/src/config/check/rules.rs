@@ -1,11 +1,12 @@
 //! Rules about several keys, and rules that a schema cannot express.
 
+mod addresses;
+
 use super::problem::Problem;
 use super::suggest;
 use crate::config::path::KeyPath;
 use crate::config::secrets::text_concealed;
 use crate::config::tables::{Config, Connections, Endpoint, Heads, Memory};
-use multiaddr::Protocol;
 use std::net::IpAddr;
 use tracing_subscriber::EnvFilter;
 
@@ -14,7 +15,8 @@ pub(in crate::config) fn check(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
     water_marks(&config.connections, &mut problems);
     listen(&config.heads, &mut problems);
-    announce(&config.heads, &mut problems);
+    addresses::announced(&config.heads, &mut problems);
+    addresses::bootstrap(&config.network, &mut problems);
     let help = "required: `drain_ms` ≤ `deadline_ms`, which includes it";
     let (drain, deadline) = (config.shutdown.drain_ms, config.shutdown.deadline_ms);
     order("shutdown", ("drain_ms", drain.into()), ("deadline_ms", deadline.into()), help, &mut problems);
@@ -131,26 +133,6 @@ fn listen(heads: &Heads, problems: &mut Vec<Problem>) {
 fn includes(all: &IpAddr, one: &IpAddr) -> bool {
     let (all, one) = (all.to_canonical(), one.to_canonical());
     all.is_unspecified() && !one.is_unspecified() && all.is_ipv4() == one.is_ipv4()
-}
-
-fn announce(heads: &Heads, problems: &mut Vec<Problem>) {
-    for (key, addresses) in [("announce", &heads.announce), ("announce_only", &heads.announce_only)] {
-        for (index, address) in addresses.iter().enumerate() {
-            let at = KeyPath::root().key("heads").key(key).item(index);
-            if addresses.iter().take(index).any(|other| other == address) {
-                let message = format!("`{address}` is listed twice");
-                problems.push(Problem::of_value(at, message, Some("remove it".to_owned())));
-            } else if address.iter().any(|part| matches!(part, Protocol::P2p(_))) {
-                let help = "remove it: every head adds its own peer id".to_owned();
-                problems.push(Problem::of_value(at, "the address contains /p2p/", Some(help)));
-            }
-        }
-    }
-    if !heads.announce.is_empty() && !heads.announce_only.is_empty() {
-        let message = "excludes `announce`, which is set as well";
-        let help = "list all addresses in `announce_only`, or in `announce` if listen addresses are to be advertised too";
-        problems.push(problem("heads", "announce_only", message, help));
-    }
 }
 
 fn problem(table: &str, key: &str, message: &str, help: &str) -> Problem {

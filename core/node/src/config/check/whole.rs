@@ -14,13 +14,14 @@ use serde_json::{Map, Value};
 /// Values that are refused by their types, at most: each takes a pass over the config.
 const REFUSED_MAX: usize = 256;
 
-/// The problems of `values`, and the config. Where a value has a problem, the config has the default.
+/// The problems of `values`, and the config. Where a value has a problem, the config has the default, or an item less.
 pub(in crate::config) fn whole(
     registry: &Registry,
     core: &Value,
     defaults: &Map<String, Value>,
     values: &mut Value,
-) -> (Option<Config>, Vec<Problem>) {
+) -> (Option<Config>, Vec<Problem>, Removed) {
+    let mut removed = Removed::default();
     let mut problems = Vec::new();
     without_form(registry, core, values, &mut problems);
     let mut fit = values.clone();
@@ -32,7 +33,7 @@ pub(in crate::config) fn whole(
         *values = fit.clone();
     }
     problems.iter().skip(known).for_each(|problem| mend(&mut fit, defaults, &problem.path));
-    let config = typed(registry, core, defaults, fit, &mut problems);
+    let config = typed(registry, core, defaults, fit, (&mut problems, &mut removed));
     if let Some(config) = &config {
         let sound = |rule: &Problem| {
             let other = rule.other.as_ref().map(|(path, _)| path);
@@ -40,10 +41,11 @@ pub(in crate::config) fn whole(
                 [Some(&rule.path), other].into_iter().flatten().any(|key| problem.concerns(key))
             })
         };
-        let broken: Vec<_> = rules::check(config).into_iter().filter(sound).collect();
+        let at = |rule: Problem| Problem { path: removed.original(&rule.path), ..rule };
+        let broken: Vec<_> = rules::check(config).into_iter().map(at).filter(sound).collect();
         problems.extend(broken);
     }
-    (config, problems)
+    (config, problems, removed)
 }
 
 /// The values that TOML has and no key takes.
@@ -73,9 +75,8 @@ fn typed(
     core: &Value,
     defaults: &Map<String, Value>,
     mut values: Value,
-    problems: &mut Vec<Problem>,
+    (problems, removed): (&mut Vec<Problem>, &mut Removed),
 ) -> Option<Config> {
-    let mut removed = Removed::default();
     for _ in 0..REFUSED_MAX {
         let issue = match serde_path_to_error::deserialize::<_, Config>(&values) {
             Ok(config) => return Some(config),
@@ -94,7 +95,7 @@ fn typed(
 
 /// Items that were taken out of their lists, so that those behind them are looked at too.
 #[derive(Debug, Default)]
-struct Removed(Vec<(KeyPath, usize)>);
+pub(in crate::config) struct Removed(Vec<(KeyPath, usize)>);
 
 impl Removed {
     /// Takes the item at `path` out of its list; false if it is none.
@@ -114,7 +115,7 @@ impl Removed {
     }
 
     /// The path before any item was taken out.
-    fn original(&self, path: &KeyPath) -> KeyPath {
+    pub(in crate::config) fn original(&self, path: &KeyPath) -> KeyPath {
         let (Some(Step::Item(item)), Some(list)) = (path.steps().last(), path.parent()) else {
             return path.clone();
         };

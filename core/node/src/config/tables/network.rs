@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Network {
     /// The name of the Kademlia protocol. Peers that speak another name are not part of the network, so a private
     /// network uses a name of its own. `/ipfs/kad/1.0.0` is the public IPFS DHT.
-    #[schemars(length(min = 2, max = 140), regex(pattern = "^/"))]
+    #[schemars(length(min = 2, max = 140), regex(pattern = r"^/\S*$"))]
     pub protocol: String,
     /// The kinds of addresses that the node stores, returns and advertises. Others are dropped. Set `public` on the
     /// internet, where clients cannot reach private addresses.

@@ -44,11 +44,28 @@ enum State {
     Unsupported,
 }
 
+/// A listener that could not be opened.
+#[derive(Debug)]
+struct Failure {
+    address: Multiaddr,
+    cause: io::Error,
+    is_first: bool,
+}
+
+impl Failure {
+    /// The same failure again is no news.
+    fn log(&self, head: u32) {
+        if self.is_first {
+            tracing::warn!(head, address = %self.address, error = %self.cause, "cannot listen");
+        }
+    }
+}
+
 impl Listeners {
-    /// Listens wherever it can.
+    /// Listens wherever it can, and logs where it cannot.
     ///
     /// # Errors
-    /// When it can listen nowhere.
+    /// When it can listen nowhere; then nothing is logged.
     pub(super) fn begin<B: NetworkBehaviour>(
         swarm: &mut Swarm<B>,
         head: u32,
@@ -61,22 +78,28 @@ impl Listeners {
             pause: PAUSE,
         };
         let mut listeners = Self { head, all: addresses.iter().map(down).collect() };
-        match listeners.retry(swarm) {
-            Some(cause) if !listeners.all.iter().any(Listener::is_open) => Err(cause),
-            _ => Ok(listeners),
+        let mut failures = listeners.try_all(swarm);
+        if !listeners.all.iter().any(Listener::is_open)
+            && let Some(failure) = failures.pop()
+        {
+            return Err(failure.cause);
         }
+        failures.iter().for_each(|failure| failure.log(head));
+        Ok(listeners)
     }
 
     /// Tries those whose pause is over; the last failure is returned.
     pub(super) fn retry<B: NetworkBehaviour>(&mut self, swarm: &mut Swarm<B>) -> Option<io::Error> {
+        let mut failures = self.try_all(swarm);
+        failures.iter().for_each(|failure| failure.log(self.head));
+        failures.pop().map(|failure| failure.cause)
+    }
+
+    fn try_all<B: NetworkBehaviour>(&mut self, swarm: &mut Swarm<B>) -> Vec<Failure> {
         let (now, head) = (Instant::now(), self.head);
-        let mut failure = None;
-        for listener in &mut self.all {
-            if matches!(listener.state, State::Down { again } if again <= now) {
-                failure = listener.open(swarm, head).or(failure);
-            }
-        }
-        failure
+        let is_due =
+            |listener: &&mut Listener| matches!(listener.state, State::Down { again } if again <= now);
+        self.all.iter_mut().filter(is_due).filter_map(|listener| listener.open(swarm, head)).collect()
     }
 
     /// When the next one is to be tried again.
@@ -149,7 +172,7 @@ impl Listeners {
 }
 
 impl Listener {
-    fn open<B: NetworkBehaviour>(&mut self, swarm: &mut Swarm<B>, head: u32) -> Option<io::Error> {
+    fn open<B: NetworkBehaviour>(&mut self, swarm: &mut Swarm<B>, head: u32) -> Option<Failure> {
         let address = &self.address;
         let failure = match swarm.listen_on(address.clone()) {
             Ok(id) => {
@@ -168,11 +191,7 @@ impl Listener {
         } else {
             self.state = State::Unsupported;
         }
-        // The same failure again is no news.
-        if is_first {
-            tracing::warn!(head, address = %self.address, error = %cause, "cannot listen");
-        }
-        Some(cause)
+        Some(Failure { address: self.address.clone(), cause, is_first })
     }
 
     fn fail(&mut self) {

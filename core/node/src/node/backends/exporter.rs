@@ -1,7 +1,7 @@
 //! Starts the export of traces as a config says.
 
 use super::error::{OpenBackendsError, config_error};
-use crate::config::{Issue, Loaded, Origin};
+use crate::config::{Issue, Issues, Loaded, Origin};
 use crate::observe::otlp::{Exporter, ExporterError, SettingOrigin, Target};
 
 impl Loaded {
@@ -23,14 +23,29 @@ impl Loaded {
 
     fn exporter_error(&self, error: ExporterError) -> OpenBackendsError {
         match error {
-            ExporterError::Setting { origin: SettingOrigin::Key(path), message, help } => {
-                config_error(self.issue(path, message, help))
+            ExporterError::Setting { origin, message, help } => {
+                config_error(self.setting_issue(origin, message, help))
             }
-            ExporterError::Setting { origin: SettingOrigin::Variable(name), message, help } => {
-                let origin = Origin::Environment(name.to_owned());
-                config_error(Issue { key: String::new(), message, help, origin })
+            ExporterError::Settings(errors) => {
+                let mut issues = Vec::new();
+                for error in errors {
+                    match self.exporter_error(error) {
+                        OpenBackendsError::Config(Issues(of_one)) => issues.extend(of_one),
+                        other => return other,
+                    }
+                }
+                OpenBackendsError::Config(Issues(issues))
             }
             error @ ExporterError::System { .. } => OpenBackendsError::Traces(error),
+        }
+    }
+
+    fn setting_issue(&self, origin: SettingOrigin, message: String, help: Option<String>) -> Issue {
+        match origin {
+            SettingOrigin::Key(path) => self.issue(path, message, help),
+            SettingOrigin::Variable(name) => {
+                Issue { key: String::new(), message, help, origin: Origin::Environment(name.to_owned()) }
+            }
         }
     }
 }

@@ -268,7 +268,9 @@ async fn reachable(
         .map_err(|_| failed("its task ended"))?;
     match &status.failure {
         Some(cause) => Err(failed(cause)),
-        None if status.addresses.is_empty() => Err(failed("no address to listen on")),
+        None if status.addresses.is_empty() => Err(failed(
+            "no interface has an address to listen on: bring one up, or list addresses of this machine in `heads.listen`",
+        )),
         None => Ok(()),
     }
 }

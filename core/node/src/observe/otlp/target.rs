@@ -52,6 +52,9 @@ pub enum ExporterError {
         /// A suggestion.
         help: Option<String>,
     },
+    /// Several settings are invalid.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Settings(Vec<ExporterError>),
     /// An operation of the system failed.
     #[error("{what}")]
     System {
@@ -70,7 +73,8 @@ impl Target {
     /// `OTEL_SDK_DISABLED` is `true`.
     ///
     /// # Errors
-    /// [`ExporterError::Setting`] for an invalid URL, protocol or time limit, or a header that cannot be read.
+    /// [`ExporterError::Setting`] for an invalid URL, [`ExporterError::Settings`] for an invalid protocol or time limit and headers that
+    /// cannot be read.
     pub fn of(config: &Otlp) -> Result<Option<Self>, ExporterError> {
         Self::resolve(config, &|name| std::env::var_os(name))
     }
@@ -83,7 +87,20 @@ impl Target {
             return Ok(None);
         }
         let Some((origin, endpoint)) = endpoint(config, environment)? else { return Ok(None) };
-        let protocol = match protocol(config, environment)? {
+        let (protocol, headers, timeout) =
+            (protocol(config, environment), headers(config, environment), timeout(config, environment));
+        let (protocol, headers, timeout) = match (protocol, headers, timeout) {
+            (Ok(protocol), Ok(headers), Ok(timeout)) => (protocol, headers, timeout),
+            (protocol, headers, timeout) => {
+                let errors = [protocol.err(), headers.err(), timeout.err()];
+                let mut errors: Vec<_> = errors.into_iter().flatten().collect();
+                return Err(match errors.len() {
+                    1 => errors.remove(0),
+                    _ => ExporterError::Settings(errors),
+                });
+            }
+        };
+        let protocol = match protocol {
             Some(protocol) => protocol,
             None if endpoint.port() == Some(GRPC_PORT) => OtlpProtocol::Grpc,
             None => OtlpProtocol::Http,
@@ -100,13 +117,8 @@ impl Target {
             }
             OtlpProtocol::Grpc | OtlpProtocol::Http => endpoint,
         };
-        Ok(Some(Self {
-            endpoint,
-            protocol,
-            headers: headers(config, environment)?,
-            timeout: timeout(config, environment)?,
-            queue_len_max: config.queue_len_max as usize,
-        }))
+        let queue_len_max = config.queue_len_max as usize;
+        Ok(Some(Self { endpoint, protocol, headers, timeout, queue_len_max }))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Why a listener cannot be opened, down to the root of it, and what an operator can do.
 
 use crate::config::RAISE;
+use crate::net::ports::NOT_OF_THIS_MACHINE;
 use hydra_api::Causes;
 use libp2p::Multiaddr;
 use libp2p::core::transport::TransportError;
@@ -12,6 +13,8 @@ use std::io;
 const NETLINK: i32 = 16;
 const NO_DESCRIPTORS: [i32; 2] = [24, 23];
 const NO_FAMILY: i32 = 97;
+/// `EADDRNOTAVAIL` of Linux.
+const NO_ADDRESS: i32 = 99;
 
 /// The cause of this failure to listen, in words, and whether another try may succeed.
 pub(super) fn of(failure: &TransportError<io::Error>, address: &Multiaddr) -> (io::Error, bool) {
@@ -23,6 +26,7 @@ pub(super) fn of(failure: &TransportError<io::Error>, address: &Multiaddr) -> (i
         (Some(code), _) if NO_DESCRIPTORS.contains(&code) => (format!("{told}: {RAISE}"), true),
         (_, Some(refused)) => (without_netlink(&refused), true),
         (Some(NO_FAMILY), None) => (told, false),
+        (Some(NO_ADDRESS), None) => (format!("{told}: {NOT_OF_THIS_MACHINE}"), true),
         _ => (told, true),
     };
     (io::Error::new(kind, told), is_supported)
@@ -89,6 +93,12 @@ mod tests {
     fn a_family_that_the_system_does_not_have_is_not_tried_again() {
         let (told, is_supported) = told(NO_FAMILY);
         assert!(told.contains("os error 97") && !is_supported, "{told}");
+    }
+
+    #[test]
+    fn for_an_address_of_another_machine_the_remedy_is_told() {
+        let (told, is_supported) = told(NO_ADDRESS);
+        assert!(told.ends_with(NOT_OF_THIS_MACHINE) && is_supported, "{told}");
     }
 
     #[test]

@@ -111,3 +111,37 @@ async fn a_swarm_that_starts_again_gets_the_port_of_quic_back() {
 fn is_established<E>(event: &SwarmEvent<E>) -> bool {
     matches!(event, SwarmEvent::ConnectionEstablished { .. })
 }
+
+/// What is logged on this thread.
+#[derive(Debug, Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The error is the caller's to tell: many heads fail for the same reason.
+#[tokio::test]
+async fn a_head_that_can_listen_nowhere_logs_nothing() {
+    let log = Log::default();
+    let writer = log.clone();
+    let _logging = tracing::subscriber::set_default(
+        tracing_subscriber::fmt().with_writer(move || writer.clone()).finish(),
+    );
+    let nowhere: Vec<Multiaddr> =
+        ["/ip4/192.0.2.1/tcp/0", "/ip4/192.0.2.1/udp/0/quic-v1"].map(|text| text.parse().unwrap()).to_vec();
+    let mut swarm = swarm();
+    let error = Listeners::begin(&mut swarm, 0, &nowhere).unwrap_err();
+    assert!(error.to_string().contains("address of this machine"), "{error}");
+    let logged = || String::from_utf8_lossy(&log.0.lock().unwrap()).matches("cannot listen").count();
+    assert_eq!(logged(), 0);
+    let one = [&nowhere[..], &["/ip4/127.0.0.1/tcp/0".parse().unwrap()]].concat();
+    Listeners::begin(&mut swarm, 0, &one).unwrap();
+    assert_eq!(logged(), 2);
+}
