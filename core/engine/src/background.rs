@@ -26,8 +26,8 @@ const PURGE_PAUSE: Duration = Duration::from_millis(50);
 /// For how long a purge rests at most because the node is degraded: a table that only grows fills its disk.
 const PURGE_REST_MAX: Duration = Duration::from_secs(3_600);
 
-/// After this time a purge that is not done goes on in the next round, so that value records have their turn.
-const PURGE_ROUND_MAX: Duration = Duration::from_secs(600);
+/// After this time a purge that is not done lets the other one, that of value records or of provider records, have its turn.
+const PURGE_TURN_MAX: Duration = Duration::from_secs(600);
 
 /// The pause between two steps of a purge on a degraded node.
 const PURGE_PAUSE_DEGRADED: Duration = Duration::from_secs(1);
@@ -197,23 +197,33 @@ async fn purge(parts: Arc<Parts>) {
     let mut rests_since = Instant::now();
     loop {
         sleep(parts.limits.purge_interval).await;
-        let begun = Instant::now();
-        while begun.elapsed() < PURGE_ROUND_MAX
-            && let Some(permit) = purge_permit(&parts, Lane::Writes, rests_since.elapsed()).await
-        {
-            match purge_call(&parts, permit).await.ok().flatten() {
-                Some(PurgeProgress::More) => {}
-                Some(_) => {
-                    rests_since = Instant::now();
-                    break;
-                }
-                // After a failure the next step comes with the next round.
-                None => break,
+        // Both in turns, each for a while, until neither has more.
+        loop {
+            let rests_for = rests_since.elapsed();
+            let is_done = purge_providers(&parts, rests_for, &mut rests_since).await;
+            if is_done & purge_values(&parts, rests_for).await {
+                break;
             }
-            purge_pause(&parts).await;
         }
-        purge_values(&parts, rests_since.elapsed()).await;
     }
+}
+
+/// Purges the provider records for a while; false if there may be more.
+async fn purge_providers(parts: &Parts, rests_for: Duration, rests_since: &mut Instant) -> bool {
+    let begun = Instant::now();
+    while begun.elapsed() < PURGE_TURN_MAX {
+        let Some(permit) = purge_permit(parts, Lane::Writes, rests_for).await else { return true };
+        match purge_call(parts, permit).await.ok().flatten() {
+            Some(PurgeProgress::More) => purge_pause(parts).await,
+            Some(_) => {
+                *rests_since = Instant::now();
+                return true;
+            }
+            // After a failure the next step comes with the next round.
+            None => return true,
+        }
+    }
+    false
 }
 
 async fn purge_pause(parts: &Parts) {
@@ -221,15 +231,17 @@ async fn purge_pause(parts: &Parts) {
     sleep(if degraded { PURGE_PAUSE_DEGRADED } else { PURGE_PAUSE }).await;
 }
 
-/// Purges the value records to the end, if the store keeps any.
-async fn purge_values(parts: &Parts, rests_for: Duration) {
-    while parts.values.are_kept() {
-        let Some(permit) = purge_permit(parts, Lane::ValueWrites, rests_for).await else { return };
+/// Purges the value records for a while, if the store keeps any; false if there may be more.
+async fn purge_values(parts: &Parts, rests_for: Duration) -> bool {
+    let begun = Instant::now();
+    while parts.values.are_kept() && begun.elapsed() < PURGE_TURN_MAX {
+        let Some(permit) = purge_permit(parts, Lane::ValueWrites, rests_for).await else { return true };
         if values_call(parts, permit).await.ok().flatten() != Some(PurgeProgress::More) {
-            return;
+            return true;
         }
         purge_pause(parts).await;
     }
+    !parts.values.are_kept()
 }
 
 /// One step under this permit; nothing if it fails.

@@ -20,6 +20,12 @@ enum Version {
     V2,
 }
 
+/// Whether a file is not there for this process, now and later.
+fn is_lacking(cause: &io::Error) -> bool {
+    use io::ErrorKind::{NotFound, PermissionDenied, Unsupported};
+    matches!(cause.kind(), NotFound | PermissionDenied | Unsupported)
+}
+
 impl ControlGroup {
     /// The groups of a process, the innermost first. `process` is its directory in `/proc`. None where the system has no control
     /// groups, or none for memory.
@@ -50,7 +56,7 @@ impl ControlGroup {
         let used = self.number(usage)?.ok_or_else(|| io::Error::other("a number is missing"))?;
         // Without it all counts. One that cannot be read for a moment, for want of a file descriptor, says nothing of the use.
         let stat = match fs::read_to_string(self.dir.join("memory.stat")) {
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(cause) if is_lacking(&cause) => String::new(),
             read => read?,
         };
         let fields = stat.lines().filter_map(|line| line.split_once(' '));

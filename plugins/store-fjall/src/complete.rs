@@ -2,8 +2,8 @@
 //! what is left of it.
 
 use crate::fault::Fault;
-use std::fs;
-use std::io::{self, ErrorKind};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 /// The file that lists them, a line each, once they are complete.
@@ -21,11 +21,13 @@ pub(crate) fn check(dir: &Path) -> Result<(), Fault> {
     let listed = match fs::read_to_string(dir.join(COMPLETE)) {
         Ok(listed) => listed,
         Err(cause) if matches!(cause.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(()),
-        Err(cause) if cause.kind() == ErrorKind::InvalidData => {
-            return Err(hydra_embedded::Fault::Missing("list of keyspaces").into());
-        }
+        Err(cause) if cause.kind() == ErrorKind::InvalidData => return Ok(()),
         Err(cause) => return Err(hydra_embedded::Fault::Io(cause).into()),
     };
+    // What a crash of the machine left of it says nothing.
+    if !listed.lines().all(|name| name.bytes().all(|byte| byte.is_ascii_digit())) {
+        return Ok(());
+    }
     for name in listed.lines() {
         let is_there = dir.join(KEYSPACES).join(name).join(CURRENT).try_exists();
         if !is_there.map_err(hydra_embedded::Fault::Io)? {
@@ -47,8 +49,15 @@ pub(crate) fn record(dir: &Path) -> io::Result<()> {
     if fs::read_to_string(&path).is_ok_and(|listed| listed == list) {
         return Ok(());
     }
-    // Whole or not at all: half a name would be missing for ever.
+    // An old list must not stay if a new one cannot be written.
+    match fs::remove_file(&path) {
+        Err(cause) if cause.kind() != ErrorKind::NotFound => return Err(cause),
+        Ok(()) | Err(_) => {}
+    }
     let partial = dir.join(COMPLETE_NEW);
-    fs::write(&partial, list)?;
-    fs::rename(partial, path)
+    let mut file = File::create(&partial)?;
+    file.write_all(list.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(partial, path)?;
+    File::open(dir)?.sync_all()
 }

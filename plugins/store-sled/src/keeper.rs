@@ -54,6 +54,8 @@ pub(crate) struct Keeper {
 struct Logged {
     because: String,
     at: Instant,
+    /// The cause of the last failure, logged or not.
+    last: String,
 }
 
 impl Logged {
@@ -175,7 +177,9 @@ impl Keeper {
             } else {
                 tracing::warn!(error = %because, "some keys cannot be read");
             }
-            *unread = Some(Logged { because, at: now });
+            *unread = Some(Logged { because: because.clone(), at: now, last: because });
+        } else if let Some(logged) = &mut *unread {
+            logged.last = because;
         }
     }
 
@@ -185,7 +189,7 @@ impl Keeper {
             return Some(Causes(&refused).to_string());
         }
         let unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
-        unread.as_ref().map(|logged| logged.because.clone())
+        unread.as_ref().map(|logged| logged.last.clone())
     }
 
     /// Inserts a batch, keeps it until it is in the file, and flushes when that is due.

@@ -86,8 +86,9 @@ pub struct NearOnly {
     #[schemars(range(min = 0, max = 100))]
     pub lost_percent: u32,
 
-    /// The 90th percentile of the duration of store reads at which reads enter this rung, in milliseconds. 0 switches
-    /// this signal off.
+    /// The 90th percentile of the duration of store reads at which reads enter this rung, in milliseconds, while
+    /// the line has no room for some keys: a store that is slow although it reads every key is not made faster by fewer
+    /// of them. 0 switches this signal off.
     #[schemars(range(min = 0, max = 60_000))]
     pub read_p90_ms: u32,
 

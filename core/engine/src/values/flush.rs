@@ -127,14 +127,14 @@ fn checked(outcomes: Vec<PutOutcome>, len: usize) -> Result<Vec<PutOutcome>, Fai
 /// Acts on each outcome; the records whose keys have something else than was seen.
 fn settle(values: &Values, batch: &[ValuePut], outcomes: Vec<PutOutcome>) -> Vec<ValuePut> {
     let stats = &values.backend.stats.values;
-    let (mut changed, mut unknown) = (Vec::new(), None);
+    let (mut changed, mut unknown, mut has_no_room) = (Vec::new(), None, false);
     for (put, outcome) in batch.iter().zip(outcomes) {
         match outcome {
             PutOutcome::Stored => {
                 add(&stats.written, 1);
                 let before = put.seen.as_ref().map_or(0, |seen| put.key.as_bytes().len() + seen.len());
                 let after = put.key.as_bytes().len() + put.record.value.len();
-                values.room.written(after.saturating_sub(before) as u64);
+                values.room.written(after.saturating_sub(before) as u64, put.seen.is_none());
                 values.flights.written(put);
             }
             PutOutcome::Changed => {
@@ -144,7 +144,7 @@ fn settle(values: &Values, batch: &[ValuePut], outcomes: Vec<PutOutcome>) -> Vec
             PutOutcome::NoRoom => {
                 add(&stats.dropped_no_room, 1);
                 values.flights.dropped(put);
-                values.room.refused(values.clock.now());
+                has_no_room = true;
                 values.backend.reports.no_room();
             }
             PutOutcome::Refused(why) => refused(values, put, &why),
@@ -156,6 +156,10 @@ fn settle(values: &Values, batch: &[ValuePut], outcomes: Vec<PutOutcome>) -> Vec
                 try_again(values, put, None, "the store reported an outcome that this version does not know")
             }
         }
+    }
+    // After what it took: that was shorter, or came before.
+    if has_no_room {
+        values.room.refused(values.clock.now());
     }
     if let Some(kind) = unknown {
         values.backend.failed_in_part(StoreCall::PutValues, kind);

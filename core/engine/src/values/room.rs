@@ -28,10 +28,13 @@ impl Room {
         self.bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// A record was written that takes so many bytes more than the one before it.
-    pub(super) fn written(&self, more: u64) {
+    /// A record was written that takes so many bytes more than the one before it, if there was one: for a new one there is room
+    /// again.
+    pub(super) fn written(&self, more: u64, is_new: bool) {
         if more > 0 {
             add(&self.bytes, more);
+        }
+        if is_new {
             *lock(&self.refused) = None;
         }
     }

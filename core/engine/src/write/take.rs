@@ -132,9 +132,10 @@ impl Writer {
         }
     }
 
-    /// A record that was taken is in no store: its provider does not count as one of its key, unless an earlier record does.
+    /// A record that was taken is in no store: its provider does not count as one of its key, unless an earlier record does, or one
+    /// that waits behind it.
     pub(crate) fn forget(&self, record: &ProviderRecord) {
-        if self.recent.lives_until(record).is_none() {
+        if self.recent.lives_until(record).is_none() && !self.queue.has_pending(record) {
             self.counts.take_back(&record.key, self.clock.unix());
         }
     }
@@ -146,7 +147,10 @@ impl Writer {
         }
         add(&self.backend.stats.writes.dropped_part_away, evicted.len() as u64);
         self.backend.reports.part_away();
-        evicted.iter().for_each(|record| self.readers.retract(record));
+        for record in evicted {
+            self.readers.retract(record);
+            self.forget(record);
+        }
     }
 
     /// Takes nothing new from now on, and writes what waits without a pause.

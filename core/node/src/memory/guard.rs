@@ -19,6 +19,8 @@ const INTERVAL: Duration = Duration::from_millis(250);
 const CLOSE_INTERVAL: Duration = Duration::from_secs(2);
 /// After so many closings in a row that freed nothing, connections are not what takes the memory, and fewer are closed.
 const FUTILE_MAX: u32 = 3;
+/// A closing frees this part of the memory in use at least, or it was in vain.
+const FREED_PART: u64 = 256;
 /// The time between two closings then.
 const FUTILE_INTERVAL: Duration = Duration::from_secs(60);
 /// After this time without a reading the steps end: they were taken for a use that nobody knows any more.
@@ -177,12 +179,15 @@ impl Watcher {
             if now.duration_since(last.at) < interval {
                 return;
             }
-            if usage.used.saturating_add(usage.limit / 100) > last.used {
+            // Of what all connections take an eighth was given back, or less if others came.
+            if usage.used.saturating_add(last.used / FREED_PART) > last.used {
                 futile = last.futile.saturating_add(1);
             }
         }
         if futile == FUTILE_MAX {
-            tracing::warn!("closing connections frees no memory: fewer are closed. Something else uses it");
+            tracing::warn!(
+                "closing connections frees hardly any memory: fewer are closed. Something else uses it"
+            );
         }
         self.closed = Some(Closing { at: now, used: usage.used, futile });
         self.parts.connections.close_least_useful();
@@ -198,6 +203,7 @@ impl Watcher {
             return;
         }
         self.parts.view.forget_usage();
+        self.closed = None;
         for change in self.steps.at(0.0) {
             if let Change::Ends(step) = change {
                 self.give_back(step);

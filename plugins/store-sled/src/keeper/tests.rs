@@ -21,7 +21,7 @@ fn who_tends_to_an_outage_ends_with_it() {
 #[test]
 fn keys_that_cannot_be_read_are_logged_now_and_then_and_a_cause_that_comes_back_too() {
     let (at, second) = (Instant::now(), Duration::from_secs(1));
-    let last = Logged { because: "a damaged page".to_owned(), at };
+    let last = Logged { because: "a damaged page".to_owned(), at, last: String::new() };
     assert!(last.keeps_back("another page", at + 9 * second));
     assert!(!last.keeps_back("another page", at + 10 * second));
     assert!(last.keeps_back("a damaged page", at + 3_599 * second));
