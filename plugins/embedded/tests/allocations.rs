@@ -11,7 +11,7 @@ hydra_conformance::count_allocations!();
 
 #[test]
 fn a_purge_copies_no_value() {
-    let expired = |number: u16| number % 10 == 0;
+    let expired = |number: u16| number.is_multiple_of(10);
     let row = |number: u16| {
         let expires = if expired(number) { 1_u32 } else { 1_000 };
         let key = ValueKey::new(&number.to_be_bytes()).unwrap();

@@ -39,7 +39,7 @@ impl Wall {
     }
 }
 
-pub(crate) fn open(store: &Store, clock: Clock) -> Arc<Engine> {
+fn open(store: &Store, clock: Clock) -> Arc<Engine> {
     let config = Config { purge_interval_s: 60, ..permits(4) };
     Engine::open(store.named(), Vec::new(), config, clock, None)
 }

@@ -1,17 +1,24 @@
 //! Value records, and a wall clock that jumps.
 
-use crate::doubles::{FAILS, Mood, START, Store, caller, millis};
-use crate::jumps::{DAY, Wall, open};
+use crate::doubles::{FAILS, Mood, START, Store, caller, millis, permits};
+use crate::jumps::{DAY, Wall};
 use crate::names::Name;
 use crate::values::{get, put, stored};
 use bytes::Bytes;
 use hydra_api::{UnixSeconds, ValueKey, ValuePut, ValueRecord};
-use hydra_engine::{Put, ValueRecords};
+use hydra_engine::{Clock, Config, Engine, Put};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
 
-/// How long a record is kept after its receipt.
-const LIFE: Duration = Duration::from_secs(ValueRecords::TTL_HOURS as u64 * 3_600);
+/// How long a record is kept after its receipt: short, as the clock is looked at ten times in each second of it.
+const LIFE: Duration = Duration::from_secs(2 * 3_600);
+
+fn open(store: &Store, clock: Clock) -> Arc<Engine> {
+    let mut config = Config { purge_interval_s: 60, ..permits(4) };
+    config.values.ttl_hours = 2;
+    Engine::open(store.named(), Vec::new(), config, clock, None)
+}
 
 /// A record whose own end is far off: its life in the store ends before.
 fn lasting(name: &Name, sequence: u64) -> Bytes {

@@ -114,7 +114,8 @@ fn what_is_written_let_go_or_dropped_takes_no_bytes_of_the_queue_any_more() {
             3 => _ = flights.looked(&batch[0], Some(record("better")), |_, _| false, now),
             _ => flights.written(&batch[0]),
         }
-        assert_eq!((lock(&flights.state).bytes, flights.level().used), (0, 0), "round {round}");
+        let bytes = lock(&flights.state).bytes;
+        assert_eq!((bytes, flights.level().used), (0, 0), "round {round}");
     }
     assert!(!flights.is_full(&key(2)));
 }
