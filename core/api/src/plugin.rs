@@ -200,7 +200,7 @@ pub struct OpenError {
     kind: OpenErrorKind,
     message: String,
     source: Option<Box<dyn Error + Send + Sync>>,
-    others: Vec<OpenError>,
+    others: Box<[OpenError]>,
 }
 
 /// What to do about a plugin that could not be opened.
@@ -225,20 +225,20 @@ impl OpenError {
             kind: OpenErrorKind::Config { key: key.into() },
             message: message.into(),
             source: None,
-            others: Vec::new(),
+            others: Box::default(),
         }
     }
 
     /// Something that the plugin needs cannot be reached.
     pub fn unavailable(message: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let (message, source) = (message.into(), Some(source.into()));
-        Self { kind: OpenErrorKind::Unavailable, message, source, others: Vec::new() }
+        Self { kind: OpenErrorKind::Unavailable, message, source, others: Box::default() }
     }
 
     /// What the plugin kept cannot be read.
     pub fn corrupt(message: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let (message, source) = (message.into(), Some(source.into()));
-        Self { kind: OpenErrorKind::Corrupt, message, source, others: Vec::new() }
+        Self { kind: OpenErrorKind::Corrupt, message, source, others: Box::default() }
     }
 
     /// All errors of several checks at once: the first one, with the rest as its [`Self::others`].

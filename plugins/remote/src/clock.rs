@@ -4,6 +4,9 @@ use hydra_api::UnixSeconds;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+/// What is less says nothing: dates are whole seconds, and answers take time.
+const TOLERATED: Duration = Duration::from_secs(60);
+
 /// By how many seconds this machine's clock is behind that of a server which several nodes share: what one of them does to all
 /// records by its own date must not depend on whose clock is right.
 #[derive(Debug, Default)]
@@ -12,7 +15,8 @@ pub struct ClockBehind(AtomicU32);
 impl ClockBehind {
     /// The server says that this is its date.
     pub fn record(&self, server: UnixSeconds) {
-        let behind = server.since(UnixSeconds::now()).as_secs();
+        let behind = server.since(UnixSeconds::now());
+        let behind = if behind < TOLERATED { 0 } else { behind.as_secs() };
         self.0.store(u32::try_from(behind).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 

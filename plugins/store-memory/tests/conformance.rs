@@ -7,8 +7,8 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let defaults = hydra_conformance::store::<Memory, _, _>(|| async { Place::with_defaults() });
     // Little room, but enough for the cases.
-    let small = || async { Place::of(Config { mib_max: 24, ..Config::default() }) };
-    let small = hydra_conformance::store::<Memory, _, _>(small).named("24 MiB");
+    let small = || async { Place::of(Config { mib_max: 48, ..Config::default() }) };
+    let small = hydra_conformance::store::<Memory, _, _>(small).named("48 MiB");
     // Full in bytes, and full for one key.
     let bytes = |cases| {
         let place = || async { Place::of(Config { mib_max: 1, ..Config::default() }).full_within(50_000) };

@@ -23,7 +23,7 @@ const TAKE: &str = "
 INSERT INTO {s}.chores AS c (name, holder, until) VALUES ('purge', $1, now() + $2 * interval '1 second')
 ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
 WHERE c.holder = excluded.holder OR c.until < now()
-RETURNING extract(epoch FROM clock_timestamp())::int8";
+RETURNING floor(extract(epoch FROM clock_timestamp()))::int8";
 
 /// By pages, so that no index on the expiry is needed. Locked rows are left for the next pass: writers go first. Says how many rows
 /// are gone, how many have an expiry that was lowered, and how many pages the table has.

@@ -341,7 +341,7 @@ fn whether_a_peer_is_connected_is_told_while_the_table_is_being_changed() {
     let peer = PeerId::random();
     table.connected(peer);
     let changing = table.changing();
-    let (told, answers) = std::sync::mpsc::channel();
+    let (told, answers) = std::sync::mpsc::sync_channel(1);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             table.connected(peer);
