@@ -180,7 +180,7 @@ impl Watcher {
                 return;
             }
             // Of what all connections take an eighth was given back, or less if others came.
-            if usage.used.saturating_add(last.used / FREED_PART) > last.used {
+            if usage.used.saturating_add(last.used / FREED_PART) >= last.used {
                 futile = last.futile.saturating_add(1);
             }
         }
