@@ -77,11 +77,11 @@ async fn many_heads_become_known_to_few_servers_as_fast_as_these_may_be_dialed()
         phase,
     };
     let task = tokio::spawn(run(parts));
-    // Eight connections at a time, each open for two minutes: 24 heads in each round and not 8.
+    // Six connections at a time for heads, each open for two minutes: 18 heads in each round and not 6.
     tokio::time::sleep(4 * INTERVAL).await;
     let asked = network.asked.lock().unwrap();
     let pairs: HashSet<_> = asked.iter().map(|(head, server, _)| (*head, *server)).collect();
     let all = 3 * heads_len as usize;
-    assert!(pairs.len() > all * 5 / 6, "{} of {all} by {} requests", pairs.len(), asked.len());
+    assert!(pairs.len() > all * 2 / 3, "{} of {all} by {} requests", pairs.len(), asked.len());
     task.abort();
 }
