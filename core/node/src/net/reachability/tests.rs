@@ -63,16 +63,7 @@ fn rig(heads: u32, says: &[Result<Verdict, CheckError>]) -> Rig {
             ..Status::default()
         };
         let (hand, status) = watch::channel(status);
-        list.add(Head {
-            slot,
-            peer: PeerId::random(),
-            status,
-            client: Arc::default(),
-            tester: Arc::default(),
-            found: Arc::default(),
-            restarts: Arc::default(),
-            mode: Arc::new(watch::Sender::new(hydra_kad::Mode::Server)),
-        });
+        list.add(Head::idle(slot, status));
         hand
     };
     let statuses = (0..heads).map(add).collect();

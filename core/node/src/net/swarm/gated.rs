@@ -106,18 +106,18 @@ mod tests {
     use crate::net::dial_gate::DialGate;
     use libp2p::core::Endpoint;
     use libp2p::core::transport::PortUse;
-    use std::future::{Pending, Ready, pending, ready};
+    use std::future::{Pending, pending, ready};
     use std::net::Ipv4Addr;
     use std::sync::Arc;
 
-    /// A transport of which every address is that of one peer.
-    struct Reaches(PeerId);
+    /// A transport of which every address is that of one peer, or gets no answer.
+    struct Stub(Option<PeerId>);
 
-    impl Transport for Reaches {
+    impl Transport for Stub {
         type Output = Connection;
         type Error = io::Error;
         type ListenerUpgrade = Pending<io::Result<Connection>>;
-        type Dial = Ready<io::Result<Connection>>;
+        type Dial = BoxFuture<'static, io::Result<Connection>>;
 
         fn listen_on(&mut self, _: ListenerId, _: Multiaddr) -> Result<(), TransportError<io::Error>> {
             Ok(())
@@ -128,36 +128,10 @@ mod tests {
         }
 
         fn dial(&mut self, _: Multiaddr, _: DialOpts) -> Result<Self::Dial, TransportError<io::Error>> {
-            Ok(ready(Ok((self.0, StreamMuxerBox::new(Silent)))))
-        }
-
-        fn poll(
-            self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-        ) -> Poll<TransportEvent<Self::ListenerUpgrade, io::Error>> {
-            Poll::Pending
-        }
-    }
-
-    /// A transport that gets no answer.
-    struct NoAnswer;
-
-    impl Transport for NoAnswer {
-        type Output = Connection;
-        type Error = io::Error;
-        type ListenerUpgrade = Pending<io::Result<Connection>>;
-        type Dial = Pending<io::Result<Connection>>;
-
-        fn listen_on(&mut self, _: ListenerId, _: Multiaddr) -> Result<(), TransportError<io::Error>> {
-            Ok(())
-        }
-
-        fn remove_listener(&mut self, _: ListenerId) -> bool {
-            false
-        }
-
-        fn dial(&mut self, _: Multiaddr, _: DialOpts) -> Result<Self::Dial, TransportError<io::Error>> {
-            Ok(pending())
+            Ok(match self.0 {
+                Some(peer) => ready(Ok((peer, StreamMuxerBox::new(Silent)))).boxed(),
+                None => pending().boxed(),
+            })
         }
 
         fn poll(
@@ -218,7 +192,7 @@ mod tests {
         let gate = Arc::new(DialGate::new(AddressPolicy::Any));
         let peer = PeerId::random();
         let address = format!("/ip4/10.0.0.1/tcp/1/p2p/{peer}");
-        let mut transport = gated(Reaches(peer), &gate, Dialer::Head);
+        let mut transport = gated(Stub(Some(peer)), &gate, Dialer::Head);
         let mut open = Vec::new();
         for _ in 0..6 {
             let dial = dial(&mut transport, &address).unwrap();
@@ -235,7 +209,7 @@ mod tests {
     #[tokio::test]
     async fn where_a_peer_was_reached_is_known_once_the_dial_has_succeeded() {
         let (gate, peer) = (Arc::new(DialGate::new(AddressPolicy::Any)), PeerId::random());
-        let mut transport = gated(Reaches(peer), &gate, Dialer::Head);
+        let mut transport = gated(Stub(Some(peer)), &gate, Dialer::Head);
         let dial = dial(&mut transport, "/ip4/10.0.0.1/tcp/1").unwrap();
         assert_eq!(gate.reached(&peer), None);
         let closed = dial.await.unwrap();
@@ -250,12 +224,12 @@ mod tests {
     #[tokio::test]
     async fn dials_that_get_no_answer_are_bounded_wherever_they_lead() {
         let gate = Arc::new(DialGate::new(AddressPolicy::Any));
-        let mut scout = gated(NoAnswer, &gate, Dialer::Scout);
+        let mut scout = gated(Stub(None), &gate, Dialer::Scout);
         let mut open: Vec<_> =
             (0..3_000).filter_map(|nth| dial(&mut scout, &address(nth, "tcp/1")).ok()).collect();
         assert_eq!((open.len(), gate.without_socket()), (512, 3_000 - 512));
         assert!(dial(&mut scout, &address(0, "udp/1/quic-v1")).is_ok(), "it needs no socket of its own");
-        let mut head = gated(NoAnswer, &gate, Dialer::Head);
+        let mut head = gated(Stub(None), &gate, Dialer::Head);
         assert!(dial(&mut head, &address(0, "tcp/1")).is_ok(), "the scout leaves the heads theirs");
         open.pop();
         assert!(dial(&mut scout, &address(3_001, "tcp/1")).is_ok());
@@ -266,7 +240,7 @@ mod tests {
         let gate = Arc::new(DialGate::with_sockets(AddressPolicy::Any, 4));
         let peer = PeerId::random();
         for (dialer, most) in [(Dialer::Scout, 2), (Dialer::Head, 5)] {
-            let mut transport = gated(Reaches(peer), &gate, dialer);
+            let mut transport = gated(Stub(Some(peer)), &gate, dialer);
             let mut open = Vec::new();
             for nth in 0..5 {
                 if let Ok(dial) = dial(&mut transport, &address(nth, "tcp/1")) {
